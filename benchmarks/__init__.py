@@ -1,0 +1,1 @@
+"""Measurements: latency on this machine (devices come with the harness)."""

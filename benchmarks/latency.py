@@ -1,0 +1,52 @@
+"""Latency of models on this machine, measured side by side, every sample kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of single inferences, in the order measured; warm-up left out."""
+
+    samples_ms: tuple[float, ...]
+
+    @property
+    def p50_ms(self) -> float:
+        """Median (linear interpolation)."""
+        return float(np.percentile(self.samples_ms, 50))
+
+    @property
+    def p90_ms(self) -> float:
+        return float(np.percentile(self.samples_ms, 90))
+
+
+def measure(
+    predictors: Mapping[str, Predictor],
+    pixels: Sequence[NDArray[np.uint8]],
+    *,
+    runs: int = 100,
+    warmup_runs: int = 10,
+) -> dict[str, Latency]:
+    """Time preprocessed pixels to decoded outputs, batch 1, the models taking turns.
+
+    Turns of one inference each: whatever else the machine does meanwhile falls
+    on all of them alike. Monotonic clock.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in predictors}
+    for run in range(warmup_runs + runs):
+        image = pixels[run % len(pixels)]
+        for name, predictor in predictors.items():
+            start = time.perf_counter_ns()
+            predictor.run(image)
+            taken = (time.perf_counter_ns() - start) / 1e6
+            if run >= warmup_runs:
+                samples[name].append(taken)
+    return {name: Latency(tuple(values)) for name, values in samples.items()}

@@ -1,0 +1,98 @@
+"""Bias correction: quantized layers brought back to the mean of their float twins.
+
+Rounding a weight shifts the mean of each output channel, and the next layers
+add their own shift to it. Walking the quantized graph from input to output, the
+mean of every channel is compared with the float network's on the same images,
+and the difference goes into the bias, before the next layer is looked at
+(Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
+Correction", 2019, section 4.2, with images instead of batch-norm statistics).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from edgeskin.calibration.graphs import (
+    CONVOLUTION,
+    LAYERS,
+    Run,
+    argument,
+    attribute,
+    layers,
+    replace_attribute,
+)
+
+# Enough for a mean; each image's live activations are held at the same time.
+MOST_SAMPLES = 32
+
+
+@torch.no_grad()
+def correct_biases(graph: GraphModule, reference: GraphModule, samples: Sequence[Tensor]) -> None:
+    """Change the biases of the quantized `graph`, in place.
+
+    Args:
+        graph: Quantized from `reference`: the same layers in the same order.
+        reference: The float graph.
+        samples: Inputs, float32 (1, 3, H, W); `MOST_SAMPLES` of them, evenly spread, are used.
+    """
+    count = min(len(samples), MOST_SAMPLES)
+    samples = [samples[index * len(samples) // count] for index in range(count)]
+    wanted = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
+    runs = [Run(graph, sample) for sample in samples]
+    for node in graph.graph.nodes:
+        if node.op == "output":
+            return
+        values = [run.step(node) for run in runs]
+        if node in wanted and _owns_bias(node):
+            shift = wanted[node] - _mean(values, node)
+            bias = argument(node, 2)
+            replace_attribute(graph, bias, attribute(graph, bias) + shift)
+            for run in runs:
+                run.env[node] = run.env[node] + _along_channels(shift, node, run.env[node])
+        for run in runs:
+            run.forget(node)
+
+
+def _channel_means(graph: GraphModule, samples: Sequence[Tensor]) -> list[Tensor]:
+    """The mean output of each layer per channel, in the order of the graph."""
+    totals: dict[Node, Any] = {}
+    for sample in samples:
+        run = Run(graph, sample)
+        for node in graph.graph.nodes:
+            if node.op == "output":
+                break
+            value = run.step(node)
+            if node.target in LAYERS:
+                totals[node] = totals.get(node, 0) + _mean([value], node) / len(samples)
+            run.forget(node)
+    return list(totals.values())
+
+
+def _mean(values: Sequence[Tensor], node: Node) -> Tensor:
+    """Mean over images and positions, (channels,)."""
+    axis = _channel_axis(node, values[0])
+    others = [dim for dim in range(values[0].dim()) if dim != axis]
+    return torch.stack([value.mean(others) for value in values]).mean(0)
+
+
+def _channel_axis(node: Node, value: Tensor) -> int:
+    """1 for a convolution's (N, C, H, W), the last for a linear layer's (N, ..., C)."""
+    return 1 if node.target is CONVOLUTION else value.dim() - 1
+
+
+def _along_channels(vector: Tensor, node: Node, value: Tensor) -> Tensor:
+    """(channels,) shaped so that it adds to `value`."""
+    shape = [1] * value.dim()
+    shape[_channel_axis(node, value)] = -1
+    return vector.reshape(shape)
+
+
+def _owns_bias(layer: Node) -> bool:
+    """True if the layer has a bias that no other layer uses."""
+    bias = argument(layer, 2)
+    return bias is not None and len(bias.users) == 1

@@ -1,0 +1,73 @@
+"""`edgeskin calibrate`: a run and its training images become a quantized program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.program import Program, save_program
+from edgeskin.calibration.schemes import check_method, find_scheme
+from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.errors import InvalidData
+from edgeskin.files import check_writable
+from edgeskin.models.run import load_run
+
+Tell = Callable[[str, int, int], None]
+SAMPLES = 256
+
+
+def calibrate_run(
+    run: Path,
+    data: Path,
+    out: Path,
+    *,
+    scheme: str = "w8a8",
+    method: str = "nncf",
+    samples: int = SAMPLES,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> Program:
+    """Calibrate a run on images of the train split of `data` and save the program.
+
+    Args:
+        samples: Images to use, drawn from the train split with a fixed seed.
+
+    Raises:
+        UnknownName: No such scheme or method.
+        InvalidData: No train images, or one of them is a test image too.
+        CannotWrite: `out` exists and `force` is False.
+    """
+    check_writable(out, force=force)
+    find_scheme(scheme)
+    check_method(method)
+    loaded = load_run(run)
+    chosen = calibration_set(data, samples)
+    pixels = chosen.pixels(loaded.spec.input)
+    program = calibrate(
+        loaded.network,
+        loaded.spec,
+        pixels,
+        scheme=scheme,
+        method=method,
+        progress=lambda done, total: tell("calibrating", done, total),
+    )
+    save_program(out, program, force=force)
+    return program
+
+
+def calibration_set(data: Path, samples: int) -> Dataset:
+    """`samples` train images, none of which is also a test image (compared by hash)."""
+    if samples < 1:
+        raise InvalidData(f"cannot calibrate on {samples} images; pass --samples of at least 1")
+    chosen = load_split(data, "train").take(samples)
+    if has_split(data, "test"):
+        held_out = set(load_split(data, "test").digests().values())
+        leaked = [path.name for path, digest in chosen.digests().items() if digest in held_out]
+        if leaked:
+            raise InvalidData(
+                f"{len(leaked)} calibration images are test images too, the first is {leaked[0]}. "
+                "Results on the test split would mean nothing; mend the splits of "
+                f"{data / 'manifest.csv'}."
+            )
+    return chosen

@@ -1,0 +1,81 @@
+"""The operators of a quantized graph, and access to its nodes' arguments and tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators of `qdq`
+from torch import Tensor, nn
+from torch.fx import GraphModule, Interpreter, Node
+
+aten = torch.ops.aten
+qdq = torch.ops.quantized_decomposed
+
+CONVOLUTION = aten.conv2d.default
+LINEAR = aten.linear.default
+LAYERS = {CONVOLUTION, LINEAR}
+
+QUANTIZE = qdq.quantize_per_tensor.default
+DEQUANTIZE = qdq.dequantize_per_tensor.default
+QUANTIZE_CHANNELS = qdq.quantize_per_channel.default
+DEQUANTIZE_CHANNELS = qdq.dequantize_per_channel.default
+
+
+def argument(node: Node, index: int) -> Any:
+    """A positional argument of `node`, or None where it has fewer."""
+    return node.args[index] if index < len(node.args) else None
+
+
+def layers(graph: GraphModule) -> list[Node]:
+    """The convolutions and linear layers, from input to output."""
+    return [node for node in graph.graph.nodes if node.target in LAYERS]
+
+
+def attribute(graph: GraphModule, node: Node) -> Tensor:
+    """The tensor that a `get_attr` node stands for."""
+    path, _, name = str(node.target).rpartition(".")
+    tensor: Tensor = getattr(graph.get_submodule(path), name)
+    return tensor
+
+
+def replace_attribute(graph: GraphModule, node: Node, tensor: Tensor) -> None:
+    """Put a new tensor behind a `get_attr` node, leaving the old one as it was.
+
+    A graph shares tensors with the network it was exported from, so nothing is
+    ever written into one.
+    """
+    path, _, name = str(node.target).rpartition(".")
+    owner = graph.get_submodule(path)
+    if isinstance(getattr(owner, name), nn.Parameter):
+        tensor = nn.Parameter(tensor, requires_grad=False)
+    setattr(owner, name, tensor)
+
+
+def layer_name(node: Node) -> str:
+    """The module path of the nearest weight at or before `node`, or the node's own name."""
+    place = node
+    while place.all_input_nodes:
+        for source in place.all_input_nodes:
+            path = str(source.target).rpartition(".")[0]
+            if source.op == "get_attr" and path:
+                return path
+        place = place.all_input_nodes[0]
+    return node.name
+
+
+class Run(Interpreter):
+    """One input on its way through a graph, node by node."""
+
+    def __init__(self, graph: GraphModule, sample: Tensor):
+        super().__init__(graph)
+        self.args_iter = iter([sample])
+
+    def step(self, node: Node) -> Any:
+        self.env[node] = self.run_node(node)
+        return self.env[node]
+
+    def forget(self, node: Node) -> None:
+        """Drop the values that `node` was the last to use."""
+        for used in self.user_to_last_uses.get(node, []):
+            del self.env[used]

@@ -1,0 +1,135 @@
+"""A program: the quantized, target-neutral network with its spec, in one `.pt2` file.
+
+The graph holds explicit quantize and dequantize pairs, and its weights as int8
+(`Program.module`); `unfolded` gives the same function with float weights and
+the quantize step in the graph, which the TFLite converter wants.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from edgeskin.calibration.archive import distill, read_document
+from edgeskin.calibration.graphs import (
+    DEQUANTIZE,
+    DEQUANTIZE_CHANNELS,
+    QUANTIZE,
+    QUANTIZE_CHANNELS,
+    argument,
+    attribute,
+)
+from edgeskin.errors import InvalidRun
+from edgeskin.files import atomic
+from edgeskin.spec import Spec
+
+FORMAT = 1
+# What to put in front of a constant that a graph dequantizes.
+_QUANTIZE: dict[Any, Any] = {DEQUANTIZE: QUANTIZE, DEQUANTIZE_CHANNELS: QUANTIZE_CHANNELS}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A quantized network: normalised float32 (1, 3, H, W) to a tuple of raw heads.
+
+    `calibration` says how the scales were found: method, images, tool versions.
+    """
+
+    spec: Spec
+    module: fx.GraphModule
+    scheme: str
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    def example(self) -> torch.Tensor:
+        """An input of the right shape, all zero."""
+        return torch.zeros(1, 3, self.spec.input.height, self.spec.input.width)
+
+
+def save_program(path: Path, program: Program, *, force: bool = False) -> None:
+    """Write `program` as one `.pt2` file, whole or not at all.
+
+    Raises:
+        CannotWrite: `path` exists and `force` is False, or cannot be written.
+    """
+    document = {
+        "format": FORMAT,
+        "spec": program.spec.model_dump(mode="json"),
+        "scheme": program.scheme,
+        "calibration": program.calibration,
+    }
+    archive = io.BytesIO()
+    torch.export.save(
+        torch.export.export(program.module, (program.example(),)),
+        archive,
+        extra_files={"edgeskin.json": json.dumps(document)},
+    )
+    with atomic(path, force=force) as fresh:
+        fresh.write_bytes(distill(archive.getvalue()))
+
+
+def load_program(path: Path) -> Program:
+    """Read what `save_program` wrote; its outputs are bit-equal. Runs no code of the file.
+
+    Raises:
+        InvalidRun: Missing, damaged, not a program, or one that a newer edgeskin wrote.
+        InvalidSpec: The spec in it does not validate.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidRun(f"{path} is missing")
+    try:
+        archive = distill(path.read_bytes())
+        document = read_document(archive)
+        graph = _module(archive) if document["format"] == FORMAT else None
+    except Exception as error:  # zip, JSON and torch raise types of their own
+        raise InvalidRun(
+            f"{path} is damaged or not a program of edgeskin ({_line(error)}). Calibrate again."
+        ) from error
+    if graph is None:
+        raise InvalidRun(
+            f"{path} has format {document['format']}; this edgeskin reads {FORMAT}. "
+            "Upgrade edgeskin."
+        )
+    spec = Spec.from_json(json.dumps(document["spec"]), where=f"the spec in {path}")
+    return Program(spec, graph, document["scheme"], document["calibration"])
+
+
+def _module(archive: bytes) -> fx.GraphModule:
+    module = torch.export.load(io.BytesIO(archive)).module(check_guards=False)
+    return fx.GraphModule(module, module.graph).requires_grad_(False)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def unfolded(module: fx.GraphModule) -> fx.GraphModule:
+    """The same function, bit by bit, with float weights that the graph quantizes.
+
+    round((q * scale) / scale) is q again for every int8 q, so nothing is lost.
+    """
+    graph = copy.deepcopy(module)
+    for node in list(graph.graph.nodes):
+        if node.target in _QUANTIZE and argument(node, 0).op == "get_attr":
+            _unfold(graph, node)
+    graph.recompile()
+    return graph
+
+
+def _unfold(graph: fx.GraphModule, dequantize: Any) -> None:
+    """Put a float constant and its quantize step in front of `dequantize`."""
+    name = f"{dequantize.args[0].target}_float".replace(".", "_")
+    values = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in dequantize.args]
+    graph.register_buffer(name, dequantize.target(*values))
+    ranges = dequantize.args[1:]
+    with graph.graph.inserting_before(dequantize):
+        constant = graph.graph.get_attr(name)
+        quantize = graph.graph.call_function(_QUANTIZE[dequantize.target], (constant, *ranges))
+    dequantize.update_arg(0, quantize)

@@ -1,0 +1,158 @@
+"""Which tensors become integers: edgeskin's PT2E quantizer.
+
+Convolutions and linear layers are always quantized. What follows them stays in
+integers as long as every input already is one (`FOLLOWERS`); the first operator
+that is in no table (softmax, layer norm, GELU, attention) takes the flow back to
+float, and the next convolution or linear layer back to integers. A residual
+stream that starts in float, as a transformer's does, therefore stays float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    QuantizationSpecBase,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+
+from edgeskin.calibration.graphs import LAYERS, argument, aten
+from edgeskin.calibration.schemes import Grid, Scheme
+
+_ANNOTATION = "quantization_annotation"
+# Clamps that integer kernels apply for free; their bounds are part of the range.
+_FUSED_CLAMPS = {(0.0, 6.0), (-1.0, 1.0), (0.0, None)}
+
+
+class EdgeQuantizer(Quantizer):
+    """Annotates a graph made by `rewrites.flatten` for one scheme."""
+
+    def __init__(self, scheme: Scheme):
+        super().__init__()
+        self.activation = _spec(scheme.activations)
+        self.weight = _spec(scheme.weights)
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        for node in model.graph.nodes:
+            if node.target in LAYERS:
+                self._layer(node)
+            elif node.target in FOLLOWERS and _ANNOTATION not in node.meta:
+                FOLLOWERS[node.target](self, node)
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing to refuse: an operator in no table stays float."""
+
+    def _layer(self, node: Node) -> None:
+        """Convolution or linear: input, weight, and the output after its activation."""
+        x, weight = argument(node, 0), argument(node, 1)
+        if weight.op == "get_attr":
+            self._mark(node, {x: self.activation, weight: self.weight})
+
+    def _elementwise(self, node: Node) -> None:
+        """Each input and the output with a range of its own; some inputs may be constants."""
+        inputs = node.all_input_nodes
+        integers = [node for node in inputs if _is_integer(node)]
+        constants = [node for node in inputs if node.op == "get_attr"]
+        if integers and len(integers) + len(constants) == len(inputs):
+            self._mark(node, dict.fromkeys(inputs, self.activation))
+
+    def _same_range(self, node: Node) -> None:
+        """The values only move, or grow no larger: one range for all inputs and the output."""
+        first, *others = inputs = node.all_input_nodes
+        if all(_is_integer(node) for node in inputs):
+            shared = SharedQuantizationSpec((first, node))
+            specs = {first: self.activation, **dict.fromkeys(others, shared)}
+            _annotate(node, specs, shared)
+
+    def _mark(self, node: Node, inputs: dict[Node, QuantizationSpecBase]) -> None:
+        """Quantize `inputs`, and the output behind the activation that fuses with `node`."""
+        last = _fused_activation(node)
+        if last is node:
+            _annotate(node, inputs, self.activation)
+        else:
+            _annotate(node, inputs, None)
+            _annotate(last, {}, self.activation)
+
+
+FOLLOWERS: dict[Any, Callable[[EdgeQuantizer, Node], None]] = {
+    **dict.fromkeys(
+        (
+            aten.add.Tensor,
+            aten.sub.Tensor,
+            aten.mul.Tensor,
+            aten.relu.default,
+            aten.leaky_relu.default,
+            aten.sigmoid.default,
+            aten.mean.dim,
+        ),
+        EdgeQuantizer._elementwise,
+    ),
+    **dict.fromkeys(
+        (
+            aten.avg_pool2d.default,
+            aten.max_pool2d.default,
+            aten.view.default,
+            aten.permute.default,
+            aten.transpose.int,
+            aten.cat.default,
+            aten.slice.Tensor,
+            aten.select.int,
+            aten.unsqueeze.default,
+            aten.squeeze.dims,
+            aten.expand.default,
+            aten.clone.default,
+            aten.upsample_nearest2d.vec,
+            aten.upsample_bilinear2d.vec,
+        ),
+        EdgeQuantizer._same_range,
+    ),
+}
+
+
+def _spec(grid: Grid) -> QuantizationSpec:
+    kind = "channel" if grid.per_channel else "tensor"
+    symmetry = "symmetric" if grid.symmetric else "affine"
+    return QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=grid.low,
+        quant_max=grid.high,
+        qscheme=getattr(torch, f"per_{kind}_{symmetry}"),
+        ch_axis=0 if grid.per_channel else None,
+        observer_or_fake_quant_ctr=PerChannelMinMaxObserver if grid.per_channel else MinMaxObserver,
+    )
+
+
+def _annotate(
+    node: Node,
+    inputs: dict[Node, QuantizationSpecBase],
+    output: QuantizationSpecBase | None,
+) -> None:
+    node.meta[_ANNOTATION] = QuantizationAnnotation(inputs, output, _annotated=True)
+
+
+def _is_integer(node: Node) -> bool:
+    annotation = node.meta.get(_ANNOTATION)
+    return annotation is not None and annotation.output_qspec is not None
+
+
+def _fused_activation(node: Node) -> Node:
+    """The activation that alone uses `node` and fuses with it, or `node` itself."""
+    users = list(node.users)
+    if len(users) == 1 and _fuses(users[0]):
+        return users[0]
+    return node
+
+
+def _fuses(node: Node) -> bool:
+    if node.target is aten.relu.default:
+        return True
+    bounds = (*node.args[1:], None, None)[:2]
+    return node.target is aten.clamp.default and bounds in _FUSED_CLAMPS

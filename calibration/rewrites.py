@@ -1,0 +1,144 @@
+"""A network as a flat graph of the few operators that run fast in INT8.
+
+Runtimes have integer kernels for add, clamp and mul, seldom for hard-swish; a
+network is therefore written in those before it is quantized. Each entry of
+`REWRITES` computes the same function as the operator it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torchao.quantization.pt2e.constant_fold import constant_fold
+from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
+
+from edgeskin.calibration.graphs import aten
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    return (x + 3.0).clamp(0.0, 6.0) * (1.0 / 6.0)
+
+
+def hard_swish(x: Tensor) -> Tensor:
+    return x * hard_sigmoid(x)
+
+
+def silu(x: Tensor) -> Tensor:
+    return x * x.sigmoid()
+
+
+def clamp(x: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
+    return x.clamp(low, high)
+
+
+def relu6(x: Tensor) -> Tensor:
+    return x.clamp(0.0, 6.0)
+
+
+def divide(x: Tensor, y: Any) -> Tensor:
+    return x * (1.0 / y) if isinstance(y, int | float) else x / y
+
+
+def subtract(x: Tensor, y: Any) -> Tensor:
+    return x + -y if isinstance(y, int | float) else x - y
+
+
+def adaptive_average_pool(x: Tensor, output_size: Any) -> Tensor:
+    if list(output_size) == [1, 1]:
+        return x.mean(dim=(-2, -1), keepdim=True)
+    return F.adaptive_avg_pool2d(x, output_size)
+
+
+def batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor]:
+    """One that follows no convolution: a factor and an offset for each channel."""
+    factor = (variance + eps).rsqrt()
+    factor = factor if weight is None else factor * weight
+    offset = -mean * factor if bias is None else bias - mean * factor
+    shape = (1, -1) + (1,) * (x.dim() - 2)
+    return (x * factor.reshape(shape) + offset.reshape(shape),)
+
+
+REWRITES: dict[Any, Callable[..., Any]] = {
+    aten.hardsigmoid.default: hard_sigmoid,
+    aten.hardswish.default: hard_swish,
+    aten.silu.default: silu,
+    aten.hardtanh.default: clamp,
+    aten.relu6.default: relu6,
+    aten.div.Tensor: divide,
+    aten.sub.Tensor: subtract,
+    aten.adaptive_avg_pool2d.default: adaptive_average_pool,
+    aten._native_batch_norm_legit_no_training.default: batch_norm,
+}
+
+
+def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
+    """Export `network`, fold every batch norm, apply `REWRITES`.
+
+    Args:
+        network: In eval mode; takes `example`, returns a tuple of tensors.
+        example: float32 (1, 3, H, W); the graph is for this shape only.
+
+    Returns:
+        A functional graph of aten operators, its weights as attributes. The
+        numbers in add and mul are tensors, so that they can be quantized.
+    """
+    graph = export(network, example)
+    _fuse_conv_bn_(graph)
+    _fuse_linear_bn_(graph)
+    graph = export(_Rewriter(graph).transform(), example)
+    _numbers_to_tensors(graph)
+    with torch.no_grad():
+        constant_fold(graph)
+    return export(graph, example)
+
+
+def export(network: nn.Module, example: Tensor) -> fx.GraphModule:
+    """A functional aten graph of `network` for the shape of `example`.
+
+    It holds what it uses and no more: no guards, no unused weights, and no
+    traces of the source files and machine that it came from.
+    """
+    with torch.no_grad():
+        module = (
+            torch.export.export(network, (example,))
+            .run_decompositions({})
+            .module(check_guards=False)
+        )
+    module.graph.eliminate_dead_code()
+    for node in module.graph.nodes:
+        node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
+    return fx.GraphModule(module, module.graph).requires_grad_(False)
+
+
+class _Rewriter(fx.Transformer):
+    """Traces a graph anew with `REWRITES` in place of its operators."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return super().call_function(REWRITES.get(target, target), args, kwargs)
+
+
+def _numbers_to_tensors(graph: fx.GraphModule) -> None:
+    """Make `add(x, 3.0)` into `add(x, constant)`, the constant float32 (1,)."""
+    for node in list(graph.graph.nodes):
+        if node.target not in (aten.add.Tensor, aten.mul.Tensor):
+            continue
+        number = node.args[1]
+        if isinstance(number, int | float):
+            name = f"_number_{node.name}"
+            graph.register_buffer(name, torch.tensor([number], dtype=torch.float32))
+            with graph.graph.inserting_before(node):
+                constant = graph.graph.get_attr(name)
+            node.update_arg(1, constant)
+    graph.recompile()

@@ -1,0 +1,175 @@
+"""Conversions side by side, each in a process of its own: all files appear, or none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
+from edgeskin.converters import Target, check_precision, find_target
+from edgeskin.converters.process import Process
+from edgeskin.converters.source import Source, find_source
+from edgeskin.converters.worker import Request
+from edgeskin.errors import UnknownName
+from edgeskin.files import check_writable, sha256, size_bytes, writing
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One file to make."""
+
+    target: Target
+    precision: str
+    path: Path
+
+
+def convert(
+    source: Path,
+    targets: Sequence[str],
+    precisions: Sequence[str],
+    out: Path,
+    *,
+    io: Io = "app",
+    timeout_s: float = 900.0,
+    force: bool = False,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> list[Artifact]:
+    """Convert a run (fp32, fp16) or a program (int8) to every target and precision.
+
+    Args:
+        source: A run folder or a `.pt2` program.
+        targets: Names of `TARGETS`.
+        precisions: Names of `PRECISIONS` that the source can give.
+        out: Folder for `NAME-PRECISION.SUFFIX` and `manifest.json`; files of
+            earlier conversions stay, and stay in the manifest.
+        io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
+        timeout_s: For each conversion, in seconds.
+        force: Replace files that exist.
+        workers: Processes at a time; the number of processors by default.
+        on_progress: Called with (files done, files in all, name of the last one).
+
+    Raises:
+        UnknownName, InvalidRun, MissingPackage, CannotWrite: Before any work.
+        ConversionFailed: A converter refused, crashed, took too long, or wrote a
+            wrong file. Its log stays in `out`; no other file does.
+    """
+    origin, out = find_source(source), Path(out)
+    orders = _orders(origin, targets, precisions, out)
+    for order in orders:
+        check_writable(order.path, force=force)
+    read_manifest(out)  # refuse a damaged one now, not after the work
+    with writing(out):
+        existed = out.is_dir()
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=out))
+    try:
+        workers = workers or os.cpu_count() or 1
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        processes = [_process(origin, order, io, scratch, timeout_s, threads) for order in orders]
+        answers = run_all(processes, workers, on_progress)
+        with writing(out):
+            return _publish(orders, answers, io, scratch, out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if not existed and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _orders(
+    origin: Source, targets: Sequence[str], precisions: Sequence[str], out: Path
+) -> list[_Order]:
+    for precision in precisions:
+        check_precision(precision)
+        origin.check_precision(precision)
+    found = [find_target(name) for name in dict.fromkeys(targets)]
+    if not found or not precisions:
+        raise UnknownName("nothing to convert: name at least one target and one precision")
+    for target in found:
+        target.check()
+    name = origin.spec().name
+    return [
+        _Order(target, precision, out / f"{name}-{precision}{target.suffix}")
+        for precision in dict.fromkeys(precisions)
+        for target in found
+    ]
+
+
+def _process(
+    origin: Source, order: _Order, io: str, scratch: Path, timeout_s: float, threads: int
+) -> Process:
+    fresh = scratch / order.path.name
+    request = Request(
+        source=str(origin.path),
+        target=order.target.name,
+        precision=order.precision,
+        io=io,
+        path=str(fresh),
+        answer=f"{fresh}.json",
+        threads=threads,
+    )
+    return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
+
+
+def run_all(
+    processes: Sequence[Process], workers: int, on_progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Run at most `workers` at a time; the first failure, or Ctrl-C, ends them all."""
+    waiting, running, done = list(processes), list[Process](), 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(waiting.pop(0).start())
+            for process in [p for p in running if p.finished()]:
+                running.remove(process)
+                done += 1
+                if on_progress:
+                    on_progress(done, len(processes), process.name)
+            time.sleep(0.05)
+    finally:
+        for process in running:
+            process.kill()
+    return [process.answer() for process in processes]
+
+
+def _publish(
+    orders: Sequence[_Order],
+    answers: Sequence[dict[str, Any]],
+    io: str,
+    scratch: Path,
+    out: Path,
+) -> list[Artifact]:
+    """Move the files to their places, then name them in the manifest."""
+    artifacts, entries = [], read_manifest(out)
+    for order, answer in zip(orders, answers, strict=True):
+        fresh = scratch / order.path.name
+        artifact = Artifact(
+            path=order.path,
+            target=order.target.name,
+            precision=order.precision,
+            io=io,
+            sha256=sha256(fresh),
+            size_bytes=size_bytes(fresh),
+            conversion_s=answer["conversion_s"],
+            parity=answer["parity"],
+        )
+        _replace(fresh, order.path, scratch)
+        artifacts.append(artifact)
+        known = {key: value for key, value in asdict(artifact).items() if key != "path"}
+        entries[order.path.name] = {**known, **answer}
+    write_manifest(out, entries)
+    return artifacts
+
+
+def _replace(fresh: Path, target: Path, scratch: Path) -> None:
+    if target.exists():
+        os.replace(target, scratch / f"{target.name}.old")
+    os.replace(fresh, target)

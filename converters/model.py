@@ -1,0 +1,83 @@
+"""What is converted: a network between the two ends that an app sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgeskin.artifacts import Metadata
+from edgeskin.models.app_model import AppModel, Layout
+
+INPUT = "image"
+_QUANTIZE = "quantized_decomposed.quantize_per_"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One conversion: the network, in eval mode, and what the file says about itself."""
+
+    network: nn.Module
+    metadata: Metadata
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.metadata.spec.output_names(self.metadata.io)
+
+    @property
+    def int8(self) -> bool:
+        return self.metadata.precision == "int8"
+
+    def module(self, layout: Layout) -> nn.Module:
+        """The torch module whose arguments and results are the artifact's."""
+        if self.metadata.io == "app":
+            return _still(AppModel(self.network, self.metadata.spec, layout))
+        return _still(_Tensor(self.network, layout))
+
+    def example(self, layout: Layout) -> Tensor:
+        """Zeros of the input's shape: uint8 pixels for `app`, float32 for `tensor`."""
+        size = self.metadata.spec.input
+        shape = (1, 3, size.height, size.width)
+        if layout == "NHWC":
+            shape = (1, size.height, size.width, 3)
+        return torch.zeros(shape, dtype=torch.uint8 if self.metadata.io == "app" else torch.float32)
+
+
+class _Tensor(nn.Module):
+    """The bare network, its input in either layout."""
+
+    def __init__(self, network: nn.Module, layout: Layout):
+        super().__init__()
+        self.network = network
+        self.layout = layout
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        out: tuple[Tensor, ...] = self.network(
+            image.permute(0, 3, 1, 2) if self.layout == "NHWC" else image
+        )
+        return out
+
+
+def scales_summary(network: nn.Module) -> dict[str, Any]:
+    """How many tensors are quantized, and the span of the activations' scales."""
+    scales: list[float] = [node.args[1] for node in _nodes(network, f"{_QUANTIZE}tensor")]
+    return {
+        "weights": sum(1 for _ in _nodes(network, "quantized_decomposed.dequantize_per_channel")),
+        "activations": len(scales),
+        "smallest_scale": min(scales, default=None),
+        "largest_scale": max(scales, default=None),
+    }
+
+
+def _nodes(network: nn.Module, prefix: str) -> Iterator[Any]:
+    if isinstance(network, fx.GraphModule):
+        yield from (n for n in network.graph.nodes if str(n.target).startswith(prefix))
+
+
+def _still(module: nn.Module) -> nn.Module:
+    """Eval mode, set by hand: an exported graph refuses `.eval()`."""
+    module.training = False
+    return module.requires_grad_(False)

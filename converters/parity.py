@@ -1,0 +1,104 @@
+"""Parity: an artifact on its real runtime against the float model it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin import metrics
+from edgeskin.data.manifest import Dataset
+from edgeskin.errors import ShapeMismatch
+from edgeskin.evaluation import Truth, compare
+from edgeskin.models.run import Run
+from edgeskin.postprocess import Outputs, decisions
+from edgeskin.predictor import Predictor, load
+from edgeskin.runtimes.pytorch import TorchSession, run_all
+from edgeskin.spec import Spec
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    artifact: Path, reference: Run, data: Dataset, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run both models on every image and say how far they agree.
+
+    Returns:
+        A document: `agreement` per output (SQNR in dB, cosine, largest
+        difference), `equal_decisions` per head (share), `metrics` of both with
+        the paired change, and the smallest SQNR as `sqnr_db`.
+
+    Raises:
+        ShapeMismatch: The two models have different inputs or heads.
+        NotSupportedHere: The artifact's runtime does not exist on this machine.
+    """
+    with load(artifact) as predictor:
+        _same_model(reference.spec, predictor.spec)
+        pixels = data.pixels(reference.spec.input)
+        expected = run_all(TorchSession(reference.spec, reference.network), pixels)
+        return report(predictor, expected, pixels, data.truth(reference.spec), progress)
+
+
+def report(
+    predictor: Predictor,
+    expected: Outputs,
+    pixels: NDArray[np.uint8],
+    truth: Truth,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The document of `verify`, for pixels and reference outputs at hand."""
+    found = predictor.run_all(pixels, progress)
+    agreement = {name: agree(values, found[name]) for name, values in expected.items()}
+    ours, theirs = decisions(predictor.spec, expected), decisions(predictor.spec, found)
+    return {
+        "runtime": predictor.session.runtime,
+        "images": len(pixels),
+        "sqnr_db": min(entry["sqnr_db"] for entry in agreement.values()),
+        "agreement": agreement,
+        "equal_decisions": {
+            name: metrics.equal_ratio(values, theirs[name]) for name, values in ours.items()
+        },
+        "metrics": compare(predictor.spec, expected, found, truth),
+    }
+
+
+def agree(reference: NDArray[Any], candidate: NDArray[Any]) -> dict[str, float]:
+    """SQNR (dB), cosine and largest difference (in the output's unit)."""
+    return {
+        "sqnr_db": metrics.sqnr_db(reference, candidate),
+        "cosine": metrics.cosine_ratio(reference, candidate),
+        "max_difference": metrics.max_difference(reference, candidate),
+    }
+
+
+def worst_drop(document: dict[str, Any]) -> float:
+    """The largest loss over all ratio metrics, in points (0 if none got worse)."""
+    drops = [
+        -m["change"]["value"] * 100.0
+        for m in document["metrics"].values()
+        if m["unit"] == "ratio" and m["higher_is_better"]
+    ]
+    return max([0.0, *drops])
+
+
+def _same_model(reference: Spec, artifact: Spec) -> None:
+    ours, theirs = reference.output_names("app"), artifact.output_names("app")
+    if ours != theirs:
+        raise ShapeMismatch(
+            f"the reference gives {', '.join(ours)}, the artifact {', '.join(theirs)}: "
+            "they are not the same model. Pass the run that the artifact was made from."
+        )
+    if reference.input != artifact.input:
+        raise ShapeMismatch(
+            "the reference and the artifact preprocess differently "
+            f"({_difference(reference, artifact)}). Pass the run that the artifact was made from."
+        )
+
+
+def _difference(reference: Spec, artifact: Spec) -> str:
+    ours, theirs = reference.input.model_dump(), artifact.input.model_dump()
+    return "; ".join(f"{k} {v} against {theirs[k]}" for k, v in ours.items() if v != theirs[k])

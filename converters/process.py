@@ -1,0 +1,118 @@
+"""A worker process as its parent sees it: started, watched, and ended with all its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from edgeskin import errors
+from edgeskin.converters.worker import Request
+from edgeskin.errors import ConversionFailed, EdgeskinError
+
+# What converters bring along must neither phone home nor look for updates.
+_OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+
+class Process:
+    """One request to a worker. Its output goes to `log`, which success removes."""
+
+    command = (sys.executable, "-P", "-m", "edgeskin.converters.worker")
+
+    def __init__(self, request: Request, *, log: Path, timeout_s: float):
+        self.request = request
+        self.log = log
+        self.timeout_s = timeout_s
+        self.name = Path(request.path).name
+        self._answer: dict[str, Any] = {}
+        self._has_failed = False
+
+    def start(self) -> Self:
+        threads = str(self.request.threads)
+        with self.log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **_OFFLINE, "OMP_NUM_THREADS": threads},
+                start_new_session=True,
+            )
+        self._started = time.monotonic()
+        assert self._popen.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already, which finished() reports
+            self._popen.stdin.write(self.request.to_line())
+            self._popen.stdin.flush()
+        return self
+
+    def finished(self) -> bool:
+        """Whether the worker is done.
+
+        Raises:
+            ConversionFailed: It crashed, took longer than `timeout_s`, or failed.
+            EdgeskinError: What the worker itself refused, as it said it.
+        """
+        code = self._popen.poll()
+        elapsed = time.monotonic() - self._started
+        if code is None and elapsed < self.timeout_s:
+            return False
+        self._end()
+        if code is None:
+            raise self._failed(
+                f"took longer than {self.timeout_s:g} s and was ended. Raise --timeout if the "
+                "model is large."
+            )
+        self._answer = {**self._read_answer(code), "conversion_s": round(elapsed, 2)}
+        self.log.unlink(missing_ok=True)
+        return True
+
+    def answer(self) -> dict[str, Any]:
+        return self._answer
+
+    def kill(self) -> None:
+        """End it, whatever it is doing; only a failure's log is worth keeping."""
+        self._end()
+        if not self._has_failed:
+            self.log.unlink(missing_ok=True)
+
+    def _end(self) -> None:
+        """Kill the worker's whole process group, and wait for it."""
+        with suppress(ProcessLookupError, PermissionError):  # it ended by itself
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        if self._popen.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._popen.stdin.close()
+        self._popen.wait()
+
+    def _read_answer(self, code: int) -> dict[str, Any]:
+        path = Path(self.request.answer)
+        if code < 0:
+            raise self._failed(f"crashed with {signal.Signals(-code).name}.")
+        if not path.is_file():
+            raise self._failed(f"ended with exit code {code} and no answer.")
+        answer: dict[str, Any] = json.loads(path.read_text())
+        if "error" in answer:
+            raise self._refused(answer["error"], answer["message"])
+        return answer
+
+    def _refused(self, kind: str, message: str) -> EdgeskinError:
+        if kind == "ConversionFailed":
+            return self._failed(f"failed: {message}")
+        self.log.unlink(missing_ok=True)
+        error: EdgeskinError = getattr(errors, kind)(message)
+        return error
+
+    def _failed(self, what: str) -> ConversionFailed:
+        self._has_failed = True
+        return ConversionFailed(f"the conversion to {self.name} {what} Its log is {self.log}")

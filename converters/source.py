@@ -1,0 +1,95 @@
+"""What a conversion starts from: a run (float) or a program (INT8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgeskin.errors import InvalidRun
+from edgeskin.files import sha256
+from edgeskin.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FLOAT = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec and its network, float32 (1, 3, H, W) to a tuple of raw heads.
+
+    `calibration` says in short where the scales of a program come from.
+    """
+
+    spec: Spec
+    network: nn.Module
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run folder or a `.pt2` file, recognised but not loaded."""
+
+    path: Path
+    kind: Literal["run", "program"]
+
+    def check_precision(self, precision: str) -> None:
+        """
+        Raises:
+            InvalidRun: A program cannot give float files, nor a run INT8 ones.
+        """
+        if self.kind == "program" and precision in FLOAT:
+            raise InvalidRun(
+                f"{self.path} is a quantized program and gives int8 only. "
+                f"Convert the run it was calibrated from to {precision}."
+            )
+        if self.kind == "run" and precision not in FLOAT:
+            raise InvalidRun(
+                f"{self.path} is a float run and has no scales for {precision}. "
+                "Calibrate it first, or pass --data to calibrate on the way."
+            )
+
+    def spec(self) -> Spec:
+        return Spec.load(self.path) if self.kind == "run" else self.load().spec
+
+    def load(self) -> Loaded:
+        if self.kind == "run":
+            from edgeskin.models.run import load_run
+
+            run = load_run(self.path)
+            return Loaded(run.spec, run.network)
+        from edgeskin.calibration.program import load_program
+
+        program = load_program(self.path)
+        known = program.calibration
+        return Loaded(
+            program.spec,
+            program.module,
+            {
+                "scheme": program.scheme,
+                **{key: known[key] for key in ("method", "images") if key in known},
+            },
+        )
+
+    def describe(self) -> dict[str, str]:
+        """For the manifest; the place on this machine is nobody's business."""
+        file = self.path / "weights.safetensors" if self.kind == "run" else self.path
+        return {"kind": self.kind, "name": self.path.name, "sha256": sha256(file)}
+
+
+def find_source(path: Path) -> Source:
+    """
+    Raises:
+        InvalidRun: Neither a run folder nor a `.pt2` file.
+    """
+    path = Path(path)
+    if (path / "spec.json").is_file():
+        if not (path / "weights.safetensors").is_file():
+            raise InvalidRun(f"{path} has a spec but no weights.safetensors. Train or import it.")
+        return Source(path, "run")
+    if path.suffix == ".pt2" and path.is_file():
+        return Source(path, "program")
+    why = "is missing" if not path.exists() else "is neither a run folder nor a program (.pt2)"
+    raise InvalidRun(f"{path} {why}. Give what edgeskin train, import, calibrate or qat wrote.")

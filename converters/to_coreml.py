@@ -1,0 +1,81 @@
+"""Core ML packages by coremltools, from torch's exported program; written on any system."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgeskin.artifacts import Metadata
+from edgeskin.converters.model import INPUT, Job
+
+_DATE = "com.github.apple.coremltools.conversion_date"
+
+
+def convert(job: Job, path: Path) -> None:
+    """Write `path`: an RGB image in for `app`, a float32 NCHW array for `tensor`."""
+    import coremltools as ct
+
+    example = job.example("NCHW").float()
+    # Without decompositions the converter meets operators it does not know.
+    program = torch.export.export(job.module("NCHW"), (example,)).run_decompositions({})
+    model = ct.convert(
+        program,
+        inputs=[_input(job, tuple(example.shape))],
+        outputs=[ct.TensorType(name=name, dtype=np.float32) for name in job.names],
+        minimum_deployment_target=ct.target.iOS17 if job.int8 else ct.target.iOS16,
+        compute_precision=_compute_precision(job),
+        skip_model_load=True,
+    )
+    _describe(model, job.metadata)
+    model.save(str(path))
+    _make_reproducible(path)
+
+
+def _input(job: Job, shape: tuple[int, ...]) -> Any:
+    import coremltools as ct
+
+    if job.metadata.io == "tensor":
+        return ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
+    return ct.ImageType(name=INPUT, shape=shape, color_layout=ct.colorlayout.RGB)
+
+
+def _compute_precision(job: Job) -> Any:
+    """What is not integer runs in float16, but in fp32 files: Apple's engines want it so."""
+    import coremltools as ct
+
+    return ct.precision.FLOAT32 if job.metadata.precision == "fp32" else ct.precision.FLOAT16
+
+
+def _describe(model: Any, metadata: Metadata) -> None:
+    model.author = "edgeskin"
+    model.license = metadata.spec.license
+    model.short_description = metadata.spec.intended_use
+    model.version = metadata.edgeskin_version
+    for key, value in metadata.entries().items():
+        model.user_defined_metadata[key] = value
+
+
+def _make_reproducible(path: Path) -> None:
+    """Take the date and the random identifiers out, so that the bytes depend on the model only."""
+    from coremltools.proto import Model_pb2
+
+    file = path / "Data/com.apple.CoreML/model.mlmodel"
+    spec = Model_pb2.Model.FromString(file.read_bytes())
+    spec.description.metadata.userDefined.pop(_DATE, None)
+    file.write_bytes(spec.SerializeToString(deterministic=True))
+    manifest = path / "Manifest.json"
+    document = json.loads(manifest.read_text())
+    renamed = {
+        old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"]))
+        for old, entry in document["itemInfoEntries"].items()
+    }
+    document["itemInfoEntries"] = {
+        renamed[old]: entry for old, entry in document["itemInfoEntries"].items()
+    }
+    document["rootModelIdentifier"] = renamed[document["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(document, indent=4, sort_keys=True) + "\n")

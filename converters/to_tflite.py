@@ -1,0 +1,85 @@
+"""TFLite files by litert-torch; no TensorFlow.
+
+INT8: the converter makes an integer network of a QDQ graph only in its static
+mode, which `QuantConfig` with any static PT2E quantizer switches on; that
+quantizer itself is never run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, fx, nn
+
+from edgeskin.converters.model import INPUT, Job
+
+_FLOAT16_WEIGHTS = [
+    {
+        "regex": ".*",
+        "operation": "*",
+        "algorithm_key": "float_casting",
+        "op_config": {
+            "weight_tensor_config": {
+                "num_bits": 16,
+                "dtype": "FLOAT",
+                "symmetric": True,
+                "granularity": "TENSORWISE",
+            },
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+        },
+    }
+]
+
+
+def convert(job: Job, path: Path) -> None:
+    """Write `path`: NHWC in; normalisation and decoding stay float around an integer network."""
+    import litert_torch
+
+    from edgeskin.calibration.program import unfolded
+    from edgeskin.converters.tflite_metadata import finish
+
+    if job.int8:
+        job = replace(job, network=unfolded(cast(fx.GraphModule, job.network)))
+    model = litert_torch.convert(
+        _Named(job.module("NHWC"), job.names),
+        sample_kwargs={INPUT: job.example("NHWC")},
+        quant_config=_static() if job.int8 else None,
+    ).model_content()
+    if job.metadata.precision == "fp16":
+        model = _float16_weights(model)
+    path.write_bytes(finish(model, job.metadata, [INPUT], job.names))
+
+
+class _Named(nn.Module):
+    """Outputs as a dict, whose keys become the names of the signature."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...]):
+        super().__init__()
+        self.module = module
+        self.names = names
+        self.training = False
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.names, self.module(image), strict=True))
+
+
+def _static() -> Any:
+    from litert_torch.quantize.pt2e_quantizer import (
+        PT2EQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    return QuantConfig(PT2EQuantizer().set_global(get_symmetric_quantization_config()))
+
+
+def _float16_weights(model: bytes) -> bytes:
+    """Store weights as float16 behind DEQUANTIZE, which XNNPACK and GPU delegates absorb."""
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    quantizer = Quantizer(model)
+    quantizer.load_quantization_recipe(_FLOAT16_WEIGHTS)
+    return bytes(quantizer.quantize().quantized_model)

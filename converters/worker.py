@@ -1,0 +1,98 @@
+"""One conversion in a process of its own: `python -m edgeskin.converters.worker`.
+
+The request is one JSON line on standard input, which the parent then holds
+open: when it closes, the parent is gone and so is the worker. The answer is a
+JSON file, so that whatever native code prints does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edgeskin.errors import EdgeskinError
+
+
+@dataclass(frozen=True)
+class Request:
+    source: str
+    target: str
+    precision: str
+    io: str
+    path: str
+    answer: str
+    threads: int
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def main() -> int:
+    request = Request(**json.loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        answer = work(request)
+    except EdgeskinError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except Exception as error:  # whatever a converter raises: its traceback goes to the log
+        traceback.print_exc()
+        answer = {"error": "ConversionFailed", "message": _line(error)}
+    Path(request.answer).write_text(json.dumps(answer))
+    return 1 if "error" in answer else 0
+
+
+def work(request: Request) -> dict[str, Any]:
+    """Convert, then compare; the part of the manifest entry that the worker knows."""
+    import torch
+
+    from edgeskin.artifacts import Metadata
+    from edgeskin.converters import TARGETS, selfcheck
+    from edgeskin.converters.model import Job, scales_summary
+    from edgeskin.converters.source import find_source
+    from edgeskin.files import writing
+
+    torch.set_num_threads(request.threads)
+    torch.manual_seed(0)
+    source = find_source(Path(request.source))
+    loaded = source.load()
+    metadata = Metadata(loaded.spec, request.io, request.precision)  # type: ignore[arg-type]
+    job = Job(loaded.network, metadata)
+    target, path = TARGETS[request.target], Path(request.path)
+    with writing(Path(path.name)):
+        target.load().convert(job, path)
+    return {
+        "source": source.describe(),
+        "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
+        "tools": {name: _version(name) for name in ("edgeskin", *target.packages)},
+        "parity": selfcheck.measure(job, path),
+    }
+
+
+def _follow_parent() -> None:
+    """End with the parent, however it ended."""
+    os.read(0, 1)  # returns when the pipe closes; sys.stdin would hold a lock at exit
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""edgeskin: trained skin-analysis models to phones and Jetsons, with proof.
+
+The verbs of the command line, as functions; each loads what it needs when it
+is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from edgeskin.version import __version__
+
+_PUBLIC = {
+    "Dataset": "edgeskin.data.manifest",
+    "EdgeskinError": "edgeskin.errors",
+    "Predictor": "edgeskin.predictor",
+    "Spec": "edgeskin.spec",
+    "calibrate": "edgeskin.calibration.from_run:calibrate_run",
+    "convert": "edgeskin.converters.convert",
+    "load": "edgeskin.predictor",
+    "load_run": "edgeskin.models.run",
+    "load_split": "edgeskin.data.manifest",
+    "render_phantom": "edgeskin.data.phantoms:render",
+    "train": "edgeskin.training.train",
+    "verify": "edgeskin.converters.parity",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'edgeskin' has no attribute '{name}'")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or name)

@@ -1,0 +1,30 @@
+"""`edgeskin calibrate`: a run becomes a quantized program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Data, Force
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="A run: the folder that `train` or `import` made.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The program: a .pt2 file to make.")],
+    scheme: Annotated[str, typer.Option(help="Which tensors become integers: w8a8.")] = "w8a8",
+    method: Annotated[str, typer.Option(help="How ranges are found: nncf or minmax.")] = "nncf",
+    samples: Annotated[int, typer.Option(help="Images of the train split to use.")] = 256,
+    force: Force = False,
+) -> None:
+    """Quantize a run to INT8 with images of its train split."""
+    from edgeskin.calibration.from_run import calibrate_run
+
+    with console.progress() as tell:
+        calibrate_run(
+            run, data, out, scheme=scheme, method=method, samples=samples, force=force, tell=tell
+        )
+    print(out)

@@ -1,0 +1,101 @@
+"""What commands share: progress and tables on stderr, one JSON document on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Tell = Callable[[str, int, int], None]
+
+
+def error(message: str) -> None:
+    """One line on stderr."""
+    print("edgeskin: " + " ".join(message.split()), file=sys.stderr)
+
+
+def say(message: str) -> None:
+    """A line for the person, on stderr, so that stdout stays the result's."""
+    print(message, file=sys.stderr)
+
+
+def emit(document: Any) -> None:
+    """The result as one JSON document on stdout; NaN and infinity become strings."""
+    print(json.dumps(_plain(document), indent=2, ensure_ascii=False))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; columns of numbers are aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        numbers = all(row[i][:1] in "0123456789+-[n" for row in rows)
+        made.add_column(column, justify="right" if numbers else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    _console(stderr=False).print(made)
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A callback (what, done, total): a bar a kind of work, or lines where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_console(stderr=True)) as bars:
+        lines: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            kind = what.partition(",")[0]
+            if kind not in lines:
+                lines[kind] = bars.add_task(what, total=total)
+            bars.update(lines[kind], description=what, completed=done, total=total)
+
+        yield tell
+
+
+def _lines(every_s: float = 10.0) -> Tell:
+    """Progress for log files: a line at the end of each work and every `every_s` between."""
+    last = time.monotonic()
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            say(f"{what}: {done}/{total}")
+
+    return tell
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # A pipe has no width of its own; a table must not be cut there.
+    return Console(stderr=stderr, width=None if stream.isatty() else 160, soft_wrap=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

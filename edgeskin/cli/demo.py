@@ -1,0 +1,141 @@
+"""`edgeskin demo`: the whole way, on phantoms and the built-in model, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Force, Json
+
+CALIBRATION_IMAGES, TEST_IMAGES = 64, 128
+TARGETS, PRECISIONS = ("tflite", "coreml", "onnx"), ("fp32", "fp16", "int8")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Phantoms, calibration, nine files, verification, prediction, timing: about two minutes."""
+    from edgeskin.files import atomic
+
+    with atomic(out, force=force) as fresh, console.progress() as tell:
+        document = run(fresh, tell)
+    if json:
+        console.emit(document)
+        return
+    print_table(document)
+    print(f"everything lies in {out}: artifacts/ (with manifest.json), phantoms/, demo.png")
+
+
+def run(out: Path, tell: console.Tell) -> dict[str, Any]:
+    """Make everything under `out`; returns what the table shows, with every raw sample."""
+    from edgeskin.calibration.from_run import calibrate_run
+    from edgeskin.cli.demo_picture import draw
+    from edgeskin.converters.convert import convert
+    from edgeskin.data.manifest import load_split
+    from edgeskin.data.phantoms import write_set
+    from edgeskin.files import write_json
+    from edgeskin.models.run import BUILTIN, load_run
+
+    data, program, files = out / "phantoms", out / "acne-phantom.pt2", out / "artifacts"
+    write_set(
+        data,
+        train=CALIBRATION_IMAGES,
+        val=0,
+        test=TEST_IMAGES,
+        progress=lambda i, n: tell("rendering phantoms", i, n),
+    )
+    calibrate_run(BUILTIN, data, program, tell=tell)
+    artifacts = convert(
+        BUILTIN,
+        TARGETS,
+        PRECISIONS,
+        files,
+        program=program,
+        on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
+    )
+    reference, test = load_run(BUILTIN), load_split(data, "test")
+    rows = _measure(artifacts, reference, test, tell)
+    document = {"images": len(test), "rows": rows}
+    write_json(out / "demo.json", document)
+    draw(out / "demo.png", test, document)
+    return document
+
+
+def _measure(artifacts: Any, reference: Any, test: Any, tell: console.Tell) -> list[dict[str, Any]]:
+    """Agreement and latency of every artifact whose runtime exists here."""
+    from contextlib import ExitStack
+
+    from edgeskin.artifacts import record
+    from edgeskin.benchmarks.latency import measure
+    from edgeskin.converters.parity import report
+    from edgeskin.errors import NotSupportedHere
+    from edgeskin.predictor import load
+    from edgeskin.runtimes.pytorch import TorchSession, run_all
+
+    pixels, truth = test.pixels(reference.spec.input), test.truth(reference.spec)
+    expected = run_all(TorchSession(reference.spec, reference.network), pixels)
+    rows, running = [], {}
+    with ExitStack() as stack:
+        for done, artifact in enumerate(artifacts, start=1):
+            row = {
+                "file": artifact.path.name,
+                "target": artifact.target,
+                "precision": artifact.precision,
+                "size_bytes": artifact.size_bytes,
+            }
+            rows.append(row)
+            try:
+                predictor = stack.enter_context(load(artifact.path))
+            except NotSupportedHere as error:
+                row["not_run"] = str(error)
+            else:
+                running[artifact.path.name] = predictor
+                row["verification"] = report(predictor, expected, pixels, truth)
+                record(artifact.path, "verification", row["verification"])
+            tell("verifying", done, len(artifacts))
+        for name, latency in measure(running, pixels).items():
+            row = next(row for row in rows if row["file"] == name)
+            row |= {"p50_ms": latency.p50_ms, "samples_ms": latency.samples_ms}
+    return rows
+
+
+def print_table(document: dict[str, Any]) -> None:
+    """One row an artifact; the reference of agreement and metric is the float PyTorch model."""
+    rows = []
+    for row in document["rows"]:
+        cells = [row["target"], row["precision"], f"{row['size_bytes'] / 1e6:.1f}"]
+        if "not_run" in row:
+            rows.append((*cells, row["not_run"], "", "", "", ""))
+            continue
+        found = row["verification"]
+        mae, accuracy = found["metrics"]["count_mae"], found["metrics"]["severity_accuracy"]
+        rows.append(
+            (
+                *cells,
+                f"{found['sqnr_db']:.1f}",
+                f"{100 * found['equal_decisions']['severity']:.0f} %",
+                f"{100 * accuracy['candidate']:.1f} ({100 * accuracy['change']['value']:+.1f})",
+                f"{mae['candidate']:.2f} ({mae['change']['value']:+.2f})",
+                f"{row['p50_ms']:.2f}",
+            )
+        )
+    console.table(
+        f"the built-in model on {document['images']} phantoms, against float PyTorch; "
+        "latency: median, this machine, one thread",
+        (
+            "target",
+            "precision",
+            "MB",
+            "SQNR dB",
+            "same severity",
+            "accuracy %",
+            "count MAE",
+            "latency ms",
+        ),
+        rows,
+    )

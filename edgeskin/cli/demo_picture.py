@@ -1,0 +1,62 @@
+"""The demo's picture: phantoms with what the INT8 model says of them, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+SHOWN = 6
+
+
+def draw(path: Path, test: Any, document: dict[str, Any]) -> None:
+    """Draw `demo.png`: predictions of the smallest file on the first row, bars below."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure = plt.figure(figsize=(11, 5.2), dpi=110, layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    _phantoms(top, path.parent / "artifacts", test, document)
+    rows = [row for row in document["rows"] if "p50_ms" in row]
+    sizes, times = bottom.subplots(1, 2)
+    _bars(
+        sizes, document["rows"], [row["size_bytes"] / 1e6 for row in document["rows"]], "size, MB"
+    )
+    _bars(times, rows, [row["p50_ms"] for row in rows], "latency, ms (median, one thread)")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _phantoms(figure: Any, artifacts: Path, test: Any, document: dict[str, Any]) -> None:
+    from edgeskin.images import decode
+    from edgeskin.predictor import load
+
+    name = next(r["file"] for r in document["rows"] if r["precision"] == "int8" and "p50_ms" in r)
+    step = max(1, len(test) // SHOWN)
+    chosen = list(zip(test.paths, test.rows, strict=True))[::step][:SHOWN]
+    with load(artifacts / name) as predictor:
+        for axes, (path, row) in zip(figure.subplots(1, SHOWN), chosen, strict=True):
+            found = predictor.predict(path)
+            axes.imshow(decode(path))
+            axes.set_axis_off()
+            count = found["count"]
+            low, high = count["interval_80"]
+            axes.set_title(
+                f"{found['severity']['label']}\n{count['value']:.0f} lesions ({low:.0f}-{high:.0f})\n"
+                f"truth: {row['count']}",
+                fontsize=9,
+            )
+    figure.suptitle(f"rendered phantoms, read by {name}", fontsize=10)
+
+
+def _bars(axes: Any, rows: list[dict[str, Any]], values: list[float], title: str) -> None:
+    colors = {"fp32": "#8c8c8c", "fp16": "#5b8db8", "int8": "#c0504d"}
+    names = [f"{row['target']} {row['precision']}" for row in rows]
+    bars = axes.barh(names, values, color=[colors[row["precision"]] for row in rows])
+    axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.tick_params(labelsize=8)
+    axes.set_title(title, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,76 @@
+"""`edgeskin doctor`: what works here, and how to get the rest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Json
+
+PARTS = {
+    "train": ("torch", "torchvision", "timm", "lightning-fabric"),
+    "quantize": ("torchao", "nncf"),
+    "tflite": ("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
+    "onnx": ("onnx", "onnxscript", "onnxsim", "onnxruntime"),
+    "coreml": ("coremltools",),
+    "heic": ("pillow-heif",),
+    "plot": ("matplotlib",),
+}
+
+
+def doctor(json: Json = False) -> None:
+    """Say which targets and runtimes work on this machine; exit 1 if a part is missing."""
+    parts = {part: _versions(packages) for part, packages in PARTS.items()}
+    runs = {
+        "tflite": "ai-edge-litert" in _installed(parts["tflite"]),
+        "onnx": "onnxruntime" in _installed(parts["onnx"]),
+        "coreml": sys.platform == "darwin" and "coremltools" in _installed(parts["coreml"]),
+    }
+    missing = [part for part, found in parts.items() if None in found.values()]
+    document: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": parts,
+        "runs_here": runs,
+        "missing": missing,
+    }
+    if json:
+        console.emit(document)
+    else:
+        _print(document)
+    if missing:
+        raise typer.Exit(1)
+
+
+def _print(document: dict[str, Any]) -> None:
+    rows = []
+    for part, packages in document["packages"].items():
+        good = None not in packages.values()
+        found = ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages.items())
+        rows.append((part, "ok" if good else f"pip install 'edgeskin[{part}]'", found))
+    machine = f"Python {document['python']} on {document['machine']}"
+    console.table(machine, ("part", "state", "packages"), rows)
+    for target, runs in document["runs_here"].items():
+        why = "runs here" if runs else "converts here, runs elsewhere"
+        if target == "coreml" and not runs:
+            why = "converts here; Core ML predicts on macOS only"
+        print(f"{target}: {why}")
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _installed(versions: dict[str, str | None]) -> set[str]:
+    return {name for name, version in versions.items() if version is not None}

@@ -1,0 +1,15 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Data = Annotated[
+    Path, typer.Option("--data", help="Folder with manifest.csv and the images it names.")
+]
+Split = Annotated[str, typer.Option(help="Split of the data folder: train, val or test.")]

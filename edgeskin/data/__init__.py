@@ -1,0 +1,1 @@
+"""Labelled images: manifest folders, and phantoms rendered from a seed."""

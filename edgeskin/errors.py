@@ -1,0 +1,53 @@
+"""Every error edgeskin raises on purpose.
+
+The command line turns any of them into one line on stderr and exit code 2, so
+a message says what disagreed, both values, the likely cause and the next step.
+"""
+
+
+class EdgeskinError(Exception):
+    """Base of all errors below; catch it to catch whatever edgeskin refuses."""
+
+
+class InvalidImage(EdgeskinError):
+    """A file or byte string that is not a whole, safe, decodable image."""
+
+
+class InvalidData(EdgeskinError):
+    """A data folder whose manifest, labels or images cannot be used."""
+
+
+class InvalidSpec(EdgeskinError):
+    """A spec that does not validate, or that a newer edgeskin wrote."""
+
+
+class InvalidRun(EdgeskinError):
+    """A run or program whose files are missing, damaged or do not fit together."""
+
+
+class InvalidArtifact(EdgeskinError):
+    """A converted model that is damaged, foreign, or not the one its manifest names."""
+
+
+class UnknownName(EdgeskinError):
+    """A task, network, target, scheme or precision that edgeskin does not have."""
+
+
+class ShapeMismatch(EdgeskinError):
+    """Two arrays that should have the same shape do not."""
+
+
+class MissingPackage(EdgeskinError):
+    """An optional package is not installed; the message names the extra to install."""
+
+
+class NotSupportedHere(EdgeskinError):
+    """Possible in principle, but not on this operating system or machine."""
+
+
+class ConversionFailed(EdgeskinError):
+    """A converter refused, crashed or ran out of time; the message names its log."""
+
+
+class CannotWrite(EdgeskinError):
+    """An output exists already, its folder is read-only, or the disk is full."""

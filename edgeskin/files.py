@@ -1,0 +1,113 @@
+"""Outputs that are whole or not there at all.
+
+Every command writes to a temporary name beside its target and renames it when
+it is complete, so that a full disk, Ctrl-C or a crash leaves the old file, or
+none, and never half of a new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeskin.errors import CannotWrite
+
+
+@contextmanager
+def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write; rename it to `target` when the block ends well.
+
+    The path does not exist yet: make a file or a folder of it. It lies in a
+    scratch folder beside `target`, keeps its name (some libraries look at the
+    suffix), and is removed if the block raises.
+
+    Raises:
+        CannotWrite: `target` exists and `force` is False, or the operating
+            system refuses (read-only, no space, not a folder).
+    """
+    target = Path(target)
+    check_writable(target, force=force)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
+        try:
+            fresh = scratch / target.name
+            yield fresh
+            _replace(fresh, target, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_writable(target: Path, *, force: bool = False) -> None:
+    """Refuse an output that exists, before any work is spent on it."""
+    if not force and target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise CannotWrite(f"{target} exists already. Pass --force to replace it.")
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one clear line about `target`."""
+    try:
+        yield
+    except OSError as error:
+        if (why := reason(error)) is None:
+            raise
+        raise CannotWrite(f"cannot write {target}: {why}") from error
+
+
+def reason(error: OSError) -> str | None:
+    """Why the operating system refused a write, and what to do; None for other errors."""
+    return _REASONS.get(error.errno or 0)
+
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk. Free some and run the command again.",
+    errno.EDQUOT: "the disk quota is used up. Free some and run the command again.",
+    errno.EROFS: "the file system is read-only. Choose another --out.",
+    errno.EACCES: "permission denied. Choose another --out or change its mode.",
+    errno.EPERM: "permission denied. Choose another --out or change its mode.",
+    errno.ENOTDIR: "a part of the path is a file, not a folder. Choose another --out.",
+    errno.EEXIST: "a part of the path is a file, not a folder. Choose another --out.",
+}
+
+
+def write_json(target: Path, document: Any, *, force: bool = True) -> None:
+    """Write `document` as indented JSON, atomically."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=True) + "\n"
+    with atomic(target, force=force) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files in name order (names count), as hex."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for child in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(child.relative_to(path).as_posix().encode() + b"\0")
+            digest.update(bytes.fromhex(sha256(child)))
+        return digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes in a file, or in all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _replace(fresh: Path, target: Path, scratch: Path) -> None:
+    """Rename onto `target`; a folder that is in the way is moved aside first."""
+    if target.is_dir():
+        os.replace(target, scratch / "old")
+    os.replace(fresh, target)

@@ -1,0 +1,134 @@
+"""Agreement between a float model and its converted twin, and task metrics.
+
+Agreement functions take `(reference, candidate)` in that order, return one
+Python float, and carry their unit in their name (`_db`, `_ratio`). Task metrics
+take `(truth, predicted)`. numpy only: the benchmark harness imports this file
+without torch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.errors import ShapeMismatch
+
+
+def sqnr_db(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
+    """Signal-to-quantization-noise ratio, in decibels; higher is better.
+
+        10 * log10( sum(reference**2) / sum((reference - candidate)**2) )
+
+    Args:
+        reference: Float model output, any shape.
+        candidate: Dequantized output of the converted model, same shape.
+
+    Returns:
+        `inf` for identical inputs, `-inf` for an all-zero reference, `nan` if
+        either holds a NaN (never scrubbed). About 6.02 dB per bit for a
+        full-scale uniform signal (Bennett, BSTJ 27, 1948).
+
+    Raises:
+        ShapeMismatch: Shapes differ; nothing is broadcast.
+
+    >>> ones = np.ones(4, np.float32)
+    >>> round(sqnr_db(ones, 0.9 * ones), 3)
+    20.0
+    """
+    reference, candidate = _pair(reference, candidate)
+    signal, noise = float(np.sum(reference**2)), float(np.sum((reference - candidate) ** 2))
+    if math.isnan(signal) or math.isnan(noise):
+        return math.nan
+    if noise == 0.0:
+        return math.inf
+    return 10.0 * math.log10(signal / noise) if signal > 0.0 else -math.inf
+
+
+def cosine_ratio(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
+    """Cosine of the angle between the two as flat vectors; 1 is best, `nan` for a zero vector."""
+    reference, candidate = _pair(reference, candidate)
+    norms = float(np.linalg.norm(reference) * np.linalg.norm(candidate))
+    return float(np.sum(reference * candidate)) / norms if norms > 0.0 else math.nan
+
+
+def max_difference(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
+    """The largest absolute difference, in the unit of the values."""
+    reference, candidate = _pair(reference, candidate)
+    return float(np.max(np.abs(reference - candidate)))
+
+
+def equal_ratio(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
+    """The share of equal entries (decisions, pixels), 0 to 1."""
+    reference, candidate = _pair(reference, candidate)
+    return float(np.mean(reference == candidate))
+
+
+def accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Share of right decisions, 0 to 1."""
+    return equal_ratio(truth, predicted)
+
+
+def mae(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Mean absolute error, in the unit of the values."""
+    truth, predicted = _pair(truth, predicted)
+    return float(np.mean(np.abs(truth - predicted)))
+
+
+def rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Root of the mean squared error, in the unit of the values."""
+    truth, predicted = _pair(truth, predicted)
+    return math.sqrt(float(np.mean((truth - predicted) ** 2)))
+
+
+def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """Counts (classes, classes): row is the true class, column the predicted one."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth.astype(np.int64), predicted.astype(np.int64)), 1)
+    return counts
+
+
+def per_class(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> dict[str, list[float]]:
+    """Precision, sensitivity (SE), specificity (SP) and Youden index (YI), one value a class.
+
+    precision = TP / (TP + FP), SE = TP / (TP + FN), SP = TN / (TN + FP),
+    YI = SE + SP - 1 (Youden, Cancer 3, 1950). A ratio without cases is `nan`.
+    """
+    counts = confusion(truth, predicted, classes)
+    hit = np.diag(counts).astype(np.float64)
+    true, called, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision, sensitivity = hit / called, hit / true
+        specificity = (total - true - called + hit) / (total - true)
+    return {
+        "precision": precision.tolist(),
+        "SE": sensitivity.tolist(),
+        "SP": specificity.tolist(),
+        "YI": (sensitivity + specificity - 1.0).tolist(),
+    }
+
+
+def balanced_accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Mean sensitivity over the classes that occur in `truth`, 0 to 1."""
+    hits = truth == predicted
+    return float(np.mean([np.mean(hits[truth == value]) for value in np.unique(truth)]))
+
+
+def dice(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Dice coefficient of two masks, 2|A and B| / (|A| + |B|); 1 where both are empty."""
+    truth, predicted = truth.astype(bool), predicted.astype(bool)
+    size = int(truth.sum()) + int(predicted.sum())
+    return 2.0 * float((truth & predicted).sum()) / size if size else 1.0
+
+
+def _pair(
+    reference: NDArray[Any], candidate: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if reference.shape != candidate.shape:
+        raise ShapeMismatch(
+            f"reference is {reference.shape}, candidate is {candidate.shape}. "
+            "If one is NCHW and the other NHWC, transpose one first."
+        )
+    return reference.astype(np.float64), candidate.astype(np.float64)

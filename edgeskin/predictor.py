@@ -1,0 +1,115 @@
+"""One way to use a model, whatever file it is: image in, prediction out.
+
+predictor = edgeskin.load("model.tflite")
+predictor.predict("face.jpg")["severity"]["label"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin import artifacts, images, postprocess
+from edgeskin.errors import InvalidArtifact
+from edgeskin.preprocess import normalize, preprocess
+from edgeskin.runtimes import RUNTIMES, Session, TensorSpec, open_session
+from edgeskin.spec import Spec
+
+Progress = Callable[[int, int], None]
+
+
+class Predictor:
+    """A model on its runtime, together with its spec. Use as a context manager."""
+
+    def __init__(self, spec: Spec, session: Session, io: str):
+        self.spec = spec
+        self.session = session
+        self.io = io
+
+    def predict(self, source: Path | str | bytes | NDArray[np.uint8]) -> dict[str, Any]:
+        """Decode (unless it is an RGB uint8 array), preprocess, run, and read the outputs."""
+        image = source if isinstance(source, np.ndarray) else images.decode(source)
+        return postprocess.predict(self.spec, self.run(preprocess(image, self.spec.input)))
+
+    def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Preprocessed pixels, uint8 (height, width, 3), to decoded outputs with N = 1."""
+        if self.io == "app":
+            return self.session.run({self.session.inputs[0].name: pixels[None]})
+        given = self.session.inputs[0]
+        raw = self.session.run({given.name: _tensor(normalize(pixels, self.spec.input), given)})
+        floats = {out.name: _dequantize(raw[out.name], out) for out in self.session.outputs}
+        return dict(postprocess.decode(self.spec, floats))
+
+    def run_all(
+        self, pixels: Iterable[NDArray[np.uint8]], progress: Progress | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """`run` for every image, its outputs stacked along N."""
+        batch = list(pixels)
+        parts = []
+        for done, image in enumerate(batch, start=1):
+            parts.append(self.run(image))
+            if progress:
+                progress(done, len(batch))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def close(self) -> None:
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def load(path: Path | str, *, threads: int = 1) -> Predictor:
+    """Open an artifact (.tflite, .onnx, .mlpackage) or a run folder.
+
+    Raises:
+        InvalidArtifact: Damaged, without a spec inside, or not what its
+            manifest names.
+        NotSupportedHere: A Core ML file anywhere but on macOS.
+    """
+    path = Path(path)
+    if path.suffix not in RUNTIMES and path.is_dir():
+        return _load_run(path)
+    artifacts.check_manifest(path)
+    metadata = artifacts.read_metadata(path)
+    return Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)
+
+
+def _load_run(folder: Path) -> Predictor:
+    from edgeskin.models.run import load_run
+    from edgeskin.runtimes.pytorch import TorchSession
+
+    run = load_run(folder)
+    return Predictor(run.spec, TorchSession(run.spec, run.network), "app")
+
+
+def _tensor(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:
+    """The normalised (1, 3, H, W) tensor in the layout and type that an input asks for."""
+    if len(given.shape) == 4 and given.shape[3] == 3 and given.shape[1] != 3:
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    if given.dtype == "float32":
+        return x
+    if given.scale is None or given.zero_point is None:
+        raise InvalidArtifact(f"input '{given.name}' is {given.dtype} but has no scale")
+    limits = np.iinfo(given.dtype)
+    q = np.rint(x / np.float32(given.scale)) + given.zero_point
+    return np.clip(q, limits.min, limits.max).astype(given.dtype)
+
+
+def _dequantize(x: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
+    if spec.scale is None or np.issubdtype(x.dtype, np.floating):
+        return x.astype(np.float32)
+    return (x.astype(np.float32) - np.float32(spec.zero_point or 0)) * np.float32(spec.scale)

@@ -1,0 +1,225 @@
+"""What a model eats and says: the one document that travels inside every artifact.
+
+A spec describes the input (size, colour order, resize rule, mean and std) and
+the heads (labels, units, decoding), so that `edgeskin predict model.tflite
+face.jpg` needs no second file. It is written as JSON; `edgeskin schema` prints
+the JSON schema. Fields are only ever added within one `version`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from edgeskin.errors import InvalidSpec
+
+VERSION = 1
+Channels = tuple[float, float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InputSpec(_Strict):
+    """How an image becomes the network's input tensor.
+
+    The image is sRGB. `resize` is one of
+    - `shortest_edge`: scale so that the shorter edge is `resize_to` pixels,
+      then cut `height` x `width` from the centre;
+    - `squash`: scale to `height` x `width`, aspect ratio lost;
+    - `letterbox`: scale to fit inside, fill the rest with `pad_value`.
+    A pixel value v in 0..255 then becomes (v / 255 - mean) / std, per channel.
+    """
+
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
+    color_order: Literal["RGB", "BGR"] = "RGB"
+    resize: Literal["shortest_edge", "squash", "letterbox"] = "shortest_edge"
+    resize_to: int | None = Field(default=None, ge=1, le=8192)
+    filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    antialias: Literal[True] = True
+    pad_value: int = Field(default=0, ge=0, le=255)
+    mean: Channels
+    std: Channels
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: Channels) -> Channels:
+        if min(std) <= 0:
+            raise ValueError(f"std must be positive, got {std}")
+        return std
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.resize != "shortest_edge":
+            if self.resize_to is not None:
+                raise ValueError(f"resize_to belongs to shortest_edge, not to {self.resize}")
+        elif self.resize_to is None or self.resize_to < max(self.height, self.width):
+            raise ValueError(
+                f"shortest_edge needs resize_to of at least {max(self.height, self.width)} "
+                f"(the crop), got {self.resize_to}"
+            )
+        return self
+
+
+class RangeTable(_Strict):
+    """Named grades of a count: grade i holds values up to `upper[i]`, inclusive.
+
+    The last grade is open: `upper` has one entry fewer than `labels`.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    upper: tuple[float, ...]
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if len(self.upper) != len(self.labels) - 1:
+            raise ValueError(
+                f"{len(self.labels)} labels need {len(self.labels) - 1} bounds, "
+                f"got {len(self.upper)}"
+            )
+        if list(self.upper) != sorted(set(self.upper)):
+            raise ValueError(f"upper bounds must increase, got {self.upper}")
+        return self
+
+
+class _Head(_Strict):
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+
+class ClassificationHead(_Head):
+    """Raw: logits (N, C). Decoded: `name`, probabilities (N, C)."""
+
+    kind: Literal["classification"] = "classification"
+    labels: tuple[str, ...] = Field(min_length=2)
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+
+
+class DistributionHead(_Head):
+    """A quantity as a distribution over `size` values `first`, `first + step`, ...
+
+    Raw: logits (N, size). Decoded: `name`, the expectation (N, 1) in `unit`,
+    and `name_distribution`, probabilities (N, size).
+    """
+
+    kind: Literal["distribution"] = "distribution"
+    first: float
+    step: float = Field(default=1.0, gt=0)
+    size: int = Field(ge=2)
+    unit: str
+    ranges: RangeTable | None = None
+
+
+class RegressionHead(_Head):
+    """Raw: (N, 1). Decoded: `name`, raw * scale + offset (N, 1) in `unit`."""
+
+    kind: Literal["regression"] = "regression"
+    unit: str
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class SegmentationHead(_Head):
+    """Raw: logits (N, C, H, W). Decoded: `name`, probabilities (N, H, W, C)."""
+
+    kind: Literal["segmentation"] = "segmentation"
+    labels: tuple[str, ...] = Field(min_length=1)
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+
+
+Head = Annotated[
+    ClassificationHead | DistributionHead | RegressionHead | SegmentationHead,
+    Field(discriminator="kind"),
+]
+
+
+class Spec(_Strict):
+    """Everything an app must know to use the model, and a person to judge it."""
+
+    version: Literal[1] = VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    task: str
+    arch: str
+    arch_args: dict[str, JsonValue] = Field(default_factory=dict)
+    input: InputSpec
+    heads: tuple[Head, ...] = Field(min_length=1)
+    license: str
+    intended_use: str
+    training_data: str = ""
+    limits: str = ""
+
+    @model_validator(mode="after")
+    def _unique_outputs(self) -> Self:
+        names = self.output_names("app")
+        if len(set(names)) != len(names):
+            raise ValueError(f"two heads give an output of the same name: {names}")
+        return self
+
+    def output_names(self, io: Literal["app", "tensor"]) -> tuple[str, ...]:
+        """Names in order: decoded values for `app`, raw heads for `tensor`."""
+        if io == "tensor":
+            return tuple(head.name for head in self.heads)
+        names: list[str] = []
+        for head in self.heads:
+            names.append(head.name)
+            if isinstance(head, DistributionHead):
+                names.append(f"{head.name}_distribution")
+        return tuple(names)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = "spec") -> Spec:
+        """Read a spec; `where` names its place in error messages.
+
+        Raises:
+            InvalidSpec: Not JSON, a newer version, or a field that does not fit.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, UnicodeDecodeError) as error:
+            raise InvalidSpec(f"{where} is not JSON: {error}") from error
+        version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
+        if isinstance(version, int) and version > VERSION:
+            raise InvalidSpec(
+                f"{where} has version {version}; this edgeskin reads up to {VERSION}. "
+                "Upgrade edgeskin."
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InvalidSpec(f"{where}: {_first_problem(error)}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Spec:
+        """Read `spec.json`, or the folder that holds one."""
+        path = path / "spec.json" if path.is_dir() else path
+        if not path.is_file():
+            raise InvalidSpec(f"{path} is missing")
+        return cls.from_json(path.read_bytes(), where=str(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `spec.json` (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"]) or "document"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{place}: {problem['msg']}{more}"

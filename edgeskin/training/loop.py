@@ -1,0 +1,134 @@
+"""The training loop: Adam, a cosine schedule, averaged weights, resumable after any kill.
+
+Every epoch draws its randomness from (seed, epoch) alone and ends with a
+checkpoint, so a run that was killed and resumed takes the same steps as one
+that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from edgeskin.errors import InvalidRun
+from edgeskin.files import atomic
+from edgeskin.models.app_model import AppModel
+from edgeskin.spec import Spec
+from edgeskin.tasks import TaskModule
+from edgeskin.training.augment import augment
+from edgeskin.training.recipe import Recipe
+
+Report = Callable[[int, float], None]
+
+
+@dataclass
+class Trainer:
+    """One training run in memory. `images` uint8 (N, 3, S, S), `truth` tensors (N,)."""
+
+    spec: Spec
+    network: nn.Module
+    task: TaskModule
+    recipe: Recipe
+    images: Tensor
+    truth: Mapping[str, Tensor]
+    epoch: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        torch.set_flush_denormal(True)
+        self.steps = math.ceil(len(self.images) / recipe.batch_size)
+        self.fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+        network = self.network.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        self.model, self.optimizer = self.fabric.setup(network, optimizer)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.network,
+            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average_decay),
+            use_buffers=True,
+        )
+        self.normalizer = AppModel(nn.Identity(), self.spec, "NCHW")
+
+    def fit(self, checkpoint: Path, report: Report) -> nn.Module:
+        """Train what is left to train; returns the averaged network in eval mode."""
+        if checkpoint.is_file():
+            self._restore(checkpoint)
+        while self.epoch < self.recipe.epochs:
+            loss = self._one_epoch()
+            self.epoch += 1
+            self._save(checkpoint)
+            report(self.epoch, loss)
+        averaged: nn.Module = self.average.module
+        return averaged.eval()
+
+    def _one_epoch(self) -> float:
+        generator = torch.Generator().manual_seed(self.recipe.seed * 100_003 + self.epoch)
+        torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)  # dropout and drop path
+        self.model.train()
+        order = torch.randperm(len(self.images), generator=generator)
+        total = 0.0
+        for chosen in order.split(self.recipe.batch_size):
+            if len(chosen) == 1:  # batch norm has no variance over one image
+                continue
+            total += self._step(chosen, generator) * len(chosen)
+        return total / len(self.images)
+
+    def _step(self, chosen: Tensor, generator: torch.Generator) -> float:
+        pixels = augment(self.images[chosen], self.recipe, generator)
+        x = self.normalizer.normalize(pixels).to(memory_format=torch.channels_last)
+        truth = {name: values[chosen] for name, values in self.truth.items()}
+        raw = self.model(x)
+        loss = self.task.loss(self.spec, raw, truth, **self.recipe.loss_options)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        return loss.item()
+
+    def _rate(self, step: int) -> float:
+        """Share of the learning rate at a step: linear warm-up, then half a cosine."""
+        last = self.recipe.epochs * self.steps
+        warmup = self.recipe.warmup_share * last
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1.0, last - warmup)))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
+
+    def _save(self, path: Path) -> None:
+        with atomic(path, force=True) as fresh:
+            self.fabric.save(fresh, self._state() | {"epoch": self.epoch, "key": self._key()})
+
+    def _restore(self, path: Path) -> None:
+        try:
+            rest = self.fabric.load(path, self._state(), strict=True, weights_only=True)
+        except Exception as error:  # torch raises its own types for damaged files
+            raise InvalidRun(
+                f"the checkpoint {path} is damaged: {error}. Remove it to start again."
+            ) from error
+        if rest["key"] != self._key():
+            raise InvalidRun(
+                f"{path} belongs to another recipe, network or data set. Remove it, or train "
+                "with the settings it was made with."
+            )
+        self.epoch = rest["epoch"]
+
+    def _key(self) -> str:
+        """What must not change between a kill and its resumption."""
+        return f"{self.spec.to_json()} {self.recipe.model_dump_json()} {len(self.images)}"

@@ -1,0 +1,56 @@
+"""How a network is trained: every number in one place, read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgeskin.errors import InvalidSpec
+
+
+class Recipe(BaseModel):
+    """Training settings; the defaults are those of the acne system on a mobile network.
+
+    `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
+    random `size` crop is trained on and the centre crop predicted on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(default=224, ge=32, le=1024)
+    resize_to: int = Field(default=256, ge=32, le=1024)
+    pretrained: bool = True
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    rotation_deg: float = Field(default=20.0, ge=0, le=180)
+    color_jitter: float = Field(default=0.1, ge=0, le=0.5)
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    seed: int = 0
+    head_options: dict[str, str] = Field(default_factory=dict)
+    loss_options: dict[str, float] = Field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path | None, **overrides: Any) -> Recipe:
+        """Read a TOML file (None: the defaults); overrides that are not None win."""
+        document: dict[str, Any] = {}
+        if path is not None:
+            try:
+                document = tomllib.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError as error:
+                raise InvalidSpec(f"the recipe {path} is missing") from error
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise InvalidSpec(f"the recipe {path} is not TOML: {error}") from error
+        document |= {key: value for key, value in overrides.items() if value is not None}
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(str(part) for part in problem["loc"])
+            raise InvalidSpec(f"recipe: {place}: {problem['msg']}") from error

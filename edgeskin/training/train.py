@@ -1,0 +1,157 @@
+"""`edgeskin train`: a manifest folder in, a run out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.errors import InvalidData
+from edgeskin.evaluation import evaluate
+from edgeskin.files import check_writable
+from edgeskin.models.network import build, find_arch
+from edgeskin.models.run import load_run, save_run
+from edgeskin.runtimes.pytorch import TorchSession, run_all
+from edgeskin.spec import ClassificationHead, InputSpec, Spec
+from edgeskin.tasks import Task, TaskModule, find_task
+from edgeskin.training.loop import Trainer
+from edgeskin.training.recipe import Recipe
+from edgeskin.version import __version__
+
+Tell = Callable[[str, int, int], None]
+
+
+def train(
+    task: str,
+    arch: str,
+    data: Path,
+    out: Path,
+    *,
+    recipe: Recipe | None = None,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Train a network on the train split; measure it on val and test.
+
+    Checkpoints go to `OUT.checkpoint/` and are removed when the run is saved;
+    the same call after a kill goes on from the last whole epoch.
+
+    Args:
+        tell: Called with (what, done, total) as the work proceeds.
+
+    Returns:
+        The metrics, as in `metrics.json`.
+
+    Raises:
+        UnknownName: No such task or network.
+        InvalidData: The folder cannot be used, or has one class only.
+    """
+    recipe = recipe or Recipe()
+    chosen = find_task(task)
+    module = chosen.load()
+    check_writable(out, force=force)
+    dataset = load_split(data, "train")
+    spec = make_spec(chosen, arch, recipe, dataset)
+    truth = dataset.truth(spec)
+    _refuse_unusable(spec, truth, data)
+    trainer = Trainer(
+        spec,
+        _fresh_network(spec, recipe),
+        module,
+        recipe,
+        _training_images(dataset, recipe, tell),
+        {name: torch.from_numpy(values) for name, values in truth.items()},
+    )
+    checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
+    network = trainer.fit(
+        checkpoint, lambda epoch, loss: tell(f"training, loss {loss:.3f}", epoch, recipe.epochs)
+    )
+    metrics = {
+        "edgeskin_version": __version__,
+        "recipe": recipe.model_dump(),
+        "train_images": len(dataset),
+        **{s: measure(spec, network, load_split(data, s)) for s in _held_out(data)},
+    }
+    save_run(out, spec, network, metrics, force=force)
+    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+    return metrics
+
+
+def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
+    """The spec of a run: input from the recipe, heads from the task, origin from the data."""
+    module: TaskModule = task.load()
+    backbone = find_arch(arch)
+    licenses = "; ".join(dataset.licenses) or "no licence stated in the manifest"
+    return Spec(
+        name=f"{task.name}-{arch}",
+        task=task.name,
+        arch=arch,
+        input=InputSpec(
+            height=recipe.size,
+            width=recipe.size,
+            resize_to=recipe.resize_to,
+            mean=backbone.mean,
+            std=backbone.std,
+        ),
+        heads=module.heads(**recipe.head_options),
+        license=f"Weights follow their training images: {licenses}",
+        intended_use=module.INTENDED_USE,
+        training_data=f"{len(dataset)} images of {dataset.folder.name}, train split",
+        limits=module.LIMITS,
+    )
+
+
+def measure(spec: Spec, network: nn.Module, dataset: Dataset) -> dict[str, Any]:
+    """Task metrics of the float network on a split, with 95 % intervals."""
+    session = TorchSession(spec, network)
+    decoded = run_all(session, dataset.pixels(spec.input))
+    return evaluate(spec, decoded, dataset.truth(spec))
+
+
+def measure_run(run: Path, data: Path, split: str) -> dict[str, Any]:
+    """`measure` for a run on disk."""
+    loaded = load_run(run)
+    return measure(loaded.spec, loaded.network, load_split(data, split))
+
+
+def _fresh_network(spec: Spec, recipe: Recipe) -> nn.Module:
+    torch.manual_seed(recipe.seed)
+    return build(spec, pretrained=recipe.pretrained)
+
+
+def _training_images(dataset: Dataset, recipe: Recipe, tell: Tell) -> torch.Tensor:
+    """All images at `resize_to` squared, kept in memory: uint8 (N, 3, S, S)."""
+    whole = InputSpec(
+        height=recipe.resize_to,
+        width=recipe.resize_to,
+        resize_to=recipe.resize_to,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+    )
+    pixels = dataset.pixels(whole, lambda done, total: tell("reading images", done, total))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _held_out(data: Path) -> list[str]:
+    return [split for split in ("val", "test") if has_split(data, split)]
+
+
+def _refuse_unusable(spec: Spec, truth: dict[str, NDArray[Any]], data: Path) -> None:
+    for head in spec.heads:
+        if head.name not in truth:
+            raise InvalidData(
+                f"{data / 'manifest.csv'} has no column '{head.name}', which {spec.task} trains on"
+            )
+        if isinstance(head, ClassificationHead) and len(np.unique(truth[head.name])) == 1:
+            only = head.labels[int(truth[head.name][0])]
+            raise InvalidData(
+                f"every train image of {data} has {head.name} '{only}': "
+                "one class only, there is nothing to learn"
+            )

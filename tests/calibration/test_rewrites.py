@@ -1,0 +1,89 @@
+"""The rewritten graph computes the same function, with integer-friendly operators only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeskin.calibration.graphs import attribute
+from edgeskin.calibration.rewrites import REWRITES, aten, flatten
+
+X = torch.linspace(-10.0, 10.0, 2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+CHANNELS = torch.tensor([0.5, 1.0, 2.0])
+
+ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
+    aten.hardsigmoid.default: (F.hardsigmoid, ()),
+    aten.hardswish.default: (F.hardswish, ()),
+    aten.silu.default: (F.silu, ()),
+    aten.hardtanh.default: (F.hardtanh, (-2.0, 3.0)),
+    aten.relu6.default: (F.relu6, ()),
+    aten.div.Tensor: (torch.div, (6.0,)),
+    aten.sub.Tensor: (torch.sub, (0.5,)),
+    aten.adaptive_avg_pool2d.default: (F.adaptive_avg_pool2d, ([1, 1],)),
+    aten._native_batch_norm_legit_no_training.default: (
+        lambda x, w, b, mean, var, momentum, eps: F.batch_norm(x, mean, var, w, b, eps=eps),
+        (CHANNELS, -CHANNELS, CHANNELS - 1, CHANNELS, 0.1, 1e-3),
+    ),
+}
+
+
+def test_every_rewrite_is_tested() -> None:
+    assert ORIGINALS.keys() == REWRITES.keys()
+
+
+@pytest.mark.parametrize("operator", REWRITES, ids=str)
+def test_a_rewrite_computes_the_same_function(operator: object) -> None:
+    original, rest = ORIGINALS[operator]
+    rewritten = REWRITES[operator](X, *rest)
+    rewritten = rewritten[0] if isinstance(rewritten, tuple) else rewritten
+    # The order of float32 operations differs: a few units in the last place of values up to 20.
+    torch.testing.assert_close(rewritten, original(X, *rest), rtol=1e-6, atol=5e-6)
+
+
+def test_a_flat_graph_is_the_network_without_batch_norm(network: nn.Module) -> None:
+    x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    graph = flatten(network, x)
+    used = {node.target for node in graph.graph.nodes if node.op == "call_function"}
+    assert not used & REWRITES.keys()
+    assert not any("norm" in str(target) for target in used)
+    for flat, original in zip(graph(x), network(x), strict=True):
+        # Folding rescales the weights: float32 rounding over a few layers.
+        torch.testing.assert_close(flat, original, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_norm_that_follows_no_convolution_becomes_factor_and_offset() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 1)).eval()
+    network[0].running_mean = torch.tensor([0.1, -0.2, 0.3])
+    network[0].running_var = torch.tensor([0.5, 2.0, 3.0])
+    x = torch.randn(1, 3, 8, 8)
+    graph = flatten(network, x)
+    operators = [str(n.target) for n in graph.graph.nodes if n.op == "call_function"]
+    assert operators == [
+        "aten.mul.Tensor",
+        "aten.add.Tensor",
+        "aten.relu.default",
+        "aten.conv2d.default",
+    ]
+    torch.testing.assert_close(graph(x), network(x), rtol=1e-5, atol=1e-6)
+
+
+def test_numbers_become_tensors() -> None:
+    class Shift(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return ((x + 3) * 0.25,)
+
+    graph = flatten(Shift(), torch.zeros(1, 3, 2, 2))
+    constants = [n for n in graph.graph.nodes if n.op == "get_attr"]
+    assert [attribute(graph, node).tolist() for node in constants] == [[3.0], [0.25]]
+
+
+def test_a_flat_graph_keeps_no_trace_of_where_it_came_from(network: nn.Module) -> None:
+    graph = flatten(network, torch.zeros(1, 3, 32, 32))
+    assert all(node.meta.keys() <= {"val"} for node in graph.graph.nodes)
+    used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
+    assert graph.state_dict().keys() == used

@@ -1,0 +1,153 @@
+"""A worker that crashes, hangs, lies or is interrupted is one clear line and leaves no process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from processes import gone, wait_for
+
+from edgeskin.converters.convert import run_all
+from edgeskin.converters.process import Process
+from edgeskin.converters.worker import Request
+from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
+
+
+def process(folder: Path, code: str, *, name: str = "m.onnx", timeout_s: float = 30.0) -> Process:
+    """A process that runs `code` in place of the worker; `answer` is where its answer goes."""
+    path = folder / name
+    request = Request("run", "onnx", "fp32", "app", str(path), f"{path}.json", 1)
+    prelude = "import os, signal, sys, time, json; request = json.loads(sys.stdin.readline())\n"
+    made = Process(request, log=folder / f"{name}.log", timeout_s=timeout_s)
+    made.command = (sys.executable, "-S", "-c", prelude + code)
+    return made
+
+
+def answer(document: object) -> str:
+    return f"open(request['answer'], 'w').write({json.dumps(document)!r})"
+
+
+def test_answer_comes_back_and_the_log_goes(tmp_path: Path) -> None:
+    done = process(tmp_path, f"print('noise', flush=True); {answer({'parity': {}})}")
+    seen: list[tuple[int, int, str]] = []
+    (got,) = run_all([done], 1, lambda *event: seen.append(event))
+    assert got.pop("conversion_s") > 0
+    assert got == {"parity": {}}
+    assert seen == [(1, 1, "m.onnx")]
+    assert not (tmp_path / "m.onnx.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", r"crashed with SIGSEGV\."),
+        ("sys.exit(3)", r"ended with exit code 3 and no answer\."),
+        (
+            answer({"error": "ConversionFailed", "message": "ValueError: no such op"}),
+            "failed: ValueError: no such op",
+        ),
+    ],
+)
+def test_failure_is_one_line_that_names_the_log(code: str, why: str, tmp_path: Path) -> None:
+    log = tmp_path / "m.onnx.log"
+    failing = process(tmp_path, f"print('what went wrong', flush=True); {code}")
+    with pytest.raises(ConversionFailed, match=why) as caught:
+        run_all([failing], 1)
+    assert str(caught.value).startswith("the conversion to m.onnx ")
+    assert str(caught.value).endswith(f"Its log is {log}")
+    assert "\n" not in str(caught.value)
+    assert log.read_text() == "what went wrong\n"
+
+
+def test_what_the_worker_refuses_comes_as_it_said_it(tmp_path: Path) -> None:
+    refusal = {"error": "CannotWrite", "message": "cannot write m.onnx: no space left"}
+    with pytest.raises(CannotWrite, match=r"^cannot write m\.onnx: no space left$"):
+        run_all([process(tmp_path, answer(refusal))], 1)
+    assert not (tmp_path / "m.onnx.log").exists()
+
+
+def test_every_error_a_worker_can_name_exists() -> None:
+    from edgeskin import errors
+
+    named = [e for e in vars(errors).values() if isinstance(e, type)]
+    assert all(issubclass(error, EdgeskinError) for error in named)
+
+
+with_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+# Starts a child of its own, notes both, and hangs, deaf to polite requests.
+HANG = """
+import subprocess
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'])
+with open(request['path'] + '.fresh', 'w') as file: file.write(f'{os.getpid()} {child.pid}')
+os.rename(request['path'] + '.fresh', request['path'] + '.pids')
+time.sleep(600)
+"""
+
+
+@with_proc
+def test_a_hang_is_ended_with_its_children(tmp_path: Path) -> None:
+    hanging = process(tmp_path, HANG, timeout_s=2.0)
+    with pytest.raises(ConversionFailed, match=r"took longer than 2 s.*--timeout"):
+        run_all([hanging], 1)
+    pids = (tmp_path / "m.onnx.pids").read_text().split()
+    assert all(gone(int(pid)) for pid in pids)
+
+
+@with_proc
+def test_one_failure_ends_the_others(tmp_path: Path) -> None:
+    hanging = process(tmp_path, HANG, name="slow.onnx")
+    failing = process(
+        tmp_path,
+        f"slow = {str(tmp_path / 'slow.onnx.pids')!r}\n"
+        "while not os.path.exists(slow): time.sleep(0.05)\n"
+        "sys.exit(1)",
+    )
+    with pytest.raises(ConversionFailed, match=r"m\.onnx ended with exit code 1"):
+        run_all([hanging, failing], 2)
+    pids = (tmp_path / "slow.onnx.pids").read_text().split()
+    assert all(gone(int(pid)) for pid in pids)
+    assert not (tmp_path / "slow.onnx.log").exists()  # it did nothing wrong
+
+
+def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
+    """Each worker looks for another one's flag while it holds its own."""
+    code = (
+        "folder = os.path.dirname(request['path'])\n"
+        "flag = request['path'] + '.flag'; open(flag, 'w').close(); time.sleep(0.2)\n"
+        "flags = [f for f in os.listdir(folder) if f.endswith('.flag')]; os.remove(flag)\n"
+        "open(request['answer'], 'w').write(json.dumps({'seen': len(flags)}))"
+    )
+    waiting = [process(tmp_path, code, name=f"{i}.onnx") for i in range(4)]
+    assert [got["seen"] for got in run_all(waiting, 1)] == [1, 1, 1, 1]
+
+
+@with_proc
+def test_real_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
+    """The pipe it reads from closes, as it does however the parent ends."""
+    started = Process(
+        Request(str(tmp_path), "onnx", "fp32", "app", str(tmp_path / "m"), str(tmp_path / "a"), 1),
+        log=tmp_path / "log",
+        timeout_s=60,
+    )
+    # Stand in for slow work: the worker's own main, with `work` replaced.
+    started.command = (
+        sys.executable,
+        "-c",
+        "import sys, time; from edgeskin.converters import worker\n"
+        "def work(request): print('working', flush=True); time.sleep(600)\n"
+        "worker.work = work; sys.exit(worker.main())",
+    )
+    started.start()
+    try:
+        assert re.match("working", wait_for(tmp_path / "log"))
+        assert started._popen.stdin is not None
+        started._popen.stdin.close()
+        assert started._popen.wait(timeout=10) == -9
+    finally:
+        started.kill()
+    assert not os.path.exists(tmp_path / "a")

@@ -1,0 +1,117 @@
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from samples import acne_spec
+
+from edgeskin.data.manifest import has_split, load_split
+from edgeskin.data.phantoms import render
+from edgeskin.errors import InvalidData, InvalidImage
+
+SPEC = acne_spec()
+
+
+def rewrite(folder: Path, change: object) -> None:
+    """Apply `change(row)` to every row of the manifest; a row it returns None for is dropped."""
+    path = folder / "manifest.csv"
+    rows = [change(row) for row in csv.DictReader(path.open(newline=""))]
+    rows = [row for row in rows if row is not None]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys() if rows else ["file", "split"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def folder(phantom_set: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(phantom_set, tmp_path / "set"))
+
+
+def test_labels_and_pixels_are_those_of_the_phantoms(phantom_set: Path) -> None:
+    test = load_split(phantom_set, "test")
+    truth = test.truth(SPEC)
+    first = render(2_000_000, size=72)
+    assert len(test) == 16
+    assert truth["count"][0] == first.count
+    assert truth["severity"][0] == first.severity
+    np.testing.assert_array_equal(test.pixels(SPEC.input)[0], first.image[4:68, 4:68])
+    assert test.licenses == ["CC0-1.0"]
+
+
+def test_a_label_may_be_a_name_or_an_index(folder: Path) -> None:
+    before = load_split(folder, "test").truth(SPEC)["severity"]
+    names = SPEC.heads[0].labels
+    rewrite(folder, lambda row: row | {"severity": names[int(row["severity"])]})
+    np.testing.assert_array_equal(load_split(folder, "test").truth(SPEC)["severity"], before)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("severity", "4", r"train_00000.png has severity '4', expected one of mild"),
+        ("severity", "", "has severity ''"),
+        ("count", "many", "has count 'many', expected a number"),
+        ("count", "nan", "expected a number"),
+    ],
+)
+def test_a_bad_label_is_named(folder: Path, column: str, value: str, message: str) -> None:
+    rewrite(folder, lambda row: row | {column: value})
+    with pytest.raises(InvalidData, match=message):
+        load_split(folder, "train").truth(SPEC)
+
+
+def test_a_manifest_without_label_columns_says_which_it_has(folder: Path) -> None:
+    rewrite(folder, lambda row: {"file": row["file"], "split": row["split"]})
+    with pytest.raises(InvalidData, match=r"no label column .*\(severity, count\).* file, split"):
+        load_split(folder, "train").truth(SPEC)
+
+
+def test_a_listed_image_that_is_missing_is_named(folder: Path) -> None:
+    (folder / "images" / "test_00003.png").unlink()
+    with pytest.raises(InvalidData, match=r"lists images/test_00003.png, but there is no such"):
+        load_split(folder, "test")
+    assert len(load_split(folder, "val")) == 8
+
+
+def test_a_truncated_image_is_named(folder: Path) -> None:
+    path = folder / "images" / "test_00003.png"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InvalidImage, match=r"test_00003.png"):
+        load_split(folder, "test").pixels(SPEC.input)
+
+
+def test_a_path_may_not_leave_the_folder(folder: Path) -> None:
+    (folder.parent / "secret.png").write_bytes(b"x")
+    rewrite(folder, lambda row: row | {"file": "../secret.png"})
+    with pytest.raises(InvalidData, match="outside the folder"):
+        load_split(folder, "train")
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InvalidData, match="is not a folder"):
+        load_split(tmp_path / "nowhere", "train")
+    with pytest.raises(InvalidData, match=r"has no manifest.csv"):
+        load_split(tmp_path, "train")
+    with pytest.raises(InvalidData, match="no image with split 'holdout'"):
+        load_split(folder, "holdout")
+    (folder / "manifest.csv").write_text("name\nx\n")
+    with pytest.raises(InvalidData, match="lacks the column file, split"):
+        load_split(folder, "train")
+    (folder / "manifest.csv").write_text("file,split\nonly-one-cell\n")
+    with pytest.raises(InvalidData, match="line 2: not as many cells as columns"):
+        load_split(folder, "train")
+    (folder / "manifest.csv").write_bytes(b"file,split\n\xff\xfe,train\n")
+    with pytest.raises(InvalidData, match="not a UTF-8 CSV"):
+        load_split(folder, "train")
+
+
+def test_take_draws_without_repetition_and_always_the_same(phantom_set: Path) -> None:
+    train = load_split(phantom_set, "train")
+    some = train.take(10)
+    assert len(set(some.paths)) == 10
+    assert some == train.take(10)
+    assert train.take(1000) is train
+    assert has_split(phantom_set, "val")
+    assert not has_split(phantom_set, "holdout")

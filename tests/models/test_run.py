@@ -1,0 +1,92 @@
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from samples import acne_spec
+
+from edgeskin.errors import InvalidRun, InvalidSpec
+from edgeskin.models.app_model import AppModel
+from edgeskin.models.run import BUILTIN, load_run, read_weights
+from edgeskin.preprocess import normalize
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def test_a_run_gives_the_same_outputs_when_loaded_again(run: Path) -> None:
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        first, second = load_run(run).network(x), load_run(run).network(x)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_run_without_parts(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRun, match="is not a run: it has no spec"):
+        load_run(tmp_path / "nothing")
+    (run / "weights.safetensors").unlink()
+    with pytest.raises(InvalidRun, match="a spec but no weights.safetensors. Train or import"):
+        load_run(run)
+
+
+def test_weights_that_do_not_fit(run: Path) -> None:
+    path = run / "weights.safetensors"
+    good = load_file(path)
+    save_file({k: v for k, v in good.items() if k != "heads.0.bias"}, path)
+    with pytest.raises(InvalidRun, match=r"1 tensors are missing, the first is heads.0.bias"):
+        load_run(run)
+    save_file(good | {"heads.0.bias": torch.zeros(7)}, path)
+    with pytest.raises(InvalidRun, match=r"heads.0.bias is \(7,\), the network wants \(4,\)"):
+        load_run(run)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InvalidRun, match="damaged or not a weights file"):
+        load_run(run)
+
+
+def test_a_spec_of_a_newer_version_is_refused(run: Path) -> None:
+    document = json.loads((run / "spec.json").read_text()) | {"version": 9}
+    (run / "spec.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidSpec, match="version 9; this edgeskin reads up to 1"):
+        load_run(run)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (Path("exploded"),))
+
+
+def test_a_pickle_that_runs_code_is_not_loaded(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    torch.save({"x": Bomb()}, tmp_path / "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
+    for name in ("evil.pth", "plain.pth"):
+        with pytest.raises(InvalidRun, match=name):
+            read_weights(tmp_path / name)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_the_app_model_normalises_as_the_formula_says(order: str) -> None:
+    spec = acne_spec()
+    spec = spec.model_copy(update={"input": spec.input.model_copy(update={"color_order": order})})
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    expected = normalize(pixels, spec.input)
+    for layout, given in (("NHWC", pixels[None]), ("NCHW", pixels.transpose(2, 0, 1)[None])):
+        model = AppModel(torch.nn.Identity(), spec, layout)
+        found = model.normalize(torch.from_numpy(given.copy())).numpy()
+        # One multiply-add in float32 against float64: a few units in the last place.
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_the_built_in_model_is_small_and_says_what_it_is() -> None:
+    run = load_run(BUILTIN)
+    size = sum(path.stat().st_size for path in BUILTIN.iterdir())
+    assert size <= 10_000_000
+    assert "phantoms" in run.spec.license
+    assert "means nothing" in run.spec.limits

@@ -1,0 +1,60 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeskin.errors import CannotWrite
+from edgeskin.files import atomic, sha256, size_bytes, write_json
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "a.bin") as fresh:
+        fresh.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_an_interrupted_replacement_leaves_the_old_one(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "run"
+    old = target / "x" if kind == "folder" else target
+    old.parent.mkdir(exist_ok=True)
+    old.write_text("old")
+    with pytest.raises(ValueError, match="stop"), atomic(target, force=True) as fresh:
+        fresh.mkdir() if kind == "folder" else fresh.write_text("new")
+        raise ValueError("stop")
+    assert old.read_text() == "old"
+    with atomic(target, force=True) as fresh:
+        (fresh.mkdir(), (fresh / "y").write_text("new")) if kind == "folder" else fresh.write_text(
+            "n"
+        )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+    assert not (target / "x").exists()
+
+
+def test_an_existing_output_is_not_overwritten(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(CannotWrite, match="exists already. Pass --force"):
+        write_json(tmp_path / "a.json", {"x": 2}, force=False)
+
+
+def test_a_path_through_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotWrite, match="a file, not a folder"):
+        write_json(tmp_path / "file" / "a.json", {})
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="no space left"), atomic(tmp_path / "a") as fresh:
+        fresh.write_bytes(b"x")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folders_hash_depends_on_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = sha256(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert sha256(tmp_path) != first
+    assert size_bytes(tmp_path) == 1

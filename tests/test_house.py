@@ -1,0 +1,160 @@
+"""The house itself: who may import whom, what `--help` loads, what the wheel holds."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import edgeskin
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = {"edgeskin": "edgeskin", "calibration": "edgeskin.calibration"}
+PLACES |= {"converters": "edgeskin.converters"}
+HEAVY = {"torch", "torchvision", "torchao", "timm", "lightning_fabric", "nncf", "coremltools"}
+HEAVY |= {"litert_torch", "ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"}
+HEAVY |= {"onnxscript", "onnxsim", "tensorflow", "matplotlib", "scipy", "transformers"}
+CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors"}
+COMMAND = CORE | {"typer", "rich"}
+
+# Layer: (folders and files, our modules it may import at any depth, third parties at the top).
+TORCH_LAYERS = ("edgeskin.tasks", "edgeskin.models", "edgeskin.data", "edgeskin.training")
+MAY_IMPORT = {
+    "edgeskin.cli": (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"),
+    "edgeskin.training": TORCH_LAYERS,
+    "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
+    "edgeskin.data": ("edgeskin.data",),
+    "edgeskin.tasks": ("edgeskin.tasks",),
+    "edgeskin.calibration": ("edgeskin.calibration", "edgeskin.models", "edgeskin.data"),
+    "edgeskin.converters": (
+        "edgeskin.converters",
+        "edgeskin.calibration",
+        "edgeskin.models",
+        "edgeskin.data",
+    ),
+    # A predictor opens runs too, inside the function that needs torch.
+    "edgeskin.predictor": ("edgeskin.models",),
+    "edgeskin.runtimes": ("edgeskin.models",),
+}
+LAYERS = (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters", "edgeskin.cli")
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for folder, package in PLACES.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            name = ".".join((package, *(p for p in parts if p != "__init__")))
+            found.append((name, path))
+    return found
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """(module, at the top of the file?) of every import outside `if TYPE_CHECKING`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for node in ast.walk(block)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write absolute imports"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found += [(name, node in tree.body) for name in names]
+    return found
+
+
+def layer_of(module: str) -> str | None:
+    return next((x for x in LAYERS if module == x or module.startswith(x + ".")), None)
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> None:
+    key = next((k for k in MAY_IMPORT if name == k or name.startswith(k + ".")), None)
+    allowed = {*MAY_IMPORT.get(key or "", ()), layer_of(name)}
+    if name == "edgeskin":
+        allowed = set(LAYERS) - {"edgeskin.cli"}
+    for imported, _ in imports(path):
+        if (layer := layer_of(imported)) is not None:
+            assert layer in allowed, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> None:
+    if layer_of(name) in (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"):
+        return
+    if name.startswith("edgeskin.runtimes."):
+        return  # opened by name, when an artifact asks for it
+    allowed = COMMAND if name.startswith("edgeskin.cli") else CORE
+    for imported, at_top in imports(path):
+        package = imported.partition(".")[0]
+        if at_top and package not in sys.stdlib_module_names and package != "edgeskin":
+            assert package in allowed, f"{name} imports {package} at its top"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]])
+def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
+    code = (
+        "import sys; from edgeskin.cli.main import run; "
+        f"code = run({arguments!r}); "
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_public_names() -> None:
+    assert sorted(edgeskin.__all__) == [
+        "Dataset",
+        "EdgeskinError",
+        "Predictor",
+        "Spec",
+        "__version__",
+        "calibrate",
+        "convert",
+        "load",
+        "load_run",
+        "load_split",
+        "render_phantom",
+        "train",
+        "verify",
+    ]
+    for name in edgeskin.__all__:
+        assert getattr(edgeskin, name) is not None
+
+
+def test_the_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    # --no-clean would not help: setuptools builds inside the tree, so give it a copy.
+    tree = tmp_path / "tree"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*command, "-w", str(tmp_path), str(tree)], check=True)
+    wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
+    packed = {name for name in wheel.namelist() if not name.split("/")[0].endswith("dist-info")}
+    wanted = set()
+    for folder, package in PLACES.items():
+        for path in (tree / folder).rglob("*"):
+            if path.is_file():
+                inside = path.relative_to(tree / folder).as_posix()
+                wanted.add(f"{package.replace('.', '/')}/{inside}")
+    assert packed == wanted

@@ -1,0 +1,87 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cosine
+from sklearn import metrics as sk
+
+from edgeskin.errors import ShapeMismatch
+from edgeskin.metrics import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    cosine_ratio,
+    dice,
+    mae,
+    max_difference,
+    per_class,
+    rmse,
+    sqnr_db,
+)
+
+RNG = np.random.default_rng(7)
+TRUTH = RNG.integers(0, 4, 200)
+PREDICTED = np.where(RNG.random(200) < 0.6, TRUTH, RNG.integers(0, 4, 200))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_sqnr_of_full_scale_uniform_signal_is_6_02_db_per_bit(bits: int) -> None:
+    x = np.random.default_rng(7).uniform(-1.0, 1.0, 1_000_000)
+    step = 2.0 / 2**bits
+    quantized = (np.floor(x / step) + 0.5) * step  # error uniform in +-step/2
+    # One sigma of the estimate at 1e6 samples is 0.0055 dB; 0.03 dB is five of them.
+    assert sqnr_db(x, quantized) == pytest.approx(10 * math.log10(4**bits), abs=0.03)
+
+
+def test_sqnr_at_the_edges() -> None:
+    zeros, ones = np.zeros(3), np.ones(3)
+    assert sqnr_db(ones, ones) == math.inf
+    assert sqnr_db(zeros, ones) == -math.inf
+    assert math.isnan(sqnr_db(ones, np.array([1.0, math.nan, 1.0])))
+
+
+def test_shapes_are_not_broadcast() -> None:
+    with pytest.raises(ShapeMismatch, match=r"reference is \(3,\), candidate is \(1, 3\)"):
+        sqnr_db(np.ones(3), np.ones((1, 3)))
+
+
+def test_cosine_and_largest_difference_agree_with_scipy_and_hand() -> None:
+    a, b = RNG.normal(size=50), RNG.normal(size=50)
+    assert cosine_ratio(a, b) == pytest.approx(1.0 - cosine(a, b), abs=1e-12)
+    assert max_difference(np.array([1.0, 2.0]), np.array([1.5, -1.0])) == 3.0
+
+
+def test_class_metrics_agree_with_scikit_learn() -> None:
+    ours = per_class(TRUTH, PREDICTED, 4)
+    precision, recall, _, _ = sk.precision_recall_fscore_support(TRUTH, PREDICTED)
+    np.testing.assert_allclose(ours["precision"], precision)
+    np.testing.assert_allclose(ours["SE"], recall)
+    specificity = [sk.recall_score(k == TRUTH, k == PREDICTED, pos_label=False) for k in range(4)]
+    np.testing.assert_allclose(ours["SP"], specificity)
+    np.testing.assert_allclose(ours["YI"], recall + specificity - 1)
+    np.testing.assert_array_equal(
+        confusion(TRUTH, PREDICTED, 4), sk.confusion_matrix(TRUTH, PREDICTED)
+    )
+    assert accuracy(TRUTH, PREDICTED) == pytest.approx(sk.accuracy_score(TRUTH, PREDICTED))
+    assert balanced_accuracy(TRUTH, PREDICTED) == pytest.approx(
+        sk.balanced_accuracy_score(TRUTH, PREDICTED)
+    )
+
+
+def test_a_class_that_never_occurs_is_nan_not_zero() -> None:
+    found = per_class(np.array([0, 0]), np.array([0, 1]), 3)
+    assert math.isnan(found["SE"][2])
+    assert math.isnan(found["precision"][2])
+    assert found["SP"][2] == 1.0
+
+
+def test_errors_of_values_agree_with_scikit_learn() -> None:
+    a, b = RNG.normal(size=30), RNG.normal(size=30)
+    assert mae(a, b) == pytest.approx(sk.mean_absolute_error(a, b))
+    assert rmse(a, b) == pytest.approx(sk.root_mean_squared_error(a, b))
+
+
+def test_dice_is_the_f1_score_of_pixels() -> None:
+    a, b = RNG.random((9, 7)) < 0.4, RNG.random((9, 7)) < 0.4
+    assert dice(a, b) == pytest.approx(sk.f1_score(a.ravel(), b.ravel()))
+    assert dice(np.zeros(4), np.zeros(4)) == 1.0

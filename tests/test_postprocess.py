@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from samples import acne_spec
+from scipy import special
+
+from edgeskin.models import app_model
+from edgeskin.postprocess import decisions, decode, grade_of, interval, predict, range_matrix
+from edgeskin.spec import RegressionHead, SegmentationHead
+
+RNG = np.random.default_rng(11)
+SPEC = acne_spec()
+RAW = {
+    "severity": RNG.normal(size=(3, 4)).astype(np.float32),
+    "count": RNG.normal(scale=3, size=(3, 65)).astype(np.float32),
+}
+
+
+def test_numpy_and_torch_decode_alike_and_as_scipy_says() -> None:
+    ours = decode(SPEC, RAW)
+    theirs = app_model.decode(SPEC, tuple(torch.from_numpy(x) for x in RAW.values()))
+    for name, tensor in zip(SPEC.output_names("app"), theirs, strict=True):
+        np.testing.assert_allclose(ours[name], tensor.numpy(), rtol=2e-6)  # float32 rounding
+    mass = special.softmax(RAW["count"].astype(np.float64), axis=1)
+    np.testing.assert_allclose(ours["count"][:, 0], mass @ np.arange(1, 66), rtol=1e-5)
+
+
+def test_segmentation_and_regression_decode_alike() -> None:
+    spec = acne_spec(
+        heads=(
+            SegmentationHead(name="skin", labels=("background", "skin")),
+            RegressionHead(name="age", unit="years", scale=10.0, offset=40.0),
+        )
+    )
+    raw = {
+        "skin": RNG.normal(size=(1, 2, 5, 6)).astype(np.float32),
+        "age": np.array([[0.5]], np.float32),
+    }
+    ours = decode(spec, raw)
+    theirs = app_model.decode(spec, tuple(torch.from_numpy(x) for x in raw.values()))
+    assert ours["skin"].shape == (1, 5, 6, 2)
+    np.testing.assert_allclose(ours["skin"], theirs[0].numpy(), rtol=2e-6)
+    assert ours["age"] == 45.0
+    area = predict(spec, ours)["skin"]["area_fraction"]
+    assert area["skin"] == pytest.approx(float((raw["skin"][0, 1] > raw["skin"][0, 0]).mean()))
+
+
+@pytest.mark.parametrize(
+    ("count", "grade"), [(0, 0), (5, 0), (5.5, 1), (6, 1), (20, 1), (21, 2), (50, 2), (51, 3)]
+)
+def test_hayashi_bounds_are_inclusive(count: float, grade: int) -> None:
+    assert grade_of(np.array([count]), SPEC.heads[1].ranges)[0] == grade
+
+
+def test_range_matrix_splits_the_support_into_5_15_30_15() -> None:
+    matrix = range_matrix(SPEC.heads[1], SPEC.heads[1].ranges)
+    assert matrix.sum(axis=0).tolist() == [5, 15, 30, 15]
+    assert (matrix.sum(axis=1) == 1).all()
+
+
+def test_decisions_follow_the_mass_not_the_mean() -> None:
+    raw = dict(RAW, count=np.full((1, 65), -30, np.float32), severity=RAW["severity"][:1])
+    raw["count"][0, [0, 64]] = [1.0, 0.0]  # 73 % on one lesion, 27 % on 65: the mean is 18
+    decided = decisions(SPEC, decode(SPEC, raw))
+    assert decided["count"][0] == 0
+    assert decided["severity"][0] == RAW["severity"][0].argmax()
+
+
+def test_interval_holds_at_least_its_share() -> None:
+    mass = special.softmax(RNG.normal(size=40))
+    low, high = interval(mass, np.arange(40.0), 0.8)
+    assert mass[int(low) : int(high) + 1].sum() >= 0.8
+    assert mass[int(low) + 1 : int(high)].sum() < 0.8
+
+
+def test_a_prediction_reads_well() -> None:
+    found = predict(SPEC, decode(SPEC, {k: v[:1] for k, v in RAW.items()}))
+    assert set(found) == {"severity", "count"}
+    assert found["count"]["unit"] == "lesions"
+    assert found["count"]["grade"] in SPEC.heads[0].labels
+    assert sum(found["severity"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
