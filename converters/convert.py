@@ -26,6 +26,7 @@ Progress = Callable[[int, int, str], None]
 class _Order:
     """One file to make."""
 
+    origin: Source
     target: Target
     precision: str
     path: Path
@@ -37,6 +38,7 @@ def convert(
     precisions: Sequence[str],
     out: Path,
     *,
+    program: Path | None = None,
     io: Io = "app",
     timeout_s: float = 900.0,
     force: bool = False,
@@ -51,6 +53,7 @@ def convert(
         precisions: Names of `PRECISIONS` that the source can give.
         out: Folder for `NAME-PRECISION.SUFFIX` and `manifest.json`; files of
             earlier conversions stay, and stay in the manifest.
+        program: What gives int8 where `source` is a run.
         io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
         timeout_s: For each conversion, in seconds.
         force: Replace files that exist.
@@ -62,8 +65,8 @@ def convert(
         ConversionFailed: A converter refused, crashed, took too long, or wrote a
             wrong file. Its log stays in `out`; no other file does.
     """
-    origin, out = find_source(source), Path(out)
-    orders = _orders(origin, targets, precisions, out)
+    origins, out = [find_source(path) for path in (source, program) if path], Path(out)
+    orders = _orders(origins, targets, precisions, out)
     for order in orders:
         check_writable(order.path, force=force)
     read_manifest(out)  # refuse a damaged one now, not after the work
@@ -74,7 +77,7 @@ def convert(
     try:
         workers = workers or os.cpu_count() or 1
         threads = max(1, (os.cpu_count() or 1) // workers)
-        processes = [_process(origin, order, io, scratch, timeout_s, threads) for order in orders]
+        processes = [_process(order, io, scratch, timeout_s, threads) for order in orders]
         answers = run_all(processes, workers, on_progress)
         with writing(out):
             return _publish(orders, answers, io, scratch, out)
@@ -85,30 +88,36 @@ def convert(
 
 
 def _orders(
-    origin: Source, targets: Sequence[str], precisions: Sequence[str], out: Path
+    origins: Sequence[Source], targets: Sequence[str], precisions: Sequence[str], out: Path
 ) -> list[_Order]:
     for precision in precisions:
         check_precision(precision)
-        origin.check_precision(precision)
     found = [find_target(name) for name in dict.fromkeys(targets)]
     if not found or not precisions:
         raise UnknownName("nothing to convert: name at least one target and one precision")
     for target in found:
         target.check()
-    name = origin.spec().name
+    givers = {precision: _giver(origins, precision) for precision in dict.fromkeys(precisions)}
+    name = origins[0].spec().name
     return [
-        _Order(target, precision, out / f"{name}-{precision}{target.suffix}")
-        for precision in dict.fromkeys(precisions)
+        _Order(origin, target, precision, out / f"{name}-{precision}{target.suffix}")
+        for precision, origin in givers.items()
         for target in found
     ]
 
 
-def _process(
-    origin: Source, order: _Order, io: str, scratch: Path, timeout_s: float, threads: int
-) -> Process:
+def _giver(origins: Sequence[Source], precision: str) -> Source:
+    """The source that can give `precision`."""
+    for origin in origins:
+        if precision in origin.precisions:
+            return origin
+    raise origins[0].cannot_give(precision)
+
+
+def _process(order: _Order, io: str, scratch: Path, timeout_s: float, threads: int) -> Process:
     fresh = scratch / order.path.name
     request = Request(
-        source=str(origin.path),
+        source=str(order.origin.path),
         target=order.target.name,
         precision=order.precision,
         io=io,

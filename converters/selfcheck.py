@@ -37,7 +37,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 def measure(job: Job, path: Path) -> dict[str, Any]:
-    """Run `path` beside its torch module; differences by output, for the manifest.
+    """Run `path` beside its torch module; differences by output and the worst SQNR, for the manifest.
 
     `sqnr_db` is null where both agree to the last bit.
 
@@ -56,7 +56,9 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
         reference = np.concatenate([pair[0][name] for pair in pairs])
         candidate = np.concatenate([pair[1][name] for pair in pairs])
         outputs[name] = _compare(job, path, name, reference, candidate)
-    return {"runtime": session.runtime, "samples": SAMPLES, "outputs": outputs}
+    found = [entry["sqnr_db"] for entry in outputs.values() if entry["sqnr_db"] is not None]
+    worst = min(found, default=None)
+    return {"runtime": session.runtime, "samples": SAMPLES, "sqnr_db": worst, "outputs": outputs}
 
 
 def images(size: InputSpec, seed: int = 0) -> list[NDArray[np.uint8]]:

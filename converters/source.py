@@ -35,21 +35,21 @@ class Source:
     path: Path
     kind: Literal["run", "program"]
 
-    def check_precision(self, precision: str) -> None:
-        """
-        Raises:
-            InvalidRun: A program cannot give float files, nor a run INT8 ones.
-        """
-        if self.kind == "program" and precision in FLOAT:
-            raise InvalidRun(
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return FLOAT if self.kind == "run" else ("int8",)
+
+    def cannot_give(self, precision: str) -> InvalidRun:
+        """Why, and what to do: a program has no float weights, a run no scales."""
+        if self.kind == "program":
+            return InvalidRun(
                 f"{self.path} is a quantized program and gives int8 only. "
                 f"Convert the run it was calibrated from to {precision}."
             )
-        if self.kind == "run" and precision not in FLOAT:
-            raise InvalidRun(
-                f"{self.path} is a float run and has no scales for {precision}. "
-                "Calibrate it first, or pass --data to calibrate on the way."
-            )
+        return InvalidRun(
+            f"{self.path} is a float run and has no scales for {precision}. "
+            "Calibrate it first, or pass --data to calibrate on the way."
+        )
 
     def spec(self) -> Spec:
         return Spec.load(self.path) if self.kind == "run" else self.load().spec

@@ -17,7 +17,7 @@ _PUBLIC = {
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
     "calibrate": "edgeskin.calibration.from_run:calibrate_run",
-    "convert": "edgeskin.converters.convert",
+    "convert": "edgeskin.converters.from_source:convert_source",
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",

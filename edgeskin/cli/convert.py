@@ -51,6 +51,6 @@ def convert(
     rows = []
     for a in artifacts:
         sqnr = a.parity.get("sqnr_db")
-        agreement = f"{sqnr:.1f}" if sqnr is not None else str(a.parity.get("not_run", "-"))
+        agreement = a.parity.get("not_run") or ("exact" if sqnr is None else f"{sqnr:.1f}")
         rows.append((a.path.name, f"{a.size_bytes / 1e6:.2f}", f"{a.conversion_s:.1f}", agreement))
     console.table(str(out), ("file", "MB", "seconds", "SQNR dB against its source"), rows)

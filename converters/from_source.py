@@ -1,0 +1,82 @@
+"""`edgeskin convert`: a run or a program to files, calibrating on the way where int8 is asked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgeskin.artifacts import Artifact, Io
+from edgeskin.converters import PRECISIONS, TARGETS
+from edgeskin.converters.convert import convert
+from edgeskin.converters.source import find_source
+from edgeskin.errors import UnknownName
+
+Tell = Callable[[str, int, int], None]
+
+
+def convert_source(
+    source: Path,
+    out: Path,
+    *,
+    target: str = "all",
+    precision: str | None = None,
+    data: Path | None = None,
+    samples: int = 256,
+    method: str = "nncf",
+    io: str = "app",
+    timeout_s: float = 900.0,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> list[Artifact]:
+    """Convert to one target and precision, or to all that the source can give.
+
+    Args:
+        target: A name of `TARGETS`, or `all`.
+        precision: A name of `PRECISIONS`, or `all`; by default fp32 for a run
+            and int8 for a program.
+        data: Images to calibrate a run with, where int8 is asked; their train
+            split is used. The program is not kept: `edgeskin calibrate` does that.
+
+    Raises:
+        UnknownName: No such target, precision or io.
+        EdgeskinError: As `convert` and `calibrate_run`.
+    """
+    if io not in ("app", "tensor"):
+        raise UnknownName(f"no io '{io}'; there are app and tensor")
+    origin = find_source(source)
+    precisions = _precisions(origin.precisions, precision, data)
+
+    def run(program: Path | None) -> list[Artifact]:
+        return convert(
+            source,
+            list(TARGETS) if target == "all" else [target],
+            precisions,
+            out,
+            program=program,
+            io=_io(io),
+            timeout_s=timeout_s,
+            force=force,
+            on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
+        )
+
+    if "int8" in origin.precisions or "int8" not in precisions or data is None:
+        return run(None)
+    from edgeskin.calibration.from_run import calibrate_run
+
+    with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
+        program = Path(scratch) / "program.pt2"
+        calibrate_run(source, data, program, method=method, samples=samples, tell=tell)
+        return run(program)
+
+
+def _precisions(given: Sequence[str], asked: str | None, data: Path | None) -> list[str]:
+    if asked is None:
+        return [given[0]]
+    if asked != "all":
+        return [asked]
+    return [name for name in PRECISIONS if name in given or (name == "int8" and data is not None)]
+
+
+def _io(name: str) -> Io:
+    return "tensor" if name == "tensor" else "app"
