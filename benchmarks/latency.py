@@ -50,3 +50,35 @@ def measure(
             if run >= warmup_runs:
                 samples[name].append(taken)
     return {name: Latency(tuple(values)) for name, values in samples.items()}
+
+
+def main() -> None:
+    """`python -m edgeskin.benchmarks.latency FILE...`: a JSON document with every sample."""
+    import json
+    import platform
+    import sys
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from edgeskin.predictor import load
+
+    with ExitStack() as stack:
+        predictors = {Path(f).name: stack.enter_context(load(f)) for f in sys.argv[1:]}
+        size = next(iter(predictors.values())).spec.input
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (8, size.height, size.width, 3), np.uint8)
+        found = measure(predictors, list(pixels), runs=200, warmup_runs=20)
+    rows = {
+        name: {
+            "p50_ms": round(x.p50_ms, 3),
+            "p90_ms": round(x.p90_ms, 3),
+            "samples_ms": x.samples_ms,
+        }
+        for name, x in found.items()
+    }
+    machine = f"{platform.system()} {platform.machine()}, {platform.processor() or 'CPU unnamed'}"
+    print(json.dumps({"machine": machine, "threads": 1, "models": rows}))
+
+
+if __name__ == "__main__":
+    main()

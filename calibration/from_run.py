@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeskin.calibration.calibrate import calibrate
-from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.schemes import check_method, find_scheme
 from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData
 from edgeskin.files import check_writable
 from edgeskin.models.run import load_run
 
+if TYPE_CHECKING:
+    from edgeskin.calibration.program import Program
+
 Tell = Callable[[str, int, int], None]
 SAMPLES = 256
 
 
 def calibrate_run(
-    run: Path,
-    data: Path,
-    out: Path,
+    run: Path | str,
+    data: Path | str,
+    out: Path | str,
     *,
     scheme: str = "w8a8",
     method: str = "nncf",
@@ -38,12 +40,16 @@ def calibrate_run(
         InvalidData: No train images, or one of them is a test image too.
         CannotWrite: `out` exists and `force` is False.
     """
+    data, out = Path(data), Path(out)
     check_writable(out, force=force)
     find_scheme(scheme)
     check_method(method)
-    loaded = load_run(run)
     chosen = calibration_set(data, samples)
+    loaded = load_run(run)
     pixels = chosen.pixels(loaded.spec.input)
+    from edgeskin.calibration.calibrate import calibrate  # heavy: what is wrong shows before
+    from edgeskin.calibration.program import save_program
+
     program = calibrate(
         loaded.network,
         loaded.spec,

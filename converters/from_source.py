@@ -16,12 +16,12 @@ Tell = Callable[[str, int, int], None]
 
 
 def convert_source(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     *,
     target: str = "all",
     precision: str | None = None,
-    data: Path | None = None,
+    data: Path | str | None = None,
     samples: int = 256,
     method: str = "nncf",
     io: str = "app",
@@ -44,6 +44,7 @@ def convert_source(
     """
     if io not in ("app", "tensor"):
         raise UnknownName(f"no io '{io}'; there are app and tensor")
+    source, out = Path(source), Path(out)
     origin = find_source(source)
     precisions = _precisions(origin.precisions, precision, data)
 
@@ -66,11 +67,11 @@ def convert_source(
 
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         program = Path(scratch) / "program.pt2"
-        calibrate_run(source, data, program, method=method, samples=samples, tell=tell)
+        calibrate_run(source, Path(data), program, method=method, samples=samples, tell=tell)
         return run(program)
 
 
-def _precisions(given: Sequence[str], asked: str | None, data: Path | None) -> list[str]:
+def _precisions(given: Sequence[str], asked: str | None, data: Path | str | None) -> list[str]:
     if asked is None:
         return [given[0]]
     if asked != "all":

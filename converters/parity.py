@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 
 def verify(
-    artifact: Path, reference: Run, data: Dataset, *, progress: Progress | None = None
+    artifact: Path | str, reference: Run, data: Dataset, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
 

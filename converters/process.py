@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import Any, Self
 
 from edgeskin import errors
 from edgeskin.converters.worker import Request
-from edgeskin.errors import ConversionFailed, EdgeskinError
+from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
+from edgeskin.files import reason
 
 # What converters bring along must neither phone home nor look for updates.
 _OFFLINE = {
@@ -99,6 +101,8 @@ class Process:
         path = Path(self.request.answer)
         if code < 0:
             raise self._failed(f"crashed with {signal.Signals(-code).name}.")
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            raise CannotWrite(f"cannot write {self.name}: {reason(OSError(code, ''))}")
         if not path.is_file():
             raise self._failed(f"ended with exit code {code} and no answer.")
         answer: dict[str, Any] = json.loads(path.read_text())

@@ -37,7 +37,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 def measure(job: Job, path: Path) -> dict[str, Any]:
-    """Run `path` beside its torch module; differences by output and the worst SQNR, for the manifest.
+    """Run `path` beside its torch module; differences by output, and the worst SQNR.
 
     `sqnr_db` is null where both agree to the last bit.
 

@@ -45,7 +45,11 @@ def main() -> int:
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         answer = {"error": "ConversionFailed", "message": _line(error)}
-    Path(request.answer).write_text(json.dumps(answer))
+    try:
+        Path(request.answer).write_text(json.dumps(answer))
+    except OSError as error:  # a full disk: the exit code still gets through
+        Path(request.answer).unlink(missing_ok=True)
+        return error.errno or 1
     return 1 if "error" in answer else 0
 
 

@@ -111,9 +111,9 @@ def _grades(spec: Spec, head: DistributionHead, truth: Truth) -> NDArray[Any]:
     """
     assert head.ranges is not None
     for other in spec.heads:
-        if isinstance(other, ClassificationHead) and other.labels == head.ranges.labels:
-            if other.name in truth:
-                return truth[other.name]
+        same = isinstance(other, ClassificationHead) and other.labels == head.ranges.labels
+        if same and other.name in truth:
+            return truth[other.name]
     return grade_of(truth[head.name], head.ranges)
 
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
     """
     target = Path(target)
     check_writable(target, force=force)
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target), _folder(target.parent):
         scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
         try:
             fresh = scratch / target.name
@@ -104,6 +103,19 @@ def size_bytes(path: Path) -> int:
     """Bytes in a file, or in all files of a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make `folder` with its parents; those that end up empty are removed again."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # not empty: the output is there
+            for place in made:
+                place.rmdir()
 
 
 def _replace(fresh: Path, target: Path, scratch: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgeskin import artifacts, images, postprocess
 from edgeskin.errors import InvalidArtifact
 from edgeskin.preprocess import normalize, preprocess
-from edgeskin.runtimes import RUNTIMES, Session, TensorSpec, open_session
+from edgeskin.runtimes import RUNTIMES, Session, TensorSpec, open_session, runtime_of
 from edgeskin.spec import Spec
 
 Progress = Callable[[int, int], None]
@@ -76,13 +76,14 @@ def load(path: Path | str, *, threads: int = 1) -> Predictor:
     """Open an artifact (.tflite, .onnx, .mlpackage) or a run folder.
 
     Raises:
-        InvalidArtifact: Damaged, without a spec inside, or not what its
+        InvalidArtifact: Missing, damaged, without a spec inside, or not what its
             manifest names.
         NotSupportedHere: A Core ML file anywhere but on macOS.
     """
     path = Path(path)
     if path.suffix not in RUNTIMES and path.is_dir():
         return _load_run(path)
+    runtime_of(path)
     artifacts.check_manifest(path)
     metadata = artifacts.read_metadata(path)
     return Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)

@@ -149,7 +149,7 @@ Head = Annotated[
 class Spec(_Strict):
     """Everything an app must know to use the model, and a person to judge it."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     task: str
     arch: str

@@ -36,7 +36,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.table import Table
 
     print(title)
-    made = Table( box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         numbers = all(row[i][:1] in "0123456789+-[n" for row in rows)
         made.add_column(column, justify="right" if numbers else "left", no_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ def demo(
         console.emit(document)
         return
     print_table(document)
-    print(f"everything lies in {out}: artifacts/ (with manifest.json), phantoms/, demo.png")
+    print(f"everything is in {out}/: run/ and program.pt2 (the model, float and INT8),")
+    print("artifacts/ (nine files and manifest.json), phantoms/ (images and labels), demo.png")
 
 
 def run(out: Path, tell: console.Tell) -> dict[str, Any]:
@@ -41,7 +43,9 @@ def run(out: Path, tell: console.Tell) -> dict[str, Any]:
     from edgeskin.files import write_json
     from edgeskin.models.run import BUILTIN, load_run
 
-    data, program, files = out / "phantoms", out / "acne-phantom.pt2", out / "artifacts"
+    run_folder, data = out / "run", out / "phantoms"
+    program, files = out / "program.pt2", out / "artifacts"
+    shutil.copytree(BUILTIN, run_folder, ignore=shutil.ignore_patterns("__pycache__"))
     write_set(
         data,
         train=CALIBRATION_IMAGES,
@@ -49,16 +53,16 @@ def run(out: Path, tell: console.Tell) -> dict[str, Any]:
         test=TEST_IMAGES,
         progress=lambda i, n: tell("rendering phantoms", i, n),
     )
-    calibrate_run(BUILTIN, data, program, tell=tell)
+    calibrate_run(run_folder, data, program, tell=tell)
     artifacts = convert(
-        BUILTIN,
+        run_folder,
         TARGETS,
         PRECISIONS,
         files,
         program=program,
         on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
     )
-    reference, test = load_run(BUILTIN), load_split(data, "test")
+    reference, test = load_run(run_folder), load_split(data, "test")
     rows = _measure(artifacts, reference, test, tell)
     document = {"images": len(test), "rows": rows}
     write_json(out / "demo.json", document)
@@ -110,7 +114,7 @@ def print_table(document: dict[str, Any]) -> None:
     for row in document["rows"]:
         cells = [row["target"], row["precision"], f"{row['size_bytes'] / 1e6:.1f}"]
         if "not_run" in row:
-            rows.append((*cells, row["not_run"], "", "", "", ""))
+            rows.append((*cells, "macOS only", *[""] * 4))
             continue
         found = row["verification"]
         mae, accuracy = found["metrics"]["count_mae"], found["metrics"]["severity_accuracy"]

@@ -15,7 +15,7 @@ def draw(path: Path, test: Any, document: dict[str, Any]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure = plt.figure(figsize=(11, 5.2), dpi=110, layout="constrained")
+    figure: Any = plt.figure(figsize=(11, 5.2), dpi=110, layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     _phantoms(top, path.parent / "artifacts", test, document)
     rows = [row for row in document["rows"] if "p50_ms" in row]
@@ -43,7 +43,8 @@ def _phantoms(figure: Any, artifacts: Path, test: Any, document: dict[str, Any])
             count = found["count"]
             low, high = count["interval_80"]
             axes.set_title(
-                f"{found['severity']['label']}\n{count['value']:.0f} lesions ({low:.0f}-{high:.0f})\n"
+                f"{found['severity']['label']}\n"
+                f"{count['value']:.0f} lesions ({low:.0f}-{high:.0f})\n"
                 f"truth: {row['count']}",
                 fontsize=9,
             )

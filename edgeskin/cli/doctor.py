@@ -16,7 +16,7 @@ PARTS = {
     "train": ("torch", "torchvision", "timm", "lightning-fabric"),
     "quantize": ("torchao", "nncf"),
     "tflite": ("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
-    "onnx": ("onnx", "onnxscript", "onnxsim", "onnxruntime"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "coreml": ("coremltools",),
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),

@@ -1,65 +1,22 @@
-"""The `edgeskin` command: registers one file a command, and turns errors into exit codes.
+"""The `edgeskin` command: runs one command line, and turns errors into exit codes.
 
 0: done. 1: ran, but a gate was missed. 2: could not run (one line says what,
 why and what to do; `--debug` adds the traceback).
+
+Nothing but the standard library is imported here at the top, so that Ctrl-C is
+answered in one line from the first moment on.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
-from typer.exceptions import TyperException
-
-from edgeskin.cli import (
-    calibrate,
-    console,
-    convert,
-    demo,
-    doctor,
-    import_,
-    models,
-    predict,
-    schema,
-    train,
-    verify,
-)
+from edgeskin.cli import console
 from edgeskin.errors import EdgeskinError
 from edgeskin.files import reason
-from edgeskin.version import __version__
 
-app = typer.Typer(
-    name="edgeskin",
-    help="Takes trained skin-analysis models to phones and Jetsons, with proof of what was lost.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-for name, command in (
-    ("demo", demo.demo),
-    ("doctor", doctor.doctor),
-    ("models", models.models),
-    ("schema", schema.schema),
-    ("train", train.train),
-    ("import", import_.import_),
-    ("calibrate", calibrate.calibrate),
-    ("convert", convert.convert),
-    ("predict", predict.predict),
-    ("verify", verify.verify),
-):
-    app.command(name)(command)
-
-
-@app.callback()
-def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Runs before every command (a Typer callback carries the global options)."""
-    if version:
-        print(__version__)
-        raise typer.Exit
+_INTERRUPTED = "interrupted; nothing was left half-written"
+_TYPER_INTERRUPTED = 130  # what typer makes of Ctrl-C in a command
 
 
 def main() -> None:
@@ -69,24 +26,48 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
-    debug = "--debug" in arguments
-    # --debug and --version work before and after the command's name.
-    arguments = ["--debug"] * debug + [a for a in arguments if a != "--debug"]
-    if arguments == ["--debug"] * debug + ["--version"]:
-        arguments.append("models")
+    debug = "--debug" in arguments  # before or after the command's name
     try:
-        code = app(arguments, standalone_mode=False)
+        code = _run([a for a in arguments if a != "--debug"] or ["--help"])
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was left half-written", debug=False)
-    except TyperException as error:
-        return _fail(getattr(error, "format_message", lambda: "interrupted")(), debug)
+        return _fail(_INTERRUPTED, debug=False)
     except EdgeskinError as error:
         return _fail(str(error), debug)
+    except ModuleNotFoundError as error:
+        if (extra := _extra_of(error.name or "")) is None:
+            raise
+        return _fail(f"{error.name} is not installed: pip install 'edgeskin[{extra}]'", debug)
     except OSError as error:
         if (why := reason(error)) is None:
             raise
         return _fail(f"{error.filename or 'output'}: {why}", debug)
+    return _fail(_INTERRUPTED, debug=False) if code == _TYPER_INTERRUPTED else code
+
+
+def _run(arguments: list[str]) -> int:
+    """Raises what the command raises; a wrong command line as EdgeskinError."""
+    from typer import Abort
+    from typer.exceptions import TyperException
+
+    from edgeskin.cli.app import app
+
+    if arguments == ["--version"]:
+        arguments = ["--version", "models"]  # typer asks for a command in any case
+    try:
+        code = app(arguments, standalone_mode=False)
+    except Abort as error:
+        raise KeyboardInterrupt from error
+    except TyperException as error:
+        raise EdgeskinError(f"{error.format_message()} See --help.") from error
     return code if isinstance(code, int) else 0
+
+
+def _extra_of(module: str) -> str | None:
+    """The part of edgeskin that brings `module`, if one does."""
+    from edgeskin.cli.doctor import PARTS
+
+    package = module.partition(".")[0].replace("_", "-")
+    return next((part for part, packages in PARTS.items() if package in packages), None)
 
 
 def _fail(message: str, debug: bool) -> int:

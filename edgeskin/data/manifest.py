@@ -115,13 +115,14 @@ class Dataset:
         )
 
 
-def load_split(folder: Path, split: str) -> Dataset:
+def load_split(folder: Path | str, split: str) -> Dataset:
     """One split of a data folder, its files checked for existence.
 
     Raises:
         InvalidData: No folder, manifest, column, row or image; a path that
             leaves the folder; an image listed but missing.
     """
+    folder = Path(folder)
     rows = [row for row in read_manifest(folder) if row["split"] == split]
     if not rows:
         raise InvalidData(f"{folder / 'manifest.csv'} lists no image with split '{split}'")

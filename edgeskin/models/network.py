@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Mapping
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -63,14 +63,14 @@ def build(spec: Spec, *, pretrained: bool = False) -> nn.Module:
         return Foreign(_call_factory(spec), tuple(head.name for head in spec.heads))
     arch = find_arch(spec.arch)
     # TensorFlow's batch-norm epsilon, which the published Lite weights were trained with.
-    options = {"bn_eps": 1e-3} if arch.pretrained else {}
+    options: dict[str, Any] = {"bn_eps": 1e-3} if arch.pretrained else {}
     backbone = timm.create_model(
         arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **options
     )
     if pretrained:
         load_pretrained(backbone, arch)
     sizes = tuple(_raw_size(head) for head in spec.heads)
-    return MultiHead(backbone, backbone.head_hidden_size, sizes, dropout=0.2)
+    return MultiHead(backbone, int(cast(Any, backbone).head_hidden_size), sizes, dropout=0.2)
 
 
 def find_arch(name: str) -> Arch:
@@ -127,7 +127,13 @@ def _call_factory(spec: Spec) -> nn.Module:
             f"cannot import the network '{spec.arch}': {error}. Run where the module can be "
             "imported, or install its package."
         ) from error
-    network = factory(**spec.arch_args)
+    try:
+        network = factory(**spec.arch_args)
+    except Exception as error:  # somebody else's code may raise anything
+        raise InvalidRun(
+            f"{spec.arch} fails with the arguments {spec.arch_args}: "
+            f"{type(error).__name__}: {error}. Mend it, or pass other --model-args to import."
+        ) from error
     if not isinstance(network, nn.Module):
         raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
     return network

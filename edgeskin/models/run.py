@@ -28,7 +28,7 @@ class Run:
     network: nn.Module
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path | str) -> Run:
     """Build the network of `folder/spec.json` and fill in its weights.
 
     Raises:

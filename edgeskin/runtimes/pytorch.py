@@ -26,7 +26,7 @@ class TorchSession:
         self.spec = spec
         self.model = AppModel(network, spec, "NHWC").eval()
         size = (1, spec.input.height, spec.input.width, 3)
-        self.inputs = (TensorSpec("image", size, "uint8"),)
+        self.inputs: tuple[TensorSpec, ...] = (TensorSpec("image", size, "uint8"),)
         with torch.inference_mode():
             outputs = self.model(torch.zeros(size, dtype=torch.uint8))
         self.outputs = tuple(

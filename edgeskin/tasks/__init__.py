@@ -38,7 +38,7 @@ class Task:
     summary: str
 
     def load(self) -> TaskModule:
-        return importlib.import_module(self.module)  # type: ignore[return-value]
+        return importlib.import_module(self.module)
 
 
 TASKS = {

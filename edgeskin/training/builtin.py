@@ -21,7 +21,7 @@ from edgeskin.training.recipe import Recipe
 from edgeskin.training.train import measure_run, train
 
 SEED, SIZE = 1, 224
-SPLITS = {"train": 3000, "val": 200, "test": 400}
+TRAIN, VAL, TEST = 3000, 200, 400
 LICENSE = "CC0-1.0: trained on synthetic phantoms alone, from random weights"
 
 
@@ -29,7 +29,7 @@ def main(work: Path) -> None:
     """Make the set and the run under `work`, then install the run as the built-in one."""
     data, run = work / "phantoms", work / "run"
     if not (data / "manifest.csv").is_file():
-        write_set(data, **SPLITS, seed=SEED, size=SIZE)
+        write_set(data, train=TRAIN, val=VAL, test=TEST, seed=SEED, size=SIZE)
     train("acne", "mobilenet_v2_050", data, run, recipe=recipe(), tell=_tell, force=True)
     install(run, data)
 
@@ -45,7 +45,7 @@ def install(run: Path, data: Path) -> None:
             "name": "acne-phantom",
             "license": LICENSE,
             "intended_use": "Demonstration and self-tests of edgeskin. Knows no real skin.",
-            "limits": "Trained on rendered phantoms; its output on a photo of a person means nothing.",
+            "limits": "Trained on rendered phantoms; on a photo its output means nothing.",
         }
     )
     weights = load_file(run / "weights.safetensors")

@@ -7,6 +7,7 @@ that was not.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Trainer:
     def __post_init__(self) -> None:
         recipe = self.recipe
         torch.set_flush_denormal(True)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces itself
         self.steps = math.ceil(len(self.images) / recipe.batch_size)
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
         network = self.network.to(memory_format=torch.channels_last)

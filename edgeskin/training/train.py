@@ -31,8 +31,8 @@ Tell = Callable[[str, int, int], None]
 def train(
     task: str,
     arch: str,
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: Path | str,
     *,
     recipe: Recipe | None = None,
     force: bool = False,
@@ -53,7 +53,7 @@ def train(
         UnknownName: No such task or network.
         InvalidData: The folder cannot be used, or has one class only.
     """
-    recipe = recipe or Recipe()
+    data, out, recipe = Path(data), Path(out), recipe or Recipe()
     chosen = find_task(task)
     module = chosen.load()
     check_writable(out, force=force)

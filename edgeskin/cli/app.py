@@ -1,0 +1,53 @@
+"""The command line as typer sees it: one file a command, registered here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgeskin.cli import (
+    calibrate,
+    convert,
+    demo,
+    doctor,
+    import_,
+    models,
+    predict,
+    schema,
+    train,
+    verify,
+)
+from edgeskin.version import __version__
+
+app = typer.Typer(
+    name="edgeskin",
+    help="Takes trained skin-analysis models to phones and Jetsons, with proof of what was lost.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for name, command in (
+    ("demo", demo.demo),
+    ("doctor", doctor.doctor),
+    ("models", models.models),
+    ("schema", schema.schema),
+    ("train", train.train),
+    ("import", import_.import_),
+    ("calibrate", calibrate.calibrate),
+    ("convert", convert.convert),
+    ("predict", predict.predict),
+    ("verify", verify.verify),
+):
+    app.command(name)(command)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Runs before every command (a Typer callback carries the global options)."""
+    if version:
+        print(__version__)
+        raise typer.Exit

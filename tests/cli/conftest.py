@@ -1,0 +1,112 @@
+"""A run, its program and its artifacts, made by the real commands once a session."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import snapshot, the_line
+from samples import acne_spec
+
+from edgeskin.cli.main import run
+
+RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
+Refused = Callable[..., str]
+
+
+def make_run(folder: Path, data: Path, seed: int) -> Path:
+    """An untrained run whose answers differ from image to image as a trained one's do."""
+    import torch
+
+    from edgeskin.data.manifest import load_split
+    from edgeskin.models.app_model import AppModel
+    from edgeskin.models.network import build
+    from edgeskin.models.run import save_run
+
+    torch.manual_seed(seed)
+    spec = acne_spec()
+    network = build(spec).eval()
+    pixels = torch.from_numpy(load_split(data, "train").pixels(spec.input))
+    with torch.no_grad():
+        features = network.backbone(AppModel(network, spec).normalize(pixels))
+        for head in network.heads:  # logits of mean 0 and deviation 2 over the images
+            logits = head(features)
+            scale = 2.0 / logits.std(dim=0)
+            head.weight.mul_(scale[:, None])
+            head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+    save_run(folder, spec, network)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lively_run(phantom_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("lively") / "run", phantom_set, seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_run(phantom_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network with other weights."""
+    return make_run(tmp_path_factory.mktemp("other") / "run", phantom_set, seed=1)
+
+
+@pytest.fixture(scope="session")
+def program(lively_run: Path, phantom_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("program") / "p.pt2"
+    arguments = ["calibrate", str(lively_run), "--data", str(phantom_set), "--out", str(out)]
+    assert run([*arguments, "--method", "minmax", "--samples", "8"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def converted(lively_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """fp32 for the three targets, with the manifest. Do not change it: copy it."""
+    out = tmp_path_factory.mktemp("converted") / "files"
+    assert run(["convert", str(lively_run), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def files(converted: Path, tmp_path: Path) -> Path:
+    """A copy of `converted` for a test to spoil."""
+    return Path(shutil.copytree(converted, tmp_path / "files"))
+
+
+@pytest.fixture
+def spoiled_run(lively_run: Path, tmp_path: Path) -> Path:
+    """A copy of `lively_run` for a test to spoil."""
+    return Path(shutil.copytree(lively_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def spoiled_set(phantom_set: Path, tmp_path: Path) -> Path:
+    """A copy of `phantom_set` for a test to spoil."""
+    return Path(shutil.copytree(phantom_set, tmp_path / "set"))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refused:
+    """`refused(*arguments)`: the line of a command that must refuse and leave nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments: object) -> str:
+        before = snapshot(tmp_path)
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        stdout, stderr = capsys.readouterr()
+        assert code == 2, stderr
+        assert stdout == ""
+        assert snapshot(tmp_path) == before
+        return the_line(stderr)
+
+    return check
