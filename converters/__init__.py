@@ -24,6 +24,9 @@ class Target:
     suffix: str
     packages: tuple[str, ...]
 
+    def file_name(self, model: str, precision: str) -> str:
+        return f"{model}-{precision}{self.suffix}"
+
     def check(self) -> None:
         """Raise MissingPackage where a package is not installed; nothing is imported."""
         for package in self.packages:

@@ -100,7 +100,7 @@ def _orders(
     givers = {precision: _giver(origins, precision) for precision in dict.fromkeys(precisions)}
     name = origins[0].spec().name
     return [
-        _Order(origin, target, precision, out / f"{name}-{precision}{target.suffix}")
+        _Order(origin, target, precision, out / target.file_name(name, precision))
         for precision, origin in givers.items()
         for target in found
     ]

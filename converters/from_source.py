@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeskin.artifacts import Artifact, Io
-from edgeskin.converters import PRECISIONS, TARGETS
+from edgeskin.converters import PRECISIONS, TARGETS, check_precision, find_target
 from edgeskin.converters.convert import convert
-from edgeskin.converters.source import find_source
+from edgeskin.converters.source import Source, find_source
 from edgeskin.errors import UnknownName
+from edgeskin.files import check_writable
 
 Tell = Callable[[str, int, int], None]
 
@@ -47,11 +48,12 @@ def convert_source(
     source, out = Path(source), Path(out)
     origin = find_source(source)
     precisions = _precisions(origin.precisions, precision, data)
+    targets = list(TARGETS) if target == "all" else [target]
 
     def run(program: Path | None) -> list[Artifact]:
         return convert(
             source,
-            list(TARGETS) if target == "all" else [target],
+            targets,
             precisions,
             out,
             program=program,
@@ -63,12 +65,25 @@ def convert_source(
 
     if "int8" in origin.precisions or "int8" not in precisions or data is None:
         return run(None)
+    _refuse_early(origin, targets, precisions, out, force)
     from edgeskin.calibration.from_run import calibrate_run
 
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         program = Path(scratch) / "program.pt2"
         calibrate_run(source, Path(data), program, method=method, samples=samples, tell=tell)
         return run(program)
+
+
+def _refuse_early(
+    origin: Source, targets: Sequence[str], precisions: Sequence[str], out: Path, force: bool
+) -> None:
+    """What `convert` refuses, before the minutes that calibration takes."""
+    for precision in precisions:
+        check_precision(precision)
+    for target in map(find_target, targets):
+        target.check()
+        for precision in precisions:
+            check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 
 
 def _precisions(given: Sequence[str], asked: str | None, data: Path | str | None) -> list[str]:

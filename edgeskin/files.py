@@ -46,9 +46,11 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def check_writable(target: Path, *, force: bool = False) -> None:
-    """Refuse an output that exists, before any work is spent on it."""
+    """Refuse an output that exists or cannot be made, before any work is spent on it."""
     if not force and target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise CannotWrite(f"{target} exists already. Pass --force to replace it.")
+    with writing(target), _folder(target.parent):
+        os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
 
 
 @contextmanager

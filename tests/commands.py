@@ -43,8 +43,11 @@ def refusal(*arguments: object, before: tuple[str, ...] = (), **options: object)
     return the_line(done.stderr)
 
 
-def interrupt(arguments: list[object], when: Callable[[], bool]) -> tuple[int, str]:
-    """Run a command; press Ctrl-C, for its whole process group, once `when()`."""
+def interrupt(arguments: list[object], when: Callable[[int], bool]) -> tuple[int, str, list[int]]:
+    """Run a command; press Ctrl-C, for its whole process group, once `when(pid)`.
+
+    Returns its exit code, its stderr, and the child processes that it had.
+    """
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
@@ -53,9 +56,24 @@ def interrupt(arguments: list[object], when: Callable[[], bool]) -> tuple[int, s
         start_new_session=True,
     )
     end = time.monotonic() + 120
-    while not when() and process.poll() is None and time.monotonic() < end:
+    while not when(process.pid) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    assert process.poll() is None, "it ended before it could be interrupted"
+    assert process.poll() is None, f"it ended before Ctrl-C: {process.communicate()}"
+    had = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    return process.returncode, stderr
+    return process.returncode, stderr, had
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of all threads of a process."""
+    found = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for text in found for child in text.split()]
+
+
+def has_loaded(library: str, pid: int) -> bool:
+    """Whether a process has mapped a shared library whose path holds `library`."""
+    try:
+        return library in Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 import edgeskin
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = {"edgeskin": "edgeskin", "calibration": "edgeskin.calibration"}
-PLACES |= {"converters": "edgeskin.converters"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PLACES = {folder: name for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()}
 HEAVY = {"torch", "torchvision", "torchao", "timm", "lightning_fabric", "nncf", "coremltools"}
 HEAVY |= {"litert_torch", "ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"}
 HEAVY |= {"onnxscript", "onnxsim", "tensorflow", "matplotlib", "scipy", "transformers"}
@@ -22,7 +23,12 @@ COMMAND = CORE | {"typer", "rich"}
 # Layer: (folders and files, our modules it may import at any depth, third parties at the top).
 TORCH_LAYERS = ("edgeskin.tasks", "edgeskin.models", "edgeskin.data", "edgeskin.training")
 MAY_IMPORT = {
-    "edgeskin.cli": (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"),
+    "edgeskin.cli": (
+        *TORCH_LAYERS,
+        "edgeskin.calibration",
+        "edgeskin.converters",
+        "edgeskin.benchmarks",
+    ),
     "edgeskin.training": TORCH_LAYERS,
     "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
     "edgeskin.data": ("edgeskin.data",),
@@ -34,11 +40,18 @@ MAY_IMPORT = {
         "edgeskin.models",
         "edgeskin.data",
     ),
+    "edgeskin.benchmarks": ("edgeskin.benchmarks",),
     # A predictor opens runs too, inside the function that needs torch.
     "edgeskin.predictor": ("edgeskin.models",),
     "edgeskin.runtimes": ("edgeskin.models",),
 }
-LAYERS = (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters", "edgeskin.cli")
+LAYERS = (
+    *TORCH_LAYERS,
+    "edgeskin.calibration",
+    "edgeskin.converters",
+    "edgeskin.benchmarks",
+    "edgeskin.cli",
+)
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -58,7 +58,8 @@ def _run(arguments: list[str]) -> int:
     except Abort as error:
         raise KeyboardInterrupt from error
     except TyperException as error:
-        raise EdgeskinError(f"{error.format_message()} See --help.") from error
+        why = error.format_message().rstrip(".")
+        raise EdgeskinError(f"{why}. See --help.") from error
     return code if isinstance(code, int) else 0
 
 

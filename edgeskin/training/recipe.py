@@ -45,6 +45,8 @@ class Recipe(BaseModel):
                 document = tomllib.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError as error:
                 raise InvalidSpec(f"the recipe {path} is missing") from error
+            except OSError as error:
+                raise InvalidSpec(f"cannot read the recipe {path}: {error.strerror}") from error
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise InvalidSpec(f"the recipe {path} is not TOML: {error}") from error
         document |= {key: value for key, value in overrides.items() if value is not None}

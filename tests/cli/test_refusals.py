@@ -54,7 +54,7 @@ def test_what_is_no_command_line(refused: Refused) -> None:
     assert "--jsn" in refused("predict", "a.tflite", "b.png", "--jsn")
     assert refused("predict", "a.tflite") == "Missing argument 'images'. See --help."
     assert "--data" in refused("calibrate", "run", "--out", "p.pt2")
-    assert "'many' is not a valid int" in refused(
+    assert "unable to parse string as an integer. See --help" in refused(
         *("calibrate", "run", "--data", "d", "--out", "p", "--samples", "many")
     )
 
@@ -137,6 +137,9 @@ def test_a_name_is_refused_before_anything_is_calibrated(
     monkeypatch.setattr(from_run, "load_run", lambda path: pytest.fail("it went to work"))
     convert = ["convert", lively_run, "--out", "o", "--data", phantom_set, "--precision", "all"]
     assert "no target 'bogus'" in refused(*convert, "--target", "bogus")
+    Path("o").mkdir()
+    Path("o/acne-test-int8.onnx").touch()
+    assert "o/acne-test-int8.onnx exists already. Pass --force" in refused(*convert)
 
 
 def test_unknown_split(converted: Path, lively_run: Path, phantom_set: Path, refused: Refused) -> None:
@@ -151,7 +154,7 @@ def test_unknown_split(converted: Path, lively_run: Path, phantom_set: Path, ref
 
 COMMANDS_ON_A_RUN = {
     "calibrate": ["--data", "{data}", "--out", "new.pt2"],
-    "convert": ["--out", "new"],
+    "convert": ["--out", "new", "--target", "onnx"],
     "predict": ["{image}"],
 }
 
@@ -327,7 +330,7 @@ def test_recipes_that_are_wrong(
 def test_a_recipe_that_is_no_file(train: list[object], tmp_path: Path, refused: Refused) -> None:
     assert "none.toml is missing" in refused(*train, "--recipe", tmp_path / "none.toml")
     (tmp_path / "folder").mkdir()
-    assert "folder" in refused(*train, "--recipe", tmp_path / "folder")
+    assert "folder: Is a directory" in refused(*train, "--recipe", tmp_path / "folder")
 
 
 def test_a_bad_line_is_recognised() -> None:
