@@ -15,7 +15,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build/types && mkdir -p build/types/edgeskin
-	ln -s $(CURDIR)/edgeskin/* $(CURDIR)/calibration $(CURDIR)/converters build/types/edgeskin/
+	ln -s $(CURDIR)/edgeskin/* $(CURDIR)/calibration $(CURDIR)/converters \
+	    $(CURDIR)/benchmarks build/types/edgeskin/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgeskin
 
 # The built-in model, trained again from its recipe (about 20 minutes on 2 cores).

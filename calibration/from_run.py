@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,22 +59,24 @@ def calibrate_run(
         method=method,
         progress=lambda done, total: tell("calibrating", done, total),
     )
+    weights = {"name": Path(run).name, "sha256": loaded.sha256}
+    program = replace(program, calibration={**program.calibration, "run": weights})
     save_program(out, program, force=force)
     return program
 
 
 def calibration_set(data: Path, samples: int) -> Dataset:
-    """`samples` train images, none of which is also a test image (compared by hash)."""
+    """`samples` train images; no train image may also be a test image (compared by hash)."""
     if samples < 1:
         raise InvalidData(f"cannot calibrate on {samples} images; pass --samples of at least 1")
-    chosen = load_split(data, "train").take(samples)
+    train = load_split(data, "train")
     if has_split(data, "test"):
         held_out = set(load_split(data, "test").digests().values())
-        leaked = [path.name for path, digest in chosen.digests().items() if digest in held_out]
+        leaked = [path.name for path, digest in train.digests().items() if digest in held_out]
         if leaked:
             raise InvalidData(
-                f"{len(leaked)} calibration images are test images too, the first is {leaked[0]}. "
+                f"{len(leaked)} train images are test images too, the first is {leaked[0]}. "
                 "Results on the test split would mean nothing; mend the splits of "
                 f"{data / 'manifest.csv'}."
             )
-    return chosen
+    return train.take(samples)

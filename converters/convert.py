@@ -17,7 +17,15 @@ from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
 from edgeskin.errors import UnknownName
-from edgeskin.files import check_writable, sha256, size_bytes, writing
+from edgeskin.files import (
+    check_writable,
+    folder,
+    locked,
+    open_to_readers,
+    sha256,
+    size_bytes,
+    writing,
+)
 
 Progress = Callable[[int, int, str], None]
 
@@ -70,21 +78,18 @@ def convert(
     for order in orders:
         check_writable(order.path, force=force)
     read_manifest(out)  # refuse a damaged one now, not after the work
-    with writing(out):
-        existed = out.is_dir()
-        out.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=out))
-    try:
-        workers = workers or os.cpu_count() or 1
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        processes = [_process(order, io, scratch, timeout_s, threads) for order in orders]
-        answers = run_all(processes, workers, on_progress)
+    with folder(out):
         with writing(out):
-            return _publish(orders, answers, io, scratch, out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if not existed and not any(out.iterdir()):
-            out.rmdir()
+            scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=out))
+        try:
+            workers = workers or os.cpu_count() or 1
+            threads = max(1, (os.cpu_count() or 1) // workers)
+            processes = [_process(order, io, scratch, timeout_s, threads) for order in orders]
+            answers = run_all(processes, workers, on_progress)
+            with writing(out):
+                return _publish(orders, answers, io, scratch, out)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _orders(
@@ -156,26 +161,34 @@ def _publish(
     scratch: Path,
     out: Path,
 ) -> list[Artifact]:
-    """Move the files to their places, then name them in the manifest."""
-    artifacts, entries = [], read_manifest(out)
-    for order, answer in zip(orders, answers, strict=True):
-        fresh = scratch / order.path.name
-        artifact = Artifact(
-            path=order.path,
-            target=order.target.name,
-            precision=order.precision,
-            io=io,
-            sha256=sha256(fresh),
-            size_bytes=size_bytes(fresh),
-            conversion_s=answer["conversion_s"],
-            parity=answer["parity"],
-        )
-        _replace(fresh, order.path, scratch)
-        artifacts.append(artifact)
-        known = {key: value for key, value in asdict(artifact).items() if key != "path"}
-        entries[order.path.name] = {**known, **answer}
-    write_manifest(out, entries)
+    """Name the files in the manifest, then move them to their places: quick renames, no more."""
+    artifacts = [
+        _describe(order, answer, io, scratch / order.path.name)
+        for order, answer in zip(orders, answers, strict=True)
+    ]
+    with locked(out):
+        entries = read_manifest(out)
+        for artifact, answer in zip(artifacts, answers, strict=True):
+            known = {key: value for key, value in asdict(artifact).items() if key != "path"}
+            entries[artifact.path.name] = {**known, **answer}
+        for artifact in artifacts:
+            _replace(scratch / artifact.path.name, artifact.path, scratch)
+        write_manifest(out, entries)
     return artifacts
+
+
+def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Artifact:
+    open_to_readers(fresh)
+    return Artifact(
+        path=order.path,
+        target=order.target.name,
+        precision=order.precision,
+        io=io,
+        sha256=sha256(fresh),
+        size_bytes=size_bytes(fresh),
+        conversion_s=answer["conversion_s"],
+        parity=answer["parity"],
+    )
 
 
 def _replace(fresh: Path, target: Path, scratch: Path) -> None:

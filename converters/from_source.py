@@ -10,7 +10,7 @@ from edgeskin.artifacts import Artifact, Io
 from edgeskin.converters import PRECISIONS, TARGETS, check_precision, find_target
 from edgeskin.converters.convert import convert
 from edgeskin.converters.source import Source, find_source
-from edgeskin.errors import UnknownName
+from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.files import check_writable
 
 Tell = Callable[[str, int, int], None]
@@ -91,7 +91,9 @@ def _precisions(given: Sequence[str], asked: str | None, data: Path | str | None
         return [given[0]]
     if asked != "all":
         return [asked]
-    return [name for name in PRECISIONS if name in given or (name == "int8" and data is not None)]
+    if "int8" not in given and data is None:
+        raise InvalidData("all precisions of a run include int8: pass --data to calibrate with")
+    return [name for name in PRECISIONS if name in given or "int8" not in given]
 
 
 def _io(name: str) -> Io:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +24,59 @@ from edgeskin.spec import Spec
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the float model says of a data set: computed once, held against many artifacts.
+
+    `identity` names the data, the split and the weights, by hash.
+    """
+
+    spec: Spec
+    pixels: NDArray[np.uint8]
+    outputs: Outputs
+    truth: Truth
+    identity: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Run, data: Dataset) -> Reference:
+        pixels = data.pixels(run.spec.input)
+        return cls(
+            spec=run.spec,
+            pixels=pixels,
+            outputs=run_all(TorchSession(run.spec, run.network), pixels),
+            truth=data.truth(run.spec),
+            identity={
+                "data": data.folder.resolve().name,
+                "split": data.split,
+                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "reference_sha256": run.sha256,
+            },
+        )
+
+    def verify(self, artifact: Path | str, progress: Progress | None = None) -> dict[str, Any]:
+        """The document of `verify`."""
+        with load(artifact) as predictor:
+            _same_model(self.spec, predictor.spec)
+            found = report(predictor, self.outputs, self.pixels, self.truth, progress)
+        return {"artifact": Path(artifact).name, **self.identity, **found}
+
+
 def verify(
     artifact: Path | str, reference: Run, data: Dataset, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
 
     Returns:
-        A document: `agreement` per output (SQNR in dB, cosine, largest
-        difference), `equal_decisions` per head (share), `metrics` of both with
-        the paired change, and the smallest SQNR as `sqnr_db`.
+        A document: `artifact`, the identity of data and reference, `agreement`
+        per output (SQNR in dB, cosine, largest difference), `equal_decisions`
+        per head (share), `metrics` of both with the paired change, and the
+        smallest SQNR as `sqnr_db`.
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
         NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
-    with load(artifact) as predictor:
-        _same_model(reference.spec, predictor.spec)
-        pixels = data.pixels(reference.spec.input)
-        expected = run_all(TorchSession(reference.spec, reference.network), pixels)
-        return report(predictor, expected, pixels, data.truth(reference.spec), progress)
+    return Reference.of(reference, data).verify(artifact, progress)
 
 
 def report(
@@ -57,7 +93,7 @@ def report(
     return {
         "runtime": predictor.session.runtime,
         "images": len(pixels),
-        "sqnr_db": min(entry["sqnr_db"] for entry in agreement.values()),
+        "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),  # or NaN
         "agreement": agreement,
         "equal_decisions": {
             name: metrics.equal_ratio(values, theirs[name]) for name, values in ours.items()
@@ -82,7 +118,13 @@ def worst_drop(document: dict[str, Any]) -> float:
         for m in document["metrics"].values()
         if m["unit"] == "ratio" and m["higher_is_better"]
     ]
-    return max([0.0, *drops])
+    return float(np.max([0.0, *drops]))  # NaN stays NaN
+
+
+def worst_mae_rise(document: dict[str, Any]) -> float:
+    """The largest rise of a mean absolute error, in its unit (0 if none rose)."""
+    maes = [m for name, m in document["metrics"].items() if name.endswith("_mae")]
+    return float(np.max([0.0, *(m["change"]["value"] for m in maes)]))
 
 
 def _same_model(reference: Spec, artifact: Spec) -> None:
@@ -92,6 +134,12 @@ def _same_model(reference: Spec, artifact: Spec) -> None:
             f"the reference gives {', '.join(ours)}, the artifact {', '.join(theirs)}: "
             "they are not the same model. Pass the run that the artifact was made from."
         )
+    for our_head, their_head in zip(reference.heads, artifact.heads, strict=True):
+        if our_head != their_head:
+            raise ShapeMismatch(
+                f"head '{our_head.name}' is {our_head.model_dump()} in the reference and "
+                f"{their_head.model_dump()} in the artifact. Pass the run that it was made from."
+            )
     if reference.input != artifact.input:
         raise ShapeMismatch(
             "the reference and the artifact preprocess differently "

@@ -69,7 +69,7 @@ class Source:
             program.module,
             {
                 "scheme": program.scheme,
-                **{key: known[key] for key in ("method", "images") if key in known},
+                **{key: known[key] for key in ("run", "method", "images") if key in known},
             },
         )
 

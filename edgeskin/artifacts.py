@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.files import sha256, write_json
+from edgeskin.files import locked, sha256, write_json
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.version import __version__
 
@@ -107,12 +107,14 @@ def read_metadata(path: Path) -> Metadata:
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """The entries of `folder/manifest.json` by file name; empty where there is none."""
+    """The entries of `folder/manifest.json` by file name; empty where there is none of ours."""
     path = Path(folder) / MANIFEST
     if not path.is_file():
         return {}
     try:
         document = json.loads(path.read_bytes())
+        if isinstance(document, dict) and "artifacts" not in document:
+            return {}  # another program's, a web app's for instance
         artifacts: dict[str, dict[str, Any]] = dict(document["artifacts"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidArtifact(
@@ -134,21 +136,27 @@ def check_manifest(path: Path) -> dict[str, Any] | None:
     if entry is None:
         return None
     actual = sha256(path)
-    if actual != entry["sha256"]:
+    if actual != entry.get("sha256"):
         raise InvalidArtifact(
             f"{path} is not the file its manifest names: sha256 {actual[:16]}... against "
-            f"{entry['sha256'][:16]}... It was changed or replaced; convert it again."
+            f"{str(entry.get('sha256'))[:16]}... It was changed or replaced; convert it again."
         )
     return entry
 
 
-def record(path: Path, key: str, document: Any) -> None:
-    """Put evidence under `key` into the manifest entry of `path`; nowhere if nothing names it."""
+def record(path: Path, document: Mapping[str, Any]) -> None:
+    """Keep what was verified in the manifest entry of `path`; nowhere if nothing names it.
+
+    One document a data set and split, `verification["DATA/SPLIT"]`: what one
+    set showed does not replace what another did.
+    """
     path = Path(path)
-    entries = read_manifest(path.parent)
-    if path.name in entries:
-        entries[path.name][key] = document
-        write_manifest(path.parent, entries)
+    with locked(path.parent):
+        entries = read_manifest(path.parent)
+        if path.name in entries:
+            kept = entries[path.name].setdefault("verification", {})
+            kept[f"{document['data']}/{document['split']}"] = dict(document)
+            write_manifest(path.parent, entries)
 
 
 def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
@@ -163,7 +171,9 @@ def _tflite_entries(path: Path) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as packed:
             document = json.loads(packed.read(TFLITE_ENTRY))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        if not isinstance(document, dict):
+            raise ValueError(f"a {type(document).__name__}")
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
         raise InvalidArtifact(
             f"{path} carries no whole {TFLITE_ENTRY}: it is truncated, or converted by "
             "another tool. Convert it with edgeskin convert."

@@ -33,12 +33,15 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
     """All metrics that the labels at hand allow, in the order of the heads."""
     found: list[Measure] = []
     for head in spec.heads:
-        if head.name not in truth:
-            continue
-        labels, name = truth[head.name], head.name
+        name = head.name
         if isinstance(head, ClassificationHead):
-            found += _of_decisions(name, name, labels)
-        elif isinstance(head, DistributionHead | RegressionHead):
+            if (grades := _annotated_or_counted(spec, head, truth)) is not None:
+                found += _of_decisions(name, name, grades)
+            continue
+        if name not in truth:
+            continue
+        labels = truth[name]
+        if isinstance(head, DistributionHead | RegressionHead):
             found.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
             found.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
             if isinstance(head, DistributionHead) and head.ranges is not None:
@@ -72,7 +75,7 @@ def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> dict[str, Any]:
             table = metrics.per_class(m.truth, values[m.predicted], _classes(spec, m.predicted))
             document[f"{m.predicted}_per_class"] = {
                 **table,
-                **{f"mean_{key}": float(np.nanmean(column)) for key, column in table.items()},
+                **{f"mean_{key}": float(np.mean(column)) for key, column in table.items()},
             }
     return document
 
@@ -104,16 +107,31 @@ def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measu
     ]
 
 
-def _grades(spec: Spec, head: DistributionHead, truth: Truth) -> NDArray[Any]:
-    """The true grade: an annotated class with the same labels where there is one, else by table.
+def _annotated_or_counted(
+    spec: Spec, head: ClassificationHead, truth: Truth
+) -> NDArray[Any] | None:
+    """The true classes: as annotated, else by the range table of a labelled quantity.
 
-    Annotated grades may disagree with the count (a doctor looked at the face).
+    A table belongs to a head that has the same labels. Annotated grades may
+    disagree with the count (a doctor looked at the face), so they come first.
     """
+    if head.name in truth:
+        return truth[head.name]
+    for other in spec.heads:
+        table = other.ranges if isinstance(other, DistributionHead) else None
+        if table is not None and table.labels == head.labels and other.name in truth:
+            return grade_of(truth[other.name], table)
+    return None
+
+
+def _grades(spec: Spec, head: DistributionHead, truth: Truth) -> NDArray[Any]:
+    """The true grade of a distribution: that of the class head with its labels, else by table."""
     assert head.ranges is not None
     for other in spec.heads:
-        same = isinstance(other, ClassificationHead) and other.labels == head.ranges.labels
-        if same and other.name in truth:
-            return truth[other.name]
+        if isinstance(other, ClassificationHead) and other.labels == head.ranges.labels:
+            found = _annotated_or_counted(spec, other, truth)
+            if found is not None:
+                return found
     return grade_of(truth[head.name], head.ranges)
 
 

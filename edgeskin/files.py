@@ -20,6 +20,9 @@ from typing import Any
 
 from edgeskin.errors import CannotWrite
 
+_OURS = ("spec.json", "demo.json", "Manifest.json")
+"""One of these marks a folder as edgeskin's to replace: a run, a demo, an .mlpackage."""
+
 
 @contextmanager
 def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
@@ -35,7 +38,7 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
     """
     target = Path(target)
     check_writable(target, force=force)
-    with writing(target), _folder(target.parent):
+    with writing(target), folder(target.parent):
         scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
         try:
             fresh = scratch / target.name
@@ -47,9 +50,15 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 def check_writable(target: Path, *, force: bool = False) -> None:
     """Refuse an output that exists or cannot be made, before any work is spent on it."""
-    if not force and target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    occupied = any(target.iterdir()) if target.is_dir() else target.exists()
+    if occupied and not force:
         raise CannotWrite(f"{target} exists already. Pass --force to replace it.")
-    with writing(target), _folder(target.parent):
+    if occupied and target.is_dir() and not any((target / name).exists() for name in _OURS):
+        raise CannotWrite(
+            f"{target} is a folder that edgeskin did not write, so --force does not replace it. "
+            "Choose another --out, or remove it yourself."
+        )
+    with writing(target), folder(target.parent):
         os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
 
 
@@ -87,6 +96,30 @@ def write_json(target: Path, document: Any, *, force: bool = True) -> None:
         fresh.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Hold a folder against other edgeskin processes (POSIX; elsewhere nobody waits)."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_to_readers(path: Path) -> None:
+    """Give a file or folder tree the modes that the umask allows; some libraries write 0600."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for entry in [path, *path.rglob("*")]:
+        entry.chmod((0o777 if entry.is_dir() else 0o666) & ~mask)
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files in name order (names count), as hex."""
     digest = hashlib.sha256()
@@ -108,11 +141,12 @@ def size_bytes(path: Path) -> int:
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    """Make `folder` with its parents; those that end up empty are removed again."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+def folder(path: Path) -> Iterator[None]:
+    """Make a folder with its parents; those that end up empty are removed again."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         with suppress(OSError):  # not empty: the output is there

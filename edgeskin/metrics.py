@@ -116,13 +116,6 @@ def balanced_accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     return float(np.mean([np.mean(hits[truth == value]) for value in np.unique(truth)]))
 
 
-def dice(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """Dice coefficient of two masks, 2|A and B| / (|A| + |B|); 1 where both are empty."""
-    truth, predicted = truth.astype(bool), predicted.astype(bool)
-    size = int(truth.sum()) + int(predicted.sum())
-    return 2.0 * float((truth & predicted).sum()) / size if size else 1.0
-
-
 def _pair(
     reference: NDArray[Any], candidate: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -31,7 +31,7 @@ def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
         x = raw[head.name].astype(np.float32)
         match head:
             case ClassificationHead():
-                decoded[head.name] = _activate(x, head.activation)
+                decoded[head.name] = _activate(x, "softmax")
             case SegmentationHead():
                 decoded[head.name] = _activate(x, head.activation).transpose(0, 2, 3, 1)
             case RegressionHead():
@@ -47,15 +47,15 @@ def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
 def decisions(spec: Spec, decoded: Outputs) -> dict[str, NDArray[np.int64]]:
     """What the model decides, as class indices, one array a head that decides anything.
 
-    A classification head decides by its largest probability (sigmoid heads:
-    each label at 0.5); a distribution with a range table by the grade that
-    holds most of its mass; a segmentation head per pixel.
+    A classification head decides by its largest probability; a distribution
+    with a range table by the grade that holds most of its mass; a segmentation
+    head per pixel (sigmoid heads: each label at 0.5).
     """
     found: dict[str, NDArray[np.int64]] = {}
     for head in spec.heads:
         x = decoded[head.name]
         match head:
-            case ClassificationHead(activation="sigmoid") | SegmentationHead(activation="sigmoid"):
+            case SegmentationHead(activation="sigmoid"):
                 found[head.name] = (x >= 0.5).astype(np.int64)
             case ClassificationHead() | SegmentationHead():
                 found[head.name] = x.argmax(axis=1 if x.ndim == 2 else 3)

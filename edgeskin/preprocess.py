@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeskin.errors import ShapeMismatch
+from edgeskin.errors import InvalidImage, ShapeMismatch
 from edgeskin.spec import InputSpec
+
+MOST_PIXELS = 100_000_000
+"""Of an image on its way to the crop; a thin line scaled by its shorter edge has more."""
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -39,6 +42,7 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
 
     Raises:
         ShapeMismatch: Not a uint8 (H, W, 3) array.
+        InvalidImage: So long and thin that the resized image would be a bomb.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ShapeMismatch(
@@ -53,7 +57,13 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
         new = _scaled(height, scale), _scaled(width, scale)
         return _pad(_resize(image, *new, spec.filter), spec)
     scale = (spec.resize_to or 0) / min(height, width)
-    resized = _resize(image, _scaled(height, scale), _scaled(width, scale), spec.filter)
+    new = _scaled(height, scale), _scaled(width, scale)
+    if new[0] * new[1] > MOST_PIXELS:
+        raise InvalidImage(
+            f"an image of {width} x {height} pixels would be resized to {new[1]} x {new[0]}: "
+            "it is a line, not a photo. Crop it first."
+        )
+    resized = _resize(image, *new, spec.filter)
     top = (resized.shape[0] - spec.height) // 2
     left = (resized.shape[1] - spec.width) // 2
     return np.ascontiguousarray(resized[top : top + spec.height, left : left + spec.width])

@@ -101,11 +101,10 @@ class _Head(_Strict):
 
 
 class ClassificationHead(_Head):
-    """Raw: logits (N, C). Decoded: `name`, probabilities (N, C)."""
+    """Exclusive classes. Raw: logits (N, C). Decoded: `name`, softmax probabilities (N, C)."""
 
     kind: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=2)
-    activation: Literal["softmax", "sigmoid"] = "softmax"
 
 
 class DistributionHead(_Head):
@@ -152,7 +151,7 @@ class Spec(_Strict):
     version: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     task: str
-    arch: str
+    arch: str = ""
     arch_args: dict[str, JsonValue] = Field(default_factory=dict)
     input: InputSpec
     heads: tuple[Head, ...] = Field(min_length=1)

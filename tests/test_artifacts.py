@@ -141,7 +141,7 @@ def test_manifest_names_the_file_by_its_hash(written: Path) -> None:
     [
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        ('{"version": 1}', "is damaged"),
+        ('{"version": 1, "artifacts": 3}', "is damaged"),
         ('{"version": 2, "artifacts": {}}', "version 2; upgrade"),
     ],
 )
@@ -151,15 +151,39 @@ def test_damaged_manifest_is_refused(text: str, why: str, tmp_path: Path) -> Non
         read_manifest(tmp_path)
 
 
-def test_evidence_is_recorded_where_a_manifest_names_the_file(tmp_path: Path) -> None:
+def test_another_programs_manifest_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"short_name": "a web app", "version": "2.1"}')
+    (tmp_path / "model.onnx").write_bytes(b"")
+    assert check_manifest(tmp_path / "model.onnx") is None
+
+
+def test_evidence_is_kept_by_data_set_where_a_manifest_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    record(path, "verification", {"images": 3})
+    first = {"data": "acne", "split": "test", "images": 3}
+    record(path, first)
     assert read_manifest(tmp_path) == {}  # nothing names it
     entries = {"model.onnx": {"sha256": "0"}, "other.onnx": {"sha256": "1"}}
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "artifacts": entries}))
-    record(path, "verification", {"images": 3})
-    entries["model.onnx"]["verification"] = {"images": 3}  # type: ignore[assignment]
+    record(path, first)
+    second = first | {"data": "phantoms"}
+    record(path, second)
+    kept = {"acne/test": first, "phantoms/test": second}
+    entries["model.onnx"]["verification"] = kept  # type: ignore[assignment]
     assert read_manifest(tmp_path) == entries
+
+
+def test_evidence_of_several_processes_is_all_kept(tmp_path: Path) -> None:
+    document = {"version": 1, "artifacts": {"model.onnx": {"sha256": "0"}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    code = (
+        "import sys; from pathlib import Path; from edgeskin.artifacts import record\n"
+        "for i in range(10):\n"
+        "    record(Path(sys.argv[1]), {'data': sys.argv[2] + str(i), 'split': 's'})"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
+    started = [subprocess.Popen([*command, name]) for name in "abc"]
+    assert [process.wait() for process in started] == [0, 0, 0]
+    assert len(read_manifest(tmp_path)["model.onnx"]["verification"]) == 30
 
 
 def test_reading_metadata_needs_no_converter(written: Path) -> None:

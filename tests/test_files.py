@@ -18,7 +18,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_an_interrupted_replacement_leaves_the_old_one(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "run"
-    old = target / "x" if kind == "folder" else target
+    old = target / "spec.json" if kind == "folder" else target
     old.parent.mkdir(exist_ok=True)
     old.write_text("old")
     with pytest.raises(ValueError, match="stop"), atomic(target, force=True) as fresh:
@@ -30,7 +30,7 @@ def test_an_interrupted_replacement_leaves_the_old_one(tmp_path: Path, kind: str
             "n"
         )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
-    assert not (target / "x").exists()
+    assert not (target / "spec.json").exists()
 
 
 def test_an_existing_output_is_not_overwritten(tmp_path: Path) -> None:
@@ -58,3 +58,14 @@ def test_a_folders_hash_depends_on_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     assert sha256(tmp_path) != first
     assert size_bytes(tmp_path) == 1
+
+
+def test_force_spares_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
+    with (
+        pytest.raises(CannotWrite, match="edgeskin did not write"),
+        atomic(tmp_path / "thesis", force=True),
+    ):
+        pass
+    assert (tmp_path / "thesis" / "chapter1.txt").exists()

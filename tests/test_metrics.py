@@ -11,7 +11,6 @@ from edgeskin.metrics import (
     balanced_accuracy,
     confusion,
     cosine_ratio,
-    dice,
     mae,
     max_difference,
     per_class,
@@ -79,9 +78,3 @@ def test_errors_of_values_agree_with_scikit_learn() -> None:
     a, b = RNG.normal(size=30), RNG.normal(size=30)
     assert mae(a, b) == pytest.approx(sk.mean_absolute_error(a, b))
     assert rmse(a, b) == pytest.approx(sk.root_mean_squared_error(a, b))
-
-
-def test_dice_is_the_f1_score_of_pixels() -> None:
-    a, b = RNG.random((9, 7)) < 0.4, RNG.random((9, 7)) < 0.4
-    assert dice(a, b) == pytest.approx(sk.f1_score(a.ravel(), b.ravel()))
-    assert dice(np.zeros(4), np.zeros(4)) == 1.0

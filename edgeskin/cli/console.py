@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_NUMBER = re.compile(r"nan|inf|[-+\[]?\d[-+\d.,e%() \[\]]*")
 
 Tell = Callable[[str, int, int], None]
 
@@ -38,8 +41,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     print(title)
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        numbers = all(row[i][:1] in "0123456789+-[n" for row in rows)
-        made.add_column(column, justify="right" if numbers else "left", no_wrap=True)
+        numbers = all(_NUMBER.fullmatch(row[i]) for row in rows[:1])
+        made.add_column(
+            column, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold"
+        )
     for row in rows:
         made.add_row(*row)
     _console(stderr=False).print(made)
@@ -54,7 +59,7 @@ def progress() -> Iterator[Tell]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -88,8 +93,9 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width of its own; a table must not be cut there.
-    return Console(stderr=stderr, width=None if stream.isatty() else 160, soft_wrap=False)
+    # A pipe has no width of its own; a table must not be cut there. Nor is 'edgeskin[onnx]' markup.
+    width = None if stream.isatty() else 160
+    return Console(stderr=stderr, width=width, soft_wrap=False, markup=False)
 
 
 def _plain(value: Any) -> Any:

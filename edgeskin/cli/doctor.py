@@ -56,10 +56,11 @@ def _print(document: dict[str, Any]) -> None:
     machine = f"Python {document['python']} on {document['machine']}"
     console.table(machine, ("part", "state", "packages"), rows)
     for target, runs in document["runs_here"].items():
-        why = "runs here" if runs else "converts here, runs elsewhere"
+        converts = target not in document["missing"] and "train" not in document["missing"]
+        where = "runs here" if runs else "does not run here"
         if target == "coreml" and not runs:
-            why = "converts here; Core ML predicts on macOS only"
-        print(f"{target}: {why}")
+            where = "predicts on macOS only"
+        print(f"{target}: {'converts' if converts else 'does not convert'} here, {where}")
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:

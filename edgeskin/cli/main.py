@@ -9,6 +9,7 @@ answered in one line from the first moment on.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from edgeskin.cli import console
@@ -20,7 +21,8 @@ _TYPER_INTERRUPTED = 130  # what typer makes of Ctrl-C in a command
 
 
 def main() -> None:
-    """Console entry point."""
+    """Console entry point; being told to end (SIGTERM) cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -35,12 +37,14 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), debug)
     except ModuleNotFoundError as error:
         if (extra := _extra_of(error.name or "")) is None:
-            raise
+            return _unexpected(error, debug)
         return _fail(f"{error.name} is not installed: pip install 'edgeskin[{extra}]'", debug)
     except OSError as error:
         if (why := reason(error)) is None:
-            raise
+            return _unexpected(error, debug)
         return _fail(f"{error.filename or 'output'}: {why}", debug)
+    except Exception as error:  # exit code 1 would say that a gate was missed
+        return _unexpected(error, debug)
     return _fail(_INTERRUPTED, debug=False) if code == _TYPER_INTERRUPTED else code
 
 
@@ -69,6 +73,12 @@ def _extra_of(module: str) -> str | None:
 
     package = module.partition(".")[0].replace("_", "-")
     return next((part for part, packages in PARTS.items() if package in packages), None)
+
+
+def _unexpected(error: Exception, debug: bool) -> int:
+    """An error that edgeskin does not know: its own fault, until shown otherwise."""
+    what = f"{type(error).__name__}: {error}"
+    return _fail(f"unexpected error, {what}. Run again with --debug and report it.", debug)
 
 
 def _fail(message: str, debug: bool) -> int:

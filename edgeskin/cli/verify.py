@@ -20,6 +20,9 @@ def verify(
     max_drop: Annotated[
         float | None, typer.Option(help="Gate: exit 1 if a ratio metric loses more points.")
     ] = None,
+    max_mae_rise: Annotated[
+        float | None, typer.Option(help="Gate: exit 1 if an MAE rises by more, in its unit.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare an artifact with its float model on every image of a split."""
@@ -34,12 +37,12 @@ def verify(
         with console.progress() as tell:
             document = run(artifact, source, dataset, progress=lambda i, n: tell("verifying", i, n))
     except NotSupportedHere as error:
-        document = {"not_run": str(error)}
-    document = {"artifact": artifact.name, "data": data.name, "split": split, **document}
-    missed = gates(document, min_sqnr_db, max_drop)
+        document = {"artifact": artifact.name, "data": data.name, "split": split}
+        document["not_run"] = str(error)
+    else:
+        record(artifact, document)
+    missed = gates(document, min_sqnr_db, max_drop, max_mae_rise)
     document["missed_gates"] = missed
-    if "not_run" not in document:
-        record(artifact, "verification", document)
     if json:
         console.emit(document)
     else:
@@ -50,12 +53,17 @@ def verify(
         raise typer.Exit(1)
 
 
-def gates(document: dict[str, Any], min_sqnr_db: float | None, max_drop: float | None) -> list[str]:
+def gates(
+    document: dict[str, Any],
+    min_sqnr_db: float | None = None,
+    max_drop: float | None = None,
+    max_mae_rise: float | None = None,
+) -> list[str]:
     """One line a missed gate. What was not run misses every gate that was set."""
-    from edgeskin.converters.parity import worst_drop
+    from edgeskin.converters.parity import worst_drop, worst_mae_rise
 
     if "not_run" in document:
-        asked = min_sqnr_db is not None or max_drop is not None
+        asked = (min_sqnr_db, max_drop, max_mae_rise) != (None, None, None)
         return [f"the gates were not checked: {document['not_run']}"] * asked
     missed = []
     if min_sqnr_db is not None and not document["sqnr_db"] >= min_sqnr_db:
@@ -63,6 +71,10 @@ def gates(document: dict[str, Any], min_sqnr_db: float | None, max_drop: float |
     if max_drop is not None and not worst_drop(document) <= max_drop:
         missed.append(
             f"a metric lost {worst_drop(document):.2f} points, the gate is {max_drop:g} points"
+        )
+    if max_mae_rise is not None and not worst_mae_rise(document) <= max_mae_rise:
+        missed.append(
+            f"an MAE rose by {worst_mae_rise(document):.3g}, the gate is {max_mae_rise:g}"
         )
     return missed
 

@@ -80,7 +80,7 @@ class Dataset:
             for head in spec.heads
             if not isinstance(head, SegmentationHead) and head.name in self.rows[0]
         }
-        if not found:
+        if not found and not all(isinstance(head, SegmentationHead) for head in spec.heads):
             wanted = ", ".join(head.name for head in spec.heads)
             raise InvalidData(
                 f"{self.folder / 'manifest.csv'} has no label column for the model's heads "

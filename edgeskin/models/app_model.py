@@ -42,12 +42,10 @@ class AppModel(nn.Module):
         self.spec = spec
         self.layout = layout
         # (v / 255 - mean) / std as one multiplication and one subtraction.
-        scale = 1.0 / (255.0 * torch.tensor(spec.input.std, dtype=torch.float64))
-        shift = torch.tensor(spec.input.mean, dtype=torch.float64) / torch.tensor(
-            spec.input.std, dtype=torch.float64
-        )
-        self.register_buffer("scale", scale.float().reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", shift.float().reshape(1, 3, 1, 1), persistent=False)
+        std = torch.tensor(spec.input.std, dtype=torch.float64)
+        mean = torch.tensor(spec.input.mean, dtype=torch.float64)
+        self.register_buffer("scale", _per_channel(1.0 / (255.0 * std)), persistent=False)
+        self.register_buffer("shift", _per_channel(mean / std), persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return decode(self.spec, self.network(self.normalize(image)))
@@ -61,6 +59,16 @@ class AppModel(nn.Module):
         return x * self.scale - self.shift
 
 
+def _per_channel(values: Tensor) -> Tensor:
+    """(1, 3, 1, 1), or one number where the channels agree.
+
+    ONNX Runtime takes 0.4 ms, not 0.02, for a product with three numbers once it
+    has made the graph NHWC (224 x 224, one thread).
+    """
+    same = bool((values == values[0]).all())
+    return (values[:1] if same else values).float().reshape(1, -1, 1, 1)
+
+
 def decode(spec: Spec, raw: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Decoded values of all heads, in the order of `spec.output_names("app")`."""
     values: list[Tensor] = []
@@ -72,7 +80,7 @@ def decode(spec: Spec, raw: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _decode(head: Head, raw: Tensor) -> list[Tensor]:
     match head:
         case ClassificationHead():
-            return [_activate(raw, head.activation)]
+            return [raw.softmax(dim=1)]
         case SegmentationHead():
             return [_activate(raw, head.activation).permute(0, 2, 3, 1)]
         case RegressionHead():

@@ -53,13 +53,17 @@ def check_outputs(spec: Spec, network: torch.nn.Module) -> None:
         raise
     except Exception as error:  # somebody else's code may raise anything
         raise InvalidRun(
-            f"{spec.arch} fails on an image of {tuple(image.shape)}: {error}"
+            f"{spec.arch} fails on an image of {tuple(image.shape)}: "
+            f"{type(error).__name__}: {error}"
         ) from error
     if len(raw) != len(spec.heads):
         raise ShapeMismatch(
             f"{spec.arch} gives {len(raw)} outputs, the spec {len(spec.heads)} heads"
         )
     for head, tensor in zip(spec.heads, raw, strict=True):
+        if not isinstance(tensor, torch.Tensor):
+            kind = type(tensor).__name__
+            raise ShapeMismatch(f"head '{head.name}' asks for a tensor, {spec.arch} gives a {kind}")
         shape, wanted = tuple(tensor.shape), _raw_shape(head)
         if len(shape) != len(wanted) or any(
             w not in (s, None) for s, w in zip(shape, wanted, strict=True)

@@ -7,9 +7,11 @@ with one raw tensor a head, in the order of `spec.heads`.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from importlib.resources import as_file, files
+from types import ModuleType
 from typing import Any, cast
 
 import timm
@@ -62,10 +64,8 @@ def build(spec: Spec, *, pretrained: bool = False) -> nn.Module:
     if ":" in spec.arch:
         return Foreign(_call_factory(spec), tuple(head.name for head in spec.heads))
     arch = find_arch(spec.arch)
-    # TensorFlow's batch-norm epsilon, which the published Lite weights were trained with.
-    options: dict[str, Any] = {"bn_eps": 1e-3} if arch.pretrained else {}
     backbone = timm.create_model(
-        arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **options
+        arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, bn_eps=arch.bn_eps
     )
     if pretrained:
         load_pretrained(backbone, arch)
@@ -99,9 +99,13 @@ def load_pretrained(backbone: nn.Module, arch: Arch) -> None:
     checkpoint = next(f for f in folder.iterdir() if f.name.endswith(".pth"))
     with as_file(checkpoint) as path:
         theirs = torch.load(path, map_location="cpu", weights_only=True)
-    tensors = [t for name, t in theirs.items() if not name.endswith("num_batches_tracked")]
+    given = [(n, t) for n, t in theirs.items() if not n.endswith("num_batches_tracked")]
     ours = [name for name in backbone.state_dict() if not name.endswith("num_batches_tracked")]
-    state = dict(zip(ours, tensors, strict=False))
+    tensors = given[: len(ours)]
+    kinds = [name.rpartition(".")[2] for name in ours]
+    if kinds != [name.rpartition(".")[2] for name, _ in tensors] or len(given) != len(ours) + 2:
+        raise InvalidRun(f"the weights in {arch.pretrained} are not those of {arch.name}")
+    state = {name: tensor for name, (_, tensor) in zip(ours, tensors, strict=True)}
     backbone.load_state_dict(state, strict=False)
 
 
@@ -116,24 +120,32 @@ def _raw_size(head: Any) -> int:
 
 
 def _call_factory(spec: Spec) -> nn.Module:
-    """Import `package.module:function` and call it; the current folder may hold it."""
+    """Import `package.module:function` and call it; the current folder may hold it.
+
+    A run names code, so it is as trustworthy as whoever made it; what any Python
+    has anyway (`os:system`) is refused.
+    """
     module_name, _, function = spec.arch.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    if module_name.partition(".")[0] in {*sys.stdlib_module_names, "builtins"}:
+        raise InvalidRun(f"'{spec.arch}' is a part of Python, not the factory of a network")
     try:
-        factory = getattr(importlib.import_module(module_name), function)
+        factory = getattr(_import_from_here(module_name), function)
     except (ImportError, AttributeError) as error:
         raise UnknownName(
             f"cannot import the network '{spec.arch}': {error}. Run where the module can be "
             "imported, or install its package."
         ) from error
-    try:
-        network = factory(**spec.arch_args)
-    except Exception as error:  # somebody else's code may raise anything
-        raise InvalidRun(
-            f"{spec.arch} fails with the arguments {spec.arch_args}: "
-            f"{type(error).__name__}: {error}. Mend it, or pass other --model-args to import."
-        ) from error
+    network = factory(**spec.arch_args)
     if not isinstance(network, nn.Module):
         raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def _import_from_here(name: str) -> ModuleType:
+    """Import a module; the current folder comes last and only for this import."""
+    here = os.getcwd()
+    sys.path.append(here)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)

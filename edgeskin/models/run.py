@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from edgeskin.errors import InvalidRun
-from edgeskin.files import atomic, write_json
+from edgeskin.files import atomic, sha256, write_json
 from edgeskin.models.network import build
 from edgeskin.spec import Spec
 
@@ -26,6 +26,8 @@ class Run:
 
     spec: Spec
     network: nn.Module
+    sha256: str
+    """Of `weights.safetensors`."""
 
 
 def load_run(folder: Path | str) -> Run:
@@ -44,7 +46,7 @@ def load_run(folder: Path | str) -> Run:
         raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
     network = build(spec)
     fit_weights(network, read_weights(path), where=str(path))
-    return Run(spec, network.eval())
+    return Run(spec, network.eval(), sha256(path))
 
 
 def save_run(
@@ -54,8 +56,11 @@ def save_run(
     with atomic(folder, force=force) as fresh:
         fresh.mkdir()
         (fresh / "spec.json").write_text(spec.to_json(indent=2) + "\n", encoding="utf-8")
-        state = {name: t.detach().contiguous() for name, t in network.state_dict().items()}
-        save_file(state, fresh / "weights.safetensors")
+        state = {
+            name: t.detach().clone(memory_format=torch.contiguous_format)  # tied ones apart
+            for name, t in network.state_dict().items()
+        }
+        (fresh / "weights.safetensors").write_bytes(save(state))  # OSError where it cannot
         if metrics is not None:
             write_json(fresh / "metrics.json", metrics)
 

@@ -21,6 +21,8 @@ class TaskModule(Protocol):
 
     INTENDED_USE: str
     LIMITS: str
+    TRAINS_ON: tuple[str, ...]
+    """The heads whose labels the loss needs."""
 
     def heads(self, **options: str) -> tuple[Head, ...]: ...
 

@@ -27,28 +27,35 @@ RANGES = {
         source="Hayashi et al., J Dermatol 35, 2008: up to 5, 6-20, 21-50, over 50 lesions",
     ),
     "authors": RangeTable(
-        labels=SEVERITY,
+        labels=("0 to 19", "20 to 49", "50 to 65", "over 65"),
         upper=(19, 49, 65),
         source="0-19, 20-49, 50-65, over 65 lesions; the last grade lies outside the support",
     ),
 }
 FIRST, SIZE = 1, 65
+TRAINS_ON = ("count",)
 INTENDED_USE = (
     "Research on acne grading from face photos. A measurement aid, not a medical device; "
     "it makes no diagnosis."
 )
 LIMITS = (
-    "Counts above 65 are read as 65. Not validated across skin tones, ages, cameras or "
-    "lighting other than those of its training data."
+    "Counts are read within 1 to 65: clear skin counts as one lesion. Not validated across "
+    "skin tones, ages, cameras or lighting other than those of its training data."
 )
 
 
 def heads(ranges: str = "hayashi") -> tuple[Head, ...]:
-    """Severity (4 grades) and count (1..65), with one of the two range tables."""
+    """Count (1..65) and its grade, by one of the two range tables.
+
+    The grade is called `severity` for Hayashi's table, whose grades are
+    annotated, and `grade` for the authors', which is read off the count alone.
+    """
     if ranges not in RANGES:
         raise UnknownName(f"no range table '{ranges}'; there are {', '.join(RANGES)}")
     return (
-        ClassificationHead(name="severity", labels=SEVERITY),
+        ClassificationHead(
+            name="severity" if ranges == "hayashi" else "grade", labels=RANGES[ranges].labels
+        ),
         DistributionHead(
             name="count", first=FIRST, size=SIZE, unit="lesions", ranges=RANGES[ranges]
         ),

@@ -8,6 +8,7 @@ Renders the phantoms, trains as `edgeskin train` does, and writes the run to
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,8 +29,8 @@ LICENSE = "CC0-1.0: trained on synthetic phantoms alone, from random weights"
 def main(work: Path) -> None:
     """Make the set and the run under `work`, then install the run as the built-in one."""
     data, run = work / "phantoms", work / "run"
-    if not (data / "manifest.csv").is_file():
-        write_set(data, train=TRAIN, val=VAL, test=TEST, seed=SEED, size=SIZE)
+    shutil.rmtree(data, ignore_errors=True)  # those of earlier drawing code may lie there
+    write_set(data, train=TRAIN, val=VAL, test=TEST, seed=SEED, size=SIZE)
     train("acne", "mobilenet_v2_050", data, run, recipe=recipe(), tell=_tell, force=True)
     install(run, data)
 

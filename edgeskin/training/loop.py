@@ -7,10 +7,12 @@ that was not.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,7 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         with atomic(path, force=True) as fresh:
-            self.fabric.save(fresh, self._state() | {"epoch": self.epoch, "key": self._key()})
+            self.fabric.save(fresh, self._state() | {"epoch": self.epoch, "key": self._key})
 
     def _restore(self, path: Path) -> None:
         try:
@@ -124,13 +126,17 @@ class Trainer:
             raise InvalidRun(
                 f"the checkpoint {path} is damaged: {error}. Remove it to start again."
             ) from error
-        if rest["key"] != self._key():
+        if rest["key"] != self._key:
             raise InvalidRun(
                 f"{path} belongs to another recipe, network or data set. Remove it, or train "
                 "with the settings it was made with."
             )
         self.epoch = rest["epoch"]
 
+    @cached_property
     def _key(self) -> str:
         """What must not change between a kill and its resumption."""
-        return f"{self.spec.to_json()} {self.recipe.model_dump_json()} {len(self.images)}"
+        data = hashlib.sha256(self.images.numpy().tobytes())
+        for name, values in sorted(self.truth.items()):
+            data.update(name.encode() + values.numpy().tobytes())
+        return f"{self.spec.to_json()} {self.recipe.model_dump_json()} {data.hexdigest()}"

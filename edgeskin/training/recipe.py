@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgeskin.errors import InvalidSpec
 
@@ -36,6 +36,12 @@ class Recipe(BaseModel):
     head_options: dict[str, str] = Field(default_factory=dict)
     loss_options: dict[str, float] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.resize_to < self.size:
+            raise ValueError(f"resize_to ({self.resize_to}) must be at least size ({self.size})")
+        return self
+
     @classmethod
     def load(cls, path: Path | None, **overrides: Any) -> Recipe:
         """Read a TOML file (None: the defaults); overrides that are not None win."""
@@ -54,5 +60,5 @@ class Recipe(BaseModel):
             return cls.model_validate(document)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = ".".join(str(part) for part in problem["loc"])
+            place = ".".join(str(part) for part in problem["loc"]) or "settings"
             raise InvalidSpec(f"recipe: {place}: {problem['msg']}") from error

@@ -19,7 +19,7 @@ from edgeskin.files import check_writable
 from edgeskin.models.network import build, find_arch
 from edgeskin.models.run import load_run, save_run
 from edgeskin.runtimes.pytorch import TorchSession, run_all
-from edgeskin.spec import ClassificationHead, InputSpec, Spec
+from edgeskin.spec import InputSpec, Spec
 from edgeskin.tasks import Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
 from edgeskin.training.recipe import Recipe
@@ -59,8 +59,8 @@ def train(
     check_writable(out, force=force)
     dataset = load_split(data, "train")
     spec = make_spec(chosen, arch, recipe, dataset)
-    truth = dataset.truth(spec)
-    _refuse_unusable(spec, truth, data)
+    truth = _trainable(spec, module, dataset)
+    held_out = _held_out(spec, data)
     trainer = Trainer(
         spec,
         _fresh_network(spec, recipe),
@@ -77,7 +77,7 @@ def train(
         "edgeskin_version": __version__,
         "recipe": recipe.model_dump(),
         "train_images": len(dataset),
-        **{s: measure(spec, network, load_split(data, s)) for s in _held_out(data)},
+        **{split.split: measure(spec, network, split) for split in held_out},
     }
     save_run(out, spec, network, metrics, force=force)
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -139,19 +139,28 @@ def _training_images(dataset: Dataset, recipe: Recipe, tell: Tell) -> torch.Tens
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def _held_out(data: Path) -> list[str]:
-    return [split for split in ("val", "test") if has_split(data, split)]
+def _held_out(spec: Spec, data: Path) -> list[Dataset]:
+    """Val and test, where there are any; a bad label shows now, not after the last epoch."""
+    found = [load_split(data, split) for split in ("val", "test") if has_split(data, split)]
+    for dataset in found:
+        dataset.truth(spec)
+    return found
 
 
-def _refuse_unusable(spec: Spec, truth: dict[str, NDArray[Any]], data: Path) -> None:
-    for head in spec.heads:
-        if head.name not in truth:
+def _trainable(spec: Spec, module: TaskModule, dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The labels, after making sure that there is something to learn from."""
+    truth = dataset.truth(spec)
+    for name in module.TRAINS_ON:
+        if name not in truth:
             raise InvalidData(
-                f"{data / 'manifest.csv'} has no column '{head.name}', which {spec.task} trains on"
+                f"{dataset.folder / 'manifest.csv'} has no column '{name}', "
+                f"which {spec.task} trains on"
             )
-        if isinstance(head, ClassificationHead) and len(np.unique(truth[head.name])) == 1:
-            only = head.labels[int(truth[head.name][0])]
+    for head in spec.heads:
+        labels = truth.get(head.name)
+        if labels is not None and len(np.unique(labels)) == 1:
             raise InvalidData(
-                f"every train image of {data} has {head.name} '{only}': "
+                f"every train image of {dataset.folder} has {head.name} '{labels[0]:g}': "
                 "one class only, there is nothing to learn"
             )
+    return truth

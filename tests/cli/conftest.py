@@ -10,6 +10,7 @@ import pytest
 from commands import snapshot, the_line
 from samples import acne_spec
 
+import edgeskin
 from edgeskin.cli.main import run
 
 RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
@@ -57,6 +58,14 @@ def program(lively_run: Path, phantom_set: Path, tmp_path_factory: pytest.TempPa
     arguments = ["calibrate", str(lively_run), "--data", str(phantom_set), "--out", str(out)]
     assert run([*arguments, "--method", "minmax", "--samples", "8"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def int8(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program as an ONNX file, made from Python."""
+    out = tmp_path_factory.mktemp("int8") / "files"
+    (made,) = edgeskin.convert(str(program), str(out), target="onnx")
+    return made.path
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("library", ["_json", "pydantic_core", "_multiarray_umath", "libtorch_cpu"])
+@pytest.mark.parametrize("library", ["pydantic_core", "_multiarray_umath", "libtorch_cpu"])
 def test_while_libraries_are_being_imported(library: str, lively_run: Path, tmp_path: Path) -> None:
     """Exactly one line, wherever the import is: no traceback, no noise of half-made modules."""
     command = ["predict", lively_run, tmp_path / "face.png"]

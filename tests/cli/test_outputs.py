@@ -29,9 +29,7 @@ def unshare() -> tuple[str, ...]:
     for flags in ("-m", "-Urm"):
         command = ("unshare", flags, "sh", "-c")
         try:
-            subprocess.run(
-                [*command, "mount -t tmpfs none /mnt"], check=True, capture_output=True
-            )
+            subprocess.run([*command, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
         except (FileNotFoundError, subprocess.CalledProcessError):
             continue
         return command
@@ -57,7 +55,7 @@ COMMANDS = {
     "train": "train --task acne --arch mobilenet_v3_small --recipe {recipe} --data {data}",
     "calibrate": "calibrate {run} --data {data} --method minmax --samples 2",
     "convert": "convert {run} --target onnx",
-    "import": "import --model torchvision.models:squeezenet1_1 --model-args {{\"num_classes\":4}} "
+    "import": 'import --model torchvision.models:squeezenet1_1 --model-args {{"num_classes":4}} '
     "--weights {weights} --spec {spec}",
 }
 

@@ -142,7 +142,9 @@ def test_a_name_is_refused_before_anything_is_calibrated(
     assert "o/acne-test-int8.onnx exists already. Pass --force" in refused(*convert)
 
 
-def test_unknown_split(converted: Path, lively_run: Path, phantom_set: Path, refused: Refused) -> None:
+def test_unknown_split(
+    converted: Path, lively_run: Path, phantom_set: Path, refused: Refused
+) -> None:
     artifact = converted / "acne-test-fp32.onnx"
     verify = ["verify", artifact, "--reference", lively_run, "--data", phantom_set]
     line = refused(*verify, "--split", "bogus")
@@ -263,9 +265,7 @@ def test_an_image_that_is_not_whole(
     assert Path(name).name in refused(*on_the_set)
 
 
-def test_labels_that_are_missing(
-    train: list[object], spoiled_set: Path, refused: Refused
-) -> None:
+def test_labels_that_are_missing(train: list[object], spoiled_set: Path, refused: Refused) -> None:
     edit(spoiled_set, lambda row: {k: v for k, v in row.items() if k != "count"})
     assert "manifest.csv has no column 'count', which acne trains on" in refused(*train)
     edit(spoiled_set, lambda row: row | {"count": ""})
@@ -295,16 +295,14 @@ def test_test_images_in_the_calibration_set(
         rows = list(csv.DictReader(file))
     first = {s: next(r["file"] for r in rows if r["split"] == s) for s in ("train", "test")}
     shutil.copy(spoiled_set / first["test"], spoiled_set / first["train"])  # under another name
-    line = f"1 calibration images are test images too, the first is {Path(first['train']).name}"
+    line = f"1 train images are test images too, the first is {Path(first['train']).name}"
     assert line in refused(*calibrate)
     convert = ["convert", lively_run, "--precision", "int8", "--out", tmp_path / "new"]
     assert line in refused(*convert, "--data", spoiled_set)
 
 
 @pytest.mark.parametrize("samples", [0, -3])
-def test_calibration_on_no_images(
-    samples: int, calibrate: list[object], refused: Refused
-) -> None:
+def test_calibration_on_no_images(samples: int, calibrate: list[object], refused: Refused) -> None:
     line = refused(*calibrate, "--samples", samples)
     assert line == f"cannot calibrate on {samples} images; pass --samples of at least 1"
 

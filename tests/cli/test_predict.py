@@ -1,0 +1,77 @@
+"""`predict` needs nothing but the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import COMMAND
+
+from edgeskin.cli.main import run
+
+
+@pytest.fixture(scope="session")
+def images(phantom_set: Path) -> list[Path]:
+    return sorted(phantom_set.rglob("*.png"))[:6]
+
+
+def predictions(command: list[object], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([str(a) for a in ("predict", *command, "--json")]) == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_a_file_alone_predicts_as_the_run_does(
+    suffix: str,
+    converted: Path,
+    lively_run: Path,
+    images: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    alone = tmp_path / "empty" / f"renamed{suffix}"
+    alone.parent.mkdir()
+    shutil.copy(converted / f"acne-test-fp32{suffix}", alone)
+    command = [*COMMAND, "predict", alone.name, *map(str, images), "--json"]
+    done = subprocess.run(command, cwd=alone.parent, capture_output=True, text=True, check=True)
+    found, expected = json.loads(done.stdout), predictions([lively_run, *images], capsys)
+    assert list(found) == [str(image) for image in images]
+    for image, one in found.items():
+        other = expected[image]
+        assert one["severity"]["label"] == other["severity"]["label"]
+        # float32 in another order of additions: about 1e-5 of the probabilities.
+        assert one["severity"]["probabilities"] == pytest.approx(
+            other["severity"]["probabilities"], abs=1e-4
+        )
+        assert one["count"]["value"] == pytest.approx(other["count"]["value"], abs=1e-2)
+        assert one["count"]["grade"] == other["count"]["grade"]
+    assert len({one["severity"]["label"] for one in found.values()}) > 1
+    assert [path.name for path in alone.parent.iterdir()] == [alone.name]
+
+
+def test_a_line_an_image(
+    lively_run: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = predictions([lively_run, *images[:2]], capsys)
+    assert run(["predict", str(lively_run), *map(str, images[:2])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    for line, (image, document) in zip(lines, expected.items(), strict=True):
+        label = document["severity"]["label"]
+        assert line.startswith(f"{image}: severity {label} (")
+        assert f"count {document['count']['value']:.1f} lesions (80 %: " in line
+
+
+def test_core_ml_says_where_it_predicts(
+    converted: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", str(converted / "acne-test-fp32.mlpackage"), str(images[0])]) == 2
+    stderr = capsys.readouterr().err
+    assert stderr == "edgeskin: not run: Core ML predicts on macOS only\n"

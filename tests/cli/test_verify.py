@@ -1,0 +1,138 @@
+"""`verify`: its document, its gates, its evidence in the manifest, and what it finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeskin.artifacts import read_manifest
+from edgeskin.cli.main import run
+from edgeskin.cli.verify import gates
+
+Verify = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture
+def verify(phantom_set: Path, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """`verify(artifact, run, *options)`: exit code, JSON document, stderr."""
+
+    def call(artifact: Path, reference: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+        capsys.readouterr()
+        command = ["verify", str(artifact), "--reference", str(reference)]
+        code = run([*command, "--data", str(phantom_set), "--json", *options])
+        stdout, stderr = capsys.readouterr()
+        return code, json.loads(stdout), stderr
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+def test_a_float_artifact_agrees_with_its_run(
+    suffix: str, files: Path, lively_run: Path, verify: Verify
+) -> None:
+    artifact = files / f"acne-test-fp32{suffix}"
+    code, document, _ = verify(artifact, lively_run, "--min-sqnr-db", "60", "--max-drop", "0")
+    assert code == 0
+    assert list(document) == [
+        *("artifact", "data", "split", "runtime", "images", "sqnr_db"),
+        *("agreement", "equal_decisions", "metrics", "missed_gates"),
+    ]
+    assert (document["artifact"], document["split"]) == (artifact.name, "test")
+    assert (document["images"], document["missed_gates"]) == (16, [])
+    assert list(document["agreement"]) == ["severity", "count", "count_distribution"]
+    assert document["sqnr_db"] == min(a["sqnr_db"] for a in document["agreement"].values())
+    assert document["equal_decisions"] == {"severity": 1.0, "count": 1.0}
+    for metric in document["metrics"].values():
+        assert metric["change"]["low"] <= metric["change"]["value"] <= metric["change"]["high"]
+    assert read_manifest(files)[artifact.name]["verification"] == document
+
+
+@pytest.mark.slow
+def test_other_weights_are_found_out(files: Path, other_run: Path, verify: Verify) -> None:
+    code, document, stderr = verify(files / "acne-test-fp32.onnx", other_run, "--min-sqnr-db", "20")
+    assert code == 1
+    # Two unrelated answers: the noise is as large as the signal, 0 dB, or larger.
+    assert document["sqnr_db"] < 5.0
+    assert document["equal_decisions"]["severity"] < 0.9
+    assert document["missed_gates"] == [f"SQNR is {document['sqnr_db']:.1f} dB, the gate is 20 dB"]
+    assert stderr.splitlines()[-1] == f"edgeskin: {document['missed_gates'][0]}"
+
+
+@pytest.mark.slow
+def test_int8_loses_more_than_float_and_the_gate_sees_it(
+    int8: Path, lively_run: Path, verify: Verify
+) -> None:
+    code, document, _ = verify(int8, lively_run)
+    assert code == 0
+    assert 5.0 < document["sqnr_db"] < 60.0
+    high = str(document["sqnr_db"] + 1.0)
+    low = str(document["sqnr_db"] - 1.0)
+    assert verify(int8, lively_run, "--min-sqnr-db", high)[0] == 1
+    assert verify(int8, lively_run, "--min-sqnr-db", low)[0] == 0
+    assert verify(int8, lively_run, "--split", "val")[1]["images"] == 8
+
+
+@pytest.mark.slow
+def test_core_ml_is_not_run_here(files: Path, lively_run: Path, verify: Verify) -> None:
+    import sys
+
+    if sys.platform == "darwin":
+        pytest.skip("Core ML predicts here")
+    artifact = files / "acne-test-fp32.mlpackage"
+    code, document, _ = verify(artifact, lively_run)
+    assert (code, document["not_run"]) == (0, "not run: Core ML predicts on macOS only")
+    assert "verification" not in read_manifest(files)[artifact.name]
+    for gate in (("--min-sqnr-db", "1"), ("--max-drop", "100")):
+        code, document, stderr = verify(artifact, lively_run, *gate)
+        assert code == 1
+        assert "the gates were not checked: not run" in stderr
+
+
+@pytest.mark.slow
+def test_the_table_for_people(
+    files: Path, lively_run: Path, phantom_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["verify", str(files / "acne-test-fp32.onnx"), "--reference", str(lively_run)]
+    assert run([*command, "--data", str(phantom_set)]) == 0
+    stdout = capsys.readouterr().out
+    for words in ("16 images", "SQNR dB", "equal decisions, severity: 100.0 %", "paired 95 %"):
+        assert words in stdout
+
+
+@pytest.mark.slow
+def test_an_artifact_alone_is_verified_without_a_manifest(
+    converted: Path, lively_run: Path, tmp_path: Path, verify: Verify
+) -> None:
+    artifact = Path(shutil.copy(converted / "acne-test-fp32.onnx", tmp_path))
+    assert verify(artifact, lively_run)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == [artifact.name]
+
+
+def document(sqnr_db: float, change: float) -> dict[str, Any]:
+    metric = {"unit": "ratio", "higher_is_better": True, "change": {"value": change}}
+    worse = {"unit": "lesions", "higher_is_better": False, "change": {"value": 99.0}}
+    return {"sqnr_db": sqnr_db, "metrics": {"accuracy": metric, "mae": worse}}
+
+
+@pytest.mark.parametrize(
+    ("sqnr_db", "change", "missed"),
+    [
+        (30.0, -0.01, 0),  # exactly at both gates
+        (29.9, -0.01, 1),
+        (30.0, -0.0101, 1),
+        (29.9, -0.02, 2),
+        (np.inf, 0.5, 0),
+        (np.nan, 0.0, 1),  # what is not a number misses the gate
+        (30.0, np.nan, 1),
+    ],
+)
+def test_gates_at_their_edges(sqnr_db: float, change: float, missed: int) -> None:
+    assert len(gates(document(sqnr_db, change), 30.0, 1.0)) == missed
+    assert gates(document(sqnr_db, change), None, None) == []
