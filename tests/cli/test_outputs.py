@@ -130,12 +130,21 @@ def test_an_output_inside_a_file(command: list[str], tmp_path: Path, refused: Re
 @pytest.mark.slow
 def test_force_replaces(command: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out.pt2"
-    old = out / "acne-test-fp32.onnx"
-    if command[0] == "calibrate":
-        old = out
+    names = {"calibrate": "", "convert": "acne-test-fp32.onnx"}
+    old = out / names.get(command[0], "spec.json")  # a run is known by its spec
     old.parent.mkdir(exist_ok=True)
     old.write_text("mine")
     short = ["--epochs", "1"] if command[0] == "train" else []
     assert run([*command, *short, "--out", str(out), "--force"]) == 0
-    assert not old.exists() or old.read_bytes() != b"mine"
+    assert old.read_bytes() != b"mine"
     assert not [name for name in snapshot(tmp_path) if ".edgeskin-" in name]
+
+
+@pytest.mark.parametrize("command", ["train", "import"], indirect=True)
+def test_force_does_not_replace_other_peoples_folders(
+    command: list[str], tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "face.jpg").write_text("mine")
+    line = refused(*command, "--out", tmp_path / "photos", "--force")
+    assert "is a folder that edgeskin did not write, so --force does not replace it" in line

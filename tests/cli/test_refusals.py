@@ -204,7 +204,7 @@ def test_a_run_of_a_newer_version(
     [
         ("", "spec.json is not JSON"),
         ("[]", "spec.json: document:"),
-        ('{"version": 1}', "spec.json: name: Field required (and 6 more)"),
+        ('{"version": 1}', "spec.json: name: Field required (and "),
     ],
 )
 def test_a_broken_spec(
