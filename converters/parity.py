@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def verify(
         ShapeMismatch: The two models have different inputs or heads.
         NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
+    with load(artifact) as predictor:  # before the float model runs on every image
+        _same_model(reference.spec, predictor.spec)
     return Reference.of(reference, data).verify(artifact, progress)
 
 
@@ -134,12 +137,13 @@ def _same_model(reference: Spec, artifact: Spec) -> None:
             f"the reference gives {', '.join(ours)}, the artifact {', '.join(theirs)}: "
             "they are not the same model. Pass the run that the artifact was made from."
         )
-    for our_head, their_head in zip(reference.heads, artifact.heads, strict=True):
-        if our_head != their_head:
-            raise ShapeMismatch(
-                f"head '{our_head.name}' is {our_head.model_dump()} in the reference and "
-                f"{their_head.model_dump()} in the artifact. Pass the run that it was made from."
-            )
+    if reference.heads != artifact.heads:
+        pairs = zip_longest(reference.heads, artifact.heads)
+        our_head, their_head = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ShapeMismatch(
+            f"the reference has the head {our_head!r}, the artifact {their_head!r}. "
+            "Pass the run that the artifact was made from."
+        )
     if reference.input != artifact.input:
         raise ShapeMismatch(
             "the reference and the artifact preprocess differently "

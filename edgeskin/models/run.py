@@ -26,8 +26,8 @@ class Run:
 
     spec: Spec
     network: nn.Module
-    sha256: str
-    """Of `weights.safetensors`."""
+    sha256: str = ""
+    """Of `weights.safetensors`; empty for a network that was not loaded from one."""
 
 
 def load_run(folder: Path | str) -> Run:
