@@ -18,14 +18,6 @@ from edgeskin.converters.worker import Request
 from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
 from edgeskin.files import reason
 
-# What converters bring along must neither phone home nor look for updates.
-_OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-}
-
 
 class Process:
     """One request to a worker. Its output goes to `log`, which success removes."""
@@ -48,7 +40,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **_OFFLINE, "OMP_NUM_THREADS": threads},
+                env={**os.environ, "OMP_NUM_THREADS": threads},
                 start_new_session=True,
             )
         self._started = time.monotonic()

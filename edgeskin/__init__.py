@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from edgeskin.offline import stay_offline
 from edgeskin.version import __version__
+
+stay_offline()
 
 _PUBLIC = {
     "Dataset": "edgeskin.data.manifest",

@@ -20,9 +20,6 @@ from typing import Any
 
 from edgeskin.errors import CannotWrite
 
-_OURS = ("spec.json", "demo.json", "Manifest.json")
-"""One of these marks a folder as edgeskin's to replace: a run, a demo, an .mlpackage."""
-
 
 @contextmanager
 def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
@@ -53,13 +50,19 @@ def check_writable(target: Path, *, force: bool = False) -> None:
     occupied = any(target.iterdir()) if target.is_dir() else target.exists()
     if occupied and not force:
         raise CannotWrite(f"{target} exists already. Pass --force to replace it.")
-    if occupied and target.is_dir() and not any((target / name).exists() for name in _OURS):
+    if occupied and target.is_dir() and not _is_ours(target):
         raise CannotWrite(
             f"{target} is a folder that edgeskin did not write, so --force does not replace it. "
             "Choose another --out, or remove it yourself."
         )
     with writing(target), folder(target.parent):
         os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
+
+
+def _is_ours(folder: Path) -> bool:
+    """A run, a demo, a Core ML package: what --force may replace whole."""
+    marks = ("spec.json", "demo.json")
+    return folder.suffix == ".mlpackage" or any((folder / name).exists() for name in marks)
 
 
 @contextmanager

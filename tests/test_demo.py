@@ -39,7 +39,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("demo")
     (work / "guard").mkdir()
     (work / "guard" / "sitecustomize.py").write_text(GUARD)
-    environment = os.environ | {
+    # Where it finds itself in CI, a library may keep quiet that phones home elsewhere.
+    outside = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment = outside | {
         "PYTHONPATH": str(work / "guard"),
         "EDGESKIN_SOCKET_LOG": str(work / "sockets.log"),
         "HOME": str(work / "home"),

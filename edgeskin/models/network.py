@@ -135,7 +135,13 @@ def _call_factory(spec: Spec) -> nn.Module:
             f"cannot import the network '{spec.arch}': {error}. Run where the module can be "
             "imported, or install its package."
         ) from error
-    network = factory(**spec.arch_args)
+    try:
+        network = factory(**spec.arch_args)
+    except Exception as error:  # somebody else's code may raise anything
+        raise InvalidRun(
+            f"{spec.arch} fails with the arguments {spec.arch_args}: "
+            f"{type(error).__name__}: {error}. Mend it, or pass other --model-args to import."
+        ) from error
     if not isinstance(network, nn.Module):
         raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
     return network
