@@ -14,7 +14,7 @@ namespace es {
 
 constexpr int kBatch = 4;     // rows that a horizontal kernel takes at once
 constexpr int kTapGroup = 16;  // short coefficients of a window are padded with zeros to this
-constexpr int kOverread = 64;  // bytes past the last padded tap that a kernel may read
+constexpr int kOverread = 64;  // bytes past the end of a window that a kernel may read
 
 // The windows of one strip of output columns.
 struct Taps {

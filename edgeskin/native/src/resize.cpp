@@ -202,6 +202,7 @@ void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, i
                            RowSink &sink) const {
   const Kernels &run = kernels();
   const auto ring_row = [&at](int32_t y) { return at.ring_rows + (y % at.ring) * at.pitch; };
+  const Window last = down_.window(target_.top + target_.height - 1);
   int32_t made = 0;  // rows before this one are in the ring, or no longer needed
   for (int32_t y = 0; y < target_.height; ++y) {
     const Window window = down_.window(target_.top + y);
@@ -209,7 +210,7 @@ void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, i
     down_.coefficients(target_.top + y, window, at.down);
     if (made < window.first) made = window.first;
     while (made < end) {
-      const int32_t rows = least(source.together(made), end - made);
+      const int32_t rows = least(source.together(made), last.first + last.count - made);
       const uint8_t *in[kBatch];
       uint8_t *out[kBatch];
       size_t readable = SIZE_MAX;
@@ -220,10 +221,10 @@ void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, i
       }
       // Near the very end of the image, whole vectors would be read from past it.
       int32_t safe = taps.count;
-      const size_t most = static_cast<size_t>(taps.exact_stride);
-      while (safe > 0 &&
-             (at.windows[safe - 1].first + most) * step() + kOverread > readable)
-        --safe;
+      const auto end_of = [&at](int32_t x) {
+        return static_cast<size_t>(at.windows[x].first + at.windows[x].count);
+      };
+      while (safe > 0 && end_of(safe - 1) * step() + kOverread > readable) --safe;
       run.horizontal(taps, 0, safe, step(), in, out, rows);
       kScalar.horizontal(taps, safe, taps.count, step(), in, out, rows);
       made += rows;
