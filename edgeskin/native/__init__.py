@@ -7,6 +7,37 @@ tensors, JAX arrays), as long as the pixels of a row lie side by side. Every ref
 
 from edgeskin.errors import InvalidInput
 from edgeskin.native.core import kernels_name, use_kernels
-from edgeskin.native.images import Image, Recipe, place, preprocess
+from edgeskin.native.images import Image, Placement, Recipe, place, preprocess
+from edgeskin.native.outputs import (
+    Box,
+    Quantity,
+    Tensor,
+    classify,
+    components,
+    dequantize,
+    find_crops,
+    grade,
+    measure,
+    segment,
+)
 
-__all__ = ["Image", "InvalidInput", "Recipe", "kernels_name", "place", "preprocess", "use_kernels"]
+__all__ = [
+    "Box",
+    "Image",
+    "InvalidInput",
+    "Placement",
+    "Quantity",
+    "Recipe",
+    "Tensor",
+    "classify",
+    "components",
+    "dequantize",
+    "find_crops",
+    "grade",
+    "kernels_name",
+    "measure",
+    "place",
+    "preprocess",
+    "segment",
+    "use_kernels",
+]

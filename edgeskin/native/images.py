@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 Format = Literal["rgb", "bgr", "rgba", "bgra", "grey", "nv12", "nv21", "i420"]
 _PIXEL = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4}
+_NAMES = {
+    "fit": ("squash", "shortest_edge", "letterbox"),
+    "filter": ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"),
+    "channels": ("rgb", "bgr", "grey"),
+    "type": ("uint8", "int8", "float32", "float16"),
+    "layout": ("nhwc", "nchw"),
+}
 _SCRATCH = threading.local()
 
 
@@ -115,11 +122,29 @@ class Recipe:
         }
         return cls(**(fields | changes))
 
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """As apps read a spec.json, by the C library: float32, NCHW, the spec's mean and std.
+
+        Raises:
+            InvalidSpec: Not JSON, or an input that does not validate.
+        """
+        data = text.encode() if isinstance(text, str) else text
+        found = ffi.new("es_recipe *")
+        check(lib.es_recipe_from_spec, data, len(data), found)
+        fields: dict[str, Any] = {
+            name: getattr(found, name)
+            for name in ("width", "height", "resize_to", "pad_value", "scale", "zero_point")
+        }
+        for name, known in _NAMES.items():
+            fields[name] = next(n for n in known if code("ES_", n) == getattr(found, name))
+        return cls(**fields, mean=tuple(found.mean), std=tuple(found.std))
+
     def _c(self) -> Any:
         recipe = ffi.new("es_recipe *")
         recipe.width, recipe.height = self.width, self.height
         recipe.resize_to, recipe.pad_value = self.resize_to, self.pad_value
-        for name in ("fit", "filter", "channels", "type", "layout"):
+        for name in _NAMES:
             setattr(recipe, name, code("ES_", getattr(self, name)))
         if self.crop is not None:
             recipe.crop = self.crop

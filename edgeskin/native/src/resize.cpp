@@ -2,28 +2,13 @@
 
 #include <cstring>
 
+#include "carver.h"
+
 namespace es {
 
 namespace {
 
 constexpr size_t kBudget = 1900000;  // bytes of workspace; edgeskin.h promises under 2 MB
-
-// Hands out aligned pieces; over a null base it only adds up their sizes.
-class Carver {
- public:
-  explicit Carver(uint8_t *base) : base_(base) {}
-  template <typename T>
-  T *take(size_t count) {
-    T *piece = base_ ? reinterpret_cast<T *>(base_ + used_) : nullptr;
-    used_ += (count * sizeof(T) + 63) / 64 * 64;
-    return piece;
-  }
-  size_t used() const { return used_; }
-
- private:
-  uint8_t *base_;
-  size_t used_ = 0;
-};
 
 int32_t padded(int32_t count) { return (count + kTapGroup - 1) / kTapGroup * kTapGroup; }
 
@@ -71,7 +56,7 @@ struct Resizer::Layout {
   const uint8_t **pointers;
   size_t bytes;
 
-  Layout(const Resizer &r, Order order, int32_t columns, uint8_t *base);
+  Layout(const Resizer &r, Order order, int32_t columns, void *base);
 
  private:
   void take_across(Carver &carver, const Axis &axis, size_t columns);
@@ -86,7 +71,7 @@ void Resizer::Layout::take_across(Carver &carver, const Axis &axis, size_t colum
   above = carver.take<int32_t>(columns);
 }
 
-Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, uint8_t *base) {
+Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *base) {
   Carver carver(base);
   const double reach = (columns - 1) * r.across_.scale() + r.across_.max_count() + 2;
   span = reach < r.source_width_ ? static_cast<int32_t>(reach) : r.source_width_;
@@ -140,16 +125,15 @@ Resizer::Order Resizer::order() const {
 }
 
 size_t Resizer::workspace_bytes() const {
-  return Layout(*this, order_, strip_, nullptr).bytes + 63;  // to align it
+  return Layout(*this, order_, strip_, nullptr).bytes;
 }
 
 void Resizer::run(void *workspace, RowSink &sink) const {
-  const uintptr_t address = (reinterpret_cast<uintptr_t>(workspace) + 63) / 64 * 64;
   for (int32_t x = 0; x < target_.width; x += strip_)
-    strip(x, least(strip_, target_.width - x), reinterpret_cast<uint8_t *>(address), sink);
+    strip(x, least(strip_, target_.width - x), workspace, sink);
 }
 
-void Resizer::strip(int32_t x, int32_t columns, uint8_t *workspace, RowSink &sink) const {
+void Resizer::strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) const {
   const Layout at(*this, order_, columns, workspace);
   if (order_ == Order::kNearest) return nearest(at, x, columns, sink);
   const Taps taps = taps_of(at, x, columns);

@@ -37,7 +37,7 @@ class Resizer {
   };
 
   Order order() const;
-  void strip(int32_t x, int32_t columns, uint8_t *workspace, RowSink &sink) const;
+  void strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) const;
   void nearest(const Layout &at, int32_t x, int32_t columns, RowSink &sink) const;
   void across_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
                     RowSink &sink) const;
