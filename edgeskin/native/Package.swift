@@ -15,7 +15,6 @@ let package = Package(
       // The contract of edgeskin.h: no fused multiply-add.
       cxxSettings: [.unsafeFlags(["-ffp-contract=off", "-fvisibility=hidden"])]),
     .target(name: "Edgeskin", dependencies: ["CEdgeskin"], path: "swift/Edgeskin"),
-    .executableTarget(name: "check", dependencies: ["Edgeskin"], path: "swift/Check"),
   ],
   cxxLanguageStandard: .cxx17
 )
