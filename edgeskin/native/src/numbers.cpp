@@ -165,8 +165,9 @@ es_status es_measure(const es_tensor *logits, int32_t size, int32_t activation, 
       q.grade = grade;
     }
   }
-  for (int32_t i = 0; i < size; ++i)
-    mass[i] = static_cast<float>(static_cast<double>(mass[i]) / total);
+  if (activation == ES_NO_ACTIVATION)  // a softmax sums to 1 already
+    for (int32_t i = 0; i < size; ++i)
+      mass[i] = static_cast<float>(static_cast<double>(mass[i]) / total);
   *quantity = q;
   return es::ok(error);
 }

@@ -12,8 +12,8 @@ constexpr size_t kBudget = 1900000;  // bytes of workspace; edgeskin.h promises 
 
 int32_t padded(int32_t count) { return (count + kTapGroup - 1) / kTapGroup * kTapGroup; }
 
-size_t row_pitch(int32_t columns, int channels) {
-  return (static_cast<size_t>(columns) * channels + 63) / 64 * 64;
+size_t row_pitch(int32_t columns, int channels) {  // few columns, many rows: no bytes to waste
+  return (static_cast<size_t>(columns) * channels + 3) / 4 * 4;
 }
 
 int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
