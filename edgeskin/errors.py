@@ -33,6 +33,14 @@ class UnknownName(EdgeskinError):
     """A task, network, target, scheme or precision that edgeskin does not have."""
 
 
+class InvalidInput(EdgeskinError):
+    """Pixels, a recipe or a model's output that the native core refuses; `status` names why."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ShapeMismatch(EdgeskinError):
     """Two arrays that should have the same shape do not."""
 

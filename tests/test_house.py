@@ -1,6 +1,7 @@
 """The house itself: who may import whom, what `--help` loads, what the wheel holds."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,7 +18,7 @@ PLACES = {folder: name for name, folder in PROJECT["tool"]["setuptools"]["packag
 HEAVY = {"torch", "torchvision", "torchao", "timm", "lightning_fabric", "nncf", "coremltools"}
 HEAVY |= {"litert_torch", "ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"}
 HEAVY |= {"onnxscript", "onnxsim", "tensorflow", "matplotlib", "scipy", "transformers"}
-CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors"}
+CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors", "cffi"}
 COMMAND = CORE | {"typer", "rich"}
 
 # Layer: (folders and files, our modules it may import at any depth, third parties at the top).
@@ -106,6 +107,8 @@ def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> Non
 def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> None:
     if layer_of(name) in (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"):
         return
+    if name.startswith("edgeskin.benchmarks.peers"):
+        return  # measures against everything
     if name.startswith("edgeskin.runtimes."):
         return  # opened by name, when an artifact asks for it
     allowed = COMMAND if name.startswith("edgeskin.cli") else CORE
@@ -170,4 +173,19 @@ def test_the_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
             if path.is_file():
                 inside = path.relative_to(tree / folder).as_posix()
                 wanted.add(f"{package.replace('.', '/')}/{inside}")
-    assert packed == wanted
+    compiled = {name for name in packed if name.endswith((".so", ".pyd"))}
+    assert [Path(name).name.partition(".")[0] for name in compiled] == ["_edgeskin"]
+    assert packed - compiled == wanted
+
+
+RESIZES = r"\.resize\(|thumbnail\(|interpolate\(|v2\.Resize|warpAffine\(|ImageOps\.(fit|pad|contain)"
+
+
+def test_the_native_core_is_the_only_resize() -> None:
+    """Pixels of another filter than the model was trained on would lose accuracy silently."""
+    drawing = {"edgeskin.data.phantom_canvas", "edgeskin.converters.selfcheck"}  # draw pictures
+    for name, path in modules():
+        if name in drawing or name.startswith("edgeskin.benchmarks.peers"):
+            continue
+        found = re.search(RESIZES, path.read_text(encoding="utf-8"))
+        assert found is None, f"{name} resizes by {found.group() if found else ''}"

@@ -1,0 +1,63 @@
+// Pillow's resize as a stream: rows of the result come out one by one, strip by strip, so that
+// memory depends on neither the image's nor the result's size.
+#pragma once
+#include "source.h"
+
+namespace es {
+
+// The part of the resized image that is wanted, and what a row of it goes to.
+struct Target {
+  int32_t left, top, width, height;  // in pixels of the resized image
+};
+
+class RowSink {
+ public:
+  // Columns x .. x + count - 1 of row y, both counted from the target's corner.
+  virtual void take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) = 0;
+
+ protected:
+  ~RowSink() = default;
+};
+
+class Resizer {
+ public:
+  Resizer(const es_image &image, const es_placement &placement, int32_t filter, bool to_grey,
+          Target target);
+
+  size_t workspace_bytes() const;
+  void run(void *workspace, RowSink &sink) const;
+
+ private:
+  struct Layout;  // where things lie in the workspace
+  enum class Order {
+    kNearest,      // no filter: pixels are picked
+    kAcrossFirst,  // each source row to a ring of narrow rows, then down
+    kDownFirst,    // down over source rows (in place, or in a ring), then across
+    kDownSpread    // the same when a ring would be too large: each source row is added to sums
+  };
+
+  Order order() const;
+  void strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) const;
+  void nearest(const Layout &at, int32_t x, int32_t columns, RowSink &sink) const;
+  void across_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
+                    RowSink &sink) const;
+  void down_first(const Layout &at, const Taps &taps, Source &source, int32_t x, int32_t span,
+                  RowSink &sink) const;
+  void down_spread(const Layout &at, const Taps &taps, Source &source, int32_t x, int32_t span,
+                   RowSink &sink) const;
+  Taps taps_of(const Layout &at, int32_t x, int32_t columns) const;
+  int step() const { return Source::step(image_, to_grey_); }
+  int channels() const { return Source::channels(image_, to_grey_); }
+
+  const es_image &image_;
+  int32_t filter_;
+  bool to_grey_;
+  Target target_;
+  Axis across_, down_;
+  int32_t source_width_, source_height_;
+  bool vertical_first_;
+  Order order_;
+  int32_t strip_;  // columns of the result that are made at once
+};
+
+}  // namespace es

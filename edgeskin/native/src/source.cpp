@@ -1,0 +1,174 @@
+#include "source.h"
+
+#include <cstring>
+
+namespace es {
+
+namespace {
+
+constexpr size_t kBlockBytes = 200000;  // what a block of turned rows may take, if it has over 4
+constexpr int32_t kMostTurned = 32;
+
+bool coloured(const es_image &image) { return image.format != ES_GREY; }
+
+int stored_step(int32_t format) { return format <= ES_BGR ? 3 : format <= ES_BGRA ? 4 : 1; }
+
+size_t pitch_of(int32_t count, int channels) {
+  return (static_cast<size_t>(count) * channels + kOverread + 63) / 64 * 64;
+}
+
+int32_t block_rows(const es_image &image, int32_t count, int channels) {
+  if (image.orientation <= 4) return kBatch;
+  const size_t fit = kBlockBytes / pitch_of(count, channels);
+  return fit < kBatch ? kBatch : fit > kMostTurned ? kMostTurned : static_cast<int32_t>(fit);
+}
+
+// The integers of edgeskin.h; c / 8192 is the standard's constant, scaled for video range.
+Chroma chroma_of(const es_image &image) {
+  static constexpr Chroma kChroma[2][2] = {
+      {{9539, 13075, 3209, 6660, 16525, 16}, {8192, 11485, 2819, 5850, 14516, 0}},
+      {{9539, 14686, 1747, 4366, 17305, 16}, {8192, 12901, 1535, 3835, 15201, 0}}};
+  return kChroma[image.matrix][image.range];
+}
+
+// Pillow's convert("L"): ITU-R 601-2 luma in 1/65536.
+uint8_t grey_of(const uint8_t *p, bool blue_first) {
+  const uint32_t red = p[blue_first ? 2 : 0], blue = p[blue_first ? 0 : 2];
+  return static_cast<uint8_t>((red * 19595 + p[1] * 38470u + blue * 7471 + 0x8000) >> 16);
+}
+
+void reverse_pixels(uint8_t *row, int32_t count, int channels) {
+  for (int32_t a = 0, b = count - 1; a < b; ++a, --b)
+    for (int c = 0; c < channels; ++c) {
+      const uint8_t kept = row[a * channels + c];
+      row[a * channels + c] = row[b * channels + c];
+      row[b * channels + c] = kept;
+    }
+}
+
+}  // namespace
+
+bool Source::in_place(const es_image &image, bool to_grey) {
+  return (image.orientation == 1 || image.orientation == 4) && !is_yuv(image.format) &&
+         !(to_grey && coloured(image));
+}
+
+int Source::channels(const es_image &image, bool to_grey) {
+  return to_grey || !coloured(image) ? 1 : 3;
+}
+
+int Source::step(const es_image &image, bool to_grey) {
+  return in_place(image, to_grey) ? stored_step(image.format) : channels(image, to_grey);
+}
+
+size_t Source::scratch_bytes(const es_image &image, bool to_grey, int32_t count) {
+  if (in_place(image, to_grey)) return 0;
+  const int n = channels(image, to_grey);
+  const size_t rows = static_cast<size_t>(block_rows(image, count, n));
+  // One more row: a segment of a stored row, in colour, before it is turned or made grey.
+  return rows * pitch_of(count, n) + pitch_of(count > kMostTurned ? count : kMostTurned, 3);
+}
+
+Source::Source(const es_image &image, bool to_grey, int32_t first, int32_t count, uint8_t *scratch)
+    : image_(image), to_grey_(to_grey && coloured(image)), in_place_(in_place(image, to_grey)),
+      flip_x_(false), flip_y_(false), turned_(image.orientation > 4), first_(first), count_(count),
+      channels_(channels(image, to_grey)), scratch_(scratch), pitch_(pitch_of(count, channels_)),
+      block_rows_(block_rows(image, count, channels_)) {
+  const int32_t o = image.orientation;  // in stored coordinates: which axis runs backwards
+  flip_x_ = o == 2 || o == 3 || o == 7 || o == 8;
+  flip_y_ = o == 3 || o == 4 || o == 6 || o == 7;
+}
+
+const uint8_t *Source::row(int32_t y) {
+  if (in_place_) {
+    return image_.planes[0] + static_cast<size_t>(stored_y(y)) * image_.strides[0] +
+           static_cast<size_t>(first_) * stored_step(image_.format);
+  }
+  if (y < block_begin_ || y >= block_end_) turned_ ? fill_turned(y) : fill(y);
+  return scratch_ + static_cast<size_t>(y % block_rows_) * pitch_;
+}
+
+size_t Source::readable(int32_t y) const {
+  if (!in_place_) return pitch_;
+  return image_.bytes[0] - static_cast<size_t>(stored_y(y)) * image_.strides[0] -
+         static_cast<size_t>(first_) * stored_step(image_.format);
+}
+
+int32_t Source::together(int32_t y) const {
+  const int32_t left = turned_ ? block_rows_ - y % block_rows_ : kBatch;
+  return left < kBatch ? left : kBatch;
+}
+
+// Row y alone: its place in the ring of kBatch rows.
+void Source::fill(int32_t y) {
+  uint8_t *row = scratch_ + static_cast<size_t>(y % block_rows_) * pitch_;
+  const int32_t from = flip_x_ ? image_.width - first_ - count_ : first_;
+  stored_row(stored_y(y), from, count_, row);
+  if (flip_x_) reverse_pixels(row, count_, channels_);
+  block_begin_ = y;
+  block_end_ = y + 1;
+}
+
+// A block of upright rows is a band of stored columns.
+void Source::fill_turned(int32_t y) {
+  const int32_t begin = y / block_rows_ * block_rows_;
+  const int32_t end = begin + block_rows_ < image_.width ? begin + block_rows_ : image_.width;
+  const int32_t n = end - begin, from = flip_x_ ? image_.width - end : begin;
+  uint8_t *segment = scratch_ + static_cast<size_t>(block_rows_) * pitch_;
+  for (int32_t x = 0; x < count_; ++x) {
+    const int32_t upright = first_ + x;
+    stored_row(stored_y(upright), from, n, segment);
+    for (int32_t i = 0; i < n; ++i) {
+      uint8_t *to = scratch_ + static_cast<size_t>(flip_x_ ? n - 1 - i : i) * pitch_ +
+                    static_cast<size_t>(x) * channels_;
+      for (int c = 0; c < channels_; ++c) to[c] = segment[i * channels_ + c];
+    }
+  }
+  block_begin_ = begin;
+  block_end_ = end;
+}
+
+void Source::stored_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const {
+  if (is_yuv(image_.format)) return yuv_row(y, first, count, out);
+  const int step = stored_step(image_.format);
+  const bool blue_first = image_.format == ES_BGR || image_.format == ES_BGRA;
+  const uint8_t *in = image_.planes[0] + static_cast<size_t>(y) * image_.strides[0] +
+                      static_cast<size_t>(first) * step;
+  if (to_grey_)
+    for (int32_t x = 0; x < count; ++x) out[x] = grey_of(in + x * step, blue_first);
+  else if (step != 4)
+    std::memcpy(out, in, static_cast<size_t>(count) * step);
+  else
+    for (int32_t x = 0; x < count; ++x) std::memcpy(out + 3 * x, in + 4 * x, 3);
+}
+
+void Source::yuv_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const {
+  const es_image &i = image_;
+  const uint8_t *luma = i.planes[0] + static_cast<size_t>(y) * i.strides[0];
+  const uint8_t *u = i.planes[1] + static_cast<size_t>(y / 2) * i.strides[1];
+  const uint8_t *v = u + 1;
+  int step = 2;
+  if (i.format == ES_NV21) {
+    v = u;
+    u = v + 1;
+  } else if (i.format == ES_I420) {
+    v = i.planes[2] + static_cast<size_t>(y / 2) * i.strides[2];
+    step = 1;
+  }
+  const Chroma chroma = chroma_of(i);
+  const Kernels &k = kernels();
+  uint8_t piece[64 * 3];
+  // Grey goes through RGB, a piece at a time; an odd first pixel takes a piece of its own.
+  for (int32_t x = 0; x < count;) {
+    const int32_t at = first + x;
+    int32_t n = at % 2 ? 1 : count - x;
+    if (to_grey_ && n > 64) n = 64;
+    uint8_t *rgb = to_grey_ ? piece : out + 3 * static_cast<size_t>(x);
+    k.yuv_row(chroma, luma + at, u + at / 2 * step, v + at / 2 * step, step, n, rgb);
+    if (to_grey_)
+      for (int32_t j = 0; j < n; ++j) out[x + j] = grey_of(piece + 3 * j, false);
+    x += n;
+  }
+}
+
+}  // namespace es

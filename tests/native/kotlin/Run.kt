@@ -1,0 +1,136 @@
+// Each function of edgeskin.h through the Kotlin API.
+
+import edgeskin.*
+import java.nio.ByteBuffer
+
+fun run(case: Case): Map<String, Any> = when (case.function) {
+    "preprocess" -> preprocess(case)
+    "place" -> place(case)
+    "recipe_from_spec" -> fromSpec(case)
+    "dequantize" -> mapOf("values" to tensor(case, "tensor").dequantized(case.int("count")))
+    "classify" -> classified(case)
+    "measure" -> measured(case)
+    "grade" -> mapOf("grade" to grade(case.double("value"), case.doubles("upper").toDoubleArray()))
+    "segment" -> segmented(case)
+    "components" -> boxes(
+        components(
+            mask(case, "mask"), case.int("value"), case.int("connectivity"), case.int("min_area").toLong(),
+            case.int("capacity"),
+        )
+    )
+    "find_crops" -> {
+        val rule = CropRule(
+            case.int("rule.side"), case.int("rule.step"), case.int("rule.skin_value"), case.int("rule.lesion_value"),
+            case.double("rule.min_skin"), case.double("rule.min_lesion"), case.double("rule.max_overlap"),
+        )
+        boxes(findCrops(mask(case, "skin"), mask(case, "lesion"), rule, case.int("capacity")))
+    }
+    else -> mapOf("unknown" to case.function)
+}
+
+private fun direct(bytes: ByteArray): ByteBuffer = ByteBuffer.allocateDirect(bytes.size).put(bytes).also { it.flip() }
+
+private fun image(case: Case, planes: List<Plane> = emptyList()) = Image(
+    PixelFormat(case.choice("image.format", 0)), case.int("image.width"), case.int("image.height"), planes,
+    case.int("image.orientation", 1), ColorMatrix(case.choice("image.matrix", 0)),
+    ColorRange(case.choice("image.range", 0)),
+)
+
+private fun recipe(case: Case): Recipe {
+    val plain = Recipe(case.int("recipe.width"), case.int("recipe.height"))
+    return plain.copy(
+        fit = Fit(case.choice("recipe.fit", plain.fit.code)),
+        resizeTo = case.int("recipe.resize_to"),
+        filter = Filter(case.choice("recipe.filter", plain.filter.code)),
+        padValue = case.int("recipe.pad_value"),
+        crop = case.doubles("recipe.crop").map(Double::toFloat).ifEmpty { null },
+        channels = PixelFormat(case.choice("recipe.channels", plain.channels.code)),
+        type = ElementType(case.choice("recipe.type", plain.type.code)),
+        layout = Layout(case.choice("recipe.layout", plain.layout.code)),
+        mean = case.doubles("recipe.mean").ifEmpty { plain.mean },
+        std = case.doubles("recipe.std").ifEmpty { plain.std },
+        scale = case.double("recipe.scale", plain.scale),
+        zeroPoint = case.int("recipe.zero_point"),
+    )
+}
+
+/** From direct buffers and from arrays; both must give the same. */
+private fun preprocess(case: Case): Map<String, Any> {
+    val blobs = case.blobs("image.planes")
+    val strides = case.doubles("image.strides").map(Double::toInt)
+    val preprocessor = Preprocessor(recipe(case))
+    fun planes(buffer: (ByteArray) -> ByteBuffer) = blobs.mapIndexed { i, b -> Plane(buffer(b), strides.getOrNull(i)) }
+    val bytes = case.given["output_bytes"]?.toInt() ?: preprocessor.recipe.outputBytes()
+    val output = direct(ByteArray(bytes))
+    preprocessor.run(image(case, planes(::direct)), output)
+    val array = ByteArray(bytes)
+    preprocessor.run(image(case, planes { ByteBuffer.wrap(it).asReadOnlyBuffer() }), ByteBuffer.wrap(array))
+    val direct = ByteArray(bytes).also(output::get)
+    return if (direct.contentEquals(array)) mapOf("output" to direct) else mapOf("arrays differ" to case.name)
+}
+
+private fun place(case: Case): Map<String, Any> {
+    val p = recipe(case).place(image(case))
+    return mapOf(
+        "image_width" to p.imageWidth, "image_height" to p.imageHeight, "orientation" to p.orientation,
+        "crop" to p.crop, "resized_width" to p.resizedWidth, "resized_height" to p.resizedHeight,
+        "left" to p.left, "top" to p.top, "width" to p.width, "height" to p.height,
+    )
+}
+
+/** What differs from a plain recipe of that size, which is what a case lists. */
+private fun fromSpec(case: Case): Map<String, Any> {
+    val r = Preprocessor(case.blobs("text").single().decodeToString()).recipe
+    val plain = Recipe(r.width, r.height)
+    val size = mapOf<String, Any>("recipe.width" to r.width, "recipe.height" to r.height)
+    return size + listOfNotNull(
+        ("recipe.fit" to Choice(r.fit.code)).takeIf { r.fit != plain.fit },
+        ("recipe.resize_to" to r.resizeTo).takeIf { r.resizeTo != plain.resizeTo },
+        ("recipe.filter" to Choice(r.filter.code)).takeIf { r.filter != plain.filter },
+        ("recipe.pad_value" to r.padValue).takeIf { r.padValue != plain.padValue },
+        ("recipe.channels" to Choice(r.channels.code)).takeIf { r.channels != plain.channels },
+        ("recipe.type" to Choice(r.type.code)).takeIf { r.type != plain.type },
+        ("recipe.layout" to Choice(r.layout.code)).takeIf { r.layout != plain.layout },
+        ("recipe.mean" to r.mean).takeIf { r.mean != plain.mean },
+        ("recipe.std" to r.std).takeIf { r.std != plain.std },
+    )
+}
+
+private fun tensor(case: Case, key: String) = Tensor(
+    direct(case.blobs("$key.data").single()), ElementType(case.choice("$key.type", 2)), case.double("$key.scale", 1.0),
+    case.int("$key.zero_point"),
+)
+
+private fun classified(case: Case): Map<String, Any> {
+    val activation = Activation(case.choice("activation", 0))
+    val found = classify(tensor(case, "logits"), case.int("classes"), activation, case.int("top_count"))
+    if (found.top.any { it.score != found.scores[it.index] }) return mapOf("top's scores" to found.top)
+    return mapOf("scores" to found.scores, "top" to found.top.map { it.index })
+}
+
+private fun measured(case: Case): Map<String, Any> {
+    val q = measure(
+        tensor(case, "logits"), case.int("size"), Activation(case.choice("activation", 0)), case.double("first"),
+        case.double("step"), case.double("share"), case.doubles("upper").toDoubleArray(),
+    )
+    return mapOf(
+        "mass" to q.mass, "expectation" to q.expectation, "mode" to q.mode, "low" to q.low, "high" to q.high,
+        "grade" to q.grade,
+    )
+}
+
+private fun segmented(case: Case): Map<String, Any> {
+    val found = segment(
+        tensor(case, "logits"), case.int("classes"), case.int("width"), case.int("height"),
+        Layout(case.choice("layout", 0)), recipe(case).place(image(case)),
+    )
+    return mapOf("mask" to found.mask.pixels, "counts" to found.counts.toList())
+}
+
+private fun mask(case: Case, key: String) =
+    Mask(case.blobs("$key.pixels").single(), case.int("$key.width"), case.int("$key.height"))
+
+private fun boxes(found: Boxes): Map<String, Any> = mapOf(
+    "count" to found.count,
+    "boxes" to found.boxes.flatMap { listOf<Number>(it.left, it.top, it.width, it.height, it.area, it.x, it.y) },
+)
