@@ -313,10 +313,7 @@ bool available() {
 
 }  // namespace
 
-const Kernels *avx2_kernels() {
-  static const bool here = available();
-  return here ? &kAvx2 : nullptr;
-}
+const Kernels *avx2_kernels() { return available() ? &kAvx2 : nullptr; }
 
 }  // namespace es
 
