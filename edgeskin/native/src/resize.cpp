@@ -154,11 +154,12 @@ void Resizer::strip(int32_t x, int32_t columns, void *workspace, const Output &o
 }
 
 Taps Resizer::taps_of(const Layout &at, int32_t x0, int32_t columns) const {
-  Taps taps = {columns, across_.max_count(), padded(across_.max_count()), 0, at.windows,
+  Taps taps = {columns, across_.max_count(), padded(across_.max_count()), 0, 0, at.windows,
                at.exact, at.upper, at.below, at.above};
   for (int32_t x = 0; x < columns; ++x) {
     const int32_t out = target_.left + x0 + x;
     at.windows[x] = across_.window(out);
+    if (at.windows[x].count > taps.longest) taps.longest = at.windows[x].count;
     across_.coefficients(out, at.windows[x],
                          at.exact + static_cast<size_t>(x) * taps.exact_stride);
   }
