@@ -14,7 +14,8 @@ Install a C++ compiler, then install edgeskin again:
   Debian, Ubuntu, JetPack   sudo apt install g++
   Fedora, RHEL              sudo dnf install gcc-c++
   macOS                     xcode-select --install
-  anywhere                  pip install ziglang, then CC="python -m ziglang cc" CXX="python -m ziglang c++"
+  anywhere                  pip install ziglang, then set
+                            CC="python -m ziglang cc" and CXX="python -m ziglang c++"
 """
 
 

@@ -165,7 +165,9 @@ def test_the_wheel_holds_every_file_of_the_tree(tmp_path: Path) -> None:
     assert packed - compiled == wanted
 
 
-RESIZES = r"\.resize\(|thumbnail\(|interpolate\(|v2\.Resize|warpAffine\(|ImageOps\.(fit|pad|contain)"
+RESIZES = (
+    r"\.resize\(|thumbnail\(|interpolate\(|v2\.Resize|warpAffine\(|ImageOps\.(fit|pad|contain)"
+)
 
 
 def test_the_native_core_is_the_only_resize() -> None:

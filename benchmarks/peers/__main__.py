@@ -11,7 +11,9 @@ MEASUREMENTS = {"preprocess": "edgeskin.benchmarks.peers.preprocess"}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m edgeskin.benchmarks.peers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeskin.benchmarks.peers", description=__doc__
+    )
     parser.add_argument("what", choices=sorted(MEASUREMENTS))
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     chosen = parser.parse_args()

@@ -44,9 +44,9 @@ def photo_to_uint8() -> dict[str, Tool]:
     return {
         "edgeskin": lambda: native.preprocess(image, recipe),
         "Pillow": lambda: np.asarray(wrapped.resize((224, 224), Image.Resampling.BILINEAR)),
-        "torchvision": lambda: functional.resize(tensor, [224, 224], antialias=True)
-        .permute(1, 2, 0)
-        .numpy(),
+        "torchvision": lambda: (
+            functional.resize(tensor, [224, 224], antialias=True).permute(1, 2, 0).numpy()
+        ),
         "OpenCV INTER_AREA": lambda: cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA),
     }
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from edgeskin.errors import InvalidInput, InvalidSpec, MissingPackage
 
 try:
-    from edgeskin.native._edgeskin import ffi, lib
+    from edgeskin.native._edgeskin import ffi as ffi
+    from edgeskin.native._edgeskin import lib as lib
 except ImportError as error:
     raise MissingPackage(
         f"edgeskin's native core is not built here ({error}). Install a C++ compiler (Debian: apt "

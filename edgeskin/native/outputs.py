@@ -30,9 +30,7 @@ class Tensor:
         """Point a C tensor at the values; the returned array must outlive it."""
         array = np.ascontiguousarray(as_array(self.values))
         if array.dtype not in _NAMES:
-            raise InvalidInput(
-                f"a tensor is {', '.join(TYPES)}, got {array.dtype}", "ES_BAD_ENUM"
-            )
+            raise InvalidInput(f"a tensor is {', '.join(TYPES)}, got {array.dtype}", "ES_BAD_ENUM")
         tensor.data = pointer(array)
         tensor.bytes = array.nbytes
         tensor.type = code("ES_", _NAMES[array.dtype])
@@ -146,7 +144,9 @@ class Box:
 def _mask(pixels: Any) -> tuple[Any, NDArray[np.uint8]]:
     array = np.ascontiguousarray(as_array(pixels))
     if array.dtype != np.uint8 or array.ndim != 2:
-        raise InvalidInput(f"a mask is uint8 (H, W), got {array.dtype} {array.shape}", "ES_BAD_SIZE")
+        raise InvalidInput(
+            f"a mask is uint8 (H, W), got {array.dtype} {array.shape}", "ES_BAD_SIZE"
+        )
     mask = ffi.new("es_mask *")
     mask.pixels, mask.stride = pointer(array, "uint8_t *"), array.shape[1]
     mask.height, mask.width = array.shape

@@ -77,7 +77,9 @@ def test_letterbox_pads_with_the_value_after_normalization() -> None:
     recipe = Recipe(24, 24, fit="letterbox", pad_value=7, type="float32", mean=MEAN, std=STD)
     out = native.preprocess(IMAGE, recipe)
     # 45 x 31 scaled by 24/45 is 24 x 17: 3 rows above, 4 below.
-    np.testing.assert_array_equal(out[:3], np.broadcast_to(real(np.full(3, 7)), (3, 24, 3)).astype("f4"))
+    np.testing.assert_array_equal(
+        out[:3], np.broadcast_to(real(np.full(3, 7)), (3, 24, 3)).astype("f4")
+    )
     np.testing.assert_array_equal(out[20:], out[:4][[0, 0, 0, 0]])
     squashed = native.preprocess(IMAGE, Recipe(24, 17, type="float32", mean=MEAN, std=STD))
     np.testing.assert_array_equal(out[3:20], squashed)
@@ -105,6 +107,8 @@ def test_threads_share_nothing() -> None:
     images = [RNG.integers(0, 256, (200 + i, 150, 3), np.uint8) for i in range(16)]
     alone = [native.preprocess(image, Recipe(64, 64)) for image in images]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda image: native.preprocess(image, Recipe(64, 64)), images * 4))
+        together = list(
+            pool.map(lambda image: native.preprocess(image, Recipe(64, 64)), images * 4)
+        )
     for i, out in enumerate(together):
         np.testing.assert_array_equal(out, alone[i % 16])

@@ -23,12 +23,16 @@ def test_softmax_sigmoid_and_top_k(x: np.ndarray, k: int) -> None:
     k = min(k, x.size)
     scores, top = native.classify(x, top=k)
     # Both sides compute in double and round once: 1 ulp of float32 apart at most.
-    np.testing.assert_allclose(scores, special.softmax(x.astype(np.float64)), rtol=1.2e-7, atol=1e-38)
+    np.testing.assert_allclose(
+        scores, special.softmax(x.astype(np.float64)), rtol=1.2e-7, atol=1e-38
+    )
     order = np.argsort(-scores, kind="stable")[:k]
     assert [i for i, _ in top] == order.tolist()
     assert [s for _, s in top] == scores[order].tolist()
     sigmoid, _ = native.classify(x, "sigmoid", top=0)
-    np.testing.assert_allclose(sigmoid, special.expit(x.astype(np.float64)), rtol=1.2e-7, atol=1e-38)
+    np.testing.assert_allclose(
+        sigmoid, special.expit(x.astype(np.float64)), rtol=1.2e-7, atol=1e-38
+    )
 
 
 @MANY
@@ -96,7 +100,9 @@ def test_components_are_opencvs_and_scipys(mask: np.ndarray, connectivity: int) 
     np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-12)
     structure = np.ones((3, 3)) if connectivity == 8 else None
     assert count == ndimage.label(mask, structure)[1]
-    assert [(-b.area, b.top, b.left) for b in boxes] == sorted((-b.area, b.top, b.left) for b in boxes)
+    assert [(-b.area, b.top, b.left) for b in boxes] == sorted(
+        (-b.area, b.top, b.left) for b in boxes
+    )
 
 
 def test_components_of_a_large_mask_the_largest_first_and_the_small_left_out() -> None:
@@ -178,7 +184,9 @@ def test_masks_go_back_to_the_stored_image(
                 assert mask[sy, sx] == 255
                 continue
             at = [[oy * 5 / 10 - 0.5], [ox * 6 / 12 - 0.5]]
-            values = [ndimage.map_coordinates(c.astype(float), at, order=1, mode="nearest")[0] for c in x]
+            values = [
+                ndimage.map_coordinates(c.astype(float), at, order=1, mode="nearest")[0] for c in x
+            ]
             chosen = int(mask[sy, sx])
             if classes == 1:
                 assert abs(values[0]) < 1e-9 or chosen == (values[0] >= 0)

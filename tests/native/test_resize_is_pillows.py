@@ -68,7 +68,11 @@ def test_whole_images(size: tuple[int, int, int, int], filter_: str, seed: int) 
     st.booleans(),
 )
 def test_crop_boxes(
-    size: tuple[int, int, int, int], filter_: str, seed: int, corners: tuple[float, ...], whole: bool
+    size: tuple[int, int, int, int],
+    filter_: str,
+    seed: int,
+    corners: tuple[float, ...],
+    whole: bool,
 ) -> None:
     height, width, out_height, out_width = size
     left, right = sorted(float(np.float32(c * width)) for c in corners[:2])
@@ -130,9 +134,7 @@ def test_padded_rows_and_buffers_without_a_byte_to_spare(
     [((3024, 4032), (224, 224)), ((2400, 1080), (224, 224)), ((32768, 3), (2, 5)),
      ((2, 32768), (9, 1)), ((3, 5), (2000, 1500)), ((1, 1), (1, 8192))],
 )  # fmt: skip
-def test_large_and_long_images(
-    filter_: str, size: tuple[int, int], out: tuple[int, int]
-) -> None:
+def test_large_and_long_images(filter_: str, size: tuple[int, int], out: tuple[int, int]) -> None:
     image = pixels(*size, 3, 1)
     recipe = Recipe(out[1], out[0], filter=filter_)
     np.testing.assert_array_equal(native.preprocess(image, recipe), pillow(image, recipe))

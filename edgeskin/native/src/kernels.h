@@ -21,6 +21,7 @@ struct Taps {
   int32_t count;            // output columns
   int32_t exact_stride;     // coefficients from one window to the next
   int32_t upper_stride;     // the same for `upper`, a multiple of kTapGroup
+  int32_t longest;          // of all windows
   int32_t shift;            // exact = upper * 2^shift + rest
   const Window *windows;    // first: pixels from the start of the row that the kernel gets
   const int32_t *exact;

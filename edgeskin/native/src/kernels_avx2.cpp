@@ -80,7 +80,7 @@ AVX2 void colour(const Taps &taps, int32_t begin, int32_t end, const uint8_t *co
     const Window window = taps.windows[x];
     const size_t offset = static_cast<size_t>(window.first) * kStep;
     // Windows differ by a pixel or two: the longest count for all keeps the branch predictable.
-    const int32_t count = window.count + 3 < taps.exact_stride ? window.count : taps.exact_stride;
+    const int32_t count = window.count + 3 < taps.longest ? window.count : taps.longest;
     __m256i sums[kPairs], more[kPairs];
     for (int p = 0; p < kPairs; ++p) sums[p] = more[p] = _mm256_setzero_si256();
     const uint8_t *a0 = in[0] + offset, *a1 = in[1] + offset;

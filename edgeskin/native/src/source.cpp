@@ -37,13 +37,16 @@ uint8_t grey_of(const uint8_t *p, bool blue_first) {
   return static_cast<uint8_t>((red * 19595 + p[1] * 38470u + blue * 7471 + 0x8000) >> 16);
 }
 
-void reverse_pixels(uint8_t *row, int32_t count, int channels) {
-  for (int32_t a = 0, b = count - 1; a < b; ++a, --b)
-    for (int c = 0; c < channels; ++c) {
-      const uint8_t kept = row[a * channels + c];
-      row[a * channels + c] = row[b * channels + c];
-      row[b * channels + c] = kept;
-    }
+// Pixels to places `stride` bytes apart. Of colour four bytes are moved at once: the fourth is the
+// next pixel's, written after it, or padding.
+void spread(const uint8_t *from, int32_t count, int channels, bool backwards, uint8_t *to,
+            size_t stride) {
+  const ptrdiff_t step = backwards ? -channels : channels;
+  if (backwards) from += (count - 1) * channels;
+  if (channels == 1)
+    for (int32_t i = 0; i < count; ++i, from += step, to += stride) *to = *from;
+  else
+    for (int32_t i = 0; i < count; ++i, from += step, to += stride) std::memcpy(to, from, 4);
 }
 
 }  // namespace
@@ -102,11 +105,12 @@ int32_t Source::together(int32_t y) const {
 // Row y alone: its place in the ring of kBatch rows.
 void Source::fill(int32_t y) {
   uint8_t *row = scratch_ + static_cast<size_t>(y % block_rows_) * pitch_;
-  const int32_t from = flip_x_ ? image_.width - first_ - count_ : first_;
-  stored_row(stored_y(y), from, count_, row);
-  if (flip_x_) reverse_pixels(row, count_, channels_);
   block_begin_ = y;
   block_end_ = y + 1;
+  if (!flip_x_) return stored_row(stored_y(y), first_, count_, row);
+  uint8_t *segment = scratch_ + static_cast<size_t>(block_rows_) * pitch_;
+  stored_row(stored_y(y), image_.width - first_ - count_, count_, segment);
+  spread(segment, count_, channels_, true, row, static_cast<size_t>(channels_));
 }
 
 // A block of upright rows is a band of stored columns.
@@ -118,11 +122,7 @@ void Source::fill_turned(int32_t y) {
   for (int32_t x = 0; x < count_; ++x) {
     const int32_t upright = first_ + x;
     stored_row(stored_y(upright), from, n, segment);
-    for (int32_t i = 0; i < n; ++i) {
-      uint8_t *to = scratch_ + static_cast<size_t>(flip_x_ ? n - 1 - i : i) * pitch_ +
-                    static_cast<size_t>(x) * channels_;
-      for (int c = 0; c < channels_; ++c) to[c] = segment[i * channels_ + c];
-    }
+    spread(segment, n, channels_, flip_x_, scratch_ + static_cast<size_t>(x) * channels_, pitch_);
   }
   block_begin_ = begin;
   block_end_ = end;
