@@ -11,7 +11,7 @@ struct Run {
 
 // Components that may still grow; parent links join those that turn out to be one.
 struct Component {
-  int32_t parent;  // itself for a root, -1 for an unused place
+  int32_t parent;  // itself for a root, -1 for an unused place: its `left` is the next one
   int32_t left, top, right, bottom, seen;  // `seen`: last row that touched it
   int64_t area;
   double x, y;  // sums of whole numbers below 2^53: exact
@@ -20,15 +20,13 @@ struct Component {
 struct Rows {
   Run *above, *now;
   Component *components;
-  int32_t *free_places;
 };
 
 size_t most_runs(int32_t width) { return static_cast<size_t>(width) / 2 + 1; }
 
 Rows carve(es::Carver &carver, int32_t width) {
   const size_t runs = most_runs(width);
-  return {carver.take<Run>(runs), carver.take<Run>(runs), carver.take<Component>(2 * runs),
-          carver.take<int32_t>(2 * runs)};
+  return {carver.take<Run>(runs), carver.take<Run>(runs), carver.take<Component>(2 * runs)};
 }
 
 bool before(const es_box &a, const es_box &b) {
@@ -58,10 +56,7 @@ class Tracer {
  public:
   Tracer(const Rows &rows, int32_t width, int32_t reach, int64_t min_area, Table &table)
       : rows_(rows), reach_(reach), min_area_(min_area), table_(table) {
-    free_ = static_cast<int32_t>(2 * most_runs(width));
-    for (int32_t i = 0; i < free_; ++i) rows_.free_places[i] = i;
-    places_ = free_;
-    for (int32_t i = 0; i < places_; ++i) rows_.components[i].parent = -1;
+    for (auto i = static_cast<int32_t>(2 * most_runs(width)); i-- > 0;) release(i);
   }
 
   void row(const uint8_t *pixels, int32_t width, int32_t y, uint8_t value) {
@@ -97,7 +92,8 @@ class Tracer {
   }
 
   int32_t begin(const Run &run, int32_t y) {
-    const int32_t place = rows_.free_places[--free_];
+    const int32_t place = free_;
+    free_ = rows_.components[place].left;
     rows_.components[place] = {place, run.begin, y, run.end, y + 1, y, 0, 0.0, 0.0};
     return place;
   }
@@ -136,15 +132,20 @@ class Tracer {
       const double area = static_cast<double>(c.area);
       table_.add({c.left, c.top, c.right - c.left, c.bottom - c.top, c.area, c.x / area, c.y / area});
     }
-    c.parent = -1;
-    rows_.free_places[free_++] = place;
+    release(place);
+  }
+
+  void release(int32_t place) {
+    rows_.components[place].parent = -1;
+    rows_.components[place].left = free_;
+    free_ = place;
   }
 
   Rows rows_;
   int32_t reach_;
   int64_t min_area_;
   Table &table_;
-  int32_t above_ = 0, free_, places_;
+  int32_t above_ = 0, free_ = -1;
 };
 
 }  // namespace
