@@ -62,14 +62,14 @@ void Output::put(int32_t x, int32_t y, int32_t count, const uint8_t *pixels, int
   }
 }
 
-void Output::take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) {
+void Output::take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) const {
   if (!plain_) return put(left_ + x, top_ + y, count, pixels, channels_);
   const size_t at = static_cast<size_t>(top_ + y) * recipe_.width + static_cast<size_t>(left_ + x);
   std::memcpy(static_cast<uint8_t *>(tensor_) + at * channels_, pixels,
               static_cast<size_t>(count) * channels_);
 }
 
-void Output::pad(Target covered) {
+void Output::pad(Target covered) const {
   const uint8_t value = static_cast<uint8_t>(recipe_.pad_value), pixel[3] = {value, value, value};
   const int32_t right = covered.left + covered.width, bottom = covered.top + covered.height;
   for (int32_t y = 0; y < recipe_.height; ++y) {

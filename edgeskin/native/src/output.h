@@ -4,15 +4,16 @@
 
 namespace es {
 
-class Output final : public RowSink {
+class Output {
  public:
   // `blue_first` and `channels` (1 or 3) describe the pixels that take() gets; (left, top) is
   // where the target's corner lies in the output.
   Output(const es_recipe &recipe, void *tensor, int channels, bool blue_first, int32_t left,
          int32_t top);
 
-  void pad(Target covered);  // everything outside `covered`, given in the output's pixels
-  void take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) override;
+  void pad(Target covered) const;  // everything outside `covered`, given in the output's pixels
+  // Columns x .. x + count - 1 of row y, both counted from the target's corner.
+  void take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) const;
 
  private:
   template <typename T>

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "carver.h"
+#include "output.h"
 
 namespace es {
 
@@ -128,14 +129,14 @@ size_t Resizer::workspace_bytes() const {
   return Layout(*this, order_, strip_, nullptr).bytes;
 }
 
-void Resizer::run(void *workspace, RowSink &sink) const {
+void Resizer::run(void *workspace, const Output &output) const {
   for (int32_t x = 0; x < target_.width; x += strip_)
-    strip(x, least(strip_, target_.width - x), workspace, sink);
+    strip(x, least(strip_, target_.width - x), workspace, output);
 }
 
-void Resizer::strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) const {
+void Resizer::strip(int32_t x, int32_t columns, void *workspace, const Output &output) const {
   const Layout at(*this, order_, columns, workspace);
-  if (order_ == Order::kNearest) return nearest(at, x, columns, sink);
+  if (order_ == Order::kNearest) return nearest(at, x, columns, output);
   const Taps taps = taps_of(at, x, columns);
   const int32_t first = at.windows[0].first;
   int32_t span = 0;
@@ -146,9 +147,9 @@ void Resizer::strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) 
   }
   Source source(image_, to_grey_, first, span, at.scratch);
   switch (order_) {
-    case Order::kDownFirst: return down_first(at, taps, source, x, span, sink);
-    case Order::kDownSpread: return down_spread(at, taps, source, x, span, sink);
-    default: return across_first(at, taps, source, x, sink);
+    case Order::kDownFirst: return down_first(at, taps, source, x, span, output);
+    case Order::kDownSpread: return down_spread(at, taps, source, x, span, output);
+    default: return across_first(at, taps, source, x, output);
   }
 }
 
@@ -165,7 +166,7 @@ Taps Resizer::taps_of(const Layout &at, int32_t x0, int32_t columns) const {
   return taps;
 }
 
-void Resizer::nearest(const Layout &at, int32_t x0, int32_t columns, RowSink &sink) const {
+void Resizer::nearest(const Layout &at, int32_t x0, int32_t columns, const Output &output) const {
   double position = across_.nearest_start(target_.left + x0);
   for (int32_t x = 0; x < columns; ++x, position += across_.scale())
     at.picked[x] = least(static_cast<int32_t>(position), source_width_ - 1);
@@ -178,12 +179,12 @@ void Resizer::nearest(const Layout &at, int32_t x0, int32_t columns, RowSink &si
     for (int32_t x = 0; x < columns; ++x)
       for (int c = 0; c < to; ++c)
         at.result[x * to + c] = in[static_cast<size_t>(at.picked[x] - first) * from + c];
-    sink.take(x0, y, columns, at.result);
+    output.take(x0, y, columns, at.result);
   }
 }
 
 void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
-                           RowSink &sink) const {
+                           const Output &output) const {
   const Kernels &run = kernels();
   const auto ring_row = [&at](int32_t y) { return at.ring_rows + (y % at.ring) * at.pitch; };
   const Window last = down_.window(target_.top + target_.height - 1);
@@ -215,12 +216,12 @@ void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, i
     }
     for (int32_t i = 0; i < window.count; ++i) at.pointers[i] = ring_row(window.first + i);
     run.vertical(at.pointers, at.down, window.count, at.result, taps.count * channels());
-    sink.take(x, y, taps.count, at.result);
+    output.take(x, y, taps.count, at.result);
   }
 }
 
 void Resizer::down_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
-                         int32_t span, RowSink &sink) const {
+                         int32_t span, const Output &output) const {
   const Kernels &run = kernels();
   const bool lies = Source::in_place(image_, to_grey_);
   const size_t bytes = static_cast<size_t>(span) * step();
@@ -238,12 +239,12 @@ void Resizer::down_first(const Layout &at, const Taps &taps, Source &source, int
     }
     run.vertical(at.pointers, at.down, window.count, at.wide, static_cast<int32_t>(bytes));
     run.horizontal(taps, 0, taps.count, step(), &at.wide, &at.result, 1);
-    sink.take(x, y, taps.count, at.result);
+    output.take(x, y, taps.count, at.result);
   }
 }
 
 void Resizer::down_spread(const Layout &at, const Taps &taps, Source &source, int32_t x,
-                          int32_t span, RowSink &sink) const {
+                          int32_t span, const Output &output) const {
   struct Open {  // an output row that is being summed
     Window window;
     double total;
@@ -270,7 +271,7 @@ void Resizer::down_spread(const Layout &at, const Taps &taps, Source &source, in
       for (size_t i = 0; i < bytes; ++i)
         at.wide[i] = clip(static_cast<int32_t>(sums[i]) >> kPrecision);
       run.horizontal(taps, 0, taps.count, step(), &at.wide, &at.result, 1);
-      sink.take(x, y, taps.count, at.result);
+      output.take(x, y, taps.count, at.result);
       ++done;
     }
   }

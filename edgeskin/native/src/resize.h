@@ -5,19 +5,12 @@
 
 namespace es {
 
-// The part of the resized image that is wanted, and what a row of it goes to.
+// The part of the resized image that is wanted.
 struct Target {
   int32_t left, top, width, height;  // in pixels of the resized image
 };
 
-class RowSink {
- public:
-  // Columns x .. x + count - 1 of row y, both counted from the target's corner.
-  virtual void take(int32_t x, int32_t y, int32_t count, const uint8_t *pixels) = 0;
-
- protected:
-  ~RowSink() = default;
-};
+class Output;
 
 class Resizer {
  public:
@@ -25,7 +18,7 @@ class Resizer {
           Target target);
 
   size_t workspace_bytes() const;
-  void run(void *workspace, RowSink &sink) const;
+  void run(void *workspace, const Output &output) const;
 
  private:
   struct Layout;  // where things lie in the workspace
@@ -37,14 +30,14 @@ class Resizer {
   };
 
   Order order() const;
-  void strip(int32_t x, int32_t columns, void *workspace, RowSink &sink) const;
-  void nearest(const Layout &at, int32_t x, int32_t columns, RowSink &sink) const;
+  void strip(int32_t x, int32_t columns, void *workspace, const Output &output) const;
+  void nearest(const Layout &at, int32_t x, int32_t columns, const Output &output) const;
   void across_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
-                    RowSink &sink) const;
+                    const Output &output) const;
   void down_first(const Layout &at, const Taps &taps, Source &source, int32_t x, int32_t span,
-                  RowSink &sink) const;
+                  const Output &output) const;
   void down_spread(const Layout &at, const Taps &taps, Source &source, int32_t x, int32_t span,
-                   RowSink &sink) const;
+                   const Output &output) const;
   Taps taps_of(const Layout &at, int32_t x, int32_t columns) const;
   int step() const { return Source::step(image_, to_grey_); }
   int channels() const { return Source::channels(image_, to_grey_); }
