@@ -23,7 +23,7 @@ lint: $(READY)
 builtin: $(READY)
 	$(BIN)/python -m edgeskin.training.builtin
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard edgeskin/native/*.* edgeskin/native/src/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
