@@ -15,9 +15,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from golden_cases import FOLDER, HEADING, Case, Runner, shown
+from numpy.typing import NDArray
 
 from edgeskin.data.phantoms import render
 

@@ -8,8 +8,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from platforms import CORE, GOLDEN, PLATFORMS, ROOT, RUNS, STRICT, Platform, do, golden_runner
-from platforms import library, missing, objects
+from platforms import (
+    CORE,
+    GOLDEN,
+    PLATFORMS,
+    ROOT,
+    RUNS,
+    STRICT,
+    Platform,
+    do,
+    golden_runner,
+    library,
+    missing,
+    objects,
+)
 
 SIZE_LIMIT = 100_000
 CONSUMER = """
@@ -40,7 +52,9 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
 def _zig(request: pytest.FixtureRequest) -> None:
     platform = request.getfixturevalue("platform")
     if "zig" in platform.name and find_spec("ziglang") is None:
-        missing("zig is missing, so nothing is compiled for other CPUs: pip install ziglang==0.13.0")
+        missing(
+            "zig is missing, so nothing is compiled for other CPUs: pip install ziglang==0.13.0"
+        )
 
 
 @every_platform
