@@ -6,5 +6,5 @@ let package = Package(
   name: "check",
   platforms: [.iOS(.v15), .macOS(.v12)],
   dependencies: [.package(name: "Edgeskin", path: "../../../edgeskin/native")],
-  targets: [.executableTarget(name: "check", dependencies: ["Edgeskin"], path: ".")]
+  targets: [.executableTarget(name: "check", dependencies: ["Edgeskin"], path: ".", exclude: ["stubs"])]
 )

@@ -246,7 +246,10 @@ NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject 
     const Memory planes[] = {{env, plane0, at.v[0], static_cast<jlong>(image.bytes[0])},
                              {env, plane1, at.v[1], static_cast<jlong>(image.bytes[1])},
                              {env, plane2, at.v[2], static_cast<jlong>(image.bytes[2])}};
-    for (int i = 0; i < 3; ++i) image.planes[i] = planes[i].data, image.bytes[i] = planes[i].size;
+    for (int i = 0; i < 3; ++i) {
+      image.planes[i] = planes[i].data;
+      if (planes[i].data) image.bytes[i] = planes[i].size;
+    }
     const Memory out(env, output, output_offset, output_bytes, true), scratch = whole(env, workspace);
     status = es_preprocess(&image, &recipe, out.data, out.size, scratch.data, scratch.size, &error);
   }

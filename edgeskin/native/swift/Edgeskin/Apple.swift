@@ -56,7 +56,7 @@
 
   private func isBT709(_ frame: CVPixelBuffer) -> Bool {
     let matrix = CVBufferCopyAttachment(frame, kCVImageBufferYCbCrMatrixKey, nil)
-    return (matrix as? String) == (kCVImageBufferYCbCrMatrix_ITU_R_709_2 as String)
+    return matrix.map { CFEqual($0, kCVImageBufferYCbCrMatrix_ITU_R_709_2) } ?? false
   }
 #endif
 
