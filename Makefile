@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint builtin clean
+.PHONY: demo test lint builtin fuzz clean
 
 demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
@@ -23,7 +23,20 @@ lint: $(READY)
 builtin: $(READY)
 	$(BIN)/python -m edgeskin.training.builtin
 
-$(READY): pyproject.toml constraints.txt setup.py $(wildcard edgeskin/native/*.* edgeskin/native/src/*)
+# libFuzzer on every entry point of the native core, SECONDS each (needs clang; none: apt install clang).
+SECONDS ?= 150
+FUZZ := tests/native/fuzz
+FUZZ_CXX ?= clang++
+fuzz: $(foreach target,preprocess numbers masks spec,fuzz-$(target))
+fuzz-%:
+	mkdir -p build/fuzz/$*
+	$(FUZZ_CXX) -std=c++17 -g -O1 -ffp-contract=off -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all $(FUZZ)/$*.cpp edgeskin/native/src/*.cpp -o build/fuzz/fuzz_$*
+	build/fuzz/fuzz_$* -max_total_time=$(SECONDS) -max_len=2048 -timeout=20 \
+		-artifact_prefix=build/fuzz/$*- build/fuzz/$* $(FUZZ)/corpus/$*
+
+$(READY): pyproject.toml constraints.txt setup.py edgeskin/native/build.py \
+    $(wildcard edgeskin/native/*.h edgeskin/native/src/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'

@@ -8,6 +8,8 @@ Pillow's, bit for bit: its filters widen with the scale, so a reduction is antia
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,7 +44,7 @@ def preprocess(image: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
 def normalize(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     """Pixels (H, W, 3) to the network's tensor: float32 (1, 3, H, W), (v / 255 - mean) / std."""
     height, width = pixels.shape[:2]
-    order = "bgr" if spec.color_order == "BGR" else "rgb"
+    order: Literal["rgb", "bgr"] = "bgr" if spec.color_order == "BGR" else "rgb"
     recipe = native.Recipe(
         width, height, channels=order, type="float32", layout="nchw", mean=spec.mean, std=spec.std
     )

@@ -62,7 +62,7 @@ def frame_to_int8() -> dict[str, Tool]:
     def opencv() -> NDArray[np.int8]:
         rgb = cv2.cvtColorTwoPlane(y, uv, cv2.COLOR_YUV2RGB_NV12)
         small = cv2.resize(rgb, (224, 224), interpolation=cv2.INTER_AREA)
-        return (small ^ np.uint8(128)).view(np.int8)  # v - 128, the quickest way
+        return np.bitwise_xor(small, 128, dtype=np.uint8).view(np.int8)  # v - 128, the quickest way
 
     return {"edgeskin": lambda: native.preprocess(frame, recipe), "OpenCV INTER_AREA": opencv}
 
