@@ -54,7 +54,7 @@ def interrupt(arguments: list[object], when: Callable[[int], bool]) -> tuple[int
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_heed_ctrl_c,
+        preexec_fn=heed_ctrl_c,
     )
     end = time.monotonic() + 120
     while not when(process.pid) and process.poll() is None and time.monotonic() < end:
@@ -66,7 +66,7 @@ def interrupt(arguments: list[object], when: Callable[[int], bool]) -> tuple[int
     return process.returncode, stderr, had
 
 
-def _heed_ctrl_c() -> None:
+def heed_ctrl_c() -> None:
     """A shell's background job ignores SIGINT, and so would all that it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

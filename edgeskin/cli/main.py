@@ -22,8 +22,18 @@ _TYPER_INTERRUPTED = 130  # what typer makes of Ctrl-C in a command
 
 def main() -> None:
     """Console entry point; being told to end (SIGTERM) cleans up as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     sys.exit(run(sys.argv[1:]))
+
+
+_stopped: list[int] = []
+
+
+def _stop(number: int, frame: object) -> None:
+    """Raise KeyboardInterrupt, and remember: a library may make another error of it."""
+    _stopped.append(number)
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -77,6 +87,8 @@ def _extra_of(module: str) -> str | None:
 
 def _unexpected(error: Exception, debug: bool) -> int:
     """An error that edgeskin does not know: its own fault, until shown otherwise."""
+    if _stopped:  # in the middle of an import, for instance
+        return _fail(_INTERRUPTED, debug)
     what = f"{type(error).__name__}: {error}"
     return _fail(f"unexpected error, {what}. Run again with --debug and report it.", debug)
 

@@ -4,7 +4,8 @@
  *
  * - Same bytes everywhere. For the same arguments every build gives the same output bytes: x86-64
  *   with AVX2, ARM with NEON, plain scalar code, any C library. Integers where integers do; else
- *   IEEE doubles in a fixed order, without fused multiply-add, with sin and exp of our own.
+ *   IEEE doubles in a fixed order, without fused multiply-add, with sin and exp of our own. The
+ *   calling thread must be in the default floating-point environment (no flush-to-zero).
  * - Pillow's pixels. Resizing gives, bit for bit, what Pillow 13 on x86-64 gives for
  *   Image.resize(size, filter, box) on 8-bit RGB and grey images: models are trained on those.
  * - No hidden memory. No function allocates. What needs scratch takes a workspace from the caller;

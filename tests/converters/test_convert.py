@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import heed_ctrl_c
 from processes import gone, wait_for
 from tiny_network import network, tiny_spec
 
@@ -210,7 +211,9 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
         f"Process.command = (sys.executable, '-S', '-c', {hang!r})\n"
         f"convert(Path({str(run)!r}), ['onnx'], ['fp32'], Path({str(out)!r}))"
     )
-    command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     worker = int(wait_for(pid_file))
     command.send_signal(signal.SIGINT)
     _, stderr = command.communicate(timeout=20)
