@@ -9,6 +9,7 @@ answered in one line from the first moment on.
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 
@@ -65,6 +66,8 @@ def _run(arguments: list[str]) -> int:
 
     from edgeskin.cli.app import app
 
+    for name in ("torch.utils._pytree", "torch.utils.cpp_extension"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # at import, about their own insides
     if arguments == ["--version"]:
         arguments = ["--version", "models"]  # typer asks for a command in any case
     try:
