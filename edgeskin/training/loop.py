@@ -65,7 +65,7 @@ class Trainer:
         """Train what is left to train; returns the averaged network in eval mode."""
         if checkpoint.is_file():
             self._restore(checkpoint)
-        torch.set_flush_denormal(True)  # ten times faster where gradients get that small
+        torch.set_flush_denormal(True)  # gradients that small are slow, and nothing
         try:
             while self.epoch < self.recipe.epochs:
                 loss = self._one_epoch()
