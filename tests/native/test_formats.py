@@ -16,14 +16,7 @@ RNG = np.random.default_rng(5)
 KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 
 
-@pytest.fixture(params=("scalar", "avx2", "neon"), autouse=True)
-def _each_code_path(request: pytest.FixtureRequest):
-    try:
-        native.use_kernels(request.param)
-    except native.InvalidInput:
-        pytest.skip(f"no {request.param} here")
-    yield
-    native.use_kernels("best")
+pytestmark = pytest.mark.usefixtures("each_code_path")
 
 
 def planes(format_: str, height: int, width: int) -> tuple[NDArray[np.uint8], ...]:

@@ -11,7 +11,6 @@ from edgeskin import native
 from edgeskin.native import Recipe
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-KERNELS = ("scalar", "avx2", "neon")
 MANY = settings(
     max_examples=1500,
     deadline=None,
@@ -22,14 +21,7 @@ MANY = settings(
 side = st.one_of(st.integers(1, 12), st.integers(1, 300))
 
 
-@pytest.fixture(params=KERNELS, autouse=True)
-def _each_code_path(request: pytest.FixtureRequest):
-    try:
-        native.use_kernels(request.param)
-    except native.InvalidInput:
-        pytest.skip(f"no {request.param} here")
-    yield
-    native.use_kernels("best")
+pytestmark = pytest.mark.usefixtures("each_code_path")
 
 
 def pixels(height: int, width: int, channels: int, seed: int) -> NDArray[np.uint8]:
