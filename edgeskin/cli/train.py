@@ -24,10 +24,12 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a network; the same command after a kill goes on where it stopped."""
+    from edgeskin.tasks import find_task
     from edgeskin.training.recipe import Recipe
     from edgeskin.training.train import train as run
 
-    settings = Recipe.load(recipe, epochs=epochs, pretrained=pretrained, seed=seed)
+    defaults = find_task(task).load().RECIPE
+    settings = Recipe.load(recipe, defaults, epochs=epochs, pretrained=pretrained, seed=seed)
     with console.progress() as tell:
         metrics = run(task, arch, data, out, recipe=settings, force=force, tell=tell)
     if json:

@@ -65,7 +65,7 @@ def build(spec: Spec, *, pretrained: bool = False) -> nn.Module:
         return Foreign(_call_factory(spec), tuple(head.name for head in spec.heads))
     arch = find_arch(spec.arch)
     backbone = timm.create_model(
-        arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, bn_eps=arch.bn_eps
+        arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **arch.options
     )
     if pretrained:
         load_pretrained(backbone, arch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeskin.errors import UnknownName
 
@@ -23,6 +23,8 @@ class TaskModule(Protocol):
     LIMITS: str
     TRAINS_ON: tuple[str, ...]
     """The heads whose labels the loss needs."""
+    RECIPE: Mapping[str, Any]
+    """Where the task's recipe differs from `Recipe`'s defaults."""
 
     def heads(self, **options: str) -> tuple[Head, ...]: ...
 
@@ -50,6 +52,11 @@ TASKS = {
             "acne",
             "edgeskin.tasks.acne",
             "severity (Hayashi, 4 grades) and lesion count of a face photo",
+        ),
+        Task(
+            "lesion_classification",
+            "edgeskin.tasks.lesion_classification",
+            "one of the seven classes of HAM10000, from a dermatoscopic image",
         ),
     )
 }

@@ -11,6 +11,7 @@ learning", ICCV 2019.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ RANGES = {
 }
 FIRST, SIZE = 1, 65
 TRAINS_ON = ("count",)
+RECIPE: Mapping[str, Any] = {}
 INTENDED_USE = (
     "Research on acne grading from face photos. A measurement aid, not a medical device; "
     "it makes no diagnosis."

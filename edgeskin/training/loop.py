@@ -20,10 +20,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgeskin.errors import InvalidRun
+from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.files import atomic
 from edgeskin.models.app_model import AppModel
-from edgeskin.spec import Spec
+from edgeskin.spec import ClassificationHead, Spec
 from edgeskin.tasks import TaskModule
 from edgeskin.training.augment import augment
 from edgeskin.training.recipe import Recipe
@@ -81,13 +81,22 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.recipe.seed * 100_003 + self.epoch)
         torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)  # dropout and drop path
         self.model.train()
-        order = torch.randperm(len(self.images), generator=generator)
+        order = self._order(generator)
         total = 0.0
         for chosen in order.split(self.recipe.batch_size):
             if len(chosen) == 1:  # batch norm has no variance over one image
                 continue
             total += self._step(chosen, generator) * len(chosen)
         return total / len(self.images)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Indices (N,) of an epoch: each image once, or `balanced` draws with replacement."""
+        count = len(self.images)
+        if not self.recipe.balanced:
+            return torch.randperm(count, generator=generator)
+        labels = self.truth[_class_head(self.spec, self.truth)]
+        weights = 1.0 / torch.bincount(labels)[labels]
+        return torch.multinomial(weights, count, replacement=True, generator=generator)
 
     def _step(self, chosen: Tensor, generator: torch.Generator) -> float:
         pixels = augment(self.images[chosen], self.recipe, generator)
@@ -143,3 +152,11 @@ class Trainer:
         for name, values in sorted(self.truth.items()):
             data.update(name.encode() + values.numpy().tobytes())
         return f"{self.spec.to_json()} {self.recipe.model_dump_json()} {data.hexdigest()}"
+
+
+def _class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:
+    """The first classification with labels."""
+    for head in spec.heads:
+        if isinstance(head, ClassificationHead) and head.name in truth:
+            return head.name
+    raise InvalidData("a balanced recipe needs class labels, and the manifest has none")

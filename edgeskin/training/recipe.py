@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,7 +16,8 @@ class Recipe(BaseModel):
     """Training settings; the defaults are those of the acne system on a mobile network.
 
     `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
-    random `size` crop is trained on and the centre crop predicted on.
+    random `size` crop is trained on and the centre crop predicted on. `balanced`
+    draws the classes of the first labelled classification equally often.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +34,7 @@ class Recipe(BaseModel):
     rotation_deg: float = Field(default=20.0, ge=0, le=180)
     color_jitter: float = Field(default=0.1, ge=0, le=0.5)
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    balanced: bool = False
     seed: int = 0
     head_options: dict[str, str] = Field(default_factory=dict)
     loss_options: dict[str, float] = Field(default_factory=dict)
@@ -43,12 +46,14 @@ class Recipe(BaseModel):
         return self
 
     @classmethod
-    def load(cls, path: Path | None, **overrides: Any) -> Recipe:
-        """Read a TOML file (None: the defaults); overrides that are not None win."""
-        document: dict[str, Any] = {}
+    def load(
+        cls, path: Path | None, defaults: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> Recipe:
+        """Read a TOML file over a task's `defaults`; overrides that are not None win."""
+        document: dict[str, Any] = dict(defaults or {})
         if path is not None:
             try:
-                document = tomllib.loads(path.read_text(encoding="utf-8"))
+                document |= tomllib.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError as error:
                 raise InvalidSpec(f"the recipe {path} is missing") from error
             except OSError as error:

@@ -16,6 +16,7 @@ from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData
 from edgeskin.evaluation import evaluate
 from edgeskin.files import check_writable
+from edgeskin.models import MEAN, STD
 from edgeskin.models.network import build, find_arch
 from edgeskin.models.run import load_run, save_run
 from edgeskin.runtimes.pytorch import TorchSession, run_all
@@ -53,9 +54,10 @@ def train(
         UnknownName: No such task or network.
         InvalidData: The folder cannot be used, or has one class only.
     """
-    data, out, recipe = Path(data), Path(out), recipe or Recipe()
+    data, out = Path(data), Path(out)
     chosen = find_task(task)
     module = chosen.load()
+    recipe = recipe or Recipe(**module.RECIPE)
     check_writable(out, force=force)
     dataset = load_split(data, "train")
     spec = make_spec(chosen, arch, recipe, dataset)
@@ -87,7 +89,7 @@ def train(
 def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
     """The spec of a run: input from the recipe, heads from the task, origin from the data."""
     module: TaskModule = task.load()
-    backbone = find_arch(arch)
+    find_arch(arch)
     licenses = "; ".join(dataset.licenses) or "no licence stated in the manifest"
     return Spec(
         name=f"{task.name}-{arch}",
@@ -97,8 +99,8 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
             height=recipe.size,
             width=recipe.size,
             resize_to=recipe.resize_to,
-            mean=backbone.mean,
-            std=backbone.std,
+            mean=MEAN,
+            std=STD,
         ),
         heads=module.heads(**recipe.head_options),
         license=f"Weights follow their training images: {licenses}",
