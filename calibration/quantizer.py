@@ -34,10 +34,10 @@ _FUSED_CLAMPS = {(0.0, 6.0), (-1.0, 1.0), (0.0, None)}
 class EdgeQuantizer(Quantizer):
     """Annotates a graph made by `rewrites.flatten` for one scheme."""
 
-    def __init__(self, scheme: Scheme):
+    def __init__(self, scheme: Scheme, observer: Any = MinMaxObserver):
         super().__init__()
-        self.activation = _spec(scheme.activations)
-        self.weight = _spec(scheme.weights)
+        self.activation = _spec(scheme.activations, observer)
+        self.weight = _spec(scheme.weights, PerChannelMinMaxObserver)
 
     def annotate(self, model: GraphModule) -> GraphModule:
         for node in model.graph.nodes:
@@ -117,7 +117,7 @@ FOLLOWERS: dict[Any, Callable[[EdgeQuantizer, Node], None]] = {
 }
 
 
-def _spec(grid: Grid) -> QuantizationSpec:
+def _spec(grid: Grid, observer: Any) -> QuantizationSpec:
     kind = "channel" if grid.per_channel else "tensor"
     symmetry = "symmetric" if grid.symmetric else "affine"
     return QuantizationSpec(
@@ -126,7 +126,7 @@ def _spec(grid: Grid) -> QuantizationSpec:
         quant_max=grid.high,
         qscheme=getattr(torch, f"per_{kind}_{symmetry}"),
         ch_axis=0 if grid.per_channel else None,
-        observer_or_fake_quant_ctr=PerChannelMinMaxObserver if grid.per_channel else MinMaxObserver,
+        observer_or_fake_quant_ctr=observer,
     )
 
 
