@@ -45,7 +45,7 @@ class Step:
 STEPS = {
     step.file: step
     for step in (
-        Step("run", "zoo:make_run", packages=("edgeskin.models",)),
+        Step("run", "zoo:make_run", packages=("edgeskin.models.deeplab",)),
         Step("samples.npz", "zoo:make_samples", ("run",)),
         Step("litert-float.tflite", "stock:litert_float", ("run",)),
         Step(

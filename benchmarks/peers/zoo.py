@@ -156,9 +156,10 @@ def settle(network: nn.Module, images: Tensor) -> None:
         network.eval()
         out = torch.cat([network(batch)[0] for batch in images.split(12)])
         over = [axis for axis in range(out.dim()) if axis != 1]
-        mean, deviation = out.mean(over), out.std()
+        mean = out.mean(over, keepdim=True)
+        deviation = (out - mean).std()
         last.weight /= deviation
-        last.bias.copy_((last.bias - mean) / deviation)
+        last.bias.copy_((last.bias - mean.flatten()) / deviation)
 
 
 def pictures(size: InputSpec, count: int, seed: int) -> NDArray[np.uint8]:
