@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edgeskin.benchmarks.peers", description=__doc__
     )
-    commands = parser.add_subparsers(required=True, metavar="preprocess|int8")
+    commands = parser.add_subparsers(required=True, metavar="preprocess|int8|accuracy")
     pixels = commands.add_parser("preprocess", help="beside Pillow, OpenCV and torchvision")
     pixels.set_defaults(run=_preprocess)
     int8 = commands.add_parser("int8", help="beside the tools of LiteRT and ONNX Runtime")
@@ -37,7 +37,15 @@ def _parser() -> argparse.ArgumentParser:
     int8.add_argument(
         "--page", type=Path, metavar="FILE.md", help="write the result here, JSON beside it"
     )
-    for command in (pixels, int8):
+    accuracy = commands.add_parser("accuracy", help="of a trained run, beside the same tools")
+    accuracy.set_defaults(run=_accuracy)
+    accuracy.add_argument("source", type=Path, metavar="RUN")
+    accuracy.add_argument(
+        "program", nargs="+", metavar="NAME=PROGRAM.pt2", help="what edgeskin made of the run"
+    )
+    accuracy.add_argument("--data", type=Path, required=True, metavar="DIR")
+    accuracy.add_argument("--out", type=Path, required=True, metavar="DIR", help="keeps the files")
+    for command in (pixels, int8, accuracy):
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -62,6 +70,20 @@ def _int8(chosen: argparse.Namespace) -> str:
     if chosen.page:
         int8.save(result, chosen.page)
     return int8.to_json(result) if chosen.json else int8_page.table(result)
+
+
+def _accuracy(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import accuracy
+
+    programs = {name: Path(path) for name, _, path in (p.partition("=") for p in chosen.program)}
+    result = accuracy.measure(
+        chosen.source,
+        chosen.data,
+        programs,
+        chosen.out,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return json.dumps(result) if chosen.json else accuracy.table(result)
 
 
 if __name__ == "__main__":

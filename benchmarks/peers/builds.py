@@ -104,6 +104,13 @@ def build(spec: Spec, folder: Path, wanted: Iterable[str], tell: Tell) -> dict[s
     return failed
 
 
+def provide(folder: Path, spec: Spec, files: Iterable[str]) -> None:
+    """Take `files`, which lie in `folder` already, for what their steps would make."""
+    (folder / "spec.json").write_text(spec.to_json(indent=2) + "\n", encoding="utf-8")
+    for file in files:
+        (folder / f"{file}.key").write_text(key(STEPS[file], folder))
+
+
 def _closure(wanted: Iterable[str]) -> set[str]:
     needed = set(wanted)
     for step in reversed(STEPS.values()):

@@ -98,15 +98,15 @@ class _Reader:
 
 
 class _Bare(nn.Module):
-    """The network with its one output by itself instead of in a tuple."""
+    """The network; an only output by itself, not in a tuple."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.network(image)[0]
-        return out
+    def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        out: tuple[torch.Tensor, ...] = self.network(image)
+        return out if len(out) > 1 else out[0]
 
 
 def calibration(folder: Path) -> list[NDArray[np.float32]]:
