@@ -51,6 +51,7 @@ def calibrate(
     *,
     scheme: str = "w8a8",
     method: str = "mse",
+    exclude: Sequence[str] = (),
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
     """Choose the scale of every tensor from the values that `images` cause in it.
@@ -59,13 +60,14 @@ def calibrate(
         network: Float: (1, 3, H, W) to a tuple of raw heads. Put in eval mode.
         spec: Says how pixels are normalised.
         images: Preprocessed pixels, RGB uint8 (H, W, 3), of the train split.
+        exclude: Patterns of module paths, as `blocks.0.*`, of layers to leave in float.
         tell: Called with (kind of work, done, in all).
 
     Returns:
         The program; `calibration["warnings"]` holds what a person should know of it.
 
     Raises:
-        UnknownName: No such scheme or method.
+        UnknownName: No such scheme or method, or a pattern that matches no layer.
         InvalidData: Fewer than two images, or none with more than one colour.
         ShapeMismatch: An image is not uint8 (H, W, 3) of the spec's size.
         InvalidRun: A weight or an activation is not finite; the layer is named.
@@ -76,12 +78,14 @@ def calibrate(
     check_weights(network)
     samples = _Samples(spec, images)
     reference = _flatten(network, spec, samples[0])
+    by_nncf = method == "nncf" and chosen.activations is not None
     # The halves are compared for NNCF too, whose own ranges come from a pass of its own.
     observer = ActivationObserver.with_args(method="mse" if method == "nncf" else method)
-    prepared = observe(reference, EdgeQuantizer(chosen, observer=observer), samples, tell)
+    prepared = observe(reference, EdgeQuantizer(chosen, exclude, observer), samples, tell)
     ratios = instability(prepared, reference)
-    if method == "nncf":
-        graph = quantize_by_nncf(copy.deepcopy(reference), EdgeQuantizer(chosen), samples, tell)
+    if by_nncf:
+        quantizer = EdgeQuantizer(chosen, exclude)
+        graph = quantize_by_nncf(copy.deepcopy(reference), quantizer, samples, tell)
     else:
         graph = convert_pt2e(prepared)
     _settle(graph, reference, spec, chosen)
@@ -89,6 +93,7 @@ def calibrate(
     fit_biases(graph, reference)
     left = float_operators(graph)
     record = _record(method, images) | {
+        "exclude": list(exclude),
         "float_operators": left,
         "half_ratios": ratios,
         "warnings": warnings_about(chosen, left, ratios),

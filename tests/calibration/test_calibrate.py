@@ -139,7 +139,7 @@ def test_an_infinite_activation_that_a_clamp_hides_is_named(spec: Spec, images: 
 
     network = Hidden()
     network.first.weight.data.fill_(3e38)
-    with pytest.raises(InvalidRun, match=r"layer 'first' gives NaN or infinity"):
+    with pytest.raises(InvalidRun, match=r"layer 'first' has the scale inf"):
         calibrate(network, spec, images, method="minmax")
 
 
