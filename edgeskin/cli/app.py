@@ -12,6 +12,7 @@ from edgeskin.cli import (
     demo,
     doctor,
     import_,
+    inspect,
     models,
     predict,
     schema,
@@ -36,6 +37,7 @@ for name, command in (
     ("import", import_.import_),
     ("calibrate", calibrate.calibrate),
     ("convert", convert.convert),
+    ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
 ):
