@@ -39,7 +39,9 @@ KINDS = {
     **dict.fromkeys(("MUL", "Mul", "mul", aten.mul.Tensor), "mul"),
     **dict.fromkeys(("CONCATENATION", "Concat", "concat", aten.cat.default), "concat"),
     **dict.fromkeys(("LOGISTIC", "Sigmoid", "sigmoid", aten.sigmoid.default), "sigmoid"),
-    **dict.fromkeys(("MEAN", "ReduceMean", "reduce_mean", aten.mean.dim), "mean"),
+    **dict.fromkeys(
+        ("MEAN", "ReduceMean", "GlobalAveragePool", "reduce_mean", aten.mean.dim), "mean"
+    ),
     **dict.fromkeys(("MAX_POOL_2D", "MaxPool", "max_pool", aten.max_pool2d.default), "max pool"),
     **dict.fromkeys(
         ("AVERAGE_POOL_2D", "AveragePool", "avg_pool", aten.avg_pool2d.default), "average pool"
@@ -126,7 +128,9 @@ def channels(weight: Stored) -> tuple[float, ...]:
     assert weight.quantization is not None
     assert weight.dtype == "int8"
     assert set(weight.quantization.zero_point) == {0}
-    return tuple(rounded(scale) for scale in weight.quantization.scale)
+    scales = tuple(rounded(scale) for scale in weight.quantization.scale)
+    half = len(scales) // 2  # a widened stem gives two pixels at once, each with all channels
+    return scales[:half] if scales[:half] == scales[half:] else scales
 
 
 def rounded(scale: float) -> float:
