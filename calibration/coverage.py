@@ -65,7 +65,8 @@ def _line(what: str, shown: dict[str, int], train: dict[str, int]) -> list[str]:
     absent = [f"{name} ({n} in train)" for name, n in train.items() if not shown.get(name)]
     if not absent:
         return []
-    return [f"no calibration image of {what} {', '.join(absent)}. Raise --samples."]
+    named = ", ".join(absent)
+    return [f"no calibration image of {what} {named}. Raise --samples, or add train images."]
 
 
 def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:
@@ -74,7 +75,8 @@ def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:
         h for h in spec.heads if isinstance(h, ClassificationHead) and h.name in images.rows[0]
     ]
     return {
-        head.name: dict(Counter(_label(head, row[head.name]) for row in images.rows))
+        head.name: dict.fromkeys(head.labels, 0)
+        | Counter(_label(head, row[head.name]) for row in images.rows)
         for head in heads
     }
 
