@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +18,11 @@ from edgeskin.calibration.graphs import (
     aten,
     computations,
 )
+from edgeskin.calibration.schemes import LEAST_IMAGES, Scheme
 from edgeskin.errors import InvalidData, InvalidRun, ShapeMismatch
 from edgeskin.spec import Spec
 
 Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-
-LEAST_IMAGES = 2
-"""One for each of the two halves whose scales are compared; 256 are usual."""
 
 UNSTABLE = 0.2
 """Scales of two halves of the images that lie further apart than this are warned of."""
@@ -48,7 +45,7 @@ _MOVING = {
 def check_images(images: Images, spec: Spec) -> None:
     """
     Raises:
-        InvalidData: Fewer than `LEAST_IMAGES`, or none with more than one colour.
+        InvalidData: Fewer than `LEAST_IMAGES` images, or none with more than one colour.
         ShapeMismatch: An image is not uint8 (H, W, 3) of the spec's size.
     """
     if len(images) < LEAST_IMAGES:
@@ -132,7 +129,9 @@ def _plain_name(node: Node) -> str:
     return str(node.target).removeprefix("aten.").partition(".")[0].strip("_")
 
 
-def warnings_about(scheme: Any, left: Mapping[str, int], ratios: Mapping[str, float]) -> list[str]:
+def warnings_about(
+    scheme: Scheme, left: Mapping[str, int], ratios: Mapping[str, float]
+) -> list[str]:
     """What a person should know of a program, one line each."""
     lines = []
     if scheme.activations is not None and left:
