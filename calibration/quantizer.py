@@ -43,10 +43,11 @@ class EdgeQuantizer(Quantizer):
         UnknownName: On `annotate`, where a pattern matches no layer.
     """
 
-    def __init__(self, scheme: Scheme, exclude: Sequence[str] = ()):
+    def __init__(self, scheme: Scheme, exclude: Sequence[str] = (), observer: Any = MinMaxObserver):
         super().__init__()
-        self.activation = None if scheme.activations is None else _spec(scheme.activations)
-        self.weight = _spec(scheme.weights)
+        grid = scheme.activations
+        self.activation = None if grid is None else _spec(grid, observer)
+        self.weight = _spec(scheme.weights, PerChannelMinMaxObserver)
         self.exclude = tuple(exclude)
 
     def annotate(self, model: GraphModule) -> GraphModule:
@@ -143,8 +144,11 @@ FOLLOWERS: dict[Any, Callable[[EdgeQuantizer, Node], None]] = {
     ),
 }
 
+SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule is EdgeQuantizer._same_range}
+"""Operators whose inputs and output have one range."""
 
-def _spec(grid: Grid) -> QuantizationSpec:
+
+def _spec(grid: Grid, observer: Any) -> QuantizationSpec:
     kind = "channel" if grid.per_channel else "tensor"
     symmetry = "symmetric" if grid.symmetric else "affine"
     return QuantizationSpec(
@@ -153,7 +157,7 @@ def _spec(grid: Grid) -> QuantizationSpec:
         quant_max=grid.high,
         qscheme=getattr(torch, f"per_{kind}_{symmetry}"),
         ch_axis=0 if grid.per_channel else None,
-        observer_or_fake_quant_ctr=PerChannelMinMaxObserver if grid.per_channel else MinMaxObserver,
+        observer_or_fake_quant_ctr=observer,
     )
 
 

@@ -63,10 +63,12 @@ SCHEMES = {
     )
 }
 
-# How ranges are found; the biases are then corrected by `bias.correct_biases` in any case.
+# How ranges of activations are found; `bias.correct_biases` follows in any case.
 METHODS = {
-    "nncf": "NNCF: ranges from histograms, then its fast bias correction",
+    "mse": "the range with the least squared error of quantization",
+    "percentile": "without the outermost 0.01 % of the values at either end",
     "minmax": "from the smallest to the largest value seen",
+    "nncf": "NNCF: ranges from histograms, then its fast bias correction",
 }
 
 

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
     "edgeskin.data": ("edgeskin.data",),
     "edgeskin.tasks": ("edgeskin.tasks",),
-    "edgeskin.calibration": ("edgeskin.calibration", "edgeskin.models", "edgeskin.data"),
+    # Quantization-aware training is training.
+    "edgeskin.calibration": ("edgeskin.calibration", *TORCH_LAYERS),
     "edgeskin.converters": (
         "edgeskin.converters",
         "edgeskin.calibration",
@@ -144,9 +145,11 @@ def test_public_names() -> None:
         "__version__",
         "calibrate",
         "convert",
+        "inspect",
         "load",
         "load_run",
         "load_split",
+        "qat",
         "render_phantom",
         "train",
         "verify",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
@@ -170,19 +168,9 @@ def test_weights_are_symmetric_per_output_channel_and_use_the_whole_grid(program
         integers, _, zero_points = (attribute(program.module, a) for a in dequantize.args[:3])
         assert integers.dtype is torch.int8
         assert not zero_points.any()
-        # The largest weight of a channel is what its scale is made from.
+        # The largest weight of a channel is what its scale is made from; rounding that up to
+        # float16 (by 1/1024 at most) moves 127 by less than half a step.
         assert (integers.flatten(1).abs().amax(1) == 127).all()
-
-
-def test_minmax_scales_are_those_of_the_values_seen(
-    program: Program, images: list[NDArray[np.uint8]]
-) -> None:
-    seen = np.stack(images[:8]).astype(np.float64) / 127.5 - 1.0
-    quantize = find(program.module, QUANTIZE)
-    low, high = seen.min(), seen.max()
-    # float32 arithmetic on both sides of the comparison.
-    assert quantize.args[1] == pytest.approx((high - low) / 255, rel=1e-5)
-    assert quantize.args[2] == round(-128 - low / quantize.args[1])
 
 
 def test_the_symmetric_scheme_has_zero_point_0_throughout() -> None:
