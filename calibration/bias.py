@@ -10,7 +10,7 @@ Correction", 2019, section 4.2, with images instead of batch-norm statistics).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -32,22 +32,31 @@ MOST_SAMPLES = 32
 
 
 @torch.no_grad()
-def correct_biases(graph: GraphModule, reference: GraphModule, samples: Sequence[Tensor]) -> None:
+def correct_biases(
+    graph: GraphModule,
+    reference: GraphModule,
+    samples: Sequence[Tensor],
+    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> None:
     """Change the biases of the quantized `graph`, in place.
 
     Args:
         graph: Quantized from `reference`: the same layers in the same order.
         reference: The float graph.
         samples: Inputs, float32 (1, 3, H, W); `MOST_SAMPLES` of them, evenly spread, are used.
+        tell: Called with (what, layers done, layers in all).
     """
     count = min(len(samples), MOST_SAMPLES)
     samples = [samples[index * len(samples) // count] for index in range(count)]
     wanted = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
     runs = [Run(graph, sample) for sample in samples]
+    order = list(wanted)
     for node in graph.graph.nodes:
         if node.op == "output":
             return
         values = [run.step(node) for run in runs]
+        if node in wanted:
+            tell("correcting biases", order.index(node) + 1, len(order))
         if node in wanted and _owns_bias(node):
             shift = wanted[node] - _mean(values, node)
             bias = argument(node, 2)

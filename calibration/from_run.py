@@ -26,7 +26,7 @@ def calibrate_run(
     out: Path | str,
     *,
     scheme: str = "w8a8",
-    method: str = "nncf",
+    method: str = "mse",
     samples: int = SAMPLES,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
@@ -57,7 +57,7 @@ def calibrate_run(
         pixels,
         scheme=scheme,
         method=method,
-        progress=lambda done, total: tell("calibrating", done, total),
+        tell=tell,
     )
     weights = {"name": Path(run).name, "sha256": loaded.sha256}
     program = replace(program, calibration={**program.calibration, "run": weights})

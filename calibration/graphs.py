@@ -20,6 +20,7 @@ QUANTIZE = qdq.quantize_per_tensor.default
 DEQUANTIZE = qdq.dequantize_per_tensor.default
 QUANTIZE_CHANNELS = qdq.quantize_per_channel.default
 DEQUANTIZE_CHANNELS = qdq.dequantize_per_channel.default
+_STEPS = {QUANTIZE, DEQUANTIZE, QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS}
 
 
 def argument(node: Node, index: int) -> Any:
@@ -30,6 +31,15 @@ def argument(node: Node, index: int) -> Any:
 def layers(graph: GraphModule) -> list[Node]:
     """The convolutions and linear layers, from input to output."""
     return [node for node in graph.graph.nodes if node.target in LAYERS]
+
+
+def computations(graph: GraphModule) -> list[Node]:
+    """The nodes that compute, without the steps into integers and back."""
+    return [
+        node
+        for node in graph.graph.nodes
+        if node.op == "call_function" and node.target not in _STEPS
+    ]
 
 
 def attribute(graph: GraphModule, node: Node) -> Tensor:

@@ -40,7 +40,7 @@ def qat(
     recipe: QatRecipe | None = None,
     program: Path | str | None = None,
     scheme: str = "w8a8",
-    method: str = "nncf",
+    method: str = "mse",
     samples: int = SAMPLES,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,

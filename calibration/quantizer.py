@@ -9,7 +9,8 @@ stream that starts in float, as a transformer's does, therefore stays float.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fnmatch
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,8 +24,9 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from edgeskin.calibration.graphs import LAYERS, argument, aten
+from edgeskin.calibration.graphs import LAYERS, argument, aten, layer_name, layers
 from edgeskin.calibration.schemes import Grid, Scheme
+from edgeskin.errors import UnknownName
 
 _ANNOTATION = "quantization_annotation"
 # Clamps that integer kernels apply for free; their bounds are part of the range.
@@ -32,14 +34,24 @@ _FUSED_CLAMPS = {(0.0, 6.0), (-1.0, 1.0), (0.0, None)}
 
 
 class EdgeQuantizer(Quantizer):
-    """Annotates a graph made by `rewrites.flatten` for one scheme."""
+    """Annotates a graph made by `rewrites.flatten` for one scheme.
 
-    def __init__(self, scheme: Scheme):
+    `exclude` are patterns of module paths (`backbone.blocks.0.*`, as in
+    fnmatch): a convolution or linear layer that matches one stays in float.
+
+    Raises:
+        UnknownName: On `annotate`, where a pattern matches no layer.
+    """
+
+    def __init__(self, scheme: Scheme, exclude: Sequence[str] = (), observer: Any = MinMaxObserver):
         super().__init__()
-        self.activation = _spec(scheme.activations)
-        self.weight = _spec(scheme.weights)
+        grid = scheme.activations
+        self.activation = None if grid is None else _spec(grid, observer)
+        self.weight = _spec(scheme.weights, PerChannelMinMaxObserver)
+        self.exclude = tuple(exclude)
 
     def annotate(self, model: GraphModule) -> GraphModule:
+        self._check_patterns(model)
         for node in model.graph.nodes:
             if node.target in LAYERS:
                 self._layer(node)
@@ -47,13 +59,29 @@ class EdgeQuantizer(Quantizer):
                 FOLLOWERS[node.target](self, node)
         return model
 
+    def _check_patterns(self, model: GraphModule) -> None:
+        names = [layer_name(node) for node in layers(model)]
+        for pattern in self.exclude:
+            if not fnmatch.filter(names, pattern):
+                raise UnknownName(
+                    f"no layer matches '{pattern}'; the network has {', '.join(names[:3])}, ... "
+                    f"{names[-1]}"
+                )
+
+    def _excludes(self, layer: Node) -> bool:
+        return any(fnmatch.fnmatchcase(layer_name(layer), pattern) for pattern in self.exclude)
+
     def validate(self, model: GraphModule) -> None:
         """Nothing to refuse: an operator in no table stays float."""
 
     def _layer(self, node: Node) -> None:
         """Convolution or linear: input, weight, and the output after its activation."""
         x, weight = argument(node, 0), argument(node, 1)
-        if weight.op == "get_attr":
+        if weight.op != "get_attr" or self._excludes(node):
+            return
+        if self.activation is None:
+            _annotate(node, {weight: self.weight}, None)
+        else:
             self._mark(node, {x: self.activation, weight: self.weight})
 
     def _elementwise(self, node: Node) -> None:
@@ -120,16 +148,16 @@ SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule is EdgeQuantizer._sam
 """Operators whose inputs and output have one range."""
 
 
-def _spec(grid: Grid) -> QuantizationSpec:
+def _spec(grid: Grid, observer: Any) -> QuantizationSpec:
     kind = "channel" if grid.per_channel else "tensor"
     symmetry = "symmetric" if grid.symmetric else "affine"
     return QuantizationSpec(
-        dtype=torch.int8,
+        dtype=torch.int8 if grid.high <= 127 else torch.int16,
         quant_min=grid.low,
         quant_max=grid.high,
         qscheme=getattr(torch, f"per_{kind}_{symmetry}"),
         ch_axis=0 if grid.per_channel else None,
-        observer_or_fake_quant_ctr=PerChannelMinMaxObserver if grid.per_channel else MinMaxObserver,
+        observer_or_fake_quant_ctr=observer,
     )
 
 

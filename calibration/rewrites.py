@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
+from edgeskin.calibration.factors import push_factors
 from edgeskin.calibration.graphs import aten
 
 
@@ -37,6 +38,35 @@ def clamp(x: Tensor, low: float = -1.0, high: float = 1.0) -> Tensor:
 
 def relu6(x: Tensor) -> Tensor:
     return x.clamp(0.0, 6.0)
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(scale * query @ key^T) @ value, scale = 1/sqrt(dim) (Vaswani et al., 2017)."""
+    if mask is not None or causal or enable_gqa:
+        return aten.scaled_dot_product_attention.default(
+            query, key, value, mask, dropout, causal, scale=scale, enable_gqa=enable_gqa
+        )
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return ((query * scale) @ key.transpose(-2, -1)).softmax(-1) @ value
+
+
+def view(x: Tensor, shape: list[int]) -> Tensor:
+    """As far as strides go, not those of the original: another operator may have made `x`."""
+    return x.contiguous().view(shape)
+
+
+def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
+    return [x.select(dim, index) for index in range(x.shape[dim])]
 
 
 def divide(x: Tensor, y: Any) -> Tensor:
@@ -76,6 +106,9 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.silu.default: silu,
     aten.hardtanh.default: clamp,
     aten.relu6.default: relu6,
+    aten.scaled_dot_product_attention.default: attention,
+    aten.unbind.int: unbind,
+    aten.view.default: view,
     aten.div.Tensor: divide,
     aten.sub.Tensor: subtract,
     aten.adaptive_avg_pool2d.default: adaptive_average_pool,
@@ -98,6 +131,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     _fuse_conv_bn_(graph)
     _fuse_linear_bn_(graph)
     graph = export(_Rewriter(graph).transform(), example)
+    push_factors(graph)
     _numbers_to_tensors(graph)
     with torch.no_grad():
         constant_fold(graph)

@@ -23,11 +23,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Scheme:
+    """How a program's tensors are held; `activations` None leaves them in float."""
+
     name: str
-    activations: Grid
+    activations: Grid | None
     weights: Grid
     note: str
 
+
+_WEIGHTS = Grid(-127, 127, symmetric=True, per_channel=True)
 
 SCHEMES = {
     scheme.name: scheme
@@ -35,16 +39,36 @@ SCHEMES = {
         Scheme(
             "w8a8",
             activations=Grid(-128, 127, symmetric=False, per_channel=False),
-            weights=Grid(-127, 127, symmetric=True, per_channel=True),
+            weights=_WEIGHTS,
             note="int8 weights per output channel, affine int8 activations per tensor",
+        ),
+        Scheme(
+            "w8a8_symmetric",
+            activations=Grid(-127, 127, symmetric=True, per_channel=False),
+            weights=_WEIGHTS,
+            note="as w8a8 with zero point 0 throughout, which TensorRT asks for",
+        ),
+        Scheme(
+            "w8a16",
+            activations=Grid(-32767, 32767, symmetric=True, per_channel=False),
+            weights=_WEIGHTS,
+            note="int8 weights, int16 activations with zero point 0: for accuracy, not for speed",
+        ),
+        Scheme(
+            "w8",
+            activations=None,
+            weights=_WEIGHTS,
+            note="int8 weights, float arithmetic: a quarter of the size, no faster",
         ),
     )
 }
 
-# How ranges are found; the biases are then corrected by `bias.correct_biases` in any case.
+# How ranges of activations are found; `bias.correct_biases` follows in any case.
 METHODS = {
-    "nncf": "NNCF: ranges from histograms, then its fast bias correction",
+    "mse": "the range with the least squared error of quantization",
+    "percentile": "without the outermost 0.01 % of the values at either end",
     "minmax": "from the smallest to the largest value seen",
+    "nncf": "NNCF: ranges from histograms, then its fast bias correction",
 }
 
 
@@ -53,6 +77,11 @@ def find_scheme(name: str) -> Scheme:
     Raises:
         UnknownName: No such scheme.
     """
+    if name == "fp16":
+        raise UnknownName(
+            "fp16 has no scales to calibrate; convert the run itself: "
+            "edgeskin convert RUN --precision fp16"
+        )
     if name not in SCHEMES:
         raise UnknownName(f"no scheme '{name}'; there are {', '.join(SCHEMES)}")
     return SCHEMES[name]

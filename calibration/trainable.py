@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from edgeskin.calibration.graphs import (
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import SAME_RANGE
 from edgeskin.calibration.schemes import find_scheme
-from edgeskin.calibration.settle import FIXED_OUTPUTS, check_scales, fit_biases
+from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 
 MakeRange = Callable[[float, int, int, int], FixedRange]
 
@@ -51,15 +52,10 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
         fake quantizers, in the order of `shared_ranges` and `_weights`.
     """
     graph = copy.deepcopy(program.module)
-    symmetric = find_scheme(program.scheme).activations.symmetric
-
-    def make(scale: float, zero_point: int, least: int, most: int) -> FixedRange:
-        if learned:
-            return LearnedRange(scale, zero_point, least, most)
-        return MovingRange(scale, zero_point, least, most, symmetric)
-
+    activations = find_scheme(program.scheme).activations
+    symmetric = activations is not None and activations.symmetric
     _fake_weights(graph, reference, learned)
-    _fake_ranges(graph, make)
+    _fake_ranges(graph, LearnedRange if learned else partial(MovingRange, symmetric=symmetric))
     _float_constants(graph)
     _any_batch(graph)
     _in_place(graph)
@@ -68,31 +64,29 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
 
 
 @torch.no_grad()
-def settled(module: GraphModule, program: Program) -> GraphModule:
-    """The program's graph with what `module`, made by `trainable`, has learned.
+def settled(module: GraphModule, program: Program, reference: GraphModule) -> GraphModule:
+    """The program's graph with what `module`, made by `trainable` of the other two, has learned.
 
     Raises:
         InvalidRun: A scale is not finite; names its layer.
     """
-    graph = copy.deepcopy(program.module)
+    graph, floats = copy.deepcopy(program.module), copy.deepcopy(reference)
     for index, shared in enumerate(shared_ranges(graph)):
         grid = _part(module, f"ranges.{index}").grid()
         for quantize in shared.steps:
             for step in [quantize, *quantize.users]:
                 step.args = (step.args[0], *grid, *step.args[3:])
-    for index, (_, dequantize) in enumerate(_weights(graph)):
+    twins = dict(zip(layers(graph), layers(floats), strict=True))
+    for index, (layer, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")
-        scales = weight.scales()
-        steps = weight() / scales.reshape(-1, *[1] * (weight.values.dim() - 1))
-        replace_attribute(graph, argument(dequantize, 0), steps.round().to(torch.int8).contiguous())
-        replace_attribute(graph, argument(dequantize, 1), scales.detach())
+        replace_attribute(floats, argument(twins[layer], 1), weight.values.contiguous())
+        quantize_channels(graph, dequantize, weight.values.contiguous(), weight.scales())
     for place in _float_places(graph):
-        learned = attribute(module, place).detach().contiguous()
-        replace_attribute(graph, place, learned.clone())
+        replace_attribute(graph, place, attribute(module, place).contiguous())
     graph.recompile()
     check_scales(graph)
-    fit_biases(graph)
-    return graph
+    fit_biases(graph, floats)
+    return graph.requires_grad_(False)
 
 
 def _part(module: GraphModule, name: str) -> Any:
@@ -143,7 +137,7 @@ def _merge(found: dict[Node, SharedRange], one: SharedRange, other: SharedRange)
 
 def _is_known(source: Node) -> bool:
     """The network's input, or an output such as a sigmoid's."""
-    return source.op == "placeholder" or source.target in FIXED_OUTPUTS
+    return source.op == "placeholder" or source.target in ZERO_TO_ONE
 
 
 def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:

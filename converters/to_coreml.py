@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.model import INPUT, Job
 
+aten = torch.ops.aten
+_POOLS = {aten.max_pool2d.default, aten.avg_pool2d.default}
+_CLAMPS = {aten.clamp.default, aten.hardtanh.default}
 _DATE = "com.github.apple.coremltools.conversion_date"
 
 
@@ -23,17 +27,47 @@ def convert(job: Job, path: Path) -> None:
     example = job.example("NCHW").float()
     # Without decompositions the converter meets operators it does not know.
     program = torch.export.export(job.module("NCHW"), (example,)).run_decompositions({})
+    legalize(program.graph_module)
     model = ct.convert(
         program,
         inputs=[_input(job, tuple(example.shape))],
         outputs=[ct.TensorType(name=name, dtype=np.float32) for name in job.names],
         minimum_deployment_target=ct.target.iOS17 if job.int8 else ct.target.iOS16,
         compute_precision=_compute_precision(job),
+        pass_pipeline=_passes(),
         skip_model_load=True,
     )
     _describe(model, job.metadata)
     model.save(str(path))
     _make_reproducible(path)
+
+
+def legalize(graph: fx.GraphModule) -> None:
+    """Rewrite, in place and to the same function, what coremltools reads worse or not at all.
+
+    - A pool whose stride is left out: `max_pool2d` is refused without one.
+    - `clamp` or `hardtanh` from 0 to 6: as `relu6`, which coremltools counts among
+      the activations that end an int8 pattern; a `clip` is none of them.
+    """
+    for node in graph.graph.nodes:
+        if node.target in _POOLS and len(node.args) == 2:
+            node.args = (*node.args, node.args[1])
+        elif node.target in _CLAMPS and tuple(node.args[1:]) == (0, 6):
+            node.target, node.args = aten.relu6.default, node.args[:1]
+    graph.recompile()
+
+
+def _passes() -> Any:
+    """coremltools' own, but for one that divides the scales around an add by one of them.
+
+    With it, the tensors of a residual add have other scales than in the program,
+    rounded once more to float16.
+    """
+    import coremltools as ct
+
+    passes = ct.PassPipeline.DEFAULT
+    passes.remove_passes({"common::distributive_quantized_binary_op_scale_normalization"})
+    return passes
 
 
 def _input(job: Job, shape: tuple[int, ...]) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgeskin.artifacts import Metadata
+from edgeskin.converters.legalize_onnx import legalize
 from edgeskin.converters.model import INPUT, Job
 from edgeskin.models.app_model import Layout
 from edgeskin.version import __version__
@@ -32,9 +34,9 @@ def convert(job: Job, path: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    model = program.model_proto
     if job.int8:
-        activations_to_uint8(model)
+        legalize(program.model.graph)
+    model = _to_proto(program.model)
     if job.metadata.precision == "fp16":
         model = _to_float16(model)
     _describe(model, job.metadata)
@@ -42,42 +44,12 @@ def convert(job: Job, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def activations_to_uint8(model: ModelProto) -> None:
-    """Re-express int8 activations as uint8, in place: q + 128 with zero_point + 128.
-
-    The real numbers stay the same. ONNX Runtime's CPU kernels multiply uint8
-    activations with int8 weights; on int8 activations EfficientNet-Lite0 took
-    1.5 times as long. What has one scale, constants of add and mul included, is
-    an activation; what has one for each channel is a weight and stays int8.
-    """
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
-            continue
-        zero_point = constants[node.input[2]]
-        if zero_point.data_type == TensorProto.INT8 and not zero_point.dims:
-            for place in (0, 2):
-                if node.input[place] in constants:
-                    node.input[place] = _shifted(model, constants, node.input[place])
-    _drop_unused(model)
-
-
-def _shifted(model: ModelProto, constants: dict[str, TensorProto], name: str) -> str:
-    """The name of a constant that holds int8 `name` + 128 as uint8, added where it is new."""
-    fresh = f"{name}_uint8"
-    if fresh not in constants:
-        values = numpy_helper.to_array(constants[name]).astype(np.int16) + 128
-        constants[fresh] = numpy_helper.from_array(values.astype(np.uint8), fresh)
-        model.graph.initializer.append(constants[fresh])
-    return fresh
-
-
-def _drop_unused(model: ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    del model.graph.value_info[:]  # their types have changed; readers infer them
+def _to_proto(model: ir.Model) -> ModelProto:
+    """Without what no node uses; readers infer the shapes inside, some of which have changed."""
+    RemoveUnusedNodesPass()(model)
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    return proto
 
 
 def _to_float16(model: ModelProto) -> ModelProto:

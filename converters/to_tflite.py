@@ -39,10 +39,13 @@ def convert(job: Job, path: Path) -> None:
     import litert_torch
 
     from edgeskin.calibration.program import unfolded
+    from edgeskin.converters.legalize.constants import give_constants_full_rank
     from edgeskin.converters.tflite_metadata import finish
 
     if job.int8:
-        job = replace(job, network=unfolded(cast(fx.GraphModule, job.network)))
+        graph = unfolded(cast(fx.GraphModule, job.network))
+        give_constants_full_rank(graph)
+        job = replace(job, network=graph)
     model = litert_torch.convert(
         _Named(job.module("NHWC"), job.names),
         sample_kwargs={INPUT: job.example("NHWC")},

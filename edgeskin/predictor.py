@@ -41,8 +41,8 @@ class Predictor:
         if self.io == "app":
             return self.session.run({self.session.inputs[0].name: pixels[None]})
         given = self.session.inputs[0]
-        raw = self.session.run({given.name: _tensor(normalize(pixels, self.spec.input), given)})
-        floats = {out.name: _dequantize(raw[out.name], out) for out in self.session.outputs}
+        raw = self.session.run({given.name: to_input(normalize(pixels, self.spec.input), given)})
+        floats = {out.name: to_floats(raw[out.name], out) for out in self.session.outputs}
         return dict(postprocess.decode(self.spec, floats))
 
     def run_all(
@@ -97,7 +97,7 @@ def _load_run(folder: Path) -> Predictor:
     return Predictor(run.spec, TorchSession(run.spec, run.network), "app")
 
 
-def _tensor(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:
+def to_input(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:
     """The normalised (1, 3, H, W) tensor in the layout and type that an input asks for."""
     if len(given.shape) == 4 and given.shape[3] == 3 and given.shape[1] != 3:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
@@ -110,7 +110,8 @@ def _tensor(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:
     return np.clip(q, limits.min, limits.max).astype(given.dtype)
 
 
-def _dequantize(x: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
+def to_floats(x: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
+    """An output's values as float32, by its scale where it is quantized."""
     if spec.scale is None or np.issubdtype(x.dtype, np.floating):
         return x.astype(np.float32)
     return (x.astype(np.float32) - np.float32(spec.zero_point or 0)) * np.float32(spec.scale)

@@ -54,6 +54,21 @@ def paired_change(
     return Estimate(change(slice(None)), low, high)
 
 
+def ratio_of_medians(reference: NDArray[Any], candidate: NDArray[Any]) -> Estimate:
+    """Median of the candidate over median of the reference: below 1 the candidate is smaller.
+
+    Args:
+        reference: One value a round, (rounds,).
+        candidate: Of the same rounds; each resample takes the same rounds of both.
+    """
+
+    def ratio(i: Any) -> float:
+        return float(np.median(candidate[i]) / np.median(reference[i]))
+
+    low, high = _percentiles(ratio, len(reference))
+    return Estimate(ratio(slice(None)), low, high)
+
+
 def _percentiles(statistic: Callable[[NDArray[np.int64]], float], n: int) -> tuple[float, float]:
     """2.5th and 97.5th percentile over resamples of n indices; nan if one resample is nan."""
     rng = np.random.default_rng(20240229)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from edgeskin.metrics import accuracy, mae
-from edgeskin.statistics import estimate, paired_change
+from edgeskin.statistics import estimate, paired_change, ratio_of_medians
 
 
 def test_interval_of_an_accuracy_agrees_with_the_binomial_one() -> None:
@@ -54,3 +54,22 @@ def test_the_same_data_give_the_same_interval_and_nan_is_not_hidden() -> None:
     truth, predicted = np.arange(20.0), np.arange(20.0)[::-1]
     assert estimate(mae, truth, predicted) == estimate(mae, truth, predicted)
     assert math.isnan(estimate(lambda t, p: math.nan, truth, predicted).low)
+
+
+def test_interval_of_a_ratio_of_medians_covers_it_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    hits = 0
+    for _ in range(60):
+        busy = rng.lognormal(0.0, 0.2, 200)  # what slows a round slows both
+        found = ratio_of_medians(
+            2.0 * busy * rng.lognormal(0.0, 0.05, 200), busy * rng.lognormal(0.0, 0.05, 200)
+        )
+        hits += found.low <= 0.5 <= found.high
+    # 57 of 60 are expected at 95 %; fewer than 51 has a chance below 0.3 % (binomial).
+    assert hits >= 51
+
+
+def test_a_constant_factor_between_rounds_is_found_exactly() -> None:
+    reference = np.random.default_rng(0).lognormal(size=101)
+    found = ratio_of_medians(reference, 0.25 * reference)
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)

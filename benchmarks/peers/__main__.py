@@ -1,26 +1,89 @@
-"""`python -m edgeskin.benchmarks.peers preprocess [--json]`"""
+"""Side by side with other tools, in one run."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
+from pathlib import Path
 
-MEASUREMENTS = {"preprocess": "edgeskin.benchmarks.peers.preprocess"}
+from edgeskin.errors import EdgeskinError
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """0 done, 2 could not run (one line on stderr says why)."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        print(chosen.run(chosen))
+    except EdgeskinError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edgeskin.benchmarks.peers", description=__doc__
     )
-    parser.add_argument("what", choices=sorted(MEASUREMENTS))
-    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    chosen = parser.parse_args()
-    module = importlib.import_module(MEASUREMENTS[chosen.what])
-    result = module.measure()
-    print(json.dumps(result, indent=2) if chosen.json else module.table(result))
-    return 0
+    commands = parser.add_subparsers(required=True, metavar="preprocess|int8|accuracy")
+    pixels = commands.add_parser("preprocess", help="beside Pillow, OpenCV and torchvision")
+    pixels.set_defaults(run=_preprocess)
+    int8 = commands.add_parser("int8", help="beside the tools of LiteRT and ONNX Runtime")
+    int8.set_defaults(run=_int8)
+    int8.add_argument("--models", metavar="A,B", help="some of them; all by default")
+    int8.add_argument("--runtimes", metavar="litert,onnx", default="litert,onnx")
+    int8.add_argument("--rounds", type=int, default=200, help="timed rounds (200)")
+    int8.add_argument("--out", type=Path, metavar="DIR", help="keep the files, and use them again")
+    int8.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="write the result here, JSON beside it"
+    )
+    accuracy = commands.add_parser("accuracy", help="of a trained run, beside the same tools")
+    accuracy.set_defaults(run=_accuracy)
+    accuracy.add_argument("source", type=Path, metavar="RUN")
+    accuracy.add_argument(
+        "program", nargs="+", metavar="NAME=PROGRAM.pt2", help="what edgeskin made of the run"
+    )
+    accuracy.add_argument("--data", type=Path, required=True, metavar="DIR")
+    accuracy.add_argument("--out", type=Path, required=True, metavar="DIR", help="keeps the files")
+    for command in (pixels, int8, accuracy):
+        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def _preprocess(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import preprocess
+
+    result = preprocess.measure()
+    return json.dumps(result, indent=2) if chosen.json else preprocess.table(result)
+
+
+def _int8(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import int8, int8_page, zoo
+
+    result = int8.measure(
+        zoo.find_models(chosen.models),
+        chosen.runtimes.split(","),
+        chosen.rounds,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        out=chosen.out,
+    )
+    if chosen.page:
+        int8.save(result, chosen.page)
+    return int8.to_json(result) if chosen.json else int8_page.table(result)
+
+
+def _accuracy(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import accuracy
+
+    programs = {name: Path(path) for name, _, path in (p.partition("=") for p in chosen.program)}
+    result = accuracy.measure(
+        chosen.source,
+        chosen.data,
+        programs,
+        chosen.out,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return json.dumps(result) if chosen.json else accuracy.table(result)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
     aten.relu6.default: (F.relu6, ()),
     aten.div.Tensor: (torch.div, (6.0,)),
     aten.sub.Tensor: (torch.sub, (0.5,)),
+    aten.scaled_dot_product_attention.default: (
+        F.scaled_dot_product_attention,
+        (X.flip(-1) / 5, X.sin()),
+    ),
+    aten.unbind.int: (lambda x, dim: torch.stack(x.unbind(dim)), (1,)),
+    aten.view.default: (torch.reshape, ([2, 15, 4],)),
     aten.adaptive_avg_pool2d.default: (F.adaptive_avg_pool2d, ([1, 1],)),
     aten._native_batch_norm_legit_no_training.default: (
         lambda x, w, b, mean, var, momentum, eps: F.batch_norm(x, mean, var, w, b, eps=eps),
@@ -40,6 +46,7 @@ def test_a_rewrite_computes_the_same_function(operator: object) -> None:
     original, rest = ORIGINALS[operator]
     rewritten = REWRITES[operator](X, *rest)
     rewritten = rewritten[0] if isinstance(rewritten, tuple) else rewritten
+    rewritten = torch.stack(rewritten) if isinstance(rewritten, list) else rewritten
     # The order of float32 operations differs: a few units in the last place of values up to 20.
     torch.testing.assert_close(rewritten, original(X, *rest), rtol=1e-6, atol=5e-6)
 
@@ -48,7 +55,7 @@ def test_a_flat_graph_is_the_network_without_batch_norm(network: nn.Module) -> N
     x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     graph = flatten(network, x)
     used = {node.target for node in graph.graph.nodes if node.op == "call_function"}
-    assert not used & REWRITES.keys()
+    assert not used & (REWRITES.keys() - {aten.view.default})
     assert not any("norm" in str(target) for target in used)
     for flat, original in zip(graph(x), network(x), strict=True):
         # Folding rescales the weights: float32 rounding over a few layers.

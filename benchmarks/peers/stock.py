@@ -1,0 +1,117 @@
+"""The files that others' tools make, each by its own recommended way.
+
+LiteRT: litert-torch, its input NHWC by `to_channel_last_io`; INT8 by
+ai-edge-quantizer's static recipe. The recipe's integer input and output are
+switched off: every build takes and gives float32, so each does the same work.
+
+ONNX Runtime: torch's exporter; INT8 by `quant_pre_process`, then
+`quantize_static` as QDQ with a scale for each channel. Activations are int8,
+the function's default, and in a second file uint8, what its documentation
+recommends for x86.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeskin.benchmarks.peers.zoo import normalized
+from edgeskin.models.run import load_run
+
+
+def litert_float(folder: Path, path: Path) -> None:
+    import litert_torch
+
+    run = load_run(folder / "run")
+    size = run.spec.input
+    network = litert_torch.to_channel_last_io(_Bare(run.network).eval(), args=[0])
+    example = torch.zeros(1, size.height, size.width, 3)
+    path.write_bytes(litert_torch.convert(network, (example,)).model_content())
+
+
+def litert_int8(folder: Path, path: Path) -> None:
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.quantizer import AlgorithmName, Quantizer
+    from ai_edge_quantizer.recipe import static_wi8_ai8
+
+    quantizer = Quantizer(str(folder / "litert-float.tflite"))
+    quantizer.load_quantization_recipe(static_wi8_ai8())
+    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        quantizer.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    feeds = [{"args_0": x.transpose(0, 2, 3, 1)} for x in calibration(folder)]
+    found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
+    path.write_bytes(bytes(quantizer.quantize(found).quantized_model or b""))
+
+
+def onnx_float(folder: Path, path: Path) -> None:
+    run = load_run(folder / "run")
+    size = run.spec.input
+    example = torch.zeros(1, 3, size.height, size.width)
+    network = _Bare(run.network).eval()
+    program = torch.onnx.export(
+        network, (example,), dynamo=True, input_names=["image"], external_data=False, verbose=False
+    )
+    assert program is not None
+    program.save(path)
+
+
+def onnx_int8(folder: Path, path: Path) -> None:
+    _quantize_static(folder, path, "QInt8")
+
+
+def onnx_int8_for_x86(folder: Path, path: Path) -> None:
+    _quantize_static(folder, path, "QUInt8")
+
+
+def _quantize_static(folder: Path, path: Path, activations: str) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = path.with_name("prepared.onnx")
+    quant_pre_process(str(folder / "onnx-float.onnx"), str(prepared))
+    quantize_static(
+        prepared,
+        path,
+        _Reader(iter(calibration(folder))),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType[activations],
+        weight_type=QuantType.QInt8,
+    )
+
+
+class _Reader:
+    """Calibration images one by one, then None: ONNX Runtime's CalibrationDataReader."""
+
+    def __init__(self, images: Iterator[NDArray[np.float32]]):
+        self._images = images
+
+    def get_next(self) -> dict[str, Any] | None:
+        image = next(self._images, None)
+        return None if image is None else {"image": image}
+
+
+class _Bare(nn.Module):
+    """The network; an only output by itself, not in a tuple."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        out: tuple[torch.Tensor, ...] = self.network(image)
+        return out if len(out) > 1 else out[0]
+
+
+def calibration(folder: Path) -> list[NDArray[np.float32]]:
+    """The images of `samples.npz` as the float network takes them, each (1, 3, H, W)."""
+    run = load_run(folder / "run")
+    with np.load(folder / "samples.npz") as samples:
+        images = normalized(run.spec, samples["calibration"]).numpy()
+    return list(images[:, None])

@@ -1,0 +1,81 @@
+"""Constant factors pushed forward into the weights of the layers behind them.
+
+hard-swish is x * clamp(x + 3, 0, 6) / 6. Multiplication by a constant commutes
+with pooling, reshaping and the gate of a squeeze-and-excitation, and a
+convolution or linear layer takes it into its weights; so the division costs
+nothing, where a runtime would spend a pass over the whole tensor on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.fx import GraphModule, Node
+
+from edgeskin.calibration.graphs import LAYERS, argument, aten, attribute, replace_attribute
+
+# op(c * x) = c * op(x), x being the first argument.
+_COMMUTES = {
+    aten.mean.dim,
+    aten.avg_pool2d.default,
+    aten.view.default,
+    aten.permute.default,
+    aten.transpose.int,
+    aten.slice.Tensor,
+    aten.clone.default,
+}
+
+
+def push_factors(graph: GraphModule) -> None:
+    """Remove every `mul(x, number)` that ends in the weights of all layers behind it, in place."""
+    for node in list(graph.graph.nodes):
+        if _is_factor(node) and _absorbed(node):
+            _push(graph, node, node.args[1])
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _is_factor(node: Node) -> bool:
+    return node.target is aten.mul.Tensor and isinstance(node.args[1], int | float)
+
+
+def _absorbed(node: Node) -> bool:
+    """True if each way forward from `node` ends in a layer's weights."""
+    return bool(node.users) and all(
+        _is_layer_on(user, node) or (_passes(user, node) and _absorbed(user)) for user in node.users
+    )
+
+
+def _is_layer_on(user: Node, x: Node) -> bool:
+    """True for a layer with constant weights that takes `x` as its input."""
+    return user.target in LAYERS and user.args[0] is x and user.args[1].op == "get_attr"
+
+
+def _passes(user: Node, x: Node) -> bool:
+    """True if `user` multiplies its result by a factor of `x`, and by it alone."""
+    if user.target is aten.mul.Tensor:
+        return user.all_input_nodes.count(x) == 1 and user.args[0] is not user.args[1]
+    return user.target in _COMMUTES
+
+
+def _push(graph: GraphModule, node: Node, factor: float) -> None:
+    for user in list(node.users):
+        if user.target in LAYERS:
+            _scale_weights(graph, user, factor)
+        else:
+            _push(graph, user, factor)
+
+
+def _scale_weights(graph: GraphModule, layer: Node, factor: float) -> None:
+    """Multiply the weights of `layer`, and of no other layer that shares them."""
+    weight: Any = argument(layer, 1)
+    scaled = attribute(graph, weight).detach() * factor
+    if len(weight.users) == 1:
+        replace_attribute(graph, weight, scaled)
+        return
+    path, _, name = str(weight.target).rpartition(".")
+    name = f"{name}_of_{layer.name}"
+    graph.get_submodule(path).register_buffer(name, scaled)
+    with graph.graph.inserting_before(layer):
+        layer.update_arg(1, graph.graph.get_attr(f"{path}.{name}" if path else name))

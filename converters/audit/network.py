@@ -1,0 +1,150 @@
+"""A model file as the audit sees it: operators and tensors, the same for every format.
+
+Each format's module reads a file into a `Network`; what is asked of one
+(`document.py`) is asked of all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+# What an operator is to the audit, whatever its format calls it. `multiply` is
+# counted in multiply-adds; `clamp` is an activation that integer kernels apply
+# for free; `move` and `transpose` change no value.
+Role = Literal[
+    "multiply", "clamp", "move", "transpose", "quantize", "dequantize", "batch_norm", "other"
+]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (q - zero_point): one pair, or one for each channel along `axis`."""
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """`dtype` is a numpy name; a size of -1 is known only at run time."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    constant: bool = False
+    quantization: Quantization | None = None
+
+    @property
+    def is_integer(self) -> bool:
+        return "int" in self.dtype
+
+    @property
+    def values(self) -> int:
+        """How many there are; 0 where a size is not known."""
+        return max(0, math.prod(self.shape)) if -1 not in self.shape else 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """`type` is the format's own word; `operands` are the two tensors that `multiply` takes.
+
+    `quantization` is what a `dequantize` reads its input with: two of them may
+    read one constant in two ways.
+    """
+
+    type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    role: Role = "other"
+    permutation: tuple[int, ...] = ()
+    operands: tuple[str, ...] = ()
+    multiply_adds: int = 0
+    quantization: Quantization | None = None
+
+    @property
+    def name(self) -> str:
+        return self.outputs[0] if self.outputs else self.type
+
+
+@dataclass(frozen=True)
+class Off:
+    """An operator that a runtime does not run on its fast path."""
+
+    type: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a runtime made of a file; `added` counts operators that it put in by itself."""
+
+    runtime: str
+    off: tuple[Off, ...] = ()
+    partitions: int | None = None
+    added: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Operators from input to output, and tensors by name."""
+
+    operators: tuple[Operator, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def producer(self) -> dict[str, Operator]:
+        return {name: op for op in self.operators for name in op.outputs}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[Operator]]:
+        found: dict[str, list[Operator]] = defaultdict(list)
+        for op in self.operators:
+            for name in dict.fromkeys(op.inputs):
+                found[name].append(op)
+        return found
+
+    def stored(self, name: str) -> Tensor:
+        """The tensor behind `name`, before what dequantizes it or moves its values."""
+        read_with = None
+        while (op := self.producer.get(name)) and op.role in ("dequantize", "move", "transpose"):
+            name, read_with = op.inputs[0], op.quantization or read_with
+        tensor = self.tensors[name]
+        return replace(tensor, quantization=read_with) if read_with else tensor
+
+    def settles(self, name: str) -> bool:
+        """Whether all that reads a float tensor makes integers of it: it need not exist."""
+        readers = self.consumers.get(name, [])
+        return name not in self.outputs and bool(readers) and all(map(self._settles_in, readers))
+
+    def _settles_in(self, op: Operator) -> bool:
+        passes = op.role in ("clamp", "move", "transpose")
+        return op.role == "quantize" or (passes and self.settles(op.outputs[0]))
+
+    def after(self, op: Operator, role: Role) -> bool:
+        """Whether an input that is no constant comes straight from an operator of `role`."""
+        before = [self.producer[name] for name in op.inputs if name in self.producer]
+        return any(b.role == role and not self.tensors[b.inputs[0]].constant for b in before)
+
+    def is_integer(self, op: Operator) -> bool:
+        """Whether an operator computes in integers, be they its types or QDQ pairs around it."""
+        if op.role == "clamp" and op.inputs[0] in self.producer and self.settles(op.outputs[0]):
+            return self.is_integer(self.producer[op.inputs[0]])
+        if op.operands:
+            return all(self.stored(name).is_integer for name in op.operands)
+        given = [self.stored(name) for name in op.inputs if name in self.tensors]
+        made = [name for name in op.outputs if name in self.tensors]
+        return all(self._became_integer(name) for name in made) and any(
+            tensor.is_integer and not tensor.constant for tensor in given
+        )
+
+    def _became_integer(self, name: str) -> bool:
+        return self.tensors[name].is_integer or self.settles(name)

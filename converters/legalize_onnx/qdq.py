@@ -1,0 +1,91 @@
+"""Reading and editing a QDQ graph of onnx_ir: constants, quantized values, chains of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+CLAMPS = ("Relu", "Clip")
+Array = NDArray[Any]
+# A node to come: its type, the constants behind its input, its attributes.
+Step = tuple[str, Sequence[ir.Value | None], dict[str, Any]]
+
+
+def nodes(graph: ir.Graph, *types: str) -> list[ir.Node]:
+    """The nodes of these types now in `graph`, in order; it may change while they are walked."""
+    return [node for node in graph if node.op_type in types]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """What an initializer holds; None for any other value."""
+    if value is None or not value.is_initializer() or value.const_value is None:
+        return None
+    return np.asarray(value.const_value.numpy())
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    found = node.attributes.get(name)
+    return default if found is None or found.value is None else found.value
+
+
+def dequantize_of(value: ir.Value | None) -> ir.Node | None:
+    """The DequantizeLinear that gives `value`, or None."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type == DEQUANTIZE else None
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The one node that uses `value`; None where there are more, or it is an output."""
+    users = list(value.consumers())
+    return users[0] if len(users) == 1 and not value.is_graph_output() else None
+
+
+def quantize_behind(value: ir.Value) -> ir.Node | None:
+    """The QuantizeLinear that alone uses `value`, directly or behind one clamp."""
+    user = only_user(value)
+    if user is not None and user.op_type in CLAMPS:
+        user = only_user(user.outputs[0])
+    return user if user is not None and user.op_type == QUANTIZE else None
+
+
+def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """An initializer with a name of its own, `name` or one like it; reused where it is the same."""
+    suffix = 0
+    while (known := graph.initializers.get(name)) is not None:
+        held = constant(known)
+        if held is not None and held.dtype == array.dtype and np.array_equal(held, array):
+            return known
+        suffix += 1
+        name = f"{name.rpartition('.')[0] or name}.{suffix}"
+    value = ir.val(name, const_value=ir.tensor(array, name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def edit(node: ir.Node, index: int, change: Callable[[Array], Array], suffix: str) -> None:
+    """Replace a constant input by `change` of it; others that use it keep the old one."""
+    value = node.inputs[index]
+    array = constant(value)
+    assert value is not None
+    assert array is not None
+    fresh = add_constant(_graph(node), f"{value.name}_{suffix}", change(array))
+    node.replace_input_with(index, fresh)
+
+
+def chain(value: ir.Value | None, steps: Sequence[Step]) -> list[ir.Node]:
+    """New nodes of one input, each on the result of the one before."""
+    made: list[ir.Node] = []
+    for kind, constants, attributes in steps:
+        made.append(ir.node(kind, [value, *constants], attributes))
+        value = made[-1].outputs[0]
+    return made
+
+
+def _graph(node: ir.Node) -> ir.Graph:
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph

@@ -1,0 +1,287 @@
+"""Each rewrite for ONNX Runtime computes the same integers as what it replaces.
+
+All scales are powers of two, so every product and sum below 2**24 is exact in
+float32, in any order: the outputs must be equal, not close, both as plain QDQ
+(no optimisation) and in the integer kernels. Weights and inputs are random
+integers from a fixed seed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+
+from edgeskin.converters.legalize_onnx import channels, integers, stem
+
+Array = NDArray[Any]
+NONE, ALL = (
+    onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+)
+
+
+class Builder:
+    """A QDQ graph, written node by node; every activation has the scale 1/16, zero point 120."""
+
+    def __init__(self, shape: tuple[int, ...], seed: int = 3):
+        self.random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.shape = shape
+        self.input = self.quantize("x")
+
+    def constant(self, array: Array) -> str:
+        self.constants.append(numpy_helper.from_array(array, f"c{len(self.constants)}"))
+        return self.constants[-1].name
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        return name
+
+    def grid(self, scale: float = 2.0**-4, zero_point: int = 120) -> tuple[str, str]:
+        return (
+            self.constant(np.array(scale, np.float32)),
+            self.constant(np.array(zero_point, np.uint8)),
+        )
+
+    def quantize(self, value: str, scale: float = 2.0**-4) -> str:
+        grid = self.grid(scale)
+        return self.node("DequantizeLinear", self.node("QuantizeLinear", value, *grid), *grid)
+
+    def conv(self, value: str, weight: tuple[int, ...], **attributes: Any) -> str:
+        """A convolution with bias; its scales differ from channel to channel."""
+        integer = self.constant(self.random.integers(-127, 128, weight).astype(np.int8))
+        spread = 64 * np.sqrt(np.prod(weight[1:]))  # of the sum, so that outputs fill their range
+        scale = 2.0 ** (self.random.integers(0, 2, weight[0]) - np.rint(np.log2(spread)))
+        zero = self.constant(np.zeros(weight[0], np.int8))
+        bias = self.random.integers(-999, 999, weight[0]) * 2.0**-4 * scale
+        scales = self.constant(scale.astype(np.float32))
+        dequantized = self.node("DequantizeLinear", integer, scales, zero, axis=0)
+        inputs = (value, dequantized, self.constant(bias.astype(np.float32)))
+        made = self.node("Conv", *inputs, kernel_shape=weight[2:], **attributes)
+        return self.quantize(made)
+
+    def model(self, output: str) -> ir.Model:
+        value = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            self.nodes,
+            "qdq",
+            [value("x", TensorProto.FLOAT, self.shape)],
+            [value(output, TensorProto.FLOAT, None)],
+            self.constants,
+        )
+        opsets = [helper.make_opsetid("", 20)]
+        model = ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+        return ShapeInferencePass()(model).model
+
+
+def run(model: ir.Model, x: Array, level: Any) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    onnx.checker.check_model(proto, full_check=True)
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers)
+    (y,) = session.run(None, {"x": x})
+    return np.asarray(y)
+
+
+def assert_same(builder: Builder, output: str, rewrite: Any) -> ir.Graph:
+    """Equal outputs before and after `rewrite`, of which none is constant; the new graph."""
+    before, after = builder.model(output), builder.model(output)
+    rewrite(after.graph)
+    RemoveUnusedNodesPass()(after)
+    x = builder.random.uniform(-8, 8, builder.shape).astype(np.float32)
+    for level in (NONE, ALL):
+        expected = run(before, x, level)
+        assert len(np.unique(expected)) > 5
+        np.testing.assert_array_equal(run(after, x, level), expected)
+    return after.graph
+
+
+def initializer(graph: ir.Graph, node: ir.Node, index: int) -> Array:
+    """The constant behind an input, through its DequantizeLinear."""
+    value = node.inputs[index]
+    assert value is not None
+    source = value.producer()
+    held = value if source is None else source.inputs[0]
+    assert held is not None
+    assert held.const_value is not None
+    return held.const_value.numpy()
+
+
+def find(graph: ir.Graph, kind: str) -> list[ir.Node]:
+    return [node for node in graph if node.op_type == kind]
+
+
+# The first convolution
+
+
+@pytest.mark.parametrize(
+    ("weight", "attributes", "wide"),
+    [
+        # MobileNet and EfficientNet: 4 pixels to a cell, 2 of the output
+        ((8, 3, 3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]}, (16, 12, 3, 2)),
+        # the same with TensorFlow's padding, behind the picture only
+        ((8, 3, 3, 3), {"strides": [2, 2], "pads": [0, 0, 1, 1]}, (16, 12, 3, 2)),
+        # ResNet
+        ((8, 3, 7, 7), {"strides": [2, 2], "pads": [3, 3, 3, 3]}, (16, 12, 7, 3)),
+        ((8, 3, 3, 3), {"strides": [1, 1], "pads": [1, 1, 1, 1]}, (32, 12, 3, 3)),
+        # a vision transformer's patches
+        ((8, 3, 8, 8), {"strides": [8, 8]}, (8, 24, 8, 1)),
+        ((8, 1, 5, 5), {"strides": [2, 2], "pads": [2, 2, 2, 2]}, (16, 4, 5, 3)),
+        ((8, 6, 1, 1), {}, (16, 12, 1, 1)),
+    ],
+)
+def test_stem_over_several_pixels_at_once(
+    weight: tuple[int, ...], attributes: dict[str, Any], wide: tuple[int, ...]
+) -> None:
+    builder = Builder((1, weight[1], 16, 24))
+    output = builder.conv(builder.input, weight, **attributes)
+    graph = assert_same(builder, output, stem.widen_stem)
+    (conv,) = find(graph, "Conv")
+    assert initializer(graph, conv, 1).shape == wide
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "attributes"),
+    [
+        ((1, 4, 16, 24), (8, 4, 3, 3), {"pads": [1, 1, 1, 1]}),  # enough channels
+        ((1, 3, 16, 23), (8, 3, 3, 3), {"pads": [1, 1, 1, 1]}),  # an odd width
+        ((1, 3, 16, 24), (8, 3, 3, 3), {}),  # an output narrower than its input
+        ((1, 3, 16, 24), (3, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 3}),
+        ((1, 3, 16, 24), (8, 3, 3, 3), {"pads": [2, 2, 2, 2], "dilations": [2, 2]}),
+    ],
+)
+def test_stem_that_cannot_be_widened_stays(
+    shape: tuple[int, ...], weight: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    builder = Builder(shape)
+    output = builder.conv(builder.input, weight, **attributes)
+    graph = assert_same(builder, output, stem.widen_stem)
+    assert not find(graph, "Reshape")
+
+
+# Channels of depthwise convolutions
+
+
+def inverted_residual(builder: Builder, width: int, gated: bool) -> str:
+    x = builder.conv(builder.input, (8, 8, 1, 1))
+    y = builder.conv(x, (width, 8, 1, 1))
+    pads = [1, 1, 1, 1]
+    y = builder.conv(y, (width, 1, 3, 3), group=width, pads=pads)
+    if gated:
+        mean = builder.quantize(builder.node("GlobalAveragePool", y))
+        gate = builder.conv(builder.conv(mean, (8, width, 1, 1)), (width, 8, 1, 1))
+        y = builder.quantize(builder.node("Mul", y, gate), 2.0**-2)
+    y = builder.conv(y, (8, width, 1, 1))
+    return builder.quantize(builder.node("Add", x, y))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_depthwise_channels_become_a_multiple_of_16(gated: bool) -> None:
+    builder = Builder((1, 8, 8, 8))  # a mean of 64 values is exact
+    output = inverted_residual(builder, 14, gated)
+    graph = assert_same(builder, output, channels.pad_depthwise_channels)
+    shapes = [initializer(graph, conv, 1).shape[:2] for conv in find(graph, "Conv")]
+    squeeze = [(8, 16), (16, 8)] if gated else []
+    assert shapes == [(8, 8), (16, 8), (16, 1), *squeeze, (8, 16)]
+
+
+@pytest.mark.parametrize("width", [16, 10])
+def test_depthwise_channels_stay_where_padding_does_not_pay(width: int) -> None:
+    builder = Builder((1, 8, 8, 8))
+    output = inverted_residual(builder, width, gated=False)
+    graph = assert_same(builder, output, channels.pad_depthwise_channels)
+    assert initializer(graph, find(graph, "Conv")[1], 1).shape[0] == width
+
+
+def test_depthwise_channels_that_are_an_output_stay() -> None:
+    builder = Builder((1, 8, 8, 8))
+    y = builder.conv(builder.input, (14, 8, 1, 1))
+    output = builder.conv(y, (14, 1, 3, 3), group=14)
+    graph = assert_same(builder, output, channels.pad_depthwise_channels)
+    assert initializer(graph, find(graph, "Conv")[0], 1).shape[0] == 14
+
+
+# Integers
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("axes", [(2, 3), (-1, -2)])
+def test_mean_over_the_picture_is_pooling(keepdims: int, axes: tuple[int, int]) -> None:
+    builder = Builder((1, 64, 4, 4))
+    where = builder.constant(np.array(axes, np.int64))
+    mean = builder.node("ReduceMean", builder.input, where, keepdims=keepdims)
+    graph = assert_same(builder, builder.quantize(mean), integers.mean_to_pooling)
+    assert find(graph, "GlobalAveragePool")
+    assert not find(graph, "ReduceMean")
+
+
+def test_mean_over_channels_stays() -> None:
+    builder = Builder((1, 4, 8, 8))
+    where = builder.constant(np.array([1, 2], np.int64))
+    output = builder.quantize(builder.node("ReduceMean", builder.input, where))
+    assert find(assert_same(builder, output, integers.mean_to_pooling), "ReduceMean")
+
+
+def test_bias_is_int32_in_units_of_the_products() -> None:
+    builder = Builder((1, 4, 8, 8))
+    output = builder.conv(builder.input, (8, 4, 3, 3))
+    graph = assert_same(builder, output, integers.integer_biases)
+    (conv,) = find(graph, "Conv")
+    bias = initializer(graph, conv, 2)
+    assert bias.dtype == np.int32
+    assert len(np.unique(bias)) == 8
+
+
+def test_constant_of_one_number_has_the_rank_of_what_it_is_added_to() -> None:
+    builder = Builder((1, 4, 8, 8))
+    three = builder.constant(np.array([168], np.uint8))  # (168 - 120) / 16
+    constant = builder.node("DequantizeLinear", three, *builder.grid())
+    output = builder.quantize(builder.node("Add", builder.input, constant))
+    graph = assert_same(builder, output, integers.full_rank_constants)
+    (add,) = find(graph, "Add")
+    assert initializer(graph, add, 1).shape == (1, 1, 1, 1)
+
+
+def test_uint8_activations_change_no_value() -> None:
+    """Quantize and dequantize a grid, the numbers between and outside, and add a constant."""
+    value = helper.make_tensor_value_info
+    scale, zero = np.float32(0.03), np.int8(-7)
+    graph = helper.make_graph(
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["r"]),
+            helper.make_node("DequantizeLinear", ["c", "s", "z"], ["three"]),
+            helper.make_node("Add", ["r", "three"], ["y"]),
+        ],
+        "qdq",
+        [value("x", TensorProto.FLOAT, ["N"])],
+        [value("y", TensorProto.FLOAT, ["N"])],
+        [
+            numpy_helper.from_array(np.array(scale), "s"),
+            numpy_helper.from_array(np.array(zero), "z"),
+            numpy_helper.from_array(np.array([93], np.int8), "c"),  # 0.03 * (93 + 7) is 3
+        ],
+    )
+    opset = helper.make_opsetid("", 18)
+    proto = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    signed, unsigned = ir.from_proto(proto), ir.from_proto(proto)
+    integers.activations_to_uint8(unsigned.graph)
+    RemoveUnusedNodesPass()(unsigned)
+    assert sorted(unsigned.graph.initializers) == ["c_uint8", "s", "z_uint8"]
+    x = np.linspace(-6, 6, 4001, dtype=np.float32)  # the grid spans -3.63 to 4.02
+    before, after = run(signed, x, ALL), run(unsigned, x, ALL)
+    np.testing.assert_array_equal(before, after)
+    assert (before.min(), before.max()) == pytest.approx((-0.63, 7.02))
