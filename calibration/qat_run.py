@@ -23,6 +23,8 @@ from edgeskin.tasks import find_task
 from edgeskin.training.train import trainable_labels, training_images
 
 if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
     from edgeskin.calibration.program import Program
     from edgeskin.calibration.qat import Best, QatTrainer, Score
 
@@ -76,7 +78,12 @@ def qat(
     start = _start(place, loaded, run)
     if program is None:
         _check_start(start, place, scheme, method)
-    trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
+    from edgeskin.calibration.program import save_program
+    from edgeskin.calibration.rewrites import flatten
+    from edgeskin.calibration.trainable import settled
+
+    reference = flatten(loaded.network, start.example())
+    trainer = _trainer(loaded, start, reference, sha256(place), train, held_out, recipe, tell)
     before = trainer.judge(trainer.network)
     tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
     trainer.fit(
@@ -87,9 +94,10 @@ def qat(
     if not trainer.best.score.total > before.total:
         shutil.rmtree(checkpoint, ignore_errors=True)
         raise NotBetter(_not_better(before, trainer.best, held_out), record)
-    made = _finish(trainer, start, record)
-    from edgeskin.calibration.program import save_program
-
+    trainer.network.load_state_dict(trainer.best.weights)
+    calibration = {**start.calibration, "method": "qat", "qat": record}
+    module = settled(trainer.network, start, reference)
+    made = replace(start, module=module, calibration=calibration)
     save_program(out, made, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return made
@@ -147,6 +155,7 @@ def _check_start(start: Program, place: Path, scheme: str, method: str) -> None:
 def _trainer(
     loaded: Run,
     start: Program,
+    reference: GraphModule,
     start_sha256: str,
     train: Dataset,
     held_out: Dataset,
@@ -154,12 +163,10 @@ def _trainer(
     tell: Tell,
 ) -> QatTrainer:
     from edgeskin.calibration.qat import Judge, QatTrainer
-    from edgeskin.calibration.rewrites import flatten
     from edgeskin.calibration.trainable import trainable
 
     spec, task = loaded.spec, find_task(loaded.spec.task).load()
     truth = trainable_labels(spec, task, train)
-    reference = flatten(loaded.network, start.example())
     return QatTrainer(
         spec=spec,
         network=trainable(start, reference, learned=recipe.ranges == "learned"),
@@ -171,15 +178,6 @@ def _trainer(
         judge=Judge(spec, task, recipe, held_out),
         start=start_sha256,
     )
-
-
-def _finish(trainer: QatTrainer, start: Program, record: dict[str, Any]) -> Program:
-    from edgeskin.calibration.trainable import settled
-
-    trainer.network.load_state_dict(trainer.best.weights)
-    trainer.network.to(memory_format=torch.contiguous_format)
-    calibration = {**start.calibration, "method": "qat", "qat": record}
-    return replace(start, module=settled(trainer.network, start), calibration=calibration)
 
 
 def _record(

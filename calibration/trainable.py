@@ -82,7 +82,7 @@ def settled(module: GraphModule, program: Program, reference: GraphModule) -> Gr
         replace_attribute(floats, argument(twins[layer], 1), weight.values.contiguous())
         quantize_channels(graph, dequantize, weight.values.contiguous(), weight.scales())
     for place in _float_places(graph):
-        replace_attribute(graph, place, attribute(module, place).contiguous())
+        replace_attribute(graph, place, attribute(module, place).clone())
     graph.recompile()
     check_scales(graph)
     fit_biases(graph, floats)
