@@ -23,8 +23,6 @@ from edgeskin.tasks import find_task
 from edgeskin.training.train import trainable_labels, training_images
 
 if TYPE_CHECKING:
-    from torch.fx import GraphModule
-
     from edgeskin.calibration.program import Program
     from edgeskin.calibration.qat import Best, QatTrainer, Score
 
@@ -79,11 +77,9 @@ def qat(
     if program is None:
         _check_start(start, place, scheme, method)
     from edgeskin.calibration.program import save_program
-    from edgeskin.calibration.rewrites import flatten
     from edgeskin.calibration.trainable import settled
 
-    reference = flatten(loaded.network, start.example())
-    trainer = _trainer(loaded, start, reference, sha256(place), train, held_out, recipe, tell)
+    trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
     before = trainer.judge(trainer.network)
     tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
     trainer.fit(
@@ -96,7 +92,7 @@ def qat(
         raise NotBetter(_not_better(before, trainer.best, held_out), record)
     trainer.network.load_state_dict(trainer.best.weights)
     calibration = {**start.calibration, "method": "qat", "qat": record}
-    module = settled(trainer.network, start, reference)
+    module = settled(trainer.network, start)
     made = replace(start, module=module, calibration=calibration)
     save_program(out, made, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
@@ -155,7 +151,6 @@ def _check_start(start: Program, place: Path, scheme: str, method: str) -> None:
 def _trainer(
     loaded: Run,
     start: Program,
-    reference: GraphModule,
     start_sha256: str,
     train: Dataset,
     held_out: Dataset,
@@ -163,10 +158,12 @@ def _trainer(
     tell: Tell,
 ) -> QatTrainer:
     from edgeskin.calibration.qat import Judge, QatTrainer
+    from edgeskin.calibration.rewrites import flatten
     from edgeskin.calibration.trainable import trainable
 
     spec, task = loaded.spec, find_task(loaded.spec.task).load()
     truth = trainable_labels(spec, task, train)
+    reference = flatten(loaded.network, start.example())
     return QatTrainer(
         spec=spec,
         network=trainable(start, reference, learned=recipe.ranges == "learned"),

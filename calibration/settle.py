@@ -122,19 +122,28 @@ def _quantize_constant(graph: GraphModule, dequantize: Node, values: Tensor) -> 
     replace_attribute(graph, argument(dequantize, 0), integers)
 
 
-def fit_biases(graph: GraphModule, reference: GraphModule) -> None:
+def float_weights(reference: GraphModule) -> list[Tensor | None]:
+    """The weights of the layers of a float graph; None where they are computed."""
+    weights = (argument(layer, 1) for layer in layers(reference))
+    return [attribute(reference, w) if w.op == "get_attr" else None for w in weights]
+
+
+def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
     """Widen the weight scales of (nearly) dead channels until |bias| fits into int32.
+
+    `weights` are those of `layers(graph)` in float.
 
     A trained network has channels whose weights are 1e-9 and whose bias is not;
     with a scale to match, a runtime would cut the bias off without a word.
     """
-    for layer, twin in zip(layers(graph), layers(reference), strict=True):
+    for layer, values in zip(layers(graph), weights, strict=True):
         x, weight, bias = (argument(layer, index) for index in range(3))
-        if bias and x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS:
+        known = x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS
+        if bias and known and values is not None:
             least = attribute(graph, bias).abs() / (x.args[1] * _BIAS_LIMIT)
             scales = attribute(graph, argument(weight, 1))
             wider = torch.maximum(scales, least.to(scales.dtype))
-            quantize_channels(graph, weight, attribute(reference, argument(twin, 1)), wider)
+            quantize_channels(graph, weight, values, wider)
 
 
 @torch.no_grad()

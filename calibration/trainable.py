@@ -64,28 +64,28 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
 
 
 @torch.no_grad()
-def settled(module: GraphModule, program: Program, reference: GraphModule) -> GraphModule:
-    """The program's graph with what `module`, made by `trainable` of the other two, has learned.
+def settled(module: GraphModule, program: Program) -> GraphModule:
+    """The program's graph with what `module`, made by `trainable` of it, has learned.
 
     Raises:
         InvalidRun: A scale is not finite; names its layer.
     """
-    graph, floats = copy.deepcopy(program.module), copy.deepcopy(reference)
+    graph = copy.deepcopy(program.module)
     for index, shared in enumerate(shared_ranges(graph)):
         grid = _part(module, f"ranges.{index}").grid()
         for quantize in shared.steps:
             for step in [quantize, *quantize.users]:
                 step.args = (step.args[0], *grid, *step.args[3:])
-    twins = dict(zip(layers(graph), layers(floats), strict=True))
-    for index, (layer, dequantize) in enumerate(_weights(graph)):
+    floats: dict[Node, Tensor] = {}
+    for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")
-        replace_attribute(floats, argument(twins[layer], 1), weight.values.contiguous())
-        quantize_channels(graph, dequantize, weight.values.contiguous(), weight.scales())
+        floats[dequantize] = weight.values.contiguous()
+        quantize_channels(graph, dequantize, floats[dequantize], weight.scales())
     for place in _float_places(graph):
         replace_attribute(graph, place, attribute(module, place).clone())
     graph.recompile()
     check_scales(graph)
-    fit_biases(graph, floats)
+    fit_biases(graph, [floats.get(argument(layer, 1)) for layer in layers(graph)])
     return graph.requires_grad_(False)
 
 

@@ -21,6 +21,7 @@ _PUBLIC = {
     "Spec": "edgeskin.spec",
     "calibrate": "edgeskin.calibration.from_run:calibrate_run",
     "convert": "edgeskin.converters.from_source:convert_source",
+    "inspect": "edgeskin.converters.audit.inspect",
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",

@@ -145,6 +145,7 @@ def test_public_names() -> None:
         "__version__",
         "calibrate",
         "convert",
+        "inspect",
         "load",
         "load_run",
         "load_split",

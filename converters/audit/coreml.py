@@ -10,6 +10,8 @@ pairs the Neural Engine of the A17 Pro, M4 and later multiplies int8 by int8
 
 from __future__ import annotations
 
+import importlib
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,21 @@ _ROLES: dict[str, Role] = {
     "batch_norm": "batch_norm",
 }
 _DTYPES = {"fp16": "float16", "fp32": "float32", "fp64": "float64"}
+_DATA = {
+    "x",
+    "y",
+    "weight",
+    "bias",
+    "values",
+    "gamma",
+    "beta",
+    "mean",
+    "variance",
+    "a",
+    "b",
+    "data",
+}
+_DATA |= {"query", "key", "value", "attn_mask", "cond"}
 _FUSED = {"conv", "linear", "add", "avg_pool", "max_pool"}
 _ACTIVATIONS = {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6"}
 
@@ -46,8 +63,7 @@ def read(path: Path) -> Network:
     Raises:
         InvalidArtifact: Truncated, weights missing, or not an ML Program.
     """
-    import coremltools as ct
-    import torch  # noqa: F401 -- before coremltools, which loads TensorFlow where there is one
+    ct = _coremltools()
     from coremltools.converters.mil.frontend.milproto.load import load
 
     try:
@@ -64,6 +80,19 @@ def read(path: Path) -> Network:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidArtifact(f"{path} is truncated or not a Core ML model: {why}") from error
     return network(program.functions["main"])
+
+
+def _coremltools() -> Any:
+    """coremltools, without what it says about other packages when it is imported.
+
+    It loads TensorFlow where there is one, which must not come before torch.
+    """
+    logging.disable(logging.WARNING)
+    try:
+        importlib.import_module("torch")
+        return importlib.import_module("coremltools")
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def network(function: Any) -> Network:
@@ -99,7 +128,7 @@ def _why_off(op: Operator, found: Network) -> str:
     if op.type in _ACTIVATIONS and any(b.type in _FUSED for b in before):
         return ""
     if op.type not in _FUSED:
-        return "no int8 kernel is known for it: computed in float16 between its pairs"
+        return "not in coremltools' int8 patterns: likely float16 between its pairs"
     if op.type == "add" and not all(b.role == "dequantize" for b in before):
         return "one of its inputs is not dequantized"
     return ""
@@ -114,13 +143,10 @@ def _tensor(var: Any, constant: bool = False, quantization: Quantization | None 
 
 
 def _operator(op: Any, tensors: dict[str, Tensor], quantization: Quantization | None) -> Operator:
-    given = [v for value in op.inputs.values() for v in _each(value)]
     operands, count = _multiply_adds(op, tensors)
-    data = op.inputs.get("quantized_data") or op.inputs.get("input") or op.inputs.get("x")
-    names = dict.fromkeys(v.name for v in ([data] if data is not None else []) + given)
     return Operator(
         op.op_type,
-        tuple(names),
+        tuple(var.name for value in _data(op) for var in _each(value)),
         tuple(var.name for var in op.outputs),
         _ROLES.get(op.op_type, "other"),
         permutation=tuple(op.perm.val.tolist()) if op.op_type == "transpose" else (),
@@ -128,6 +154,13 @@ def _operator(op: Any, tensors: dict[str, Tensor], quantization: Quantization | 
         multiply_adds=count,
         quantization=quantization,
     )
+
+
+def _data(op: Any) -> list[Any]:
+    """The tensors that an operator works on, without the numbers that steer it."""
+    if _ROLES.get(op.op_type) in ("quantize", "dequantize"):
+        return [op.inputs.get("quantized_data", op.inputs.get("input"))]
+    return [value for key, value in op.inputs.items() if key in _DATA]
 
 
 def _each(value: Any) -> list[Any]:

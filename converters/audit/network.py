@@ -93,12 +93,17 @@ class Placement:
 
 @dataclass(frozen=True)
 class Network:
-    """Operators from input to output, and tensors by name."""
+    """Operators from input to output, and tensors by name.
+
+    `qdq` says that a pair of quantize and dequantize stands for an integer, as
+    in ONNX and Core ML; without it they are conversions, which take time.
+    """
 
     operators: tuple[Operator, ...]
     tensors: Mapping[str, Tensor]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    qdq: bool = True
 
     @cached_property
     def producer(self) -> dict[str, Operator]:
@@ -120,10 +125,17 @@ class Network:
         tensor = self.tensors[name]
         return replace(tensor, quantization=read_with) if read_with else tensor
 
+    def meant(self, name: str) -> Tensor:
+        """What an operator that reads `name` computes with: of a QDQ pair, the integers."""
+        stored = self.stored(name)
+        return stored if self.qdq or stored.constant else self.tensors[name]
+
     def settles(self, name: str) -> bool:
         """Whether all that reads a float tensor makes integers of it: it need not exist."""
+        if not self.qdq or name in self.outputs:
+            return False
         readers = self.consumers.get(name, [])
-        return name not in self.outputs and bool(readers) and all(map(self._settles_in, readers))
+        return bool(readers) and all(map(self._settles_in, readers))
 
     def _settles_in(self, op: Operator) -> bool:
         passes = op.role in ("clamp", "move", "transpose")
@@ -139,8 +151,8 @@ class Network:
         if op.role == "clamp" and op.inputs[0] in self.producer and self.settles(op.outputs[0]):
             return self.is_integer(self.producer[op.inputs[0]])
         if op.operands:
-            return all(self.stored(name).is_integer for name in op.operands)
-        given = [self.stored(name) for name in op.inputs if name in self.tensors]
+            return all(self.meant(name).is_integer for name in op.operands)
+        given = [self.meant(name) for name in op.inputs if name in self.tensors]
         made = [name for name in op.outputs if name in self.tensors]
         return all(self._became_integer(name) for name in made) and any(
             tensor.is_integer and not tensor.constant for tensor in given

@@ -35,6 +35,7 @@ _MULTIPLY = {
     **dict.fromkeys(("ConvInteger", "MatMulInteger"), (0, 1)),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QGemm"), (0, 3)),
 }
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
 _ERRORS_ONLY = 3
 
 
@@ -151,7 +152,7 @@ def _constants(graph: Any) -> dict[str, Any]:
 
 def _quantization(node: Any, constants: Mapping[str, Any]) -> tuple[Quantization, str] | None:
     """Scale and zero point of a QDQ node, and the type of its integer side."""
-    if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[1] not in constants:
+    if node.op_type not in _QDQ or node.input[1] not in constants:
         return None
     scale = constants[node.input[1]].reshape(-1)
     zero = constants.get(node.input[2]) if len(node.input) > 2 else None
@@ -175,7 +176,8 @@ def _add_quantization(
 def _operator(
     node: Any, tensors: Mapping[str, Tensor], quantization: Quantization | None
 ) -> Operator:
-    inputs = tuple(name for name in node.input if name in tensors)
+    given = node.input[:1] if node.op_type in _QDQ else node.input
+    inputs = tuple(name for name in given if name in tensors)
     operands, count = _multiply_adds(node, tensors)
     return Operator(
         node.op_type,

@@ -58,6 +58,7 @@ def read(path: Path) -> Network:
         {tensor.name: tensor for tensor in tensors},
         tuple(names[i] for i in graph.inputs),
         tuple(names[i] for i in graph.outputs),
+        qdq=False,
     )
 
 
@@ -168,12 +169,10 @@ def _multiply_adds(kind: str, tensors: list[Tensor]) -> tuple[int, int, int]:
         case "TRANSPOSE_CONV", [_, weight, data, *_]:
             return 2, 1, data.values * math.prod(weight.shape[:3])
         case "BATCH_MATMUL", [x, y, out] if out.values:
-            return 0, 1, math.isqrt(x.values * y.values * out.values // _batch(out))
+            # With b matrices, the product of the three sizes is b (m k n b)^2.
+            batch = math.prod(out.shape[:-2])
+            return 0, 1, math.isqrt(x.values * y.values * out.values // batch)
     return 0, 0, 0
-
-
-def _batch(tensor: Tensor) -> int:
-    return math.prod(tensor.shape[:-2])
 
 
 def _permutation(model: Any, inputs: list[int]) -> tuple[int, ...]:

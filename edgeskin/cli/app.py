@@ -12,6 +12,7 @@ from edgeskin.cli import (
     demo,
     doctor,
     import_,
+    inspect,
     models,
     predict,
     qat,
@@ -38,6 +39,7 @@ for name, command in (
     ("calibrate", calibrate.calibrate),
     ("qat", qat.qat),
     ("convert", convert.convert),
+    ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
 ):

@@ -102,7 +102,7 @@ def test_what_was_learned_comes_back_bit_by_bit(
     program, reference = pair
     module = trainable(program, reference, learned=learned).eval()
     disturb(module)
-    made = settled(module, program, reference)
+    made = settled(module, program)
     x = batch()
     for ours, theirs in zip(one_by_one(made, x), one_by_one(module, x), strict=True):
         assert torch.equal(ours, theirs)
@@ -120,7 +120,7 @@ def test_the_structure_is_the_programs_own(
     program, reference = pair
     module = trainable(program, reference, learned=learned)
     disturb(module)
-    made = settled(module, program, reference)
+    made = settled(module, program)
     for ours, theirs in zip(made.graph.nodes, program.module.graph.nodes, strict=True):
         assert (ours.op, ours.target, ours.name) == (theirs.op, theirs.target, theirs.name)
     scales = [float(argument(n, 1)) for n in made.graph.nodes if n.target is QUANTIZE]
@@ -130,7 +130,7 @@ def test_the_structure_is_the_programs_own(
 
 def test_an_untrained_graph_settles_to_its_program(pair: tuple[Program, GraphModule]) -> None:
     program, reference = pair
-    made = settled(trainable(program, reference, learned=True), program, reference)
+    made = settled(trainable(program, reference, learned=True), program)
     for ours, theirs in zip(made.graph.nodes, program.module.graph.nodes, strict=True):
         assert ours.format_node() == theirs.format_node()
         if ours.op == "get_attr":
@@ -142,7 +142,7 @@ def test_the_callers_program_is_left_as_it_was(pair: tuple[Program, GraphModule]
     before = one_by_one(program.module, batch(1))
     module = trainable(program, reference, learned=True)
     disturb(module)
-    settled(module, program, reference)
+    settled(module, program)
     assert all(map(torch.equal, one_by_one(program.module, batch(1)), before))
 
 
