@@ -76,6 +76,9 @@ def qat(
     start = _start(place, loaded, run)
     if program is None:
         _check_start(start, place, scheme, method)
+    from edgeskin.calibration.program import save_program
+    from edgeskin.calibration.trainable import settled
+
     trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
     before = trainer.judge(trainer.network)
     tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
@@ -87,9 +90,10 @@ def qat(
     if not trainer.best.score.total > before.total:
         shutil.rmtree(checkpoint, ignore_errors=True)
         raise NotBetter(_not_better(before, trainer.best, held_out), record)
-    made = _finish(trainer, start, record)
-    from edgeskin.calibration.program import save_program
-
+    trainer.network.load_state_dict(trainer.best.weights)
+    calibration = {**start.calibration, "method": "qat", "qat": record}
+    module = settled(trainer.network, start)
+    made = replace(start, module=module, calibration=calibration)
     save_program(out, made, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return made
@@ -171,15 +175,6 @@ def _trainer(
         judge=Judge(spec, task, recipe, held_out),
         start=start_sha256,
     )
-
-
-def _finish(trainer: QatTrainer, start: Program, record: dict[str, Any]) -> Program:
-    from edgeskin.calibration.trainable import settled
-
-    trainer.network.load_state_dict(trainer.best.weights)
-    trainer.network.to(memory_format=torch.contiguous_format)
-    calibration = {**start.calibration, "method": "qat", "qat": record}
-    return replace(start, module=settled(trainer.network, start), calibration=calibration)
 
 
 def _record(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from edgeskin.calibration.graphs import (
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import SAME_RANGE
 from edgeskin.calibration.schemes import find_scheme
-from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases
+from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 
 MakeRange = Callable[[float, int, int, int], FixedRange]
 
@@ -51,15 +52,10 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
         fake quantizers, in the order of `shared_ranges` and `_weights`.
     """
     graph = copy.deepcopy(program.module)
-    symmetric = find_scheme(program.scheme).activations.symmetric
-
-    def make(scale: float, zero_point: int, least: int, most: int) -> FixedRange:
-        if learned:
-            return LearnedRange(scale, zero_point, least, most)
-        return MovingRange(scale, zero_point, least, most, symmetric)
-
+    activations = find_scheme(program.scheme).activations
+    symmetric = activations is not None and activations.symmetric
     _fake_weights(graph, reference, learned)
-    _fake_ranges(graph, make)
+    _fake_ranges(graph, LearnedRange if learned else partial(MovingRange, symmetric=symmetric))
     _float_constants(graph)
     _any_batch(graph)
     _in_place(graph)
@@ -69,7 +65,7 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
 
 @torch.no_grad()
 def settled(module: GraphModule, program: Program) -> GraphModule:
-    """The program's graph with what `module`, made by `trainable`, has learned.
+    """The program's graph with what `module`, made by `trainable` of it, has learned.
 
     Raises:
         InvalidRun: A scale is not finite; names its layer.
@@ -80,23 +76,17 @@ def settled(module: GraphModule, program: Program) -> GraphModule:
         for quantize in shared.steps:
             for step in [quantize, *quantize.users]:
                 step.args = (step.args[0], *grid, *step.args[3:])
+    floats: dict[Node, Tensor] = {}
     for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")
-        scales = weight.scales()
-        steps = weight() / scales.reshape(-1, *[1] * (weight.values.dim() - 1))
-        replace_attribute(graph, argument(dequantize, 0), steps.round().to(torch.int8).contiguous())
-        replace_attribute(graph, argument(dequantize, 1), scales.detach())
+        floats[dequantize] = weight.values.contiguous()
+        quantize_channels(graph, dequantize, floats[dequantize], weight.scales())
     for place in _float_places(graph):
-        learned = attribute(module, place).detach().contiguous()
-        replace_attribute(graph, place, learned.clone())
+        replace_attribute(graph, place, attribute(module, place).clone())
     graph.recompile()
     check_scales(graph)
-    floats = {
-        dequantize: _part(module, f"weights.{index}").values
-        for index, (_, dequantize) in enumerate(_weights(graph))
-    }
     fit_biases(graph, [floats.get(argument(layer, 1)) for layer in layers(graph)])
-    return graph
+    return graph.requires_grad_(False)
 
 
 def _part(module: GraphModule, name: str) -> Any:
