@@ -33,6 +33,7 @@ from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
 from edgeskin.calibration.settle import (
     check_scales,
     fit_biases,
+    float_weights,
     pin_input,
     pin_ranges,
     round_scales,
@@ -90,7 +91,7 @@ def calibrate(
         graph = convert_pt2e(prepared)
     _settle(graph, reference, spec, chosen)
     correct_biases(graph, reference, samples, tell)
-    fit_biases(graph, reference)
+    fit_biases(graph, float_weights(reference))
     left = float_operators(graph)
     record = _record(method, images) | {
         "exclude": list(exclude),

@@ -144,6 +144,9 @@ FOLLOWERS: dict[Any, Callable[[EdgeQuantizer, Node], None]] = {
     ),
 }
 
+SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule is EdgeQuantizer._same_range}
+"""Operators whose inputs and output have one range."""
+
 
 def _spec(grid: Grid, observer: Any) -> QuantizationSpec:
     kind = "channel" if grid.per_channel else "tensor"

@@ -33,7 +33,7 @@ from edgeskin.errors import InvalidRun
 from edgeskin.spec import Spec
 
 # Outputs that lie in 0..1; TFLite demands that one step is 1 / (number of integers).
-_ZERO_TO_ONE = {aten.sigmoid.default}
+ZERO_TO_ONE = {aten.sigmoid.default}
 # A runtime holds the bias as int32 in units of input scale x weight scale; one bit to spare.
 _BIAS_LIMIT = 2.0**30
 # What a constant that is one number becomes: exact for every number that float16 holds.
@@ -43,7 +43,7 @@ _LONE_CONSTANT = 64
 def pin_ranges(graph: GraphModule) -> None:
     """Give outputs that lie in 0..1 the scale that TFLite demands: 1/256 for affine int8."""
     for node in graph.graph.nodes:
-        if node.target in _ZERO_TO_ONE:
+        if node.target in ZERO_TO_ONE:
             for step in _steps(node):
                 zero, least, most = (argument(step, index) for index in (2, 3, 4))
                 zero = least if zero else 0
@@ -124,19 +124,28 @@ def _quantize_constant(graph: GraphModule, dequantize: Node, values: Tensor) -> 
     replace_attribute(graph, argument(dequantize, 0), integers)
 
 
-def fit_biases(graph: GraphModule, reference: GraphModule) -> None:
+def float_weights(reference: GraphModule) -> list[Tensor | None]:
+    """The weights of the layers of a float graph; None where they are computed."""
+    weights = (argument(layer, 1) for layer in layers(reference))
+    return [attribute(reference, w) if w.op == "get_attr" else None for w in weights]
+
+
+def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
     """Widen the weight scales of (nearly) dead channels until |bias| fits into int32.
+
+    `weights` are those of `layers(graph)` in float.
 
     A trained network has channels whose weights are 1e-9 and whose bias is not;
     with a scale to match, a runtime would cut the bias off without a word.
     """
-    for layer, twin in zip(layers(graph), layers(reference), strict=True):
+    for layer, values in zip(layers(graph), weights, strict=True):
         x, weight, bias = (argument(layer, index) for index in range(3))
-        if bias and x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS:
+        known = x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS
+        if bias and known and values is not None:
             least = attribute(graph, bias).abs() / (x.args[1] * _BIAS_LIMIT)
             scales = attribute(graph, argument(weight, 1))
             wider = torch.maximum(scales, least.to(scales.dtype))
-            _quantize_channels(graph, weight, attribute(reference, argument(twin, 1)), wider)
+            _quantize_channels(graph, weight, values, wider)
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ _PUBLIC = {
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",
+    "qat": "edgeskin.calibration.qat_run",
     "render_phantom": "edgeskin.data.phantoms:render",
     "train": "edgeskin.training.train",
     "verify": "edgeskin.converters.parity",

@@ -4,6 +4,10 @@ The command line turns any of them into one line on stderr and exit code 2, so
 a message says what disagreed, both values, the likely cause and the next step.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class EdgeskinError(Exception):
     """Base of all errors below; catch it to catch whatever edgeskin refuses."""
@@ -55,6 +59,14 @@ class NotSupportedHere(EdgeskinError):
 
 class ConversionFailed(EdgeskinError):
     """A converter refused, crashed or ran out of time; the message names its log."""
+
+
+class NotBetter(EdgeskinError):
+    """Training ran and gave nothing better than its start; `record` says what it gave."""
+
+    def __init__(self, message: str, record: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class CannotWrite(EdgeskinError):

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
     "edgeskin.data": ("edgeskin.data",),
     "edgeskin.tasks": ("edgeskin.tasks",),
-    "edgeskin.calibration": ("edgeskin.calibration", "edgeskin.models", "edgeskin.data"),
+    # Quantization-aware training is training.
+    "edgeskin.calibration": ("edgeskin.calibration", *TORCH_LAYERS),
     "edgeskin.converters": (
         "edgeskin.converters",
         "edgeskin.calibration",
@@ -148,6 +149,7 @@ def test_public_names() -> None:
         "load",
         "load_run",
         "load_split",
+        "qat",
         "render_phantom",
         "train",
         "verify",

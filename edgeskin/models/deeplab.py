@@ -7,7 +7,7 @@ squeeze-and-excitation: every layer has an integer kernel on each runtime.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import timm
 import torch
@@ -31,10 +31,11 @@ class DeepLabV3Plus(nn.Module):
 
     def __init__(self, classes: int, width: int = 256, low_level: int = 48):
         super().__init__()
-        self.backbone = timm.create_model(
+        backbone: Any = timm.create_model(
             "mobilenetv2_100", features_only=True, out_indices=(FINE, COARSE), output_stride=16
         )
-        fine, coarse = cast(list[int], self.backbone.feature_info.channels())
+        fine, coarse = backbone.feature_info.channels()
+        self.backbone = backbone
         self.pyramid = Pyramid(coarse, width)
         self.reduce = convolution(fine, low_level, 1)
         self.decoder = nn.Sequential(
@@ -66,10 +67,13 @@ class Pyramid(nn.Module):
         )
 
 
-def convolution(inputs: int, outputs: int, kernel: int, **options: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+def convolution(
+    inputs: int, outputs: int, kernel: int, *, rate: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution that keeps the size, batch norm, ReLU."""
+    padding = rate * (kernel // 2)
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, bias=False, **options),
+        nn.Conv2d(inputs, outputs, kernel, 1, padding, rate, groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )
@@ -78,7 +82,7 @@ def convolution(inputs: int, outputs: int, kernel: int, **options: int) -> nn.Se
 def separable(inputs: int, outputs: int, rate: int = 1) -> nn.Sequential:
     """A 3 x 3 convolution of each channel, `rate` pixels apart, then a 1 x 1 across them."""
     return nn.Sequential(
-        convolution(inputs, inputs, 3, padding=rate, dilation=rate, groups=inputs),
+        convolution(inputs, inputs, 3, rate=rate, groups=inputs),
         convolution(inputs, outputs, 1),
     )
 

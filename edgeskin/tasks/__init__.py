@@ -23,8 +23,10 @@ class TaskModule(Protocol):
     LIMITS: str
     TRAINS_ON: tuple[str, ...]
     """The heads whose labels the loss needs."""
+    METRIC: str
+    """How the metric ends that decides between models: `accuracy`, `balanced_accuracy`."""
     RECIPE: Mapping[str, Any]
-    """Where the task's recipe differs from `Recipe`'s defaults."""
+    """Where training on the task differs from `Training`'s defaults."""
 
     def heads(self, **options: str) -> tuple[Head, ...]: ...
 

@@ -35,6 +35,7 @@ RANGES = {
 }
 FIRST, SIZE = 1, 65
 TRAINS_ON = ("count",)
+METRIC = "accuracy"
 RECIPE: Mapping[str, Any] = {}
 INTENDED_USE = (
     "Research on acne grading from face photos. A measurement aid, not a medical device; "

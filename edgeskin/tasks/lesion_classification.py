@@ -20,6 +20,7 @@ LABELS = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 naevus, vascular lesion: the names and the order of the challenge."""
 
 TRAINS_ON = ("label",)
+METRIC = "balanced_accuracy"
 RECIPE: Mapping[str, Any] = {"balanced": True, "rotation_deg": 180.0}
 INTENDED_USE = (
     "Research on lesion classification from dermatoscopic images. Not a medical device; "

@@ -7,22 +7,28 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
-from edgeskin.training.recipe import Recipe
+from edgeskin.training.recipe import Training
 
 
-def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """uint8 (N, 3, S, S) to float32 pixels 0..255, (N, 3, size, size)."""
-    batch = torch.stack([_geometry(image, recipe, generator) for image in images]).float()
+def augment(
+    images: Tensor, size: tuple[int, int], recipe: Training, generator: torch.Generator
+) -> Tensor:
+    """uint8 (N, 3, H, W) to float32 pixels 0..255, (N, 3, *size): cropped at random."""
+    turned = [_geometry(image, size, recipe.rotation_deg, generator) for image in images]
+    batch = torch.stack(turned).float()
     return _color(batch, recipe.color_jitter, generator).clamp(0.0, 255.0)
 
 
-def _geometry(image: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _geometry(
+    image: Tensor, size: tuple[int, int], rotation_deg: float, generator: torch.Generator
+) -> Tensor:
+    height, width = size
     angle, top, left, flip = torch.rand(4, generator=generator).tolist()
-    degrees = (2.0 * angle - 1.0) * recipe.rotation_deg
+    degrees = (2.0 * angle - 1.0) * rotation_deg
     image = transform.rotate(image, degrees, interpolation=InterpolationMode.BILINEAR)
-    room = image.shape[-1] - recipe.size
-    y, x = round(top * room), round(left * room)
-    image = image[:, y : y + recipe.size, x : x + recipe.size]
+    y = round(top * (image.shape[-2] - height))
+    x = round(left * (image.shape[-1] - width))
+    image = image[:, y : y + height, x : x + width]
     return image.flip(-1) if flip < 0.5 else image
 
 

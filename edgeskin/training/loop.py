@@ -26,19 +26,24 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.spec import ClassificationHead, Spec
 from edgeskin.tasks import TaskModule
 from edgeskin.training.augment import augment
-from edgeskin.training.recipe import Recipe
+from edgeskin.training.memory import fast_arithmetic, keep_freed_memory
+from edgeskin.training.recipe import Training
 
 Report = Callable[[int, float], None]
 
 
 @dataclass
 class Trainer:
-    """One training run in memory. `images` uint8 (N, 3, S, S), `truth` tensors (N,)."""
+    """One training run in memory. `images` uint8 (N, 3, H, W), `truth` tensors (N,).
+
+    Another kind of training overrides `parameter_groups`, `loss`, `step`,
+    `epoch_done`, `state` and `identity`.
+    """
 
     spec: Spec
     network: nn.Module
     task: TaskModule
-    recipe: Recipe
+    recipe: Training
     images: Tensor
     truth: Mapping[str, Tensor]
     epoch: int = field(default=0, init=False)
@@ -50,7 +55,7 @@ class Trainer:
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
         network = self.network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            self.parameter_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.model, self.optimizer = self.fabric.setup(network, optimizer)
@@ -65,17 +70,45 @@ class Trainer:
         """Train what is left to train; returns the averaged network in eval mode."""
         if checkpoint.is_file():
             self._restore(checkpoint)
-        torch.set_flush_denormal(True)  # gradients that small are slow, and nothing
-        try:
+        keep_freed_memory()
+        with fast_arithmetic():
             while self.epoch < self.recipe.epochs:
                 loss = self._one_epoch()
                 self.epoch += 1
+                self.epoch_done()
                 self._save(checkpoint)
                 report(self.epoch, loss)
-        finally:
-            torch.set_flush_denormal(False)  # it holds for the whole process
-        averaged: nn.Module = self.average.module
-        return averaged.eval()
+        return self.averaged.eval()
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The network with the averages of its weights."""
+        module: nn.Module = self.average.module
+        return module
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained, as the optimizer takes it."""
+        return [{"params": list(self.network.parameters())}]
+
+    def loss(self, x: Tensor, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor]) -> Tensor:
+        """What is minimised on one batch: normalised pixels, raw heads, labels."""
+        return self.task.loss(self.spec, raw, truth, **self.recipe.loss_options)
+
+    def epoch_done(self) -> None:
+        """Called after each epoch, before its checkpoint is written."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: objects with a state, or plain values."""
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
+
+    def identity(self) -> str:
+        """What else, besides spec, recipe and data, must not change between kill and resumption."""
+        return ""
 
     def _one_epoch(self) -> float:
         generator = torch.Generator().manual_seed(self.recipe.seed * 100_003 + self.epoch)
@@ -86,7 +119,7 @@ class Trainer:
         for chosen in order.split(self.recipe.batch_size):
             if len(chosen) == 1:  # batch norm has no variance over one image
                 continue
-            total += self._step(chosen, generator) * len(chosen)
+            total += self.step(chosen, generator) * len(chosen)
         return total / len(self.images)
 
     def _order(self, generator: torch.Generator) -> Tensor:
@@ -98,12 +131,14 @@ class Trainer:
         weights = 1.0 / torch.bincount(labels)[labels]
         return torch.multinomial(weights, count, replacement=True, generator=generator)
 
-    def _step(self, chosen: Tensor, generator: torch.Generator) -> float:
-        pixels = augment(self.images[chosen], self.recipe, generator)
+    def step(self, chosen: Tensor, generator: torch.Generator) -> float:
+        """One step of the optimizer on the images `chosen`; returns their mean loss."""
+        size = (self.spec.input.height, self.spec.input.width)
+        pixels = augment(self.images[chosen], size, self.recipe, generator)
         x = self.normalizer.normalize(pixels).to(memory_format=torch.channels_last)
         truth = {name: values[chosen] for name, values in self.truth.items()}
         raw = self.model(x)
-        loss = self.task.loss(self.spec, raw, truth, **self.recipe.loss_options)
+        loss = self.loss(x, raw, truth)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
@@ -119,21 +154,13 @@ class Trainer:
             return (step + 1) / (warmup + 1)
         return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1.0, last - warmup)))
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-        }
-
     def _save(self, path: Path) -> None:
         with atomic(path, force=True) as fresh:
-            self.fabric.save(fresh, self._state() | {"epoch": self.epoch, "key": self._key})
+            self.fabric.save(fresh, self.state() | {"epoch": self.epoch, "key": self._key})
 
     def _restore(self, path: Path) -> None:
         try:
-            rest = self.fabric.load(path, self._state(), strict=True, weights_only=True)
+            rest = self.fabric.load(path, self.state(), strict=True, weights_only=True)
         except Exception as error:  # torch raises its own types for damaged files
             raise InvalidRun(
                 f"the checkpoint {path} is damaged: {error}. Remove it to start again."
@@ -151,7 +178,8 @@ class Trainer:
         data = hashlib.sha256(self.images.numpy().tobytes())
         for name, values in sorted(self.truth.items()):
             data.update(name.encode() + values.numpy().tobytes())
-        return f"{self.spec.to_json()} {self.recipe.model_dump_json()} {data.hexdigest()}"
+        settings = f"{self.spec.to_json()} {self.recipe.model_dump_json()}"
+        return f"{settings} {data.hexdigest()}{self.identity()}"
 
 
 def _class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:

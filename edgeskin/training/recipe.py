@@ -12,19 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgeskin.errors import InvalidSpec
 
 
-class Recipe(BaseModel):
-    """Training settings; the defaults are those of the acne system on a mobile network.
+class Training(BaseModel):
+    """What every kind of training sets: how long, how fast, on which variations of the images.
 
-    `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
-    random `size` crop is trained on and the centre crop predicted on. `balanced`
-    draws the classes of the first labelled classification equally often.
+    `balanced` draws the classes of the first labelled classification equally often.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    size: int = Field(default=224, ge=32, le=1024)
-    resize_to: int = Field(default=256, ge=32, le=1024)
-    pretrained: bool = True
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -36,19 +31,12 @@ class Recipe(BaseModel):
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     balanced: bool = False
     seed: int = 0
-    head_options: dict[str, str] = Field(default_factory=dict)
     loss_options: dict[str, float] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
-        if self.resize_to < self.size:
-            raise ValueError(f"resize_to ({self.resize_to}) must be at least size ({self.size})")
-        return self
 
     @classmethod
     def load(
         cls, path: Path | None, defaults: Mapping[str, Any] | None = None, **overrides: Any
-    ) -> Recipe:
+    ) -> Self:
         """Read a TOML file over a task's `defaults`; overrides that are not None win."""
         document: dict[str, Any] = dict(defaults or {})
         if path is not None:
@@ -67,3 +55,22 @@ class Recipe(BaseModel):
             problem = error.errors()[0]
             place = ".".join(str(part) for part in problem["loc"]) or "settings"
             raise InvalidSpec(f"recipe: {place}: {problem['msg']}") from error
+
+
+class Recipe(Training):
+    """Training settings; the defaults are those of the acne system on a mobile network.
+
+    `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
+    random `size` crop is trained on and the centre crop predicted on.
+    """
+
+    size: int = Field(default=224, ge=32, le=1024)
+    resize_to: int = Field(default=256, ge=32, le=1024)
+    pretrained: bool = True
+    head_options: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.resize_to < self.size:
+            raise ValueError(f"resize_to ({self.resize_to}) must be at least size ({self.size})")
+        return self

@@ -61,14 +61,14 @@ def train(
     check_writable(out, force=force)
     dataset = load_split(data, "train")
     spec = make_spec(chosen, arch, recipe, dataset)
-    truth = _trainable(spec, module, dataset)
+    truth = trainable_labels(spec, module, dataset)
     held_out = _held_out(spec, data)
     trainer = Trainer(
         spec,
         _fresh_network(spec, recipe),
         module,
         recipe,
-        _training_images(dataset, recipe, tell),
+        training_images(dataset, spec.input, tell),
         {name: torch.from_numpy(values) for name, values in truth.items()},
     )
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
@@ -128,16 +128,11 @@ def _fresh_network(spec: Spec, recipe: Recipe) -> nn.Module:
     return build(spec, pretrained=recipe.pretrained)
 
 
-def _training_images(dataset: Dataset, recipe: Recipe, tell: Tell) -> torch.Tensor:
-    """All images at `resize_to` squared, kept in memory: uint8 (N, 3, S, S)."""
-    whole = InputSpec(
-        height=recipe.resize_to,
-        width=recipe.resize_to,
-        resize_to=recipe.resize_to,
-        mean=(0, 0, 0),
-        std=(1, 1, 1),
-    )
-    pixels = dataset.pixels(whole, lambda done, total: tell("reading images", done, total))
+def training_images(dataset: Dataset, spec: InputSpec, tell: Tell) -> torch.Tensor:
+    """All images with the room that a random crop wants, kept in memory: uint8 (N, 3, H, W)."""
+    if (edge := spec.resize_to) is not None:
+        spec = spec.model_copy(update={"height": edge, "width": edge})
+    pixels = dataset.pixels(spec, lambda done, total: tell("reading images", done, total))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
@@ -149,7 +144,7 @@ def _held_out(spec: Spec, data: Path) -> list[Dataset]:
     return found
 
 
-def _trainable(spec: Spec, module: TaskModule, dataset: Dataset) -> dict[str, NDArray[Any]]:
+def trainable_labels(spec: Spec, module: TaskModule, dataset: Dataset) -> dict[str, NDArray[Any]]:
     """The labels, after making sure that there is something to learn from."""
     truth = dataset.truth(spec)
     for name in module.TRAINS_ON:

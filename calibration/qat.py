@@ -1,0 +1,204 @@
+"""Quantization-aware training: the loop of `edgeskin.training` on a program's own graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeskin.calibration.fake_quant import FixedRange, MovingRange, Weight
+from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.data.manifest import Dataset
+from edgeskin.errors import InvalidData
+from edgeskin.evaluation import Measure, measures, predicted_values
+from edgeskin.models.app_model import AppModel, decode
+from edgeskin.spec import ClassificationHead, DistributionHead, Spec
+from edgeskin.tasks import TaskModule
+from edgeskin.training.loop import Trainer
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss."""
+
+    metric: float
+    loss: float
+
+    @property
+    def total(self) -> float:
+        """What decides: metric - loss. The loss, in nats, is steadier than a count of hits."""
+        total = self.metric - self.loss
+        return total if math.isfinite(total) else -math.inf
+
+    def as_dict(self) -> dict[str, float]:
+        return {"metric": self.metric, "loss": self.loss, "score": self.total}
+
+    def __str__(self) -> str:
+        return f"{self.total:.4f} (metric {self.metric:.4f} - loss {self.loss:.4f})"
+
+
+class Judge:
+    """Scores networks on held-out images."""
+
+    def __init__(self, spec: Spec, task: TaskModule, recipe: QatRecipe, held_out: Dataset):
+        self.spec, self.task, self.recipe = spec, task, recipe
+        self.labels = held_out.truth(spec)
+        self.truth = {name: torch.from_numpy(values) for name, values in self.labels.items()}
+        self.measure = _deciding(spec, task, self.labels)
+        self.pixels = torch.from_numpy(held_out.pixels(spec.input))
+        self.normalize = AppModel(nn.Identity(), spec).normalize
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> Score:
+        """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
+        network.eval()
+        parts = [network(self.normalize(pixels)) for pixels in self.pixels.split(BATCH)]
+        raw = tuple(torch.cat(head) for head in zip(*parts, strict=True))
+        names = self.spec.output_names("app")
+        decoded = {
+            name: values.numpy() for name, values in zip(names, decode(self.spec, raw), strict=True)
+        }
+        predicted = predicted_values(self.spec, decoded)[self.measure.predicted]
+        return Score(self.measure.metric(self.measure.truth, predicted), self._loss(raw))
+
+    def _loss(self, raw: tuple[Tensor, ...]) -> float:
+        """The task's loss; of a balanced recipe, the mean of the losses of the classes."""
+        if not self.recipe.balanced:
+            return self._loss_of(raw, torch.arange(len(self.pixels)))
+        classes = torch.from_numpy(np.asarray(self.measure.truth))
+        losses = [self._loss_of(raw, (classes == c).nonzero()[:, 0]) for c in classes.unique()]
+        return sum(losses) / len(losses)
+
+    def _loss_of(self, raw: tuple[Tensor, ...], chosen: Tensor) -> float:
+        truth = {name: values[chosen] for name, values in self.truth.items()}
+        heads = tuple(head[chosen] for head in raw)
+        return float(self.task.loss(self.spec, heads, truth, **self.recipe.loss_options))
+
+
+def _deciding(spec: Spec, task: TaskModule, labels: Mapping[str, NDArray[Any]]) -> Measure:
+    """The first metric of the task's kind that the labels allow."""
+    for measure in measures(spec, labels):
+        if measure.name.endswith(task.METRIC):
+            return measure
+    raise InvalidData(f"the labels at hand do not give the {task.METRIC} that decides for QAT")
+
+
+class Best:
+    """The best state so far, and the scores of all; goes into checkpoints."""
+
+    def __init__(self) -> None:
+        self.scores: list[Score] = []
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, network: nn.Module, score: Score) -> None:
+        if all(score.total > other.total for other in self.scores):
+            self.weights = {name: value.clone() for name, value in network.state_dict().items()}
+        self.scores.append(score)
+
+    @property
+    def score(self) -> Score:
+        """That of the best epoch; of equals, the first."""
+        return max(self.scores, key=lambda score: score.total)
+
+    @property
+    def epoch(self) -> int:
+        """The best epoch, counted from 1."""
+        return 1 + self.scores.index(self.score)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "scores": [(score.metric, score.loss) for score in self.scores],
+            "weights": self.weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scores = [Score(*pair) for pair in state["scores"]]
+        self.weights = state["weights"]
+
+
+@dataclass(kw_only=True)
+class QatTrainer(Trainer):
+    """Trains a graph made by `trainable`, and keeps the best of its epochs.
+
+    `teacher` is the float network in eval mode; `start` identifies the program.
+    """
+
+    recipe: QatRecipe
+    teacher: nn.Module
+    judge: Judge
+    start: str
+    best: Best = field(default_factory=Best, init=False)
+
+    def __post_init__(self) -> None:
+        self.teacher.to(memory_format=torch.channels_last)
+        super().__post_init__()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        scales = [p for name, p in self.network.named_parameters() if name.endswith(".growth")]
+        others = [p for name, p in self.network.named_parameters() if not name.endswith(".growth")]
+        groups: list[dict[str, Any]] = [{"params": [p for p in others if p.requires_grad]}]
+        if scales:
+            groups.append({"params": scales, "lr": self.recipe.range_rate, "weight_decay": 0.0})
+        return groups
+
+    def loss(self, x: Tensor, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor]) -> Tensor:
+        share = self.recipe.distill
+        loss = torch.zeros(())
+        if share < 1:
+            loss = (1 - share) * super().loss(x, raw, truth)
+        if share > 0:
+            with torch.no_grad():
+                wanted = self.teacher(x)
+            loss = loss + share * distillation(self.spec, raw, wanted, self.recipe.temperature)
+        return loss
+
+    def step(self, chosen: Tensor, generator: torch.Generator) -> float:
+        done = self.schedule.last_epoch  # the scheduler counts steps
+        if done >= self.recipe.freeze_share * self.recipe.epochs * self.steps:
+            for module in self.network.modules():
+                if isinstance(module, FixedRange | Weight):
+                    module.freeze()
+        loss = super().step(chosen, generator)
+        for module in self.network.modules():
+            if isinstance(module, MovingRange):
+                module.move()
+        return loss
+
+    def epoch_done(self) -> None:
+        self.best.offer(self.averaged, self.judge(self.averaged))
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"best": self.best}
+
+    def identity(self) -> str:
+        return f" {self.start}"
+
+
+def distillation(
+    spec: Spec, raw: tuple[Tensor, ...], wanted: tuple[Tensor, ...], temperature: float
+) -> Tensor:
+    """How far the heads are from the float network's, the mean over the heads.
+
+    For logits T^2 KL(softmax(wanted / T) || softmax(raw / T)) in nats, mean over the
+    batch (Hinton et al., "Distilling the knowledge in a neural network", 2015; T^2
+    keeps the gradients' size); for other heads the mean squared difference.
+    """
+    losses = []
+    for head, ours, theirs in zip(spec.heads, raw, wanted, strict=True):
+        if isinstance(head, ClassificationHead | DistributionHead):
+            target = (theirs.float() / temperature).softmax(1)
+            predicted = (ours.float() / temperature).log_softmax(1)
+            kl = F.kl_div(predicted, target, reduction="batchmean")
+            losses.append(temperature**2 * kl)
+        else:
+            losses.append(F.mse_loss(ours.float(), theirs.float()))
+    return torch.stack(losses).mean()

@@ -1,0 +1,211 @@
+"""`edgeskin qat`: a run becomes a program that was trained with its quantization."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgeskin.calibration.from_run import SAMPLES, calibrate_run, calibration_set
+from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.errors import InvalidData, InvalidRun, NotBetter
+from edgeskin.files import check_writable, sha256
+from edgeskin.models.run import Run, load_run
+from edgeskin.spec import Spec
+from edgeskin.tasks import find_task
+from edgeskin.training.train import trainable_labels, training_images
+
+if TYPE_CHECKING:
+    from edgeskin.calibration.program import Program
+    from edgeskin.calibration.qat import Best, QatTrainer, Score
+
+Tell = Callable[[str, int, int], None]
+HELD_OUT = 10
+"""One train image in so many is held out where there is no val split."""
+_OF_THE_RUN = ("rotation_deg", "color_jitter", "balanced", "loss_options")
+
+
+def qat(
+    run: Path | str,
+    data: Path | str,
+    out: Path | str,
+    *,
+    recipe: QatRecipe | None = None,
+    program: Path | str | None = None,
+    scheme: str = "w8a8",
+    method: str = "nncf",
+    samples: int = SAMPLES,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> Program:
+    """Train a run's program on the train split of `data` and save the best epoch.
+
+    Each epoch is scored by task metric - loss on the val split; where there is
+    none, on a tenth of the train split that is then not trained on. Checkpoints go
+    to `OUT.checkpoint/` and are removed at the end; the same call after a kill goes
+    on from the last whole epoch.
+
+    Args:
+        recipe: Settings; those of `qat_recipe(run)` if left out.
+        program: A calibrated program of this run to start from; else the run is
+            calibrated first, by `scheme`, `method` and `samples`.
+        tell: Called with (what, done, total) as the work proceeds.
+
+    Raises:
+        NotBetter: No epoch scored above the calibrated program; nothing is written.
+        InvalidRun: The program is not of this run, or the checkpoint not of this training.
+        InvalidData: The folder cannot be used, or a train image is a test image too.
+        CannotWrite: `out` exists and `force` is False.
+    """
+    run, data, out = Path(run), Path(data), Path(out)
+    check_writable(out, force=force)
+    loaded = load_run(run)
+    recipe = recipe or qat_recipe(run)
+    train, held_out = _splits(loaded.spec, data, samples, recipe.seed)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    place = Path(program) if program else checkpoint / "start.pt2"
+    if program is None and not place.is_file():
+        calibrate_run(run, data, place, scheme=scheme, method=method, samples=samples, tell=tell)
+    start = _start(place, loaded, run)
+    if program is None:
+        _check_start(start, place, scheme, method)
+    trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
+    before = trainer.judge(trainer.network)
+    tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
+    trainer.fit(
+        checkpoint / "last.pt",
+        lambda epoch, loss: tell(_progress(loss, trainer.best.scores[-1]), epoch, recipe.epochs),
+    )
+    record = _record(start, recipe, trainer, before, held_out)
+    if not trainer.best.score.total > before.total:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        raise NotBetter(_not_better(before, trainer.best, held_out), record)
+    made = _finish(trainer, start, record)
+    from edgeskin.calibration.program import save_program
+
+    save_program(out, made, force=force)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return made
+
+
+def qat_recipe(run: Path, path: Path | None = None, **overrides: Any) -> QatRecipe:
+    """The settings in `path` over those that the task, and the run's own training, used."""
+    defaults = dict(find_task(Spec.load(run).task).load().RECIPE)
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        used = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["recipe"]
+        defaults |= {key: used[key] for key in _OF_THE_RUN if key in used}
+    return QatRecipe.load(path, defaults, **overrides)
+
+
+def _splits(spec: Spec, data: Path, samples: int, seed: int) -> tuple[Dataset, Dataset]:
+    """The images to train on and those to score on; never a test image."""
+    calibration_set(data, samples)  # refuses a train split that holds test images
+    train = load_split(data, "train")
+    if has_split(data, "val"):
+        held_out = load_split(data, "val")
+    else:
+        held_out = train.take(max(1, len(train) // HELD_OUT), seed)
+        kept = {row["file"] for row in held_out.rows}
+        rows = tuple(row for row in train.rows if row["file"] not in kept)
+        train = replace(train, rows=rows)
+    if not len(train):
+        raise InvalidData(f"{data / 'manifest.csv'} has too few train images for QAT")
+    held_out.truth(spec)
+    return train, held_out
+
+
+def _start(place: Path, loaded: Run, run: Path) -> Program:
+    from edgeskin.calibration.program import load_program
+
+    program = load_program(place)
+    made_from = program.calibration.get("run", {}).get("sha256")
+    if made_from != loaded.sha256:
+        raise InvalidRun(
+            f"{place} was not calibrated from {run}: it names weights {str(made_from)[:12]}, "
+            f"the run has {loaded.sha256[:12]}. Calibrate this run, or leave --program out."
+        )
+    return program
+
+
+def _check_start(start: Program, place: Path, scheme: str, method: str) -> None:
+    """A program in a checkpoint must be what these settings would calibrate."""
+    has = (start.scheme, start.calibration["method"])
+    if has != (scheme, method):
+        raise InvalidRun(
+            f"{place} was calibrated by {' and '.join(has)}, asked are {scheme} and {method}. "
+            f"Remove {place.parent} to start again."
+        )
+
+
+def _trainer(
+    loaded: Run,
+    start: Program,
+    start_sha256: str,
+    train: Dataset,
+    held_out: Dataset,
+    recipe: QatRecipe,
+    tell: Tell,
+) -> QatTrainer:
+    from edgeskin.calibration.qat import Judge, QatTrainer
+    from edgeskin.calibration.rewrites import flatten
+    from edgeskin.calibration.trainable import trainable
+
+    spec, task = loaded.spec, find_task(loaded.spec.task).load()
+    truth = trainable_labels(spec, task, train)
+    reference = flatten(loaded.network, start.example())
+    return QatTrainer(
+        spec=spec,
+        network=trainable(start, reference, learned=recipe.ranges == "learned"),
+        task=task,
+        recipe=recipe,
+        images=training_images(train, spec.input, tell),
+        truth={name: torch.from_numpy(values) for name, values in truth.items()},
+        teacher=loaded.network,
+        judge=Judge(spec, task, recipe, held_out),
+        start=start_sha256,
+    )
+
+
+def _finish(trainer: QatTrainer, start: Program, record: dict[str, Any]) -> Program:
+    from edgeskin.calibration.trainable import settled
+
+    trainer.network.load_state_dict(trainer.best.weights)
+    trainer.network.to(memory_format=torch.contiguous_format)
+    calibration = {**start.calibration, "method": "qat", "qat": record}
+    return replace(start, module=settled(trainer.network, start), calibration=calibration)
+
+
+def _record(
+    start: Program, recipe: QatRecipe, trainer: QatTrainer, before: Score, held_out: Dataset
+) -> dict[str, Any]:
+    """What the training was and gave; in the program, and as `--json`."""
+    return {
+        "start_method": start.calibration["method"],
+        "recipe": recipe.model_dump(),
+        "train_images": len(trainer.images),
+        "held_out_images": len(held_out),
+        "held_out_of": held_out.split,
+        "score": f"{trainer.judge.measure.name} - loss",
+        "start": before.as_dict(),
+        "epochs": [score.as_dict() for score in trainer.best.scores],
+        "best_epoch": trainer.best.epoch,
+    }
+
+
+def _progress(loss: float, score: Score) -> str:
+    return f"qat, loss {loss:.4f}, score {score}"
+
+
+def _not_better(before: Score, best: Best, held_out: Dataset) -> str:
+    return (
+        f"QAT ends below the calibrated program on {len(held_out)} held-out images: epoch "
+        f"{best.epoch} scores {best.score}, the program {before}. Nothing was written. Keep the "
+        "calibrated program, or change the learning rate or the epochs in --recipe."
+    )

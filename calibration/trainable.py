@@ -1,0 +1,253 @@
+"""A quantized program as a graph that can be trained, and the way back.
+
+The graph is the program's own: each quantize and dequantize pair becomes a fake
+quantizer, tensors that share a range share one, and the integer weights become
+float weights behind fake quantizers. So calibration and training give one
+structure. Batch norms were folded before calibration, which freezes them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional as F
+
+from edgeskin.calibration.fake_quant import FixedRange, LearnedRange, MovingRange, Weight
+from edgeskin.calibration.graphs import (
+    DEQUANTIZE,
+    DEQUANTIZE_CHANNELS,
+    LAYERS,
+    QUANTIZE,
+    argument,
+    aten,
+    attribute,
+    layers,
+    replace_attribute,
+)
+from edgeskin.calibration.program import Program
+from edgeskin.calibration.quantizer import SAME_RANGE
+from edgeskin.calibration.schemes import find_scheme
+from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases
+
+MakeRange = Callable[[float, int, int, int], FixedRange]
+
+
+def trainable(program: Program, reference: GraphModule, *, learned: bool) -> GraphModule:
+    """`program` with fake quantizers, for batches of any size.
+
+    Args:
+        reference: The float graph that the program was made from, batch norms folded.
+        learned: Scales are trained; else ranges are moving averages.
+
+    Returns:
+        Trains the weights and biases of convolutions and linear layers, and their
+        ranges; everything else is constant. `ranges.N` and `weights.N` are its
+        fake quantizers, in the order of `shared_ranges` and `_weights`.
+    """
+    graph = copy.deepcopy(program.module)
+    symmetric = find_scheme(program.scheme).activations.symmetric
+
+    def make(scale: float, zero_point: int, least: int, most: int) -> FixedRange:
+        if learned:
+            return LearnedRange(scale, zero_point, least, most)
+        return MovingRange(scale, zero_point, least, most, symmetric)
+
+    _fake_weights(graph, reference, learned)
+    _fake_ranges(graph, make)
+    _float_constants(graph)
+    _any_batch(graph)
+    _in_place(graph)
+    graph.graph.eliminate_dead_code()
+    return fx.GraphModule(graph, graph.graph)
+
+
+@torch.no_grad()
+def settled(module: GraphModule, program: Program) -> GraphModule:
+    """The program's graph with what `module`, made by `trainable`, has learned.
+
+    Raises:
+        InvalidRun: A scale is not finite; names its layer.
+    """
+    graph = copy.deepcopy(program.module)
+    for index, shared in enumerate(shared_ranges(graph)):
+        grid = _part(module, f"ranges.{index}").grid()
+        for quantize in shared.steps:
+            for step in [quantize, *quantize.users]:
+                step.args = (step.args[0], *grid, *step.args[3:])
+    for index, (_, dequantize) in enumerate(_weights(graph)):
+        weight = _part(module, f"weights.{index}")
+        scales = weight.scales()
+        steps = weight() / scales.reshape(-1, *[1] * (weight.values.dim() - 1))
+        replace_attribute(graph, argument(dequantize, 0), steps.round().to(torch.int8).contiguous())
+        replace_attribute(graph, argument(dequantize, 1), scales.detach())
+    for place in _float_places(graph):
+        learned = attribute(module, place).detach().contiguous()
+        replace_attribute(graph, place, learned.clone())
+    graph.recompile()
+    check_scales(graph)
+    floats = {
+        dequantize: _part(module, f"weights.{index}").values
+        for index, (_, dequantize) in enumerate(_weights(graph))
+    }
+    fit_biases(graph, [floats.get(argument(layer, 1)) for layer in layers(graph)])
+    return graph
+
+
+def _part(module: GraphModule, name: str) -> Any:
+    return module.get_submodule(name)
+
+
+@dataclass
+class SharedRange:
+    """Quantize steps with one range; a `fixed` one is known beforehand."""
+
+    steps: list[Node]
+    fixed: bool
+
+
+def shared_ranges(graph: GraphModule) -> list[SharedRange]:
+    """The ranges of all activations, in the order of the graph."""
+    found = {
+        node: SharedRange([node], _is_known(node.args[0]))
+        for node in graph.graph.nodes
+        if node.target is QUANTIZE
+    }
+    for node in graph.graph.nodes:
+        steps, constant = _joined(node)
+        for step in steps:
+            if step.args[1:] == steps[0].args[1:]:
+                _merge(found, found[steps[0]], found[step])
+                found[step].fixed |= constant
+    unique = {id(shared): shared for shared in found.values()}
+    return list(unique.values())
+
+
+def _joined(node: Node) -> tuple[list[Node], bool]:
+    """The quantize steps around `node` that should agree, and whether a constant should too."""
+    after = [user for user in node.users if user.target is QUANTIZE]
+    if node.target not in SAME_RANGE:
+        return after, False
+    sources = [x.args[0] for x in node.all_input_nodes if x.target is DEQUANTIZE]
+    before = [source for source in sources if source.target is QUANTIZE]
+    return before + after, len(before) < len(sources)
+
+
+def _merge(found: dict[Node, SharedRange], one: SharedRange, other: SharedRange) -> None:
+    if one is not other:
+        one.steps += other.steps
+        one.fixed |= other.fixed
+        found.update(dict.fromkeys(other.steps, one))
+
+
+def _is_known(source: Node) -> bool:
+    """The network's input, or an output such as a sigmoid's."""
+    return source.op == "placeholder" or source.target in ZERO_TO_ONE
+
+
+def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
+    made = nn.ModuleList()
+    graph.add_submodule("ranges", made)
+    for index, shared in enumerate(shared_ranges(graph)):
+        scale, zero_point, least, most = shared.steps[0].args[1:5]
+        kind = FixedRange if shared.fixed else make
+        made.append(kind(scale, zero_point, least, most))
+        for quantize in shared.steps:
+            with graph.graph.inserting_before(quantize):
+                fake = graph.graph.call_module(f"ranges.{index}", (quantize.args[0],))
+            for dequantize in list(quantize.users):
+                dequantize.replace_all_uses_with(fake)
+
+
+def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> None:
+    floats = dict(zip(layers(graph), layers(reference), strict=True))
+    made = nn.ModuleList()
+    graph.add_submodule("weights", made)
+    for index, (layer, dequantize) in enumerate(_weights(graph)):
+        values = attribute(reference, argument(floats[layer], 1))
+        scales = attribute(graph, argument(dequantize, 1)).float()
+        made.append(Weight(values, scales, argument(dequantize, 5), learned))
+        with graph.graph.inserting_before(dequantize):
+            fake = graph.graph.call_module(f"weights.{index}")
+        dequantize.replace_all_uses_with(fake)
+    for place in _float_places(graph):
+        _learn(graph, place)
+
+
+def _weights(graph: GraphModule) -> list[tuple[Node, Node]]:
+    """The layers with integer weights and the steps that dequantize them, each step once."""
+    found: dict[Node, Node] = {}
+    for layer in layers(graph):
+        if argument(layer, 1).target is DEQUANTIZE_CHANNELS:
+            found.setdefault(argument(layer, 1), layer)
+    return [(layer, dequantize) for dequantize, layer in found.items()]
+
+
+def _float_places(graph: GraphModule) -> Iterator[Node]:
+    """Where the biases are, and the weights of layers that stay float."""
+    for layer in layers(graph):
+        for place in layer.args[1:3]:
+            if isinstance(place, Node) and place.op == "get_attr":
+                yield place
+
+
+def _learn(graph: GraphModule, place: Node) -> None:
+    """Make the tensor behind a `get_attr` node a parameter of this graph alone."""
+    path, _, name = str(place.target).rpartition(".")
+    owner = graph.get_submodule(path)
+    tensor = getattr(owner, name).detach().clone()
+    delattr(owner, name)
+    setattr(owner, name, nn.Parameter(tensor))
+
+
+def _float_constants(graph: GraphModule) -> None:
+    """Constants that the program holds as integers become what they stand for."""
+    for node in list(graph.graph.nodes):
+        if node.target is DEQUANTIZE and node.args[0].op == "get_attr":
+            name = f"_constant_{node.name}"
+            integers = attribute(graph, node.args[0])
+            graph.register_buffer(name, DEQUANTIZE(integers, *node.args[1:]))
+            with graph.graph.inserting_before(node):
+                node.replace_all_uses_with(graph.graph.get_attr(name))
+
+
+def _reshape(x: Tensor, shape: list[int]) -> Tensor:
+    return x.reshape(-1, *shape[1:])
+
+
+def _expand(x: Tensor, shape: list[int]) -> Tensor:
+    return x.expand(-1, *shape[1:])
+
+
+def _concatenate(tensors: list[Tensor], dim: int = 0) -> Tensor:
+    batch = max(tensor.shape[0] for tensor in tensors)
+    return torch.cat([tensor.expand(batch, *tensor.shape[1:]) for tensor in tensors], dim)
+
+
+# Operators that name the batch of 1 which a program is exported for, and their like for any.
+_ANY_BATCH: dict[Any, Any] = {
+    aten.view.default: _reshape,
+    aten.expand.default: _expand,
+    aten.cat.default: _concatenate,
+}
+
+
+def _in_place(graph: GraphModule) -> None:
+    """ReLU and ReLU6 write over the output of their layer, which nothing else needs."""
+    for node in graph.graph.nodes:
+        source = argument(node, 0)
+        if isinstance(source, Node) and source.target in LAYERS and len(source.users) == 1:
+            if node.target is aten.relu.default:
+                node.target = torch.relu_
+            elif node.target is aten.clamp.default and len(node.args) == 3:
+                node.target = F.hardtanh_
+
+
+def _any_batch(graph: GraphModule) -> None:
+    for node in graph.graph.nodes:
+        node.target = _ANY_BATCH.get(node.target, node.target)

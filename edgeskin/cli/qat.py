@@ -1,0 +1,64 @@
+"""`edgeskin qat`: a run becomes a program that was trained with its quantization."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Data, Force, Json
+
+
+def qat(
+    run: Annotated[Path, typer.Argument(help="A run: the folder that `train` made.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The program: a .pt2 file to make.")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the train split.")] = None,
+    program: Annotated[
+        Path | None, typer.Option(help="Calibrated program of this run to start from.")
+    ] = None,
+    scheme: Annotated[str, typer.Option(help="Which tensors become integers: w8a8.")] = "w8a8",
+    method: Annotated[str, typer.Option(help="How calibration finds ranges.")] = "nncf",
+    samples: Annotated[int, typer.Option(help="Images of the train split to calibrate on.")] = 256,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    ranges: Annotated[
+        str | None, typer.Option(help="How ranges go on: learned or moving (averages).")
+    ] = None,
+    distill: Annotated[
+        float | None, typer.Option(help="Weight of the float model's answers, 0 to 1.")
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="TOML file with training settings.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a quantized run; exit 1 if that beats the calibrated program in no epoch."""
+    from edgeskin.calibration.qat_run import qat as train
+    from edgeskin.calibration.qat_run import qat_recipe
+    from edgeskin.errors import NotBetter
+
+    settings = qat_recipe(run, recipe, epochs=epochs, seed=seed, ranges=ranges, distill=distill)
+    try:
+        with console.progress() as tell:
+            made = train(
+                run,
+                data,
+                out,
+                recipe=settings,
+                program=program,
+                scheme=scheme,
+                method=method,
+                samples=samples,
+                force=force,
+                tell=tell,
+            )
+    except NotBetter as error:
+        if json:
+            console.emit(error.record)
+        console.error(str(error))
+        raise typer.Exit(1) from error
+    if json:
+        console.emit(made.calibration["qat"])
+    else:
+        print(out)
