@@ -76,9 +76,6 @@ def qat(
     start = _start(place, loaded, run)
     if program is None:
         _check_start(start, place, scheme, method)
-    from edgeskin.calibration.program import save_program
-    from edgeskin.calibration.trainable import settled
-
     trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
     before = trainer.judge(trainer.network)
     tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
@@ -90,11 +87,7 @@ def qat(
     if not trainer.best.score.total > before.total:
         shutil.rmtree(checkpoint, ignore_errors=True)
         raise NotBetter(_not_better(before, trainer.best, held_out), record)
-    trainer.network.load_state_dict(trainer.best.weights)
-    calibration = {**start.calibration, "method": "qat", "qat": record}
-    module = settled(trainer.network, start)
-    made = replace(start, module=module, calibration=calibration)
-    save_program(out, made, force=force)
+    made = _save(out, trainer, start, record, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return made
 
@@ -175,6 +168,23 @@ def _trainer(
         judge=Judge(spec, task, recipe, held_out),
         start=start_sha256,
     )
+
+
+def _save(
+    out: Path, trainer: QatTrainer, start: Program, record: dict[str, Any], *, force: bool
+) -> Program:
+    """The best epoch as a program, in memory and in `out`."""
+    from edgeskin.calibration.program import save_program
+    from edgeskin.calibration.trainable import settled
+
+    trainer.network.load_state_dict(trainer.best.weights)
+    made = replace(
+        start,
+        module=settled(trainer.network, start),
+        calibration={**start.calibration, "method": "qat", "qat": record},
+    )
+    save_program(out, made, force=force)
+    return made
 
 
 def _record(

@@ -64,7 +64,7 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
 
 
 @torch.no_grad()
-def settled(module: GraphModule, program: Program) -> GraphModule:
+def settled(module: nn.Module, program: Program) -> GraphModule:
     """The program's graph with what `module`, made by `trainable` of it, has learned.
 
     Raises:
@@ -89,7 +89,7 @@ def settled(module: GraphModule, program: Program) -> GraphModule:
     return graph.requires_grad_(False)
 
 
-def _part(module: GraphModule, name: str) -> Any:
+def _part(module: nn.Module, name: str) -> Any:
     return module.get_submodule(name)
 
 
@@ -123,7 +123,7 @@ def _joined(node: Node) -> tuple[list[Node], bool]:
     after = [user for user in node.users if user.target is QUANTIZE]
     if node.target not in SAME_RANGE:
         return after, False
-    sources = [x.args[0] for x in node.all_input_nodes if x.target is DEQUANTIZE]
+    sources = [argument(x, 0) for x in node.all_input_nodes if x.target is DEQUANTIZE]
     before = [source for source in sources if source.target is QUANTIZE]
     return before + after, len(before) < len(sources)
 
@@ -144,9 +144,8 @@ def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
     made = nn.ModuleList()
     graph.add_submodule("ranges", made)
     for index, shared in enumerate(shared_ranges(graph)):
-        scale, zero_point, least, most = shared.steps[0].args[1:5]
         kind = FixedRange if shared.fixed else make
-        made.append(kind(scale, zero_point, least, most))
+        made.append(kind(*(argument(shared.steps[0], position) for position in range(1, 5))))
         for quantize in shared.steps:
             with graph.graph.inserting_before(quantize):
                 fake = graph.graph.call_module(f"ranges.{index}", (quantize.args[0],))
