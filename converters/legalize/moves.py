@@ -117,6 +117,25 @@ def _meets_move(graph: Graph, tensor: int) -> bool:
     )
 
 
+def pad_before_transpose(graph: Graph, operator: Any) -> bool:
+    """PAD behind a TRANSPOSE goes before it, its amounts in the order of the axes there."""
+    if graph.name(operator) != "PAD" or not _meets_move(graph, operator.outputs[0]):
+        return False
+    move = graph.producer(operator.inputs[0])
+    amounts = graph.constant(operator.inputs[1])
+    if move is None or graph.name(move) != "TRANSPOSE" or amounts is None:
+        return False
+    axes, source = graph.constant(move.inputs[1]), move.inputs[0]
+    old = operator.outputs[0]
+    there = np.empty_like(amounts)
+    there[axes] = amounts
+    new = graph.add_tensor(np.add(graph.shape(source), there.sum(1)), like=old)
+    operator.inputs, operator.outputs = [source, graph.add_constant(there)], [new]
+    transpose = graph.operator("TRANSPOSE", [new, move.inputs[1]], [old])
+    graph.insert_after(operator, transpose)
+    return True
+
+
 def keep_reduced_dimensions(graph: Graph, operator: Any) -> bool:
     """MEAN that drops its dimensions keeps them, a RESHAPE behind it drops them."""
     if graph.name(operator) != "MEAN" or operator.builtinOptions.keepDims:

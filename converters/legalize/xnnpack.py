@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgeskin.converters.legalize.moves import drop_moves, keep_reduced_dimensions, sink_reshapes
+from edgeskin.converters.legalize.moves import (
+    drop_moves,
+    keep_reduced_dimensions,
+    pad_before_transpose,
+    sink_reshapes,
+)
 from edgeskin.converters.legalize.pixels import (
     pixels_are_quantized,
     pixels_are_the_integers,
@@ -64,6 +69,7 @@ REWRITES: tuple[Rewrite, ...] = (
     gelu_in_float,
     pair_columns,
     keep_reduced_dimensions,
+    pad_before_transpose,
     drop_moves,
     sink_reshapes,
 )

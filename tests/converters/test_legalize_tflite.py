@@ -14,9 +14,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tiny_network import tiny_spec
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.graphs import aten, attribute
 from edgeskin.calibration.program import unfolded
 from edgeskin.converters.audit.tflite import place, read
 from edgeskin.converters.legalize.constants import give_constants_full_rank
@@ -28,6 +29,7 @@ interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 from edgeskin.converters.legalize.moves import (  # noqa: E402
     drop_moves,
     keep_reduced_dimensions,
+    pad_before_transpose,
     sink_reshapes,
 )
 from edgeskin.converters.legalize.pixels import (  # noqa: E402
@@ -298,6 +300,16 @@ def test_a_transpose_that_moves_values_stays() -> None:
     check(before, [drop_moves], floats(1, 2, 3, 4), ["TRANSPOSE"])
 
 
+def test_padding_between_transposes_needs_none() -> None:
+    model = Model()
+    x = model.transpose(model.given((1, 2, 3, 4)), (0, 3, 1, 2))
+    amounts = model.constant([[0, 0], [0, 0], [1, 2], [3, 4]], np.int32)
+    x = model.add("PAD", [x, amounts], model.tensor((1, 4, 5, 10)), kind="PadOptions")
+    x = model.transpose(x, (0, 2, 3, 1))
+    before = model.bytes(model.add("TANH", [x], model.tensor((1, 5, 10, 4))))
+    check(before, [pad_before_transpose, drop_moves], floats(1, 2, 3, 4), ["PAD", "TANH"])
+
+
 def test_reshapes_around_softmax_meet_and_vanish() -> None:
     model = Model()
     x = model.reshape(model.given((3, 5, 7)), (1, 3, 5, 7))
@@ -353,8 +365,16 @@ def test_constants_get_the_rank_of_what_they_meet() -> None:
     give_constants_full_rank(graph)
     (after,) = graph(x)
     assert torch.equal(before, after)
-    shapes = {tuple(tensor.shape) for name, tensor in graph.named_buffers() if "number" in name}
-    assert {(1, 1, 1, 1), (1, 1)} <= shapes
+    sums = [node for node in graph.graph.nodes if node.target is aten.add.Tensor]
+    shapes = [attribute(graph, _constant(node)).shape for node in sums]
+    assert shapes == [(1, 1, 1, 1), (1, 1)]
+
+
+def _constant(node: fx.Node) -> fx.Node:
+    """Behind the dequantize and quantize of the second operand."""
+    for _ in range(3):
+        node = node.all_input_nodes[-1]
+    return node
 
 
 # The whole
