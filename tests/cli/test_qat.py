@@ -40,9 +40,9 @@ def test_it_learns_says_how_and_writes_one_program(
     document = json.loads(capsys.readouterr().out)
     start, epochs = document["start"], document["epochs"]
     assert len(epochs) == 2
-    assert max(epoch["score"] for epoch in epochs) > start["score"]
+    assert min(epoch["loss"] for epoch in epochs) < start["loss"]
     assert epochs[-1]["loss"] < start["loss"]
-    assert document["score"] == "severity_accuracy - loss"
+    assert document["metric"] == "severity_accuracy"
     assert (document["held_out_of"], document["held_out_images"]) == ("val", 8)
     assert document["recipe"]["distill"] == 0.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q.pt2", "qat.toml"]
@@ -111,7 +111,7 @@ def test_a_program_that_gets_no_better_is_not_written(
     line = the_line(stderr)
     document = json.loads(stdout)
     assert line.startswith("QAT ends below the calibrated program on 8 held-out images: epoch 1")
-    assert f"the program {document['start']['score']:.4f} (metric" in line
+    assert f"the program {document['start']['loss']:.4f} (metric" in line
     assert "change the learning rate" in line
     assert [path.name for path in tmp_path.iterdir()] == ["qat.toml"]
 
