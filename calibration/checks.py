@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -14,10 +15,12 @@ from torch.utils._pytree import tree_leaves
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
+    LAYERS,
     QUANTIZE,
     aten,
     computations,
 )
+from edgeskin.calibration.quantizer import FOLLOWERS
 from edgeskin.calibration.schemes import LEAST_IMAGES, Scheme
 from edgeskin.errors import InvalidData, InvalidRun, ShapeMismatch
 from edgeskin.spec import Spec
@@ -39,6 +42,7 @@ _MOVING = {
     aten.squeeze.dims,
     aten.expand.default,
     aten.clone.default,
+    operator.getitem,
 }
 
 
@@ -95,12 +99,16 @@ def check_shapes(graph: GraphModule) -> None:
 def float_operators(graph: GraphModule) -> dict[str, int]:
     """Operators of a quantized graph that a runtime will compute in float, with their counts.
 
-    One runs in integers if it reads nothing but dequantized values and constants
-    and its result is quantized at once, or by the activation that fuses with it.
-    Operators that only move values are left out.
+    One runs in integers if the quantizer knows it, it reads nothing but dequantized
+    values and constants, and its result is quantized at once or by the activation
+    that fuses with it. Operators that only move values are left out.
     """
     nodes = [node for node in computations(graph) if node.target not in _MOVING]
-    left = (node for node in nodes if not (_reads_integers(node) and _gives_integers(node)))
+    left = (
+        node
+        for node in nodes
+        if not (_is_known(node) and _reads_integers(node) and _gives_integers(node))
+    )
     return dict(Counter(map(_plain_name, left)).most_common())
 
 
@@ -118,6 +126,10 @@ def _gives_integers(node: Node) -> bool:
     if len(users) == 1 and _is_activation(users[0]):
         return _gives_integers(users[0])
     return all(user.target is QUANTIZE for user in users)
+
+
+def _is_known(node: Node) -> bool:
+    return node.target in LAYERS or node.target in FOLLOWERS or _is_activation(node)
 
 
 def _is_activation(node: Node) -> bool:
