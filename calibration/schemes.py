@@ -30,6 +30,11 @@ class Scheme:
     weights: Grid
     note: str
 
+    @property
+    def is_for_speed(self) -> bool:
+        """Whether it multiplies int8 by int8; the others are for size or accuracy."""
+        return self.activations is not None and self.activations.high <= 127
+
 
 _WEIGHTS = Grid(-127, 127, symmetric=True, per_channel=True)
 

@@ -18,7 +18,6 @@ from edgeskin.benchmarks.peers.__main__ import main
 from edgeskin.benchmarks.peers.builds import brief
 from edgeskin.benchmarks.peers.int8 import AIMS, RUNTIMES, measure, ratios, save
 from edgeskin.benchmarks.peers.int8_page import graph, table
-from edgeskin.benchmarks.peers.timing import interleave
 from edgeskin.benchmarks.peers.zoo import (
     MODELS,
     Model,
@@ -29,6 +28,7 @@ from edgeskin.benchmarks.peers.zoo import (
     timm_network,
 )
 from edgeskin.spec import ClassificationHead, InputSpec
+from edgeskin.timing import interleave
 
 
 def model(factory: str) -> Model:
