@@ -38,7 +38,7 @@ def drop_moves(graph: Graph, operator: Any) -> bool:
 def _chain(graph: Graph, operator: Any) -> list[tuple[int, NDArray[np.int64]]]:
     """Where the values come from, farthest first, and the order that they arrive in."""
     moves: list[Any] = []
-    found = []
+    found: list[tuple[int, NDArray[np.int64]]] = []
     step = operator
     while step is not None and graph.name(step) in _MOVES:
         moves.insert(0, step)
