@@ -22,14 +22,22 @@ def avoidable_transposes(network: Network) -> list[dict[str, Any]]:
 def _why(op: Operator, network: Network) -> str:
     if network.stored(op.inputs[0]).constant:
         return "its input is a constant, which could be stored transposed"
-    shape = network.tensors[op.inputs[0]].shape
-    if len(shape) == len(op.permutation):
-        moved = [axis for axis in op.permutation if shape[axis] != 1]
-        if moved == sorted(moved):
-            return ""  # only dimensions of size 1 move: no value does
+    sizes = _sizes(op, network)
+    moved = [axis for axis, size in sizes.items() if size != 1]
+    if sizes and moved == sorted(moved):
+        return ""  # only dimensions of size 1 move: no value does
     if op.permutation in _LAYOUTS and not _at_an_end(op, network):
         return "it changes the layout between two operators"
     return ""
+
+
+def _sizes(op: Operator, network: Network) -> dict[int, int]:
+    """The input's axes in the order of the output, with their sizes; empty where not known."""
+    made = network.tensors[op.outputs[0]].shape
+    if made:
+        return dict(zip(op.permutation, made, strict=True))
+    given = network.tensors[op.inputs[0]].shape
+    return {axis: given[axis] for axis in op.permutation} if given else {}
 
 
 def _at_an_end(op: Operator, network: Network) -> bool:

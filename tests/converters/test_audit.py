@@ -176,7 +176,7 @@ def chain(*steps: tuple[str, Role], shape: tuple[int, ...] = (1, 8, 6, 4)) -> Ne
     return Network(tuple(operators), tensors, ("x",), (names[-1],))
 
 
-TRANSPOSE = ("TRANSPOSE", "transpose")
+TRANSPOSE: tuple[str, Role] = ("TRANSPOSE", "transpose")
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,10 @@ def test_a_layout_change_is_avoidable_between_operators(
 
 
 def test_transposes_of_one_pixel_and_of_attention_are_needed() -> None:
-    steps = (("CONV_2D", "other"), TRANSPOSE, ("ADD", "other"))
-    assert avoidable_transposes(chain(*steps, shape=(1, 8, 1, 1))) == []  # type: ignore[arg-type]
-    network = chain(*steps)  # type: ignore[arg-type]
+    steps: tuple[tuple[str, Role], ...] = (("CONV_2D", "other"), TRANSPOSE, ("ADD", "other"))
+    pixel = chain(*steps, shape=(1, 8, 1, 1))
+    assert avoidable_transposes(pixel) == []
+    network = chain(*steps)
     operators = list(network.operators)
     operators[1] = Operator("TRANSPOSE", ("t0",), ("t1",), "transpose", (0, 2, 1, 3))
     assert avoidable_transposes(Network(tuple(operators), network.tensors, ("x",), ("t2",))) == []
