@@ -123,13 +123,35 @@ def unfolded(module: fx.GraphModule) -> fx.GraphModule:
     return graph
 
 
+def dequantized(module: fx.GraphModule) -> fx.GraphModule:
+    """The graph without its quantize steps: float operators, weights as the integers stand for."""
+    graph = copy.deepcopy(module)
+    for node in list(graph.graph.nodes):
+        if node.target not in (QUANTIZE, *_QUANTIZE):
+            continue
+        source = argument(node, 0)
+        if source.op == "get_attr":
+            source = _float_constant(graph, node)
+        node.replace_all_uses_with(source)
+        graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
 def _unfold(graph: fx.GraphModule, dequantize: Any) -> None:
     """Put a float constant and its quantize step in front of `dequantize`."""
+    ranges = dequantize.args[1:]
+    constant = _float_constant(graph, dequantize)
+    with graph.graph.inserting_before(dequantize):
+        quantize = graph.graph.call_function(_QUANTIZE[dequantize.target], (constant, *ranges))
+    dequantize.update_arg(0, quantize)
+
+
+def _float_constant(graph: fx.GraphModule, dequantize: Any) -> fx.Node:
+    """What `dequantize` makes of its constant, as a constant in front of it."""
     name = f"{dequantize.args[0].target}_float".replace(".", "_")
     values = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in dequantize.args]
     graph.register_buffer(name, dequantize.target(*values))
-    ranges = dequantize.args[1:]
     with graph.graph.inserting_before(dequantize):
-        constant = graph.graph.get_attr(name)
-        quantize = graph.graph.call_function(_QUANTIZE[dequantize.target], (constant, *ranges))
-    dequantize.update_arg(0, quantize)
+        return graph.graph.get_attr(name)

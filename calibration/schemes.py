@@ -30,6 +30,11 @@ class Scheme:
     weights: Grid
     note: str
 
+    @property
+    def is_for_speed(self) -> bool:
+        """Whether it multiplies int8 by int8; the others are for size or accuracy."""
+        return self.activations is not None and self.activations.high <= 127
+
 
 _WEIGHTS = Grid(-127, 127, symmetric=True, per_channel=True)
 
@@ -63,6 +68,9 @@ SCHEMES = {
     )
 }
 
+LEAST_IMAGES = 2
+"""One for each of the two halves whose scales are compared. 256 are usual."""
+
 # How ranges of activations are found; `bias.correct_biases` follows in any case.
 METHODS = {
     "mse": "the range with the least squared error of quantization",
@@ -87,10 +95,14 @@ def find_scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def check_method(name: str) -> None:
+def check_method(name: str, scheme: Scheme) -> None:
     """
     Raises:
-        UnknownName: No such method.
+        UnknownName: No such method, or one that cannot do the scheme.
     """
     if name not in METHODS:
         raise UnknownName(f"no calibration method '{name}'; there are {', '.join(METHODS)}")
+    if name == "nncf" and scheme.activations is not None and scheme.activations.high > 127:
+        raise UnknownName(
+            f"method 'nncf' finds ranges for 8 bits, {scheme.name} has 16. Choose another --method."
+        )

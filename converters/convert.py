@@ -50,6 +50,7 @@ def convert(
     io: Io = "app",
     timeout_s: float = 900.0,
     force: bool = False,
+    timing: bool = False,
     workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> list[Artifact]:
@@ -65,6 +66,8 @@ def convert(
         io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
         timeout_s: For each conversion, in seconds.
         force: Replace files that exist.
+        timing: Time each INT8 file against float (`speed.measure`), which takes
+            one more conversion each.
         workers: Processes at a time; the number of processors by default.
         on_progress: Called with (files done, files in all, name of the last one).
 
@@ -84,7 +87,9 @@ def convert(
         try:
             workers = workers or os.cpu_count() or 1
             threads = max(1, (os.cpu_count() or 1) // workers)
-            processes = [_process(order, io, scratch, timeout_s, threads) for order in orders]
+            processes = [
+                _process(order, io, scratch, timeout_s, threads, timing) for order in orders
+            ]
             answers = run_all(processes, workers, on_progress)
             with writing(out):
                 return _publish(orders, answers, io, scratch, out)
@@ -119,7 +124,9 @@ def _giver(origins: Sequence[Source], precision: str) -> Source:
     raise origins[0].cannot_give(precision)
 
 
-def _process(order: _Order, io: str, scratch: Path, timeout_s: float, threads: int) -> Process:
+def _process(
+    order: _Order, io: str, scratch: Path, timeout_s: float, threads: int, timing: bool
+) -> Process:
     fresh = scratch / order.path.name
     request = Request(
         source=str(order.origin.path),
@@ -129,6 +136,7 @@ def _process(order: _Order, io: str, scratch: Path, timeout_s: float, threads: i
         path=str(fresh),
         answer=f"{fresh}.json",
         threads=threads,
+        timing=timing,
     )
     return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
 
@@ -188,6 +196,7 @@ def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Ar
         size_bytes=size_bytes(fresh),
         conversion_s=answer["conversion_s"],
         parity=answer["parity"],
+        speed=answer.get("speed"),
     )
 
 

@@ -24,10 +24,11 @@ def convert_source(
     precision: str | None = None,
     data: Path | str | None = None,
     samples: int = 256,
-    method: str = "nncf",
+    method: str = "mse",
     io: str = "app",
     timeout_s: float = 900.0,
     force: bool = False,
+    timing: bool = True,
     tell: Tell = lambda what, done, total: None,
 ) -> list[Artifact]:
     """Convert to one target and precision, or to all that the source can give.
@@ -38,6 +39,7 @@ def convert_source(
             and int8 for a program.
         data: Images to calibrate a run with, where int8 is asked; their train
             split is used. The program is not kept: `edgeskin calibrate` does that.
+        timing: Time each INT8 file against float, for `Artifact.speed`.
 
     Raises:
         UnknownName: No such target, precision or io.
@@ -60,6 +62,7 @@ def convert_source(
             io=_io(io),
             timeout_s=timeout_s,
             force=force,
+            timing=timing,
             on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
         )
 

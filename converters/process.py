@@ -67,7 +67,9 @@ class Process:
                 f"took longer than {self.timeout_s:g} s and was ended. Raise --timeout if the "
                 "model is large."
             )
-        self._answer = {**self._read_answer(code), "conversion_s": round(elapsed, 2)}
+        answer = self._read_answer(code)
+        took = elapsed - answer.pop("timing_s", 0.0)
+        self._answer = {**answer, "conversion_s": round(took, 2)}
         self.log.unlink(missing_ok=True)
         return True
 

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,7 @@ class Request:
     path: str
     answer: str
     threads: int
+    timing: bool = False
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -58,6 +60,7 @@ def work(request: Request) -> dict[str, Any]:
     import torch
 
     from edgeskin.artifacts import Metadata
+    from edgeskin.calibration.schemes import SCHEMES
     from edgeskin.converters import TARGETS, selfcheck
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
@@ -72,12 +75,30 @@ def work(request: Request) -> dict[str, Any]:
     target, path = TARGETS[request.target], Path(request.path)
     with writing(Path(path.name)):
         target.load().convert(job, path)
+    parity = selfcheck.measure(job, path)
+    started = time.monotonic()
+    speed = _speed(job, request) if request.timing and job.int8 else None
+    if speed:
+        speed["for_speed"] = SCHEMES[loaded.calibration["scheme"]].is_for_speed
     return {
         "source": source.describe(),
         "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
         "tools": {name: _version(name) for name in ("edgeskin", *target.packages)},
-        "parity": selfcheck.measure(job, path),
+        "parity": parity,
+        "speed": speed,
+        "timing_s": time.monotonic() - started,
     }
+
+
+def _speed(job: Any, request: Request) -> dict[str, Any]:
+    """Times beside float; a float file that cannot be made is no reason to refuse the INT8 one."""
+    from edgeskin.converters import speed
+
+    try:
+        return speed.measure(job, request.target, Path(request.path))
+    except Exception as error:  # whatever a converter raises: its traceback goes to the log
+        traceback.print_exc()
+        return {"not_run": f"no float file to compare with: {_line(error)}"}
 
 
 def _follow_parent() -> None:

@@ -79,6 +79,8 @@ class Artifact:
     size_bytes: int
     conversion_s: float
     parity: dict[str, Any]
+    speed: dict[str, Any] | None = None
+    """Of an INT8 file, against float: see `converters.speed`; None where nobody asked."""
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:

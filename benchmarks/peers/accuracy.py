@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from edgeskin.benchmarks.peers.builds import Tell, build, provide, tool_versions
 from edgeskin.benchmarks.peers.int8 import machine
-from edgeskin.benchmarks.peers.timing import interleave
 from edgeskin.calibration.from_run import SAMPLES, calibration_set
 from edgeskin.converters.convert import convert
 from edgeskin.data.manifest import load_split
@@ -29,6 +28,7 @@ from edgeskin.postprocess import decode
 from edgeskin.predictor import to_floats, to_input
 from edgeskin.runtimes import Session, open_session
 from edgeskin.spec import Spec
+from edgeskin.timing import interleave
 
 STOCK = {
     "litert": {"float": "litert-float.tflite", "stock": "litert-stock.tflite"},

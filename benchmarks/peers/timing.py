@@ -2,22 +2,14 @@
 
     python -m edgeskin.benchmarks.peers.timing REQUEST.json ANSWER.json
 
-A turn is two inferences, of which the second counts: the first brings the
-model's own weights back into the caches that the others emptied, as in a stream
-of frames. The order rotates from round to round.
-
-What counts is the process's CPU time: everything runs on one thread, so on an
-idle machine that is the time on the clock, and on a busy one it leaves out the
-moments when another process had the core. Both are kept.
+What counts is the process's CPU time; that on the clock is kept beside it.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -27,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.benchmarks.peers.builds import brief
 from edgeskin.errors import EdgeskinError
 from edgeskin.files import size_bytes
 from edgeskin.metrics import sqnr_db
 from edgeskin.predictor import to_floats, to_input
 from edgeskin.runtimes import Session, open_session
-
-Samples = dict[str, list[float]]
+from edgeskin.timing import interleave
 
 
 def measure(files: Mapping[str, Path], samples: Path, rounds: int, warmup: int) -> dict[str, Any]:
@@ -49,7 +41,8 @@ def measure(files: Mapping[str, Path], samples: Path, rounds: int, warmup: int) 
                 found[name] = describe(session, path, test, reference)
                 turns[name] = _turn(session, test[:1])
             except (EdgeskinError, RuntimeError, ValueError) as error:
-                found[name] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+                line = f"{type(error).__name__}: {error}".splitlines()[0]
+                found[name] = {"failed": brief(line)}
         for name, times in interleave(turns, rounds, warmup).items():
             found[name] |= times
     return found
@@ -101,28 +94,6 @@ def _turn(session: Session, image: NDArray[np.float32]) -> Callable[[], object]:
     given = session.inputs[0]
     feeds = {given.name: to_input(image, given)}
     return lambda: session.run(feeds)
-
-
-def interleave(
-    turns: Mapping[str, Callable[[], object]], rounds: int, warmup: int
-) -> dict[str, Samples]:
-    """`cpu_ms` and `wall_ms` of each, round by round; warm-up rounds left out."""
-    names = list(turns)
-    found: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
-    gc.disable()
-    for count in range(warmup + rounds):
-        first = count % max(1, len(names))
-        for name in names[first:] + names[:first]:
-            run = turns[name]
-            run()
-            cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-            run()
-            wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
-            if count >= warmup:
-                found[name]["cpu_ms"].append(round(cpu / 1e6, 4))
-                found[name]["wall_ms"].append(round(wall / 1e6, 4))
-    gc.enable()
-    return found
 
 
 def main() -> None:

@@ -28,10 +28,7 @@ def document(network: Network, placement: Placement) -> dict[str, Any]:
             "oddities": oddities(network, weights(network), activations(network)),
         },
         "batch_norms": batch_norms(network),
-        "transposes": {
-            "count": sum(op.role == "transpose" for op in network.operators),
-            "avoidable": avoidable_transposes(network),
-        },
+        "transposes": transposes(network, placement.graph or network),
         "float_between_integers": [
             {"type": op.type, "name": op.name} for op in float_between(network)
         ],
@@ -39,7 +36,6 @@ def document(network: Network, placement: Placement) -> dict[str, Any]:
             "runtime": placement.runtime,
             "partitions": placement.partitions,
             "off": [vars(off) for off in placement.off],
-            "added_by_runtime": dict(placement.added),
         },
         "tensors": [_whole(tensor, "weight") for tensor in weights(network)]
         + [_whole(tensor, "activation") for tensor in activations(network)],
@@ -93,6 +89,12 @@ def activations(network: Network) -> list[Tensor]:
         and not network.stored(name).constant
     ]
     return [network.tensors[name] for name in (*network.inputs, *made)]
+
+
+def transposes(written: Network, run: Network) -> dict[str, Any]:
+    """How many the file has and the runtime runs, and which of these need not be there."""
+    count, runs = (sum(op.role == "transpose" for op in n.operators) for n in (written, run))
+    return {"in_file": count, "run": runs, "avoidable": avoidable_transposes(run)}
 
 
 def batch_norms(network: Network) -> list[str]:

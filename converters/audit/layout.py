@@ -26,7 +26,7 @@ def _why(op: Operator, network: Network) -> str:
     if len(shape) == len(op.permutation):
         moved = [axis for axis in op.permutation if shape[axis] != 1]
         if moved == sorted(moved):
-            return "it moves dimensions of size 1 only: a reshape"
+            return ""  # only dimensions of size 1 move: no value does
     if op.permutation in _LAYOUTS and not _at_an_end(op, network):
         return "it changes the layout between two operators"
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -83,12 +83,12 @@ class Off:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a runtime made of a file; `added` counts operators that it put in by itself."""
+    """What a runtime made of a file; `graph` is what it runs, where it says so."""
 
     runtime: str
     off: tuple[Off, ...] = ()
     partitions: int | None = None
-    added: Mapping[str, int] = field(default_factory=dict)
+    graph: Network | None = None
 
 
 @dataclass(frozen=True)

@@ -105,13 +105,10 @@ def place(path: Path, written: Network) -> Placement:
         for op in run.operators
         if run.is_integer(op) and op.role != "dequantize" and run.after(op, "dequantize")
     ]
-    extra = _transposes(run) - _transposes(written)
-    runtime = f"ONNX Runtime {ort.__version__}, CPU"
-    return Placement(runtime, tuple(off), added={"Transpose": extra} if extra > 0 else {})
-
-
-def _transposes(network: Network) -> int:
-    return sum(op.role == "transpose" for op in network.operators)
+    shapes = {name: tensor.shape for name, tensor in written.tensors.items()}
+    tensors = {n: replace(t, shape=t.shape or shapes.get(n, ())) for n, t in run.tensors.items()}
+    graph = replace(run, tensors=tensors)
+    return Placement(f"ONNX Runtime {ort.__version__}, CPU", tuple(off), graph=graph)
 
 
 def _tensors(graph: Any) -> dict[str, Tensor]:

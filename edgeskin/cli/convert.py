@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json
+
+if TYPE_CHECKING:
+    from edgeskin.artifacts import Artifact
 
 
 def convert(
@@ -26,6 +29,9 @@ def convert(
         str, typer.Option(help="app: pixels in, values out. tensor: the bare network.")
     ] = "app",
     timeout: Annotated[float, typer.Option(help="Seconds for each conversion.")] = 900.0,
+    timing: Annotated[
+        bool, typer.Option(help="Time INT8 files against float; exit 1 if one is slower.")
+    ] = True,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -43,14 +49,41 @@ def convert(
             io=io,
             timeout_s=timeout,
             force=force,
+            timing=timing,
             tell=tell,
         )
     if json:
         console.emit([{**vars(a), "path": str(a.path)} for a in artifacts])
-        return
-    rows = []
-    for a in artifacts:
-        sqnr = a.parity.get("sqnr_db")
-        agreement = a.parity.get("not_run") or ("exact" if sqnr is None else f"{sqnr:.1f}")
-        rows.append((a.path.name, f"{a.size_bytes / 1e6:.2f}", f"{a.conversion_s:.1f}", agreement))
-    console.table(str(out), ("file", "MB", "seconds", "SQNR dB against its source"), rows)
+    else:
+        columns = ("file", "MB", "seconds", "SQNR dB against its source", "ms (fp32)")
+        console.table(str(out), columns, [_row(a) for a in artifacts])
+    slower = [a for a in artifacts if a.speed and a.speed.get("slower")]
+    for artifact in slower:
+        console.error(slower_than_float(artifact))
+    if any(a.speed and a.speed["for_speed"] for a in slower):
+        raise typer.Exit(1)
+
+
+def _row(artifact: Artifact) -> tuple[str, ...]:
+    sqnr = artifact.parity.get("sqnr_db")
+    agreement = artifact.parity.get("not_run") or ("exact" if sqnr is None else f"{sqnr:.1f}")
+    median = (artifact.speed or {}).get("p50_ms")
+    return (
+        artifact.path.name,
+        f"{artifact.size_bytes / 1e6:.2f}",
+        f"{artifact.conversion_s:.1f}",
+        agreement,
+        f"{median['int8']:.2f} ({median['fp32']:.2f})" if median else "",
+    )
+
+
+def slower_than_float(artifact: Artifact) -> str:
+    """What was measured, and the precision to take instead."""
+    speed = artifact.speed or {}
+    median, ratio = speed["p50_ms"], speed["ratio"]
+    return (
+        f"{artifact.path.name} is slower than float here: {median['int8']:.2f} ms, fp32 "
+        f"{median['fp32']:.2f} ms, fp16 {median['fp16']:.2f} ms ({ratio['value']:.2f} times fp32, "
+        f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}; {speed['runtime']}, one "
+        f"thread, {speed['machine']}). Use --precision {speed['advice']}."
+    )

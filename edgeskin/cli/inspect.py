@@ -68,8 +68,7 @@ def findings(document: dict[str, Any]) -> list[str]:
     ]
     if path["partitions"] is not None:
         lines.append(f"partitions: {path['partitions']}")
-    added = ", ".join(f"{n} {kind}" for kind, n in path["added_by_runtime"].items())
-    return [*lines, f"added by the runtime: {added}"] if added else lines
+    return lines
 
 
 def _end(tensor: dict[str, Any]) -> str:
@@ -102,7 +101,7 @@ def _scales(scales: dict[str, Any]) -> list[str]:
 def _transposes(found: dict[str, Any]) -> str:
     reasons = Counter(entry["why"] for entry in found["avoidable"])
     text = "".join(f"; {n} avoidable: {why}" for why, n in reasons.items())
-    return f"transposes left: {found['count']}{text}"
+    return f"transposes left: {found['in_file']} in the file, {found['run']} run{text}"
 
 
 def _types(found: list[dict[str, str]]) -> str:

@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny_network import tiny_spec
@@ -121,21 +120,16 @@ def pair(tensor: Stored) -> Pair:
     """Scale and zero point as those of int8: uint8 is int8 + 128."""
     assert isinstance(tensor.quantization, Quantization)
     ((scale,), (zero,)) = tensor.quantization.scale, tensor.quantization.zero_point
-    return rounded(scale), zero - (128 if tensor.dtype == "uint8" else 0)
+    return scale, zero - (128 if tensor.dtype == "uint8" else 0)
 
 
 def channels(weight: Stored) -> tuple[float, ...]:
     assert weight.quantization is not None
     assert weight.dtype == "int8"
     assert set(weight.quantization.zero_point) == {0}
-    scales = tuple(rounded(scale) for scale in weight.quantization.scale)
+    scales = weight.quantization.scale
     half = len(scales) // 2  # a widened stem gives two pixels at once, each with all channels
     return scales[:half] if scales[:half] == scales[half:] else scales
-
-
-def rounded(scale: float) -> float:
-    """Core ML keeps scales as float16."""
-    return float(np.float16(scale))
 
 
 def rows_of_program(graph: fx.GraphModule) -> list[Row]:
@@ -148,9 +142,9 @@ def rows_of_program(graph: fx.GraphModule) -> list[Row]:
             data = [n for n in inputs if n.target is DEQUANTIZE]
             weights = [n for n in inputs if n.target is DEQUANTIZE_CHANNELS]
             scales = [s for n in weights for s in attribute(graph, n.args[1]).tolist()]
-            pairs = sorted((rounded(n.args[1]), n.args[2]) for n in data)
-            made = (rounded(quantized.args[1]), quantized.args[2])
-            rows.append((KINDS[node.target], tuple(pairs), tuple(map(rounded, scales)), made))
+            pairs = sorted((n.args[1], n.args[2]) for n in data)
+            made = (quantized.args[1], quantized.args[2])
+            rows.append((KINDS[node.target], tuple(pairs), tuple(scales), made))
     return rows
 
 

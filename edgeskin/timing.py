@@ -1,0 +1,52 @@
+"""Several things timed side by side in one process, round by round."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+Samples = dict[str, list[float]]
+
+
+def interleave(
+    turns: Mapping[str, Callable[[], object]], rounds: int, warmup: int
+) -> dict[str, Samples]:
+    """`cpu_ms` and `wall_ms` of each, round by round; warm-up rounds left out.
+
+    A turn is two calls, of which the second counts: the first brings a model's
+    own weights back into the caches that the others emptied, as in a stream of
+    frames. The order rotates from round to round.
+
+    What is on one thread is best judged by the process's CPU time: on an idle
+    machine it is the time on the clock, and on a busy one it leaves out the
+    moments when another process had the core.
+    """
+    names = list(turns)
+    found: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
+    gc.disable()
+    for count in range(warmup + rounds):
+        first = count % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            run = turns[name]
+            run()
+            cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+            run()
+            wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+            if count >= warmup:
+                found[name]["cpu_ms"].append(round(cpu / 1e6, 4))
+                found[name]["wall_ms"].append(round(wall / 1e6, 4))
+    gc.enable()
+    return found
+
+
+def machine() -> str:
+    """The system and the processor, which say what a latency is worth elsewhere."""
+    found = platform.processor()
+    listed = Path("/proc/cpuinfo")
+    if listed.is_file():
+        names = [s for s in listed.read_text().splitlines() if s.startswith("model name")]
+        found = names[0].partition(":")[2].strip() if names else found
+    return f"{platform.system()} {platform.machine()}, {found or 'CPU unnamed'}"
