@@ -329,7 +329,8 @@ def test_pixels_go_in_as_they_are_where_nothing_is_lost(
 
 def test_convolution_runs_into_the_add_behind_it() -> None:
     builder = Builder((1, 8, 8, 8))
-    output = inverted_residual(builder, 16, gated=False)
+    y = builder.conv(builder.input, (8, 8, 1, 1))
+    output = builder.quantize(builder.node("Add", builder.input, y))
     before, after = builder.model(output), builder.model(output)
     tensorrt.open_residual_add(after.graph)
     (add,) = find(after.graph, "Add")
