@@ -15,6 +15,7 @@ from edgeskin.converters.legalize_onnx.qdq import (
     dequantize_of,
     edit,
     nodes,
+    sizes,
 )
 
 # ONNX Runtime's fast kernel takes this many channels at a time, on x86 and ARM alike;
@@ -160,5 +161,5 @@ def _is_scalar(value: ir.Value | None) -> bool:
 
 
 def _channels(value: ir.Value | None) -> int:
-    shape = value.shape if value is not None else None
-    return int(shape[1]) if shape is not None and len(shape) == 4 else 0
+    shape = sizes(value)
+    return shape[1] if len(shape) == 4 else 0

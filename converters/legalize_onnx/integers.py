@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 
@@ -16,6 +18,7 @@ from edgeskin.converters.legalize_onnx.qdq import (
     edit,
     nodes,
     quantize_behind,
+    sizes,
 )
 
 
@@ -47,18 +50,17 @@ def full_rank_constants(graph: ir.Graph) -> None:
     """
     for node in nodes(graph, "Add", "Mul"):
         for value, other in (tuple(node.inputs), tuple(reversed(node.inputs))):
-            source, rank = dequantize_of(value), len((other and other.shape) or ())
+            source, rank = dequantize_of(value), len(sizes(other))
             array = constant(source.inputs[0]) if source is not None else None
             if source is not None and array is not None and array.size == 1 and array.ndim < rank:
-                edit(source, 0, lambda one, rank=rank: one.reshape((1,) * rank), f"{rank}d")
+                edit(source, 0, partial(np.reshape, shape=(1,) * rank), f"{rank}d")
 
 
 def mean_to_pooling(graph: ir.Graph) -> None:
     """Write a mean over height and width as GlobalAveragePool, which has an integer kernel."""
     for node in nodes(graph, "ReduceMean"):
         axes = constant(node.inputs[1])
-        rank = len(node.inputs[0].shape or ()) if node.inputs[0] is not None else 0
-        if axes is None or rank != 4 or sorted(axes % 4) != [2, 3]:
+        if axes is None or len(sizes(node.inputs[0])) != 4 or sorted(axes % 4) != [2, 3]:
             continue
         source, quantize = dequantize_of(node.inputs[0]), quantize_behind(node.outputs[0])
         if source is not None and quantize is not None:

@@ -12,6 +12,7 @@ from edgeskin.converters.legalize_onnx.qdq import (
     dequantize_of,
     nodes,
     only_user,
+    sizes,
 )
 
 
@@ -28,12 +29,12 @@ def pad_in_convolution(graph: ir.Graph) -> None:
             continue
         dequantize = only_user(quantize.outputs[0])
         convolution = only_user(dequantize.outputs[0]) if dequantize is not None else None
-        if convolution is not None and _takes_padding(convolution):
+        if dequantize is not None and convolution is not None and _takes_padding(convolution):
             pads = np.add(attribute(convolution, "pads", [0, 0, 0, 0]), widths)
             convolution.attributes["pads"] = ir.AttrInt64s("pads", pads.tolist())
             quantize.replace_input_with(0, pad.inputs[0])
-            for value in (quantize.outputs[0], *dequantize.outputs):  # smaller than they were
-                value.shape = pad.inputs[0].shape
+            for value in (quantize.outputs[0], dequantize.outputs[0]):  # smaller than they were
+                value.shape = ir.Shape(sizes(pad.inputs[0]))
             graph.remove(pad, safe=True)
 
 

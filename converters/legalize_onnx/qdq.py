@@ -33,16 +33,25 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     return default if found is None or found.value is None else found.value
 
 
+def sizes(value: ir.Value | None) -> tuple[int, ...]:
+    """The shape of `value`; () where it is not known."""
+    if value is None or value.shape is None:
+        return ()
+    return tuple(size for size in value.shape if isinstance(size, int))
+
+
 def dequantize_of(value: ir.Value | None) -> ir.Node | None:
     """The DequantizeLinear that gives `value`, or None."""
     node = None if value is None else value.producer()
     return node if node is not None and node.op_type == DEQUANTIZE else None
 
 
-def only_user(value: ir.Value) -> ir.Node | None:
+def only_user(value: ir.Value | None) -> ir.Node | None:
     """The one node that uses `value`; None where there are more, or it is an output."""
+    if value is None or value.is_graph_output():
+        return None
     users = list(value.consumers())
-    return users[0] if len(users) == 1 and not value.is_graph_output() else None
+    return users[0] if len(users) == 1 else None
 
 
 def quantize_behind(value: ir.Value) -> ir.Node | None:
@@ -65,6 +74,11 @@ def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     value = ir.val(name, const_value=ir.tensor(array, name=name))
     graph.register_initializer(value)
     return value
+
+
+def add_shape(graph: ir.Graph, *shape: int) -> ir.Value:
+    """The constant that a Reshape to `shape` takes."""
+    return add_constant(graph, "shape_" + "x".join(map(str, shape)), np.array(shape, np.int64))
 
 
 def edit(node: ir.Node, index: int, change: Callable[[Array], Array], suffix: str) -> None:

@@ -12,7 +12,7 @@ from edgeskin.converters.legalize_onnx.qdq import (
     DEQUANTIZE,
     Array,
     Step,
-    add_constant,
+    add_shape,
     attribute,
     chain,
     constant,
@@ -20,6 +20,7 @@ from edgeskin.converters.legalize_onnx.qdq import (
     edit,
     nodes,
     quantize_behind,
+    sizes,
 )
 
 # ONNX Runtime's convolution reads its input in place where the channels are a multiple of
@@ -85,22 +86,20 @@ def _fold(node: ir.Node) -> _Fold | None:
     """None where the convolution has enough channels, or its width does not divide."""
     weight = dequantize_of(node.inputs[1])
     array = constant(weight.inputs[0]) if weight is not None else None
-    x, y = (
-        value.shape if value is not None else None for value in (node.inputs[0], node.outputs[0])
-    )
-    if array is None or array.ndim != 4 or x is None or y is None:
+    before, after = sizes(node.inputs[0]), sizes(node.outputs[0])
+    if array is None or array.ndim != 4 or not before or not after or not _is_plain(node):
         return None
-    channels, width, stride = array.shape[1], int(x[3]), attribute(node, "strides", [1, 1])[1]
+    channels, stride = array.shape[1], attribute(node, "strides", [1, 1])[1]
     pixels = lcm(stride, _CHANNELS // gcd(channels, _CHANNELS))
-    plain = attribute(node, "group", 1) == 1 and list(attribute(node, "dilations", [1])) in (
-        [1],
-        [1, 1],
-    )
-    if not plain or channels % _CHANNELS == 0 or channels > _MOST_CHANNELS:
+    if channels % _CHANNELS == 0 or channels > _MOST_CHANNELS:
         return None
-    if width % pixels or int(y[3]) * stride != width:
+    if before[3] % pixels or after[3] * stride != before[3]:
         return None
     return _Fold(pixels, stride, attribute(node, "pads", [0, 0, 0, 0])[1], array.shape[3])
+
+
+def _is_plain(node: ir.Node) -> bool:
+    return attribute(node, "group", 1) == 1 and set(attribute(node, "dilations", [1])) == {1}
 
 
 def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
@@ -108,10 +107,8 @@ def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
 
     For `pixels` = 1, back to the shape of `value` from any number.
     """
-    assert value.shape is not None
-    _, channels, height, width = (int(size) for size in value.shape)
-    shape = np.array([-1, height, width // pixels, channels * pixels], np.int64)
-    target = add_constant(graph, f"{value.name}_rows", shape)
+    _, channels, height, width = sizes(value)
+    target = add_shape(graph, -1, height, width // pixels, channels * pixels)
     return [
         ("Transpose", [], {"perm": [0, 2, 3, 1]}),
         ("Reshape", [target], {}),
