@@ -63,7 +63,7 @@ def import_nncf() -> Any:
         if error.name != "nncf":
             raise
         raise MissingPackage(
-            "calibration by 'nncf' needs the package: pip install 'edgeskin[quantize]', "
+            "calibration by 'nncf' needs the package: pip install 'edgeskin[nncf]', "
             "or choose --method mse"
         ) from error
     nncf.set_log_level(logging.ERROR)

@@ -74,7 +74,7 @@ def calibrate(
         InvalidRun: A weight or an activation is not finite; the layer is named.
     """
     chosen = find_scheme(scheme)
-    check_method(method)
+    check_method(method, chosen)
     check_images(images, spec)
     check_weights(network)
     samples = _Samples(spec, images)
@@ -96,7 +96,7 @@ def calibrate(
     record = _record(method, images) | {
         "exclude": list(exclude),
         "float_operators": left,
-        "half_ratios": ratios,
+        "half_ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
         "warnings": warnings_about(chosen, left, ratios),
     }
     return Program(spec, export(graph, samples[0]), scheme, record)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,17 @@ from torch.utils._pytree import tree_leaves
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
+    LAYERS,
     QUANTIZE,
     aten,
     computations,
 )
+from edgeskin.calibration.quantizer import FOLLOWERS
+from edgeskin.calibration.schemes import LEAST_IMAGES, Scheme
 from edgeskin.errors import InvalidData, InvalidRun, ShapeMismatch
 from edgeskin.spec import Spec
 
 Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-
-LEAST_IMAGES = 2
-"""One for each of the two halves whose scales are compared; 256 are usual."""
 
 UNSTABLE = 0.2
 """Scales of two halves of the images that lie further apart than this are warned of."""
@@ -42,13 +42,14 @@ _MOVING = {
     aten.squeeze.dims,
     aten.expand.default,
     aten.clone.default,
+    operator.getitem,
 }
 
 
 def check_images(images: Images, spec: Spec) -> None:
     """
     Raises:
-        InvalidData: Fewer than `LEAST_IMAGES`, or none with more than one colour.
+        InvalidData: Fewer than `LEAST_IMAGES` images, or none with more than one colour.
         ShapeMismatch: An image is not uint8 (H, W, 3) of the spec's size.
     """
     if len(images) < LEAST_IMAGES:
@@ -98,12 +99,16 @@ def check_shapes(graph: GraphModule) -> None:
 def float_operators(graph: GraphModule) -> dict[str, int]:
     """Operators of a quantized graph that a runtime will compute in float, with their counts.
 
-    One runs in integers if it reads nothing but dequantized values and constants
-    and its result is quantized at once, or by the activation that fuses with it.
-    Operators that only move values are left out.
+    One runs in integers if the quantizer knows it, it reads nothing but dequantized
+    values and constants, and its result is quantized at once or by the activation
+    that fuses with it. Operators that only move values are left out.
     """
     nodes = [node for node in computations(graph) if node.target not in _MOVING]
-    left = (node for node in nodes if not (_reads_integers(node) and _gives_integers(node)))
+    left = (
+        node
+        for node in nodes
+        if not (_is_known(node) and _reads_integers(node) and _gives_integers(node))
+    )
     return dict(Counter(map(_plain_name, left)).most_common())
 
 
@@ -123,6 +128,10 @@ def _gives_integers(node: Node) -> bool:
     return all(user.target is QUANTIZE for user in users)
 
 
+def _is_known(node: Node) -> bool:
+    return node.target in LAYERS or node.target in FOLLOWERS or _is_activation(node)
+
+
 def _is_activation(node: Node) -> bool:
     return node.target in (aten.relu.default, aten.clamp.default)
 
@@ -132,7 +141,9 @@ def _plain_name(node: Node) -> str:
     return str(node.target).removeprefix("aten.").partition(".")[0].strip("_")
 
 
-def warnings_about(scheme: Any, left: Mapping[str, int], ratios: Mapping[str, float]) -> list[str]:
+def warnings_about(
+    scheme: Scheme, left: Mapping[str, int], ratios: Mapping[str, float]
+) -> list[str]:
     """What a person should know of a program, one line each."""
     lines = []
     if scheme.activations is not None and left:

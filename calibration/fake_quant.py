@@ -3,9 +3,10 @@
 Forward they give what the integers stand for, with the float16 scale that will
 ship. Backward the rounding counts as the identity, a value beyond the range as
 a constant, and a learned scale gets the gradient of Esser et al., "Learned Step
-Size Quantization", ICLR 2020, equation 3. What is learned is the logarithm of the
-scale (Jain et al., "Trained Quantization Thresholds", MLSys 2020), so that one
-learning rate suits scales of every size.
+Size Quantization", ICLR 2020 (for activations a value is beyond the range where it
+is cut by more than rounding does). What is learned is the logarithm of the scale
+(Jain et al., "Trained Quantization Thresholds", MLSys 2020), so that one learning
+rate suits scales of every size.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from edgeskin.calibration.ranges import half_up, scale_of
 MOMENTUM = 0.1
 """Share of a batch's own extremes in a moving average."""
 BLOCK = 2**17
-"""Values that are quantized in one go: 512 KiB fit into the cache of one core."""
+"""Values that a core quantizes in one go: 512 KiB fit into its cache."""
 
 
 class FixedRange(nn.Module):
@@ -177,6 +178,7 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Dense tensors of the same strides, as 1-D pieces of memory of `BLOCK` values."""
+    """Dense tensors of the same strides, as 1-D pieces of memory that fit into the cache."""
+    size = BLOCK * torch.get_num_threads()
     flat = [tensor.as_strided((tensor.numel(),), (1,)) for tensor in tensors]
-    return zip(*(values.split(BLOCK) for values in flat), strict=True)
+    return zip(*(values.split(size) for values in flat), strict=True)

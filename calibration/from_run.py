@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeskin.calibration.schemes import check_method, find_scheme
+from edgeskin.calibration.schemes import LEAST_IMAGES, check_method, find_scheme
 from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData
 from edgeskin.files import check_writable
@@ -28,6 +28,7 @@ def calibrate_run(
     scheme: str = "w8a8",
     method: str = "mse",
     samples: int = SAMPLES,
+    exclude: Sequence[str] = (),
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
@@ -35,20 +36,24 @@ def calibrate_run(
 
     Args:
         samples: Images to use, drawn from the train split with a fixed seed.
+        exclude: Patterns of module paths, as `blocks.0.*`, of layers to leave in float.
+
+    Returns:
+        The program; `calibration["warnings"]` holds what a person should know of it.
 
     Raises:
-        UnknownName: No such scheme or method.
-        InvalidData: No train images, or one of them is a test image too.
+        UnknownName: No such scheme or method, or a pattern that matches no layer.
+        InvalidData: Too few train images, or one of them is a test image too.
         CannotWrite: `out` exists and `force` is False.
     """
     data, out = Path(data), Path(out)
     check_writable(out, force=force)
-    find_scheme(scheme)
-    check_method(method)
+    check_method(method, find_scheme(scheme))
     chosen = calibration_set(data, samples)
     loaded = load_run(run)
     pixels = chosen.pixels(loaded.spec.input)
     from edgeskin.calibration.calibrate import calibrate  # heavy: what is wrong shows before
+    from edgeskin.calibration.coverage import cover
     from edgeskin.calibration.program import save_program
 
     program = calibrate(
@@ -57,18 +62,30 @@ def calibrate_run(
         pixels,
         scheme=scheme,
         method=method,
+        exclude=exclude,
         tell=tell,
     )
-    weights = {"name": Path(run).name, "sha256": loaded.sha256}
-    program = replace(program, calibration={**program.calibration, "run": weights})
+    shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, tell)
+    record = program.calibration | {
+        "coverage": asdict(shown),
+        "warnings": [*shown.warnings(), *program.calibration["warnings"]],
+        "run": {"name": Path(run).name, "sha256": loaded.sha256},
+    }
+    program = replace(program, calibration=record)
     save_program(out, program, force=force)
     return program
 
 
 def calibration_set(data: Path, samples: int) -> Dataset:
-    """`samples` train images; no train image may also be a test image (compared by hash)."""
-    if samples < 1:
-        raise InvalidData(f"cannot calibrate on {samples} images; pass --samples of at least 1")
+    """`samples` train images; no train image may also be a test image (compared by hash).
+
+    Raises:
+        InvalidData: One is; or `samples` are too few.
+    """
+    if samples < LEAST_IMAGES:
+        raise InvalidData(
+            f"cannot calibrate on {samples} images; pass --samples of at least {LEAST_IMAGES}"
+        )
     train = load_split(data, "train")
     if has_split(data, "test"):
         held_out = set(load_split(data, "test").digests().values())

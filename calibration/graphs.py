@@ -42,7 +42,7 @@ def computations(graph: GraphModule) -> list[Node]:
     ]
 
 
-def attribute(graph: GraphModule, node: Node) -> Tensor:
+def attribute(graph: nn.Module, node: Node) -> Tensor:
     """The tensor that a `get_attr` node stands for."""
     path, _, name = str(node.target).rpartition(".")
     tensor: Tensor = getattr(graph.get_submodule(path), name)

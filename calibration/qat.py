@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,45 +25,52 @@ from edgeskin.tasks import TaskModule
 from edgeskin.training.loop import Trainer
 
 BATCH = 16
+Heads = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss."""
+    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss.
+
+    The loss decides. It is what training lowers, labels and float network weighed
+    as there, and on a hundred images steadier than a count of hits.
+    """
 
     metric: float
     loss: float
 
-    @property
-    def total(self) -> float:
-        """What decides: metric - loss. The loss, in nats, is steadier than a count of hits."""
-        total = self.metric - self.loss
-        return total if math.isfinite(total) else -math.inf
+    def beats(self, other: Score) -> bool:
+        return math.isfinite(self.loss) and not other.loss <= self.loss
 
     def as_dict(self) -> dict[str, float]:
-        return {"metric": self.metric, "loss": self.loss, "score": self.total}
+        return {"metric": self.metric, "loss": self.loss}
 
     def __str__(self) -> str:
-        return f"{self.total:.4f} (metric {self.metric:.4f} - loss {self.loss:.4f})"
+        return f"{self.loss:.4f} (metric {self.metric:.4f})"
 
 
 class Judge:
-    """Scores networks on held-out images."""
+    """Scores networks on held-out images, `teacher` being the float network."""
 
-    def __init__(self, spec: Spec, task: TaskModule, recipe: QatRecipe, held_out: Dataset):
+    def __init__(
+        self,
+        spec: Spec,
+        task: TaskModule,
+        recipe: QatRecipe,
+        held_out: Dataset,
+        teacher: nn.Module,
+    ):
         self.spec, self.task, self.recipe = spec, task, recipe
         self.labels = held_out.truth(spec)
         self.truth = {name: torch.from_numpy(values) for name, values in self.labels.items()}
         self.measure = _deciding(spec, task, self.labels)
         self.pixels = torch.from_numpy(held_out.pixels(spec.input))
         self.normalize = AppModel(nn.Identity(), spec).normalize
+        self.wanted = self._run(teacher)
 
-    @torch.no_grad()
     def __call__(self, network: nn.Module) -> Score:
         """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
-        network.eval()
-        parts = [network(self.normalize(pixels)) for pixels in self.pixels.split(BATCH)]
-        raw = tuple(torch.cat(head) for head in zip(*parts, strict=True))
+        raw = self._run(network)
         names = self.spec.output_names("app")
         decoded = {
             name: values.numpy() for name, values in zip(names, decode(self.spec, raw), strict=True)
@@ -70,18 +78,26 @@ class Judge:
         predicted = predicted_values(self.spec, decoded)[self.measure.predicted]
         return Score(self.measure.metric(self.measure.truth, predicted), self._loss(raw))
 
-    def _loss(self, raw: tuple[Tensor, ...]) -> float:
-        """The task's loss; of a balanced recipe, the mean of the losses of the classes."""
+    @torch.no_grad()
+    def _run(self, network: nn.Module) -> Heads:
+        network.eval()
+        parts = [network(self.normalize(pixels)) for pixels in self.pixels.split(BATCH)]
+        return tuple(torch.cat(head) for head in zip(*parts, strict=True))
+
+    def _loss(self, raw: Heads) -> float:
+        """The loss of training; of a balanced recipe, the mean of the losses of the classes."""
         if not self.recipe.balanced:
             return self._loss_of(raw, torch.arange(len(self.pixels)))
         classes = torch.from_numpy(np.asarray(self.measure.truth))
         losses = [self._loss_of(raw, (classes == c).nonzero()[:, 0]) for c in classes.unique()]
         return sum(losses) / len(losses)
 
-    def _loss_of(self, raw: tuple[Tensor, ...], chosen: Tensor) -> float:
+    def _loss_of(self, raw: Heads, chosen: Tensor) -> float:
         truth = {name: values[chosen] for name, values in self.truth.items()}
-        heads = tuple(head[chosen] for head in raw)
-        return float(self.task.loss(self.spec, heads, truth, **self.recipe.loss_options))
+        ours, theirs = (tuple(head[chosen] for head in heads) for heads in (raw, self.wanted))
+        by_labels = self.task.loss(self.spec, ours, truth, **self.recipe.loss_options)
+        by_teacher = distillation(self.spec, ours, theirs, self.recipe.temperature)
+        return float((1 - self.recipe.distill) * by_labels + self.recipe.distill * by_teacher)
 
 
 def _deciding(spec: Spec, task: TaskModule, labels: Mapping[str, NDArray[Any]]) -> Measure:
@@ -100,14 +116,14 @@ class Best:
         self.weights: dict[str, Tensor] = {}
 
     def offer(self, network: nn.Module, score: Score) -> None:
-        if all(score.total > other.total for other in self.scores):
+        if all(score.beats(other) for other in self.scores):
             self.weights = {name: value.clone() for name, value in network.state_dict().items()}
         self.scores.append(score)
 
     @property
     def score(self) -> Score:
         """That of the best epoch; of equals, the first."""
-        return max(self.scores, key=lambda score: score.total)
+        return functools.reduce(lambda best, s: s if s.beats(best) else best, self.scores)
 
     @property
     def epoch(self) -> int:

@@ -40,14 +40,14 @@ def qat(
     recipe: QatRecipe | None = None,
     program: Path | str | None = None,
     scheme: str = "w8a8",
-    method: str = "nncf",
+    method: str = "mse",
     samples: int = SAMPLES,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
     """Train a run's program on the train split of `data` and save the best epoch.
 
-    Each epoch is scored by task metric - loss on the val split; where there is
+    Each epoch is judged by the loss of training on the val split; where there is
     none, on a tenth of the train split that is then not trained on. Checkpoints go
     to `OUT.checkpoint/` and are removed at the end; the same call after a kill goes
     on from the last whole epoch.
@@ -59,7 +59,7 @@ def qat(
         tell: Called with (what, done, total) as the work proceeds.
 
     Raises:
-        NotBetter: No epoch scored above the calibrated program; nothing is written.
+        NotBetter: No epoch has a lower loss than the calibrated program; nothing is written.
         InvalidRun: The program is not of this run, or the checkpoint not of this training.
         InvalidData: The folder cannot be used, or a train image is a test image too.
         CannotWrite: `out` exists and `force` is False.
@@ -78,19 +78,16 @@ def qat(
         _check_start(start, place, scheme, method)
     trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
     before = trainer.judge(trainer.network)
-    tell(f"qat, the calibrated program scores {before}", 0, recipe.epochs)
+    tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
     trainer.fit(
         checkpoint / "last.pt",
         lambda epoch, loss: tell(_progress(loss, trainer.best.scores[-1]), epoch, recipe.epochs),
     )
     record = _record(start, recipe, trainer, before, held_out)
-    if not trainer.best.score.total > before.total:
+    if not trainer.best.score.beats(before):
         shutil.rmtree(checkpoint, ignore_errors=True)
         raise NotBetter(_not_better(before, trainer.best, held_out), record)
-    made = _finish(trainer, start, record)
-    from edgeskin.calibration.program import save_program
-
-    save_program(out, made, force=force)
+    made = _save(out, trainer, start, record, force=force)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return made
 
@@ -168,18 +165,26 @@ def _trainer(
         images=training_images(train, spec.input, tell),
         truth={name: torch.from_numpy(values) for name, values in truth.items()},
         teacher=loaded.network,
-        judge=Judge(spec, task, recipe, held_out),
+        judge=Judge(spec, task, recipe, held_out, loaded.network),
         start=start_sha256,
     )
 
 
-def _finish(trainer: QatTrainer, start: Program, record: dict[str, Any]) -> Program:
+def _save(
+    out: Path, trainer: QatTrainer, start: Program, record: dict[str, Any], *, force: bool
+) -> Program:
+    """The best epoch as a program, in memory and in `out`."""
+    from edgeskin.calibration.program import save_program
     from edgeskin.calibration.trainable import settled
 
     trainer.network.load_state_dict(trainer.best.weights)
-    trainer.network.to(memory_format=torch.contiguous_format)
-    calibration = {**start.calibration, "method": "qat", "qat": record}
-    return replace(start, module=settled(trainer.network, start), calibration=calibration)
+    made = replace(
+        start,
+        module=settled(trainer.network, start),
+        calibration={**start.calibration, "method": "qat", "qat": record},
+    )
+    save_program(out, made, force=force)
+    return made
 
 
 def _record(
@@ -192,7 +197,7 @@ def _record(
         "train_images": len(trainer.images),
         "held_out_images": len(held_out),
         "held_out_of": held_out.split,
-        "score": f"{trainer.judge.measure.name} - loss",
+        "metric": trainer.judge.measure.name,
         "start": before.as_dict(),
         "epochs": [score.as_dict() for score in trainer.best.scores],
         "best_epoch": trainer.best.epoch,
@@ -200,12 +205,12 @@ def _record(
 
 
 def _progress(loss: float, score: Score) -> str:
-    return f"qat, loss {loss:.4f}, score {score}"
+    return f"qat, loss {loss:.4f}, held-out {score}"
 
 
 def _not_better(before: Score, best: Best, held_out: Dataset) -> str:
     return (
         f"QAT ends below the calibrated program on {len(held_out)} held-out images: epoch "
-        f"{best.epoch} scores {best.score}, the program {before}. Nothing was written. Keep the "
+        f"{best.epoch} has loss {best.score}, the program {before}. Nothing was written. Keep the "
         "calibrated program, or change the learning rate or the epochs in --recipe."
     )

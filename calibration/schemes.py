@@ -68,6 +68,9 @@ SCHEMES = {
     )
 }
 
+LEAST_IMAGES = 2
+"""One for each of the two halves whose scales are compared. 256 are usual."""
+
 # How ranges of activations are found; `bias.correct_biases` follows in any case.
 METHODS = {
     "mse": "the range with the least squared error of quantization",
@@ -92,10 +95,14 @@ def find_scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-def check_method(name: str) -> None:
+def check_method(name: str, scheme: Scheme) -> None:
     """
     Raises:
-        UnknownName: No such method.
+        UnknownName: No such method, or one that cannot do the scheme.
     """
     if name not in METHODS:
         raise UnknownName(f"no calibration method '{name}'; there are {', '.join(METHODS)}")
+    if name == "nncf" and scheme.activations is not None and scheme.activations.high > 127:
+        raise UnknownName(
+            f"method 'nncf' finds ranges for 8 bits, {scheme.name} has 16. Choose another --method."
+        )

@@ -82,7 +82,7 @@ def round_scales(graph: GraphModule, reference: GraphModule) -> None:
     for dequantize, values in _constants(graph, reference):
         if dequantize.target is DEQUANTIZE_CHANNELS:
             scales = attribute(graph, argument(dequantize, 1))
-            _quantize_channels(graph, dequantize, values, scales)
+            quantize_channels(graph, dequantize, values, scales)
         else:
             _quantize_constant(graph, dequantize, values)
     graph.recompile()
@@ -101,9 +101,7 @@ def _is_constant(used: Any) -> bool:
     return isinstance(used, Node) and used.target in steps and argument(used, 0).op == "get_attr"
 
 
-def _quantize_channels(
-    graph: GraphModule, dequantize: Node, values: Tensor, scales: Tensor
-) -> None:
+def quantize_channels(graph: GraphModule, dequantize: Node, values: Tensor, scales: Tensor) -> None:
     """Let a symmetric weight be `values` in steps of `scales` (channels,), rounded up."""
     scales = half_up(scales)
     least, most, dtype = (argument(dequantize, index) for index in (4, 5, 6))
@@ -145,7 +143,7 @@ def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
             least = attribute(graph, bias).abs() / (x.args[1] * _BIAS_LIMIT)
             scales = attribute(graph, argument(weight, 1))
             wider = torch.maximum(scales, least.to(scales.dtype))
-            _quantize_channels(graph, weight, values, wider)
+            quantize_channels(graph, weight, values, wider)
 
 
 @torch.no_grad()

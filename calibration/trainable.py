@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from edgeskin.calibration.graphs import (
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import SAME_RANGE
 from edgeskin.calibration.schemes import find_scheme
-from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases
+from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 
 MakeRange = Callable[[float, int, int, int], FixedRange]
 
@@ -51,15 +52,10 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
         fake quantizers, in the order of `shared_ranges` and `_weights`.
     """
     graph = copy.deepcopy(program.module)
-    symmetric = find_scheme(program.scheme).activations.symmetric
-
-    def make(scale: float, zero_point: int, least: int, most: int) -> FixedRange:
-        if learned:
-            return LearnedRange(scale, zero_point, least, most)
-        return MovingRange(scale, zero_point, least, most, symmetric)
-
+    activations = find_scheme(program.scheme).activations
+    symmetric = activations is not None and activations.symmetric
     _fake_weights(graph, reference, learned)
-    _fake_ranges(graph, make)
+    _fake_ranges(graph, LearnedRange if learned else partial(MovingRange, symmetric=symmetric))
     _float_constants(graph)
     _any_batch(graph)
     _in_place(graph)
@@ -68,8 +64,8 @@ def trainable(program: Program, reference: GraphModule, *, learned: bool) -> Gra
 
 
 @torch.no_grad()
-def settled(module: GraphModule, program: Program) -> GraphModule:
-    """The program's graph with what `module`, made by `trainable`, has learned.
+def settled(module: nn.Module, program: Program) -> GraphModule:
+    """The program's graph with what `module`, made by `trainable` of it, has learned.
 
     Raises:
         InvalidRun: A scale is not finite; names its layer.
@@ -80,26 +76,20 @@ def settled(module: GraphModule, program: Program) -> GraphModule:
         for quantize in shared.steps:
             for step in [quantize, *quantize.users]:
                 step.args = (step.args[0], *grid, *step.args[3:])
+    floats: dict[Node, Tensor] = {}
     for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")
-        scales = weight.scales()
-        steps = weight() / scales.reshape(-1, *[1] * (weight.values.dim() - 1))
-        replace_attribute(graph, argument(dequantize, 0), steps.round().to(torch.int8).contiguous())
-        replace_attribute(graph, argument(dequantize, 1), scales.detach())
+        floats[dequantize] = weight.values.contiguous()
+        quantize_channels(graph, dequantize, floats[dequantize], weight.scales())
     for place in _float_places(graph):
-        learned = attribute(module, place).detach().contiguous()
-        replace_attribute(graph, place, learned.clone())
+        replace_attribute(graph, place, attribute(module, place).clone())
     graph.recompile()
     check_scales(graph)
-    floats = {
-        dequantize: _part(module, f"weights.{index}").values
-        for index, (_, dequantize) in enumerate(_weights(graph))
-    }
     fit_biases(graph, [floats.get(argument(layer, 1)) for layer in layers(graph)])
-    return graph
+    return graph.requires_grad_(False)
 
 
-def _part(module: GraphModule, name: str) -> Any:
+def _part(module: nn.Module, name: str) -> Any:
     return module.get_submodule(name)
 
 
@@ -133,7 +123,7 @@ def _joined(node: Node) -> tuple[list[Node], bool]:
     after = [user for user in node.users if user.target is QUANTIZE]
     if node.target not in SAME_RANGE:
         return after, False
-    sources = [x.args[0] for x in node.all_input_nodes if x.target is DEQUANTIZE]
+    sources = [argument(x, 0) for x in node.all_input_nodes if x.target is DEQUANTIZE]
     before = [source for source in sources if source.target is QUANTIZE]
     return before + after, len(before) < len(sources)
 
@@ -154,9 +144,8 @@ def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
     made = nn.ModuleList()
     graph.add_submodule("ranges", made)
     for index, shared in enumerate(shared_ranges(graph)):
-        scale, zero_point, least, most = shared.steps[0].args[1:5]
         kind = FixedRange if shared.fixed else make
-        made.append(kind(scale, zero_point, least, most))
+        made.append(kind(*(argument(shared.steps[0], position) for position in range(1, 5))))
         for quantize in shared.steps:
             with graph.graph.inserting_before(quantize):
                 fake = graph.graph.call_module(f"ranges.{index}", (quantize.args[0],))

@@ -24,7 +24,7 @@ def convert_source(
     precision: str | None = None,
     data: Path | str | None = None,
     samples: int = 256,
-    method: str = "nncf",
+    method: str = "mse",
     io: str = "app",
     timeout_s: float = 900.0,
     force: bool = False,

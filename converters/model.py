@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +34,10 @@ class Job:
 
     def module(self, layout: Layout) -> nn.Module:
         """The torch module whose arguments and results are the artifact's."""
+        network = _any_strides(self.network)
         if self.metadata.io == "app":
-            return _still(AppModel(self.network, self.metadata.spec, layout))
-        return _still(_Tensor(self.network, layout))
+            return _still(AppModel(network, self.metadata.spec, layout))
+        return _still(_Tensor(network, layout))
 
     def example(self, layout: Layout) -> Tensor:
         """Zeros of the input's shape: uint8 pixels for `app`, float32 for `tensor`."""
@@ -75,6 +77,17 @@ def scales_summary(network: nn.Module) -> dict[str, Any]:
 def _nodes(network: nn.Module, prefix: str) -> Iterator[Any]:
     if isinstance(network, fx.GraphModule):
         yield from (n for n in network.graph.nodes if str(n.target).startswith(prefix))
+
+
+def _any_strides(network: nn.Module) -> nn.Module:
+    """A program with `reshape` for `view`, whose strides fit the layout of calibration only."""
+    if not isinstance(network, fx.GraphModule):
+        return network
+    graph = copy.deepcopy(network.graph)
+    for node in graph.nodes:
+        if node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    return fx.GraphModule(network, graph)
 
 
 def _still(module: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from PIL import Image
 from edgeskin import metrics
 from edgeskin.converters.model import Job
 from edgeskin.errors import ConversionFailed, NotSupportedHere
-from edgeskin.models.app_model import AppModel
+from edgeskin.models.app_model import AppModel, decode
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
@@ -71,8 +71,10 @@ def images(size: InputSpec, seed: int = 0) -> list[NDArray[np.uint8]]:
 
 def _run_both(job: Job, predictor: Predictor, image: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
     """Decoded outputs of the torch module and of the artifact."""
+    spec = job.metadata.spec
+    x = AppModel(torch.nn.Identity(), spec).normalize(torch.from_numpy(image[None]))
     with torch.no_grad():
-        values = AppModel(job.network, job.metadata.spec)(torch.from_numpy(image[None]))
+        values = decode(spec, job.network(x.contiguous()))  # a program views what is contiguous
     names = job.metadata.spec.output_names("app")
     expected = {name: value.numpy() for name, value in zip(names, values, strict=True)}
     return expected, predictor.run(image)

@@ -18,6 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeskin.artifacts import TFLITE_ENTRY, Metadata, labels
+from edgeskin.converters.legalize.tflite import Graph
 
 _DESCRIPTION, _AXIS_LABELS = 1, 2  # AssociatedFileType
 _Slots = dict[int, "int | str | Sequence[int] | None"]
@@ -27,23 +28,12 @@ def finish(
     model: bytes, metadata: Metadata, inputs: Sequence[str], outputs: Sequence[str]
 ) -> bytes:
     """Name the tensors of the first subgraph, embed the metadata, append the files."""
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
-    _pull_in_buffers(parsed, model)
-    graph = parsed.subgraphs[0]
-    for index, name in zip([*graph.inputs, *graph.outputs], [*inputs, *outputs], strict=True):
-        graph.tensors[index].name = name
-    _embed(parsed, "TFLITE_METADATA", _model_metadata(metadata, inputs, outputs))
-    builder = flatbuffers.Builder(len(model) + 65536)
-    builder.Finish(parsed.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output()) + _archive(_files(metadata))
-
-
-def _pull_in_buffers(parsed: schema.ModelT, model: bytes) -> None:
-    """Bring weights that lie behind the flatbuffer, found by offset, back into it."""
-    for buffer in parsed.buffers:
-        if buffer.offset:
-            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
+    graph = Graph(model)
+    body = graph.body
+    for index, name in zip([*body.inputs, *body.outputs], [*inputs, *outputs], strict=True):
+        body.tensors[index].name = name
+    _embed(graph.model, "TFLITE_METADATA", _model_metadata(metadata, inputs, outputs))
+    return graph.pack() + _archive(_files(metadata))
 
 
 def _embed(model: schema.ModelT, name: str, content: bytes) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -189,7 +190,12 @@ def run_process(arguments: list[str], log: Path) -> str:
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-    return (lines[-1] if lines else "no output")[:300] + f" ({how})"
+    return f"{brief(lines[-1] if lines else 'no output')} ({how})"
+
+
+def brief(message: str) -> str:
+    """A message for a table: absolute paths, nobody's business, cut to the file's name."""
+    return re.sub(r"(?<!\S)/\S*/", "", message)[:300]
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ BUILDS = {
     "edgeskin": "edgeskin INT8",
 }
 _AIMED = ("float", "stock")
-_FILE_HEAD = ("p90, ms", "MB", "SQNR, dB", "graph")
+_FILE_HEAD = ("p90, ms", "MB", "SQNR, dB", "ends", "graph")
 NOTICED = 0.05
 """From this share on, a clock that ran longer than the work did is worth a remark."""
 Row = list[str]
@@ -57,7 +57,7 @@ wrote this page and, with every sample, peers-int8.json beside it. {models}; 224
 - **float:** litert-torch with a channels-last input; torch's ONNX exporter, ONNX Runtime's own optimisation.
 - **stock INT8:** ai-edge-quantizer's `static_wi8_ai8` on the float file; ONNX Runtime's `quant_pre_process` and `quantize_static` (QDQ, per channel) with its default int8 activations, and with uint8 ones as its documentation says for x86.
 - **edgeskin INT8:** `calibrate(method="minmax")`, then `convert(io="tensor")`: one program for both runtimes.
-- The same {calibration} synthetic images calibrate all. Every file takes and gives float32; on LiteRT the input is NHWC. Copies of input and output count.
+- The same {calibration} synthetic images calibrate all. The input is NHWC on LiteRT, NCHW on ONNX Runtime. Each file is fed and read in its own types (the column "ends"): on LiteRT every INT8 file takes and gives int8, as both tools make them. Copies of input and output count.
 - **Times** are medians of {rounds} rounds after {warmup} of warm-up, one thread, the files of a model taking turns in one process; each turn is two inferences, the second counts. They are CPU time of the process, which is the time on the clock of an idle machine. Ratios of medians have a 95 % bootstrap interval over rounds; an aim is met where the ratio is not above it.
 - **SQNR** is against the float network in PyTorch, on {test} other images.
 
@@ -110,13 +110,20 @@ def _files(title: str, found: dict[str, Any]) -> list[Row]:
     rows = []
     for name, build in found["builds"].items():
         if "failed" in build:
-            rows.append([title, BUILDS[name], "", "", "", build["failed"].replace("|", "/")])
+            rows.append([title, BUILDS[name], "", "", "", "", _short(build["failed"])])
             continue
         megabytes = f"{build['size_bytes'] / 1e6:.2f}"
         agreement = f"{build['sqnr_db']:.1f}"
-        row = [f"{build['p90_ms']:.3f}", megabytes, agreement, graph(build["operators"])]
+        ends = f"{build['input'].partition(' ')[0]}, {build['output']}"
+        row = [f"{build['p90_ms']:.3f}", megabytes, agreement, ends, graph(build["operators"])]
         rows.append([title, BUILDS[name], *row])
     return rows
+
+
+def _short(reason: str) -> str:
+    """It stands whole in the JSON; a bar would end the cell."""
+    reason = reason.replace("|", "/")
+    return reason if len(reason) <= 120 else f"{reason[:117]}..."
 
 
 def graph(operators: dict[str, int]) -> str:

@@ -1,8 +1,7 @@
 """The files that others' tools make, each by its own recommended way.
 
 LiteRT: litert-torch, its input NHWC by `to_channel_last_io`; INT8 by
-ai-edge-quantizer's static recipe. The recipe's integer input and output are
-switched off: every build takes and gives float32, so each does the same work.
+ai-edge-quantizer's static recipe, whose files take and give int8, as edgeskin's do.
 
 ONNX Runtime: torch's exporter; INT8 by `quant_pre_process`, then
 `quantize_static` as QDQ with a scale for each channel. Activations are int8,
@@ -36,14 +35,11 @@ def litert_float(folder: Path, path: Path) -> None:
 
 
 def litert_int8(folder: Path, path: Path) -> None:
-    from ai_edge_quantizer.qtyping import TFLOperationName
-    from ai_edge_quantizer.quantizer import AlgorithmName, Quantizer
+    from ai_edge_quantizer.quantizer import Quantizer
     from ai_edge_quantizer.recipe import static_wi8_ai8
 
     quantizer = Quantizer(str(folder / "litert-float.tflite"))
     quantizer.load_quantization_recipe(static_wi8_ai8())
-    for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-        quantizer.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
     feeds = [{"args_0": x.transpose(0, 2, 3, 1)} for x in calibration(folder)]
     found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
     path.write_bytes(bytes(quantizer.quantize(found).quantized_model or b""))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.benchmarks.peers.builds import brief
 from edgeskin.errors import EdgeskinError
 from edgeskin.files import size_bytes
 from edgeskin.metrics import sqnr_db
@@ -40,7 +41,8 @@ def measure(files: Mapping[str, Path], samples: Path, rounds: int, warmup: int) 
                 found[name] = describe(session, path, test, reference)
                 turns[name] = _turn(session, test[:1])
             except (EdgeskinError, RuntimeError, ValueError) as error:
-                found[name] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+                line = f"{type(error).__name__}: {error}".splitlines()[0]
+                found[name] = {"failed": brief(line)}
         for name, times in interleave(turns, rounds, warmup).items():
             found[name] |= times
     return found

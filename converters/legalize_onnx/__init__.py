@@ -17,14 +17,21 @@ from edgeskin.converters.legalize_onnx.integers import (
     integer_biases,
     mean_to_pooling,
 )
+from edgeskin.converters.legalize_onnx.linear import linear_to_convolution
+from edgeskin.converters.legalize_onnx.padding import drop_requantization, pad_in_convolution
+from edgeskin.converters.legalize_onnx.pixels import pixels_are_integers
 from edgeskin.converters.legalize_onnx.stem import widen_stem
 
 REWRITES: tuple[Callable[[ir.Graph], None], ...] = (
     activations_to_uint8,
+    pixels_are_integers,
     full_rank_constants,
     mean_to_pooling,
+    pad_in_convolution,
+    drop_requantization,
     pad_depthwise_channels,
     widen_stem,
+    linear_to_convolution,
     integer_biases,
 )
 

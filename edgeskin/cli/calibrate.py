@@ -15,16 +15,34 @@ def calibrate(
     run: Annotated[Path, typer.Argument(help="A run: the folder that `train` or `import` made.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The program: a .pt2 file to make.")],
-    scheme: Annotated[str, typer.Option(help="Which tensors become integers: w8a8.")] = "w8a8",
-    method: Annotated[str, typer.Option(help="How ranges are found: nncf or minmax.")] = "nncf",
+    scheme: Annotated[
+        str, typer.Option(help="Which tensors become integers: w8a8, w8a8_symmetric, w8a16, w8.")
+    ] = "w8a8",
+    method: Annotated[
+        str, typer.Option(help="How ranges are found: mse, percentile, minmax, nncf.")
+    ] = "mse",
     samples: Annotated[int, typer.Option(help="Images of the train split to use.")] = 256,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Layers to leave in float: a pattern as 'blocks.0.*'; may be repeated."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Quantize a run to INT8 with images of its train split."""
     from edgeskin.calibration.from_run import calibrate_run
 
     with console.progress() as tell:
-        calibrate_run(
-            run, data, out, scheme=scheme, method=method, samples=samples, force=force, tell=tell
+        program = calibrate_run(
+            run,
+            data,
+            out,
+            scheme=scheme,
+            method=method,
+            samples=samples,
+            exclude=exclude or (),
+            force=force,
+            tell=tell,
         )
+    for line in program.calibration["warnings"]:
+        console.say(f"edgeskin: {line}")
     print(out)

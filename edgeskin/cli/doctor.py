@@ -14,7 +14,8 @@ from edgeskin.cli.options import Json
 
 PARTS = {
     "train": ("torch", "torchvision", "timm", "lightning-fabric"),
-    "quantize": ("torchao", "nncf"),
+    "quantize": ("torchao",),
+    "nncf": ("nncf",),
     "tflite": ("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "coreml": ("coremltools",),

@@ -20,7 +20,7 @@ def qat(
         Path | None, typer.Option(help="Calibrated program of this run to start from.")
     ] = None,
     scheme: Annotated[str, typer.Option(help="Which tensors become integers: w8a8.")] = "w8a8",
-    method: Annotated[str, typer.Option(help="How calibration finds ranges.")] = "nncf",
+    method: Annotated[str, typer.Option(help="How calibration finds ranges.")] = "mse",
     samples: Annotated[int, typer.Option(help="Images of the train split to calibrate on.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     ranges: Annotated[

@@ -61,7 +61,7 @@ class Pyramid(nn.Module):
         self.project = convolution(width * (2 + len(RATES)), width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        whole = self.whole(x).expand(-1, -1, *x.shape[-2:])
+        whole = enlarge(self.whole(x), like=x)
         return self.project(
             torch.cat([self.local(x), *(branch(x) for branch in self.atrous), whole], dim=1)
         )

@@ -1,56 +1,22 @@
-"""A small network with every pattern that matters, and images for it."""
+"""The small network as a fixture, images for it, and its program."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from samples import acne_spec
-from torch import Tensor, nn
-from torch.nn import functional as F
+from small_network import SIZE, SmallNet, make_network
 
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.program import Program
 from edgeskin.spec import InputSpec, Spec
-
-SIZE = 32
-
-
-class SmallNet(nn.Module):
-    """conv+bn+act, depthwise, squeeze-and-excitation, residual, concat, pooling, two heads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.stem_bn = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8)
-        self.depth, self.depth_bn = nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8)
-        self.reduce, self.expand = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
-        self.project = nn.Conv2d(8, 8, 1)
-        self.last = nn.Conv2d(16, 16, 1)
-        self.severity, self.count = nn.Linear(16, 4), nn.Linear(16, 65)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.hardswish(self.stem_bn(self.stem(x)))
-        y = F.relu6(self.depth_bn(self.depth(x)))
-        gate = F.hardsigmoid(self.expand(F.relu(self.reduce(F.adaptive_avg_pool2d(y, 1)))))
-        x = x + self.project(y * gate)
-        x = torch.cat([F.max_pool2d(x, 2), F.avg_pool2d(x, 2)], dim=1)
-        x = F.silu(self.last(x)).mean((2, 3))
-        return self.severity(x), self.count(x)
 
 
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     half = (0.5, 0.5, 0.5)
     return acne_spec(input=InputSpec(height=SIZE, width=SIZE, resize="squash", mean=half, std=half))
-
-
-def make_network() -> SmallNet:
-    torch.manual_seed(3)
-    made = SmallNet().train()
-    for _ in range(10):  # batch-norm statistics that are not the initial ones
-        made(torch.randn(8, 3, SIZE, SIZE))
-    return made.eval()
 
 
 @pytest.fixture

@@ -14,9 +14,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
-from edgeskin.calibration import METHODS
+from edgeskin.calibration import METHODS, SCHEMES
 from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.graphs import (
+    DEQUANTIZE,
+    DEQUANTIZE_CHANNELS,
+    QUANTIZE,
+    aten,
+    attribute,
+    computations,
+    layers,
+)
+from edgeskin.calibration.rewrites import flatten
 from edgeskin.errors import InvalidData, InvalidRun, ShapeMismatch, UnknownName
 from edgeskin.models.app_model import AppModel
 from edgeskin.spec import Spec
@@ -92,6 +103,8 @@ def test_unknown_scheme_and_method(network: nn.Module, spec: Spec, images: Image
         UnknownName, match=r"no calibration method 'best'; there are mse, percentile"
     ):
         calibrate(network, spec, images, method="best")
+    with pytest.raises(UnknownName, match="'nncf' finds ranges for 8 bits, w8a16 has 16"):
+        calibrate(network, spec, images, scheme="w8a16", method="nncf")
 
 
 def test_no_images_flat_images_and_wrong_images(
@@ -180,3 +193,120 @@ def test_nncf_sends_nothing_and_leaves_nothing_in_the_home_folder(tmp_path: Path
         check=True,
     )
     assert result.stdout == "MagicMock []\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "method"),
+    [*(("w8a8", method) for method in METHODS), *((s, "mse") for s in SCHEMES if s != "w8a8")],
+)
+def test_every_scale_is_a_float16_number_and_every_bias_fits(
+    scheme: str, method: str, network: nn.Module, spec: Spec, images: Images
+) -> None:
+    network.project.weight.data[2] = 1e-12  # a dead channel whose bias is not
+    network.project.bias.data[2] = 50.0
+    graph = calibrate(network, spec, images[:4], scheme=scheme, method=method).module
+    for scale in scales(graph):
+        assert float(np.float16(scale)) == scale > 0
+    for layer in layers(graph):
+        x, weight, bias = layer.args[:3]
+        if x.target is DEQUANTIZE:
+            units = attribute(graph, bias) / (x.args[1] * attribute(graph, weight.args[1]))
+            assert units.abs().max() < 2**31
+
+
+def scales(graph: GraphModule) -> list[float]:
+    """Of every step into integers and back."""
+    found: list[float] = []
+    for node in graph.graph.nodes:
+        if node.target in (QUANTIZE, DEQUANTIZE):
+            found.append(node.args[1])
+        elif node.target is DEQUANTIZE_CHANNELS:
+            found += attribute(graph, node.args[1]).tolist()
+    return found
+
+
+def test_weights_are_the_float_ones_rounded_once(
+    network: nn.Module, spec: Spec, images: Images
+) -> None:
+    graph = calibrate(network, spec, images[:4]).module
+    reference = flatten(network, torch.zeros(1, 3, 32, 32))
+    for layer, twin in zip(layers(graph), layers(reference), strict=True):
+        integers, scale = (attribute(graph, argument) for argument in layer.args[1].args[:2])
+        values = attribute(reference, twin.args[1])
+        steps = scale.reshape(-1, *[1] * (values.dim() - 1))
+        # Half a step, and float32 rounding of the division: rounding twice would give more.
+        assert ((integers * steps - values).abs() <= 0.5 * steps * (1 + 1e-5)).all()
+
+
+def test_a_lone_number_is_exact(network: nn.Module, spec: Spec, images: Images) -> None:
+    graph = calibrate(network, spec, images[:4]).module
+    reference = flatten(network, torch.zeros(1, 3, 32, 32))
+    numbers = []
+    for node, twin in zip(computations(graph), computations(reference), strict=True):
+        if node.target is aten.add.Tensor and node.args[1].args[0].op == "get_attr":
+            integers, *step = node.args[1].args
+            numbers.append(DEQUANTIZE(attribute(graph, integers), *step))
+            assert torch.equal(numbers[-1], attribute(reference, twin.args[1]))
+    assert [number.item() for number in numbers] == [3.0, 3.0]
+
+
+def test_sigmoid_keeps_tflites_scale(network: nn.Module, spec: Spec, images: Images) -> None:
+    steps = {"w8a8": (1 / 256, -128), "w8a8_symmetric": (1 / 128, 0), "w8a16": (1 / 32768, 0)}
+    for scheme, wanted in steps.items():
+        graph = calibrate(network, spec, images[:4], scheme=scheme).module
+        (sigmoid,) = [n for n in computations(graph) if n.target is aten.sigmoid.default]
+        assert [(user.args[1], user.args[2]) for user in sigmoid.users] == [wanted]
+
+
+def test_excluded_layers_stay_float_and_are_recorded(
+    network: nn.Module, spec: Spec, images: Images
+) -> None:
+    program = calibrate(network, spec, images[:4], exclude=("severity",))
+    assert program.calibration["exclude"] == ["severity"]
+    assert program.calibration["float_operators"] == {"linear": 1}
+    assert "left in float: linear x1" in program.calibration["warnings"]
+    with pytest.raises(UnknownName, match="no layer matches 'nothing'"):
+        calibrate(network, spec, images[:4], exclude=("nothing",))
+
+
+def test_operators_left_in_float_are_named_and_counted(spec: Spec, images: Images) -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            y = self.second(self.first(x).softmax(1)).relu()
+            return (y.erf().softmax(1).flatten(1),)
+
+    program = calibrate(Odd(), spec, images[:4])
+    assert program.calibration["float_operators"] == {"softmax": 2, "erf": 1}
+    assert "left in float: softmax x2, erf x1" in program.calibration["warnings"]
+
+
+def test_a_scale_that_half_of_the_images_would_not_give_is_warned_of(
+    network: nn.Module, spec: Spec, images: Images
+) -> None:
+    dark = [image if index % 2 else image // 8 for index, image in enumerate(images)]
+    for method in ("mse", "nncf"):  # NNCF is told nothing of halves
+        program = calibrate(network, spec, dark, method=method)
+        ratios = program.calibration["half_ratios"]
+        # The first layer has a bias, so its output does not shrink by all of the factor 8.
+        assert 0.2 < ratios["stem (conv2d)"] < 7.1
+        assert any("differ by more than 20%" in line for line in program.calibration["warnings"])
+    steady = calibrate(network, spec, [*images[:4]] * 2)
+    assert all(ratio >= 0 for ratio in steady.calibration["half_ratios"].values())
+
+
+def test_sizes_that_depend_on_the_image_are_refused(spec: Spec, images: Images) -> None:
+    class Picks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (self.layer(x).flatten().nonzero(),)
+
+    with pytest.raises(InvalidRun, match="nonzero.*depends on the image") as caught:
+        calibrate(Picks(), spec, images)
+    assert "\n" not in str(caught.value)

@@ -53,6 +53,7 @@ def test_training_in_its_first_epoch(phantom_set: Path, recipe: Path, tmp_path: 
 def test_calibration(library: str, lively_run: Path, phantom_set: Path, tmp_path: Path) -> None:
     """Once while torchao is loaded, once when NNCF, which brings scipy, is about to start."""
     command = ["calibrate", lively_run, "--data", phantom_set, "--out", tmp_path / "new" / "p.pt2"]
+    command += ["--method", "nncf"]
     code, stderr, _ = interrupt(command, lambda pid: has_loaded(library, pid))
     assert (code, the_line(stderr)) == (2, LINE)
     assert snapshot(tmp_path) == {}

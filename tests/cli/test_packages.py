@@ -76,9 +76,9 @@ def test_convert(
 @pytest.mark.slow
 def test_calibrate(lively_run: Path, phantom_set: Path, without: Callable[..., str]) -> None:
     command = ["calibrate", lively_run, "--data", phantom_set, "--out", "p.pt2"]
-    line = without("nncf", *command)
-    assert "pip install 'edgeskin[quantize]'" in line
-    assert line.endswith("or choose --method minmax")
+    line = without("nncf", *command, "--method", "nncf")
+    assert "pip install 'edgeskin[nncf]'" in line
+    assert line.endswith("or choose --method mse")
     assert without("torchao", *command) == (
         "torchao is not installed: pip install 'edgeskin[quantize]'"
     )

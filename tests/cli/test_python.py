@@ -42,3 +42,18 @@ def test_everything_refused_has_one_base(tmp_path: Path) -> None:
         edgeskin.load(tmp_path / "model")
     with pytest.raises(AttributeError, match="no attribute 'quantise'"):
         _ = edgeskin.quantise
+
+
+def test_calibration_says_what_it_found(
+    phantom_set: Path, lively_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.pt2"
+    program = edgeskin.calibrate(
+        str(lively_run), str(phantom_set), str(out), samples=4, exclude=["heads.0"]
+    )
+    record = program.calibration
+    assert (record["method"], record["images"], record["exclude"]) == ("mse", 4, ["heads.0"])
+    assert sum(record["coverage"]["tones"].values()) == 4
+    assert sum(record["coverage"]["train_tones"].values()) == 24
+    assert record["float_operators"] == {"linear": 1}
+    assert out.is_file()

@@ -104,7 +104,7 @@ def test_unknown_names_in_train(
     ("option", "line"),
     [
         ("--scheme", "no scheme 'bogus'; there are w8a8"),
-        ("--method", "no calibration method 'bogus'; there are nncf, minmax"),
+        ("--method", "no calibration method 'bogus'; there are mse, percentile, minmax, nncf"),
     ],
 )
 def test_unknown_names_in_calibrate(
@@ -301,10 +301,12 @@ def test_test_images_in_the_calibration_set(
     assert line in refused(*convert, "--data", spoiled_set)
 
 
-@pytest.mark.parametrize("samples", [0, -3])
-def test_calibration_on_no_images(samples: int, calibrate: list[object], refused: Refused) -> None:
+@pytest.mark.parametrize("samples", [1, 0, -3])
+def test_calibration_on_too_few_images(
+    samples: int, calibrate: list[object], refused: Refused
+) -> None:
     line = refused(*calibrate, "--samples", samples)
-    assert line == f"cannot calibrate on {samples} images; pass --samples of at least 1"
+    assert line == f"cannot calibrate on {samples} images; pass --samples of at least 2"
 
 
 # Recipes

@@ -1,0 +1,106 @@
+"""Which classes and skin tones the calibration images show, against the train split.
+
+A tone is that of the median colour of a whole image (`skin_tone.ita_deg`), hair,
+lesion and background included: it sorts photos of skin well and dermatoscopic
+images roughly. An image without colour, as of ultrasound, has none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.data.manifest import Dataset
+from edgeskin.data.skin_tone import ita_deg, tone
+from edgeskin.spec import ClassificationHead, Spec
+
+COLOURLESS = "no colour"
+# Train images whose tone is measured, and how many are held at a time.
+_MOST_IMAGES = 1024
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Images by class and tone: among the calibration images, and in the train split.
+
+    Of a large train split, tones are those of 1024 images drawn from it.
+    """
+
+    classes: dict[str, dict[str, int]]
+    train_classes: dict[str, dict[str, int]]
+    tones: dict[str, int]
+    train_tones: dict[str, int]
+
+    def warnings(self) -> list[str]:
+        """A line for each kind of class, and for tones, that has no calibration image."""
+        lines = []
+        for head, counts in self.train_classes.items():
+            lines += _line(head, self.classes[head], counts)
+        colours = {name: n for name, n in self.train_tones.items() if name != COLOURLESS}
+        return lines + _line("skin tone", self.tones, colours)
+
+
+def cover(
+    train: Dataset,
+    chosen: Dataset,
+    pixels: NDArray[np.uint8],
+    spec: Spec,
+    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Coverage:
+    """Count the images of `chosen`, which are `pixels`, and those of `train`."""
+    return Coverage(
+        classes=_classes(chosen, spec),
+        train_classes=_classes(train, spec),
+        tones=_tones(pixels),
+        train_tones=_train_tones(train.take(_MOST_IMAGES), spec, tell),
+    )
+
+
+def _line(what: str, shown: dict[str, int], train: dict[str, int]) -> list[str]:
+    absent = [f"{name} ({n} in train)" for name, n in train.items() if not shown.get(name)]
+    if not absent:
+        return []
+    named = ", ".join(absent)
+    return [f"no calibration image of {what} {named}. Raise --samples, or add train images."]
+
+
+def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:
+    """Images by class, for every classification head whose column the manifest has."""
+    heads = [
+        h for h in spec.heads if isinstance(h, ClassificationHead) and h.name in images.rows[0]
+    ]
+    return {
+        head.name: dict.fromkeys(head.labels, 0)
+        | Counter(_label(head, row[head.name]) for row in images.rows)
+        for head in heads
+    }
+
+
+def _label(head: ClassificationHead, text: str) -> str:
+    """The label's name, where the manifest may have its index."""
+    known = text.isdigit() and text not in head.labels and int(text) < len(head.labels)
+    return head.labels[int(text)] if known else text
+
+
+def _train_tones(
+    train: Dataset, spec: Spec, tell: Callable[[str, int, int], None]
+) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for start in range(0, len(train), _AT_ONCE):
+        part = replace(train, rows=train.rows[start : start + _AT_ONCE])
+        counts.update(_tones(part.pixels(spec.input)))
+        tell("measuring skin tones", min(start + _AT_ONCE, len(train)), len(train))
+    return dict(counts)
+
+
+def _tones(pixels: Iterable[NDArray[np.uint8]]) -> dict[str, int]:
+    return dict(Counter(_tone(image[::4, ::4]) for image in pixels))
+
+
+def _tone(image: NDArray[np.uint8]) -> str:
+    return COLOURLESS if np.ptp(image, axis=-1).max() <= 2 else tone(ita_deg(image))

@@ -1,0 +1,78 @@
+"""`peers accuracy`: a small run on phantoms through the stock tools and our own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from samples import acne_spec
+
+from edgeskin.benchmarks.peers.__main__ import main
+from edgeskin.benchmarks.peers.accuracy import measure, table
+from edgeskin.calibration.from_run import calibrate_run
+from edgeskin.data.manifest import load_split
+from edgeskin.errors import InvalidData
+from edgeskin.models.network import build
+from edgeskin.models.run import save_run
+from edgeskin.spec import ClassificationHead, InputSpec
+
+
+def save_small(path: Path, seed: int) -> Path:
+    spec = acne_spec(
+        name="small",
+        arch="small_networks:small",
+        input=InputSpec(height=32, width=32, resize="squash", mean=(0.5,) * 3, std=(0.25,) * 3),
+        heads=(ClassificationHead(name="severity", labels=tuple("abcde")),),
+    )
+    torch.manual_seed(seed)
+    save_run(path, spec, build(spec))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    here = str(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(here)
+    return save_small(tmp_path / "run", seed=0)
+
+
+@pytest.mark.slow
+def test_every_file_is_held_against_the_float_run(
+    run: Path, phantom_set: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "ours.pt2"
+    calibrate_run(run, phantom_set, program, method="minmax")
+    told: list[str] = []
+    found = measure(run, phantom_set, {"ptq": program}, tmp_path / "out", told.append)
+    test = load_split(phantom_set, "test")
+    assert found["test_images"] == len(test)
+    for runtime, names in (("litert", {"float", "stock", "ptq"}), ("onnx", {"stock_x86"})):
+        assert names <= found["runtimes"][runtime].keys()
+        for name, entry in found["runtimes"][runtime].items():
+            # Float files differ by rounding alone; INT8 by eight bits of three layers.
+            assert entry["sqnr_db"]["severity"] > (90 if name == "float" else 15), name
+            change = entry["metrics"]["severity_accuracy"]
+            assert change["reference"] == found["float"]["severity_accuracy"]["value"]
+            assert change["change"]["low"] <= change["change"]["value"]
+            assert entry["p50_ms"] == pytest.approx(np.median(entry["cpu_ms"]), abs=1e-3)
+    assert len(table(found).splitlines()) == 1 + 3 + 4
+    json.dumps(found)
+
+    save_small(tmp_path / "other", seed=1)
+    with pytest.raises(InvalidData, match="holds the files of another run"):
+        measure(tmp_path / "other", phantom_set, {}, tmp_path / "out", told.append)
+
+
+def test_a_missing_run_is_one_line(
+    tmp_path: Path, phantom_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["accuracy", str(tmp_path / "none"), "a=b.pt2", "--data", str(phantom_set)]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "none" in line
