@@ -74,6 +74,14 @@ def scales_summary(network: nn.Module) -> dict[str, Any]:
     }
 
 
+def activations(network: nn.Module) -> set[tuple[str, int]]:
+    """The integer types of a program's activations, each with a zero point that occurs."""
+    return {
+        (str(node.args[5]).removeprefix("torch."), node.args[2])
+        for node in _nodes(network, f"{_QUANTIZE}tensor")
+    }
+
+
 def _nodes(network: nn.Module, prefix: str) -> Iterator[Any]:
     if isinstance(network, fx.GraphModule):
         yield from (n for n in network.graph.nodes if str(n.target).startswith(prefix))

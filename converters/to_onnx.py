@@ -5,38 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnx.version_converter
 import onnx_ir as ir
 import torch
 from onnx import ModelProto, NodeProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgeskin.artifacts import Metadata
-from edgeskin.converters.legalize_onnx import legalize
-from edgeskin.converters.model import INPUT, Job
+from edgeskin.converters.legalize_onnx import find_form, legalize
+from edgeskin.converters.model import INPUT, Job, activations
 from edgeskin.models.app_model import Layout
 from edgeskin.version import __version__
 
-# The first with Gelu as one operator (ViT-Tiny in INT8 is 1.1 times as fast as with
-# its formula); ONNX Runtime 1.17 and later read it.
-OPSET = 20
+# What torch's exporter writes by itself; for less, the finished graph is converted down.
+_LEAST_OPSET = 18
 
 
 def convert(job: Job, path: Path) -> None:
     """Write `path`: uint8 NHWC in for `app`, float32 NCHW for `tensor`."""
     layout: Layout = "NHWC" if job.metadata.io == "app" else "NCHW"
+    form = find_form(activations(job.network))
     program = torch.onnx.export(
         job.module(layout),
         (job.example(layout),),
         dynamo=True,
         input_names=[INPUT],
         output_names=list(job.names),
-        opset_version=OPSET,
+        opset_version=max(form.opset, _LEAST_OPSET),
         verbose=False,
     )
     assert program is not None
-    if job.int8:
-        legalize(program.model.graph)
+    legalize(program.model.graph, form)
     model = _to_proto(program.model)
+    if form.opset < _LEAST_OPSET:
+        model = onnx.version_converter.convert_version(model, form.opset)
     if job.metadata.precision == "fp16":
         model = _to_float16(model)
     _describe(model, job.metadata)

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-from edgeskin.converters.legalize_onnx import channels, integers, stem
+from edgeskin.converters.legalize_onnx import (
+    channels,
+    integers,
+    linear,
+    padding,
+    pixels,
+    stem,
+    tensorrt,
+)
 
 Array = NDArray[Any]
 NONE, ALL = (
@@ -57,8 +65,8 @@ class Builder:
         grid = self.grid(scale)
         return self.node("DequantizeLinear", self.node("QuantizeLinear", value, *grid), *grid)
 
-    def conv(self, value: str, weight: tuple[int, ...], **attributes: Any) -> str:
-        """A convolution with bias; its scales differ from channel to channel."""
+    def weight(self, weight: tuple[int, ...]) -> tuple[str, str]:
+        """Integers with a scale for each channel, and a bias in units of the products."""
         integer = self.constant(self.random.integers(-127, 128, weight).astype(np.int8))
         spread = 64 * np.sqrt(np.prod(weight[1:]))  # of the sum, so that outputs fill their range
         scale = 2.0 ** (self.random.integers(0, 2, weight[0]) - np.rint(np.log2(spread)))
@@ -66,8 +74,10 @@ class Builder:
         bias = self.random.integers(-999, 999, weight[0]) * 2.0**-4 * scale
         scales = self.constant(scale.astype(np.float32))
         dequantized = self.node("DequantizeLinear", integer, scales, zero, axis=0)
-        inputs = (value, dequantized, self.constant(bias.astype(np.float32)))
-        made = self.node("Conv", *inputs, kernel_shape=weight[2:], **attributes)
+        return dequantized, self.constant(bias.astype(np.float32))
+
+    def conv(self, value: str, weight: tuple[int, ...], **attributes: Any) -> str:
+        made = self.node("Conv", value, *self.weight(weight), kernel_shape=weight[2:], **attributes)
         return self.quantize(made)
 
     def model(self, output: str) -> ir.Model:
@@ -212,6 +222,122 @@ def test_depthwise_channels_that_are_an_output_stay() -> None:
     output = builder.conv(y, (14, 1, 3, 3), group=14)
     graph = assert_same(builder, output, channels.pad_depthwise_channels)
     assert initializer(graph, find(graph, "Conv")[0], 1).shape[0] == 14
+
+
+# Linear layers over tokens
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_linear_layer_over_tokens_is_a_convolution(biased: bool) -> None:
+    builder = Builder((1, 10, 24))
+    weight, bias = builder.weight((16, 24))
+    output = builder.node("MatMul", builder.input, builder.node("Transpose", weight, perm=[1, 0]))
+    if biased:
+        output = builder.node("Add", output, bias)
+    graph = assert_same(builder, builder.quantize(output), linear.linear_to_convolution)
+    (conv,) = find(graph, "Conv")
+    assert initializer(graph, conv, 1).shape == (16, 24, 1, 1)
+    assert not find(graph, "MatMul")
+
+
+def test_product_of_two_activations_stays() -> None:
+    builder = Builder((1, 8, 8))
+    turned = builder.node("Transpose", builder.input, perm=[0, 2, 1])
+    output = builder.quantize(builder.node("MatMul", builder.input, turned), 2.0**2)
+    assert find(assert_same(builder, output, linear.linear_to_convolution), "MatMul")
+
+
+# Padding
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_padding_moves_into_the_convolution(quantized: bool) -> None:
+    builder = Builder((1, 4, 8, 8))
+    widths = builder.constant(np.array([0, 0, 0, 1, 0, 0, 1, 2], np.int64))
+    padded = builder.node("Pad", builder.input if quantized else "x", widths)
+    output = builder.conv(builder.quantize(padded), (8, 4, 3, 3), pads=[1, 1, 1, 1])
+    graph = assert_same(builder, output, padding.pad_in_convolution)
+    (conv,) = find(graph, "Conv")
+    assert conv.attributes["pads"].value == (1, 2, 2, 3)
+    assert not find(graph, "Pad")
+
+
+def test_padding_with_another_number_stays() -> None:
+    builder = Builder((1, 4, 8, 8))
+    widths = builder.constant(np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64))
+    one = builder.constant(np.array(1, np.float32))
+    padded = builder.quantize(builder.node("Pad", builder.input, widths, one))
+    graph = assert_same(builder, builder.conv(padded, (8, 4, 3, 3)), padding.pad_in_convolution)
+    assert find(graph, "Pad")
+
+
+@pytest.mark.parametrize(("scale", "left"), [(2.0**-4, 2), (2.0**-3, 3)])
+def test_quantizing_twice_to_the_same_grid_is_once(scale: float, left: int) -> None:
+    builder = Builder((1, 4, 8, 8))
+    again = builder.quantize(builder.input, scale)
+    graph = assert_same(builder, builder.conv(again, (8, 4, 3, 3)), padding.drop_requantization)
+    assert len(find(graph, "QuantizeLinear")) == left
+
+
+# Pixels
+
+
+def pixel_model(mean: float, std: float, scale: float, zero_point: int) -> ir.Model:
+    """uint8 (256,) normalised as (v - mean) / std, then quantized."""
+    numbers = {"scale": 1 / std, "shift": mean / std, "s": scale}
+    constants = [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in numbers.items()]
+    constants.append(numpy_helper.from_array(np.array(zero_point, np.uint8), "z"))
+    steps = [
+        helper.make_node("Cast", ["x"], ["v0"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["v0"], ["v1"], perm=[0]),
+        helper.make_node("Mul", ["v1", "scale"], ["v2"]),
+        helper.make_node("Sub", ["v2", "shift"], ["v3"]),
+        helper.make_node("QuantizeLinear", ["v3", "s", "z"], ["v4"]),
+        helper.make_node("DequantizeLinear", ["v4", "s", "z"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info
+    ends = [value("x", TensorProto.UINT8, [256])], [value("y", TensorProto.FLOAT, [256])]
+    graph = helper.make_graph(steps, "pixels", *ends, constants)
+    opsets = [helper.make_opsetid("", 20)]
+    return ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=9))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "scale", "zero_point", "left"),
+    [
+        (127, 128, 1 / 128, 127, ["Transpose", "DequantizeLinear"]),
+        (0, 255, 1 / 255, 0, ["Transpose", "DequantizeLinear"]),
+        (127, 128, 1 / 100, 127, None),  # calibrated to something else
+        (127, 128, 1 / 128, 128, None),  # 255 would be cut off
+        (124, 58, 1 / 50, 120, None),
+    ],
+)
+def test_pixels_go_in_as_they_are_where_nothing_is_lost(
+    mean: float, std: float, scale: float, zero_point: int, left: list[str] | None
+) -> None:
+    before, after = (pixel_model(mean, std, scale, zero_point) for _ in range(2))
+    pixels.pixels_are_integers(after.graph)
+    values = np.arange(256, dtype=np.uint8)
+    for level in (NONE, ALL):
+        np.testing.assert_array_equal(run(after, values, level), run(before, values, level))
+    found = [node.op_type for node in after.graph]
+    assert found == (left or [node.op_type for node in before.graph])
+
+
+# TensorRT
+
+
+def test_convolution_runs_into_the_add_behind_it() -> None:
+    builder = Builder((1, 8, 8, 8))
+    output = inverted_residual(builder, 16, gated=False)
+    before, after = builder.model(output), builder.model(output)
+    tensorrt.open_residual_add(after.graph)
+    (add,) = find(after.graph, "Add")
+    assert [value.producer().op_type for value in add.inputs] == ["DequantizeLinear", "Conv"]  # type: ignore[union-attr]
+    x = builder.random.uniform(-1, 1, builder.shape).astype(np.float32)  # nothing saturates
+    # Half a step less of rounding in front of the add moves its own by one step at most.
+    difference = np.abs(run(before, x, NONE) - run(after, x, NONE))
+    assert 0 < difference.max() <= 2.0**-4
 
 
 # Integers
