@@ -1,0 +1,126 @@
+"""INT8 beside float: the verdict, the float network, and what convert says of a slow file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from samples import acne_spec
+from tiny_network import network, tiny_job, tiny_spec
+
+from edgeskin.artifacts import Artifact, read_manifest
+from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
+from edgeskin.calibration.program import Program, dequantized, save_program
+from edgeskin.cli.main import run
+from edgeskin.converters.convert import convert
+from edgeskin.converters.selfcheck import images
+from edgeskin.converters.speed import float_network, judge
+from edgeskin.metrics import sqnr_db
+from edgeskin.models.network import build
+
+
+def times(median: float, spread: float = 0.01) -> np.ndarray[Any, Any]:
+    """101 rounds around `median` milliseconds; the same noise in every call."""
+    return median * (1 + spread * np.random.default_rng(3).standard_normal(101))
+
+
+@pytest.mark.parametrize(
+    ("int8", "fp16", "slower", "advice"),
+    [
+        (0.5, None, False, "int8"),
+        (1.0, None, False, "int8"),
+        (1.01, None, False, "int8"),  # what memory layout alone may do
+        (1.5, 1.0, True, "fp16"),  # as fast as fp32, and half its size
+        (1.5, 1.3, True, "fp32"),
+    ],
+)
+def test_verdict(int8: float, fp16: float | None, slower: bool, advice: str) -> None:
+    found = judge(
+        {"fp32": times(1.0), "int8": times(int8)} | ({"fp16": times(fp16)} if fp16 else {})
+    )
+    assert (found["slower"], found["advice"]) == (slower, advice)
+    # The noise is common to both, as on a busy machine, and cancels in the ratio.
+    assert found["ratio"]["value"] == pytest.approx(int8, rel=1e-6)
+    assert found["p50_ms"]["int8"] == pytest.approx(int8, rel=0.01)
+
+
+def test_a_difference_within_the_noise_is_none() -> None:
+    noise = np.random.default_rng(5)
+    slow, fast = (value * noise.lognormal(0, 0.5, 21) for value in (1.1, 1.0))
+    assert not judge({"fp32": fast, "int8": slow})["slower"]  # the interval reaches below 1
+
+
+def test_a_program_without_its_quantize_steps() -> None:
+    graph = network("int8")
+    floats = dequantized(graph)  # type: ignore[arg-type]
+    assert not {QUANTIZE, DEQUANTIZE} & {node.target for node in floats.graph.nodes}
+    x = torch.randn(1, 3, 40, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pairs = zip(network("fp32")(x), floats(x), strict=True)
+    # Only the rounding of int8 weights is left: 127 steps to either side, so about 40 dB.
+    for expected, found in pairs:
+        assert sqnr_db(expected.numpy(), found.numpy()) > 30
+
+
+def test_the_float_network_is_the_specs_where_the_layers_agree() -> None:
+    job = tiny_job("int8")  # its spec names a network that has no segmentation head
+    assert float_network(job)[1] == "the program without its quantize steps"
+    spec = acne_spec()
+    torch.manual_seed(0)
+    module = calibrate(build(spec).eval(), spec, images(spec.input), method="minmax").module
+    job = replace(job, network=module, metadata=replace(job.metadata, spec=spec))
+    assert float_network(job)[1] == "the network that the spec names, untrained"
+
+
+@pytest.mark.slow
+def test_times_are_in_the_manifest(tmp_path: Path) -> None:
+    source, out = tmp_path / "tiny.pt2", tmp_path / "out"
+    save_program(source, Program(tiny_spec(), network("int8"), "w8a8", {}))  # type: ignore[arg-type]
+    made = convert(source, ["onnx", "coreml"], ["int8"], out, timing=True)
+    entries = read_manifest(out)
+    assert [a.speed for a in made] == [entries[a.path.name]["speed"] for a in made]
+    onnx, coreml = (a.speed or {} for a in made)
+    assert {"int8", "fp32"} <= onnx["p50_ms"].keys()
+    assert 0 < onnx["ratio"]["low"] <= onnx["ratio"]["value"] <= onnx["ratio"]["high"]
+    assert onnx["rounds"] >= 20
+    assert onnx["for_speed"] is True
+    assert "macOS" in coreml["not_run"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*entries, "manifest.json"])
+
+
+SLOW = {
+    "runtime": "ONNX Runtime 1.0",
+    "machine": "Linux x86_64, Some CPU",
+    "p50_ms": {"int8": 3.0, "fp32": 2.0, "fp16": 2.5},
+    "ratio": {"value": 1.5, "low": 1.4, "high": 1.6},
+    "slower": True,
+    "advice": "fp32",
+}
+
+
+@pytest.mark.parametrize(("for_speed", "code"), [(True, 1), (False, 0)])
+def test_convert_says_where_int8_loses(
+    for_speed: bool,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is no success, unless the scheme is one for size or accuracy."""
+    speed = SLOW | {"for_speed": for_speed}
+    made = Artifact(Path("a-int8.onnx"), "onnx", "int8", "app", "", 10, 1.0, {}, speed)
+    monkeypatch.setattr(
+        "edgeskin.converters.from_source.convert_source", lambda *args, **options: [made]
+    )
+    assert run(["convert", "program.pt2", "--out", "out"]) == code
+    shown = capsys.readouterr()
+    assert "3.00 (2.00)" in shown.out
+    assert shown.err == (
+        "edgeskin: a-int8.onnx is slower than float here: 3.00 ms, fp32 2.00 ms, fp16 2.50 ms "
+        "(1.50 times fp32, 95 % interval 1.40 to 1.60; ONNX Runtime 1.0, one thread, "
+        "Linux x86_64, Some CPU). Use --precision fp32.\n"
+    )
