@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 
-from edgeskin.errors import MissingPackage, UnknownName
+from edgeskin.errors import CannotExpress, MissingPackage, UnknownName
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file type: its module, with `convert(job, path)`, and what that needs."""
+    """A file type: its module, with `convert(job, path)`, and what that needs.
+
+    `lost` says of the schemes that it cannot hold what would be lost.
+    """
 
     name: str
     module: str
     extra: str
     suffix: str
     packages: tuple[str, ...]
+    lost: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, model: str, precision: str) -> str:
         return f"{model}-{precision}{self.suffix}"
@@ -35,6 +40,18 @@ class Target:
                     f"converting to {self.name} needs {package}: "
                     f"pip install 'edgeskin[{self.extra}]'"
                 )
+
+    def check_scheme(self, scheme: str) -> None:
+        """
+        Raises:
+            CannotExpress: The target cannot hold what a program of `scheme` says.
+        """
+        if scheme in self.lost:
+            holds = [t.name for t in TARGETS.values() if scheme not in t.lost]
+            raise CannotExpress(
+                f"{self.name} cannot hold a {scheme} program: {self.lost[scheme]}. Convert it to "
+                f"{' or '.join(holds)}, or calibrate with --scheme w8a8."
+            )
 
     def load(self) -> ModuleType:
         self.check()
@@ -50,6 +67,10 @@ TARGETS = {
             extra="tflite",
             suffix=".tflite",
             packages=("torch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
+            lost={
+                "w8a16": "litert-torch gives int16 layers a bias of 32 bits, LiteRT's kernels take "
+                "64, and a narrower bias would overflow"
+            },
         ),
         Target(
             "coreml",
@@ -57,6 +78,10 @@ TARGETS = {
             extra="coreml",
             suffix=".mlpackage",
             packages=("torch", "coremltools"),
+            lost={
+                "w8a16": "Core ML quantizes activations to 8 bits, so that the other 8 of the 16 "
+                "would be lost"
+            },
         ),
         Target(
             "onnx",

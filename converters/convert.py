@@ -72,7 +72,8 @@ def convert(
         on_progress: Called with (files done, files in all, name of the last one).
 
     Raises:
-        UnknownName, InvalidRun, MissingPackage, CannotWrite: Before any work.
+        UnknownName, InvalidRun, MissingPackage, CannotExpress, CannotWrite: Before
+            any work.
         ConversionFailed: A converter refused, crashed, took too long, or wrote a
             wrong file. Its log stays in `out`; no other file does.
     """
@@ -108,6 +109,10 @@ def _orders(
     for target in found:
         target.check()
     givers = {precision: _giver(origins, precision) for precision in dict.fromkeys(precisions)}
+    for origin in givers.values():
+        if scheme := origin.scheme():
+            for target in found:
+                target.check_scheme(scheme)
     name = origins[0].spec().name
     return [
         _Order(origin, target, precision, out / target.file_name(name, precision))

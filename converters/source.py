@@ -54,6 +54,10 @@ class Source:
     def spec(self) -> Spec:
         return Spec.load(self.path) if self.kind == "run" else self.load().spec
 
+    def scheme(self) -> str | None:
+        """Of a program; a run has none."""
+        return None if self.kind == "run" else self.load().calibration["scheme"]
+
     def load(self) -> Loaded:
         if self.kind == "run":
             from edgeskin.models.run import load_run

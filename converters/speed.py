@@ -18,6 +18,7 @@ from torch import fx, nn
 
 from edgeskin.calibration.graphs import argument, attribute, layers
 from edgeskin.calibration.program import dequantized
+from edgeskin.calibration.schemes import SCHEMES
 from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
@@ -35,15 +36,18 @@ SLOWER = 1.02
 WARM_UP, LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 5, 20, 200, 2.0
 
 
-def measure(job: Job, target: str, path: Path) -> dict[str, Any]:
+def measure(job: Job, target: str, path: Path, scheme: str) -> dict[str, Any]:
     """Time the INT8 file `path` and float files that are made beside it for the purpose.
 
     Returns:
         `not_run`, why; or `p50_ms` by precision (CPU time of one inference on
         one thread, at least 20 interleaved rounds), `ratio` of int8 to fp32 with
-        its 95 % interval, `slower`, and `advice`, the precision to take instead
-        (fp16 is made and timed only where int8 is slower).
+        its 95 % interval, `slower`, `advice`, the precision to take instead (fp16
+        is made and timed only where int8 is slower), and `for_speed`: whether the
+        scheme promises speed at all.
     """
+    if target == "onnx" and scheme == "w8a8_symmetric":
+        return {"not_run": "not timed: it has TensorRT's form, and no TensorRT is here"}
     try:
         with open_session(path) as session:
             runtime = session.runtime
@@ -54,7 +58,14 @@ def measure(job: Job, target: str, path: Path) -> dict[str, Any]:
     found = compare(files, job)
     if found["slower"]:
         found = compare(files | {"fp16": _make(job, network, "fp16", target, path)}, job)
-    return {"runtime": runtime, "machine": machine(), "threads": 1, "float": origin, **found}
+    return {
+        "runtime": runtime,
+        "machine": machine(),
+        "threads": 1,
+        "float": origin,
+        "for_speed": SCHEMES[scheme].is_for_speed,
+        **found,
+    }
 
 
 def float_network(job: Job) -> tuple[nn.Module, str]:

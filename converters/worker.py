@@ -60,7 +60,6 @@ def work(request: Request) -> dict[str, Any]:
     import torch
 
     from edgeskin.artifacts import Metadata
-    from edgeskin.calibration.schemes import SCHEMES
     from edgeskin.converters import TARGETS, selfcheck
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
@@ -77,9 +76,8 @@ def work(request: Request) -> dict[str, Any]:
         target.load().convert(job, path)
     parity = selfcheck.measure(job, path)
     started = time.monotonic()
-    speed = _speed(job, request) if request.timing and job.int8 else None
-    if speed:
-        speed["for_speed"] = SCHEMES[loaded.calibration["scheme"]].is_for_speed
+    timed = request.timing and job.int8
+    speed = _speed(job, request, loaded.calibration["scheme"]) if timed else None
     return {
         "source": source.describe(),
         "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
@@ -90,12 +88,12 @@ def work(request: Request) -> dict[str, Any]:
     }
 
 
-def _speed(job: Any, request: Request) -> dict[str, Any]:
+def _speed(job: Any, request: Request, scheme: str) -> dict[str, Any]:
     """Times beside float; a float file that cannot be made is no reason to refuse the INT8 one."""
     from edgeskin.converters import speed
 
     try:
-        return speed.measure(job, request.target, Path(request.path))
+        return speed.measure(job, request.target, Path(request.path), scheme)
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         return {"not_run": f"no float file to compare with: {_line(error)}"}

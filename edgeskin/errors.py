@@ -57,6 +57,10 @@ class NotSupportedHere(EdgeskinError):
     """Possible in principle, but not on this operating system or machine."""
 
 
+class CannotExpress(EdgeskinError):
+    """A target has no form for what a scheme asks; the message names what would be lost."""
+
+
 class ConversionFailed(EdgeskinError):
     """A converter refused, crashed or ran out of time; the message names its log."""
 

@@ -21,6 +21,7 @@ from edgeskin.converters import TARGETS, find_target
 from edgeskin.converters.convert import convert
 from edgeskin.converters.process import Process
 from edgeskin.errors import (
+    CannotExpress,
     CannotWrite,
     ConversionFailed,
     InvalidArtifact,
@@ -151,6 +152,22 @@ def test_tables_import_nothing_heavy() -> None:
 
 def test_every_target_is_found_by_its_name() -> None:
     assert all(find_target(name) is target for name, target in TARGETS.items())
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("coreml", "the other 8 of the 16 would be lost"),
+        ("tflite", "a narrower bias would overflow"),
+    ],
+)
+def test_a_scheme_that_a_target_cannot_hold(target: str, why: str, tmp_path: Path) -> None:
+    source = tmp_path / "tiny.pt2"
+    save_program(source, Program(tiny_spec(), network("int8"), "w8a16", {}))
+    lines = rf"{target} cannot hold a w8a16 program: .*{why}\. Convert it to onnx, or calibrate"
+    with pytest.raises(CannotExpress, match=lines):
+        convert(source, ["onnx", target], ["int8"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # What is left behind

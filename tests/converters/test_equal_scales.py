@@ -20,6 +20,9 @@ from torch.nn import functional as F
 from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.graphs import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, aten, attribute
+from edgeskin.calibration.program import Program
+from edgeskin.calibration.rewrites import flatten
+from edgeskin.calibration.trainable import settled, trainable
 from edgeskin.converters import TARGETS
 from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network, Operator, Quantization
@@ -69,14 +72,31 @@ class Patterns(nn.Module):
         return tuple(head(x) for head in self.heads)
 
 
-@pytest.fixture(scope="module")
-def program() -> fx.GraphModule:
+@pytest.fixture(scope="module", params=["calibrated", "trained"])
+def program(request: pytest.FixtureRequest) -> fx.GraphModule:
+    """After calibration, or after a few steps of QAT with learned ranges on top."""
     torch.manual_seed(4)
     network = Patterns()
     for _ in range(10):  # batch-norm statistics that are not the initial ones
         network(torch.randn(8, 3, 40, 48))
     spec = _spec()
-    return calibrate(network.eval(), spec, images(spec.input), method="minmax").module
+    made = calibrate(network.eval(), spec, images(spec.input), method="minmax")
+    return made.module if request.param == "calibrated" else trained(made, network)
+
+
+def trained(program: Program, network: nn.Module) -> fx.GraphModule:
+    """Three steps towards outputs of zero, which move most scales."""
+    module = trainable(program, flatten(network, program.example()), learned=True)
+    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(3):
+        loss = sum(out.square().mean() for out in module(torch.randn(8, 3, 40, 48)))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[union-attr]
+        optimizer.step()
+    made = settled(module, program)
+    before, after = (set(rows_of_program(graph)) for graph in (program.module, made))
+    assert len(before & after) < len(after) / 2
+    return made
 
 
 def _spec() -> Any:
