@@ -16,7 +16,7 @@ from edgeskin.calibration.from_run import SAMPLES, calibrate_run, calibration_se
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData, InvalidRun, NotBetter
-from edgeskin.files import check_writable, sha256
+from edgeskin.files import check_writable, folder, sha256
 from edgeskin.models.run import Run, load_run
 from edgeskin.spec import Spec
 from edgeskin.tasks import find_task
@@ -71,25 +71,30 @@ def qat(
     train, held_out = _splits(loaded.spec, data, samples, recipe.seed)
     checkpoint = out.with_name(out.name + ".checkpoint")
     place = Path(program) if program else checkpoint / "start.pt2"
-    if program is None and not place.is_file():
-        calibrate_run(run, data, place, scheme=scheme, method=method, samples=samples, tell=tell)
-    start = _start(place, loaded, run)
-    if program is None:
-        _check_start(start, place, scheme, method)
-    trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
-    before = trainer.judge(trainer.network)
-    tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
-    trainer.fit(
-        checkpoint / "last.pt",
-        lambda epoch, loss: tell(_progress(loss, trainer.best.scores[-1]), epoch, recipe.epochs),
-    )
-    record = _record(start, recipe, trainer, before, held_out)
-    if not trainer.best.score.beats(before):
+    with folder(out.parent):  # a new one is removed again if nothing is written
+        if program is None and not place.is_file():
+            calibrate_run(
+                run, data, place, scheme=scheme, method=method, samples=samples, tell=tell
+            )
+        start = _start(place, loaded, run)
+        if program is None:
+            _check_start(start, place, scheme, method)
+        trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
+        before = trainer.judge(trainer.network)
+        tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
+        trainer.fit(
+            checkpoint / "last.pt",
+            lambda epoch, loss: tell(
+                _progress(loss, trainer.best.scores[-1]), epoch, recipe.epochs
+            ),
+        )
+        record = _record(start, recipe, trainer, before, held_out)
+        if not trainer.best.score.beats(before):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            raise NotBetter(_not_better(before, trainer.best, held_out), record)
+        made = _save(out, trainer, start, record, force=force)
         shutil.rmtree(checkpoint, ignore_errors=True)
-        raise NotBetter(_not_better(before, trainer.best, held_out), record)
-    made = _save(out, trainer, start, record, force=force)
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return made
+        return made
 
 
 def qat_recipe(run: Path, path: Path | None = None, **overrides: Any) -> QatRecipe:
