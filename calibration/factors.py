@@ -49,7 +49,7 @@ def _absorbed(node: Node) -> bool:
 
 def _is_layer_on(user: Node, x: Node) -> bool:
     """True for a layer with constant weights that takes `x` as its input."""
-    return user.target in LAYERS and user.args[0] is x and user.args[1].op == "get_attr"
+    return user.target in LAYERS and user.args[0] is x and argument(user, 1).op == "get_attr"
 
 
 def _passes(user: Node, x: Node) -> bool:
