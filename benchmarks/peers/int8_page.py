@@ -53,7 +53,7 @@ wrote this page and, with every sample, peers-int8.json beside it. {models}; 224
 
 - **Machine:** {processor}, {system}; of use to integers: {features}.
 - **Tools:** {tools}.
-- **Weights** are random from a fixed seed; batch norms hold the statistics of images, and each logit has mean 0 over them, so that SQNR says how well what tells images apart survives. Random networks lose more than trained ones do. Speed does not depend on the weights.
+- **Weights** are random from a fixed seed; batch norms hold the statistics of images, and each logit has mean 0 over them, so that SQNR says how well what tells images apart survives. Random networks lose more than trained ones do. The kernels are dense: they do the same work whatever the weights.
 - **float:** litert-torch with a channels-last input; torch's ONNX exporter, ONNX Runtime's own optimisation.
 - **stock INT8:** ai-edge-quantizer's `static_wi8_ai8` on the float file; ONNX Runtime's `quant_pre_process` and `quantize_static` (QDQ, per channel) with its default int8 activations, and with uint8 ones as its documentation says for x86.
 - **edgeskin INT8:** `calibrate(method="minmax")`, then `convert(io="tensor")`: one program for both runtimes.
