@@ -11,6 +11,7 @@ rate suits scales of every size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,14 +53,21 @@ class FixedRange(nn.Module):
 
 
 class LearnedRange(FixedRange):
-    """A scale that is trained: start * exp(`growth`), rounded up to float16."""
+    """A scale that is trained: start * exp(`growth`), rounded up to float16.
+
+    It does not grow beyond `limit`. Behind a clamp the limit is the clamp's own
+    range: a wider one would only be coarser, and ONNX Runtime leaves a clamp out
+    only where the ends of the integers are those of the clamp.
+    """
 
     def __init__(self, scale: float, zero_point: int, least: int, most: int):
         super().__init__(scale, zero_point, least, most)
+        self.limit = math.inf
         self.growth = nn.Parameter(torch.zeros(()))
 
     def grid(self) -> tuple[float, int]:
-        return float(half_up(self.start * self.growth.detach().exp())), self.zero_point
+        learned = float(half_up(self.start * self.growth.detach().exp()))
+        return min(learned, self.limit), self.zero_point
 
     def forward(self, x: Tensor) -> Tensor:
         return self._apply_grid(x, self.growth)

@@ -9,6 +9,7 @@ structure. Batch norms were folded before calibration, which freezes them.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from edgeskin.calibration.graphs import (
 )
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import SAME_RANGE
+from edgeskin.calibration.ranges import half_up
 from edgeskin.calibration.schemes import find_scheme
 from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 
@@ -145,12 +147,24 @@ def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
     graph.add_submodule("ranges", made)
     for index, shared in enumerate(shared_ranges(graph)):
         kind = FixedRange if shared.fixed else make
-        made.append(kind(*(argument(shared.steps[0], position) for position in range(1, 5))))
+        fake_quantizer = kind(*(argument(shared.steps[0], position) for position in range(1, 5)))
+        if isinstance(fake_quantizer, LearnedRange):
+            fake_quantizer.limit = min(clamped_scale(step) for step in shared.steps)
+        made.append(fake_quantizer)
         for quantize in shared.steps:
             with graph.graph.inserting_before(quantize):
                 fake = graph.graph.call_module(f"ranges.{index}", (quantize.args[0],))
             for dequantize in list(quantize.users):
                 dequantize.replace_all_uses_with(fake)
+
+
+def clamped_scale(quantize: Node) -> float:
+    """The scale that just holds the clamp in front of `quantize`; infinite without one."""
+    source, least, most = (argument(quantize, position) for position in (0, 3, 4))
+    low, high = argument(source, 1), argument(source, 2)
+    if source.target is not aten.clamp.default or low is None or high is None:
+        return math.inf
+    return float(half_up(torch.tensor((high - low) / (most - least), dtype=torch.float64)))
 
 
 def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> None:

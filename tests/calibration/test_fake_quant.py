@@ -137,3 +137,14 @@ def test_a_weight_has_the_gradient_of_lsq_in_each_channel(learned: bool) -> None
         largest = floats.abs().flatten(1).amax(1) / 127
         assert (weight.scales() >= largest).all()
         assert (weight.scales() < largest * (1 + 2**-10)).all()
+
+
+def test_a_learned_scale_stops_at_its_limit() -> None:
+    learned = LearnedRange(6 / 256, -128, -128, 127)
+    learned.limit = 6 / 255
+    with torch.no_grad():
+        learned.growth.fill_(0.5)
+    assert learned.grid() == (6 / 255, -128)
+    with torch.no_grad():
+        learned.growth.fill_(-0.5)
+    assert learned.grid()[0] < 6 / 256
