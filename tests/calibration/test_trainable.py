@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,8 +159,13 @@ def test_shared_ranges_stay_shared_and_known_ones_fixed(spec: Spec, images: Imag
     assert [node.target for node in fixed if node.op != "placeholder"] == [aten.sigmoid.default]
     assert [node.op for node in fixed].count("placeholder") == 1
     module = trainable(program, flatten(network, program.example()), learned=True)
-    kinds = [type(module.get_submodule(f"ranges.{i}")) for i in range(len(ranges))]
+    fakes = [module.get_submodule(f"ranges.{i}") for i in range(len(ranges))]
+    kinds = [type(fake) for fake in fakes]
     assert kinds == [FixedRange if shared.fixed else LearnedRange for shared in ranges]
+    clamped = [s.steps[0].args[0].target is aten.clamp.default for s in ranges if not s.fixed]
+    limits = [fake.limit for fake in fakes if isinstance(fake, LearnedRange)]
+    assert any(clamped)
+    assert [math.isfinite(limit) for limit in limits] == clamped
 
 
 def test_equal_ranges_that_nothing_joins_are_apart(spec: Spec, images: Images) -> None:
