@@ -44,7 +44,7 @@ def model_rows(model: dict) -> list[str]:
     ]
     for runtime, files in model["runtimes"].items():
         for name, title in FILES.items():
-            entries = [e for file, e in files.items() if file.rstrip("0123456789") == name]
+            entries = [e for file, e in files.items() if re.fullmatch(rf"{name}\d?", file)]
             if entries:
                 rows.append(row(f"{RUNTIMES[runtime]} | {title}", metric, entries))
     return rows
