@@ -96,7 +96,9 @@ def timm_network(name: str) -> nn.Module:
     """A network of timm with random weights and its own 1000-class head."""
     import timm
 
-    return timm.create_model(name, pretrained=False)
+    # ResNets start with branches of weight zero, which converters drop.
+    options = {"zero_init_last": False} if name.startswith("resnet") else {}
+    return timm.create_model(name, pretrained=False, **options)
 
 
 def deeplab(classes: int) -> nn.Module:
