@@ -97,7 +97,7 @@ def timm_network(name: str) -> nn.Module:
     import timm
 
     # ResNets start with branches of weight zero, which converters drop.
-    options = {"zero_init_last": False} if name.startswith("resnet") else {}
+    options: dict[str, Any] = {"zero_init_last": False} if name.startswith("resnet") else {}
     return timm.create_model(name, pretrained=False, **options)
 
 
