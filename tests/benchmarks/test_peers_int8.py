@@ -230,7 +230,7 @@ def test_a_page_is_written_with_its_json(result: dict[str, Any], tmp_path: Path)
 
 
 def test_messages_name_files_but_not_places() -> None:
-    message = "InvalidArtifact: LiteRT refuses /home/me/work/a.tflite: tflite/kernels/x.cc failed"
+    message = "InvalidArtifact: LiteRT refuses /home/me/models/a.tflite: tflite/kernels/x.cc failed"
     assert brief(message) == "InvalidArtifact: LiteRT refuses a.tflite: tflite/kernels/x.cc failed"
 
 
