@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FLOAT = ("fp32", "fp16")
+# What a manifest says of a program's calibration.
+_KEPT = ("run", "method", "images", "exclude", "float_operators")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Source:
             program.module,
             {
                 "scheme": program.scheme,
-                **{key: known[key] for key in ("run", "method", "images") if key in known},
+                **{key: known[key] for key in _KEPT if key in known},
             },
         )
 
