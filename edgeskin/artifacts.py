@@ -81,6 +81,8 @@ class Artifact:
     parity: dict[str, Any]
     speed: dict[str, Any] | None = None
     """Of an INT8 file, against float: see `converters.speed`; None where nobody asked."""
+    audit: dict[str, Any] | None = None
+    """What the file holds, in short: see `converters.audit.document.summary`."""
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:

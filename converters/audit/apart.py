@@ -19,6 +19,7 @@ from edgeskin import errors
 from edgeskin.errors import EdgeskinError, InvalidArtifact
 from edgeskin.files import size_bytes
 
+COMMAND = (sys.executable, "-P", "-m", "edgeskin.converters.audit.apart")
 SECONDS = 300.0
 _MEMORY = 4 << 30
 _MEMORY_BY_SIZE = 8  # copies of the file that a runtime may make
@@ -40,12 +41,12 @@ def apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) ->
     limit = memory or _MEMORY + _MEMORY_BY_SIZE * size_bytes(path)
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         answer = Path(scratch) / "answer.json"
-        command = [sys.executable, "-P", "-m", __name__, str(path), str(answer), str(limit)]
+        command = [*COMMAND, str(path), str(answer), str(limit)]
         try:
             done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired as error:
             raise InvalidArtifact(
-                f"examining {path} took longer than {seconds:g} s and was ended: the file asks "
+                f"the audit of {path} took longer than {seconds:g} s and was ended: the file asks "
                 "for far more work than its size explains, and is likely damaged"
             ) from error
         said = json.loads(answer.read_bytes()) if done.returncode == 0 else None

@@ -53,10 +53,10 @@ def read(path: Path) -> Network:
     try:
         network = _model(spec, Values(path, folder))
     except (KeyError, IndexError, AttributeError, ValueError, TypeError, OverflowError) as error:
-        raise InvalidArtifact(
-            f"{path} is truncated or not a Core ML model: it refers to what it does not hold "
-            f"({type(error).__name__}: {error})"
-        ) from error
+        why = (
+            str(error) if type(error) is ValueError else f"it refers to what is not there, {error}"
+        )
+        raise InvalidArtifact(f"{path} is truncated or not a Core ML model: {why}") from error
     return replace(network, facts=replace(network.facts, **_facts(spec)))
 
 

@@ -43,8 +43,18 @@ class _Reader:
 
 
 def network(function: Any, values: Values) -> Network:
-    """The block of `function` that its opset names, as a Network."""
-    block = function.block_specializations[function.opset]
+    """The block of `function` that its opset names, as a Network.
+
+    Raises:
+        ValueError: There is no such block, or the function has no inputs.
+    """
+    if not function.inputs:
+        raise ValueError("it has no inputs")
+    blocks = function.block_specializations
+    if function.opset not in blocks:
+        held = ", ".join(blocks) or "nothing"
+        raise ValueError(f"its function is written for {function.opset}, and holds {held} only")
+    block = blocks[function.opset]
     reader = _Reader(values)
     for given in function.inputs:
         reader.tensors[given.name] = _tensor(given)

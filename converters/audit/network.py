@@ -22,6 +22,9 @@ Role = Literal[
 ]
 
 
+_UNARY = ("clamp", "move", "transpose", "quantize", "dequantize")
+
+
 def bits(dtype: str) -> int:
     """Of one value: the number in the type's name; 8 for bool and others without one."""
     found = re.match(r"[a-z]+(\d+)", dtype)
@@ -201,13 +204,15 @@ def check(network: Network) -> None:
 
     Raises:
         ValueError: An operator reads what a later one makes, two make the same
-            tensor, a tensor is unknown, or there are no inputs or outputs.
+            tensor, an input, an output or a tensor is unknown, or there are no inputs or outputs.
     """
     for what, names in (("inputs", network.inputs), ("outputs", network.outputs)):
         if not names:
             raise ValueError(f"it has no {what}")
     made: set[str] = set()
     for op in network.operators:
+        if not op.outputs or (op.role in _UNARY and not op.inputs):
+            raise ValueError(f"{op.type} '{op.name}' has no {'in' if op.outputs else 'out'}put")
         for name in (*op.inputs, *op.outputs):
             if name not in network.tensors:
                 raise ValueError(

@@ -62,7 +62,7 @@ def read(path: Path) -> Network:
         InvalidArtifact: Truncated, not an ONNX file, or its external data is
             missing, too short, or outside the file's folder.
     """
-    import onnx
+    import onnx.inliner
 
     try:
         model = onnx.load(path, load_external_data=False)

@@ -9,7 +9,7 @@ from edgeskin.converters.audit.network import Network, Operator
 
 
 def sizes(network: Network) -> dict[str, Any]:
-    """Bytes of all constants, of each layer's, and of those that no layer reads.
+    """Bytes of all constants, of each layer's, and of the `other` ones: scales, shapes, unused.
 
     A layer is an operator with the constants in front of it, through what
     dequantizes or moves them; a constant that several read is the first one's.
@@ -23,7 +23,7 @@ def sizes(network: Network) -> dict[str, Any]:
             if count:
                 layers.append({"name": op.name, "type": op.type, "bytes": count})
     layers.sort(key=lambda layer: -layer["bytes"])
-    return {"constants": total, "unread": sum(left.values()), "layers": layers}
+    return {"constants": total, "other": sum(left.values()), "layers": layers}
 
 
 def _prepares(op: Operator, network: Network) -> bool:

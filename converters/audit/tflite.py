@@ -109,7 +109,7 @@ def place(path: Path, network: Network) -> Placement:
     LiteRT lists the file's operators and, behind them, one for each delegated
     part, with the tensors at both ends of it: what lies between is inside.
     """
-    listed = _interpreter(path)._get_ops_details()
+    listed = _operators(path)
     count = len(network.operators)
     parts = [op for op in listed[count:] if op["op_name"] == "DELEGATE"]
     producer = {int(t): i for i, op in enumerate(listed[:count]) for t in op["outputs"]}
@@ -136,16 +136,17 @@ def _between(part: Any, listed: Any, producer: dict[int, int]) -> set[int]:
     return found
 
 
-def _interpreter(path: Path) -> Any:
+def _operators(path: Path) -> Any:
+    """The operators that LiteRT runs, once its delegate has taken what it takes."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
+        return interpreter._get_ops_details()
     except (ValueError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidArtifact(f"LiteRT refuses {path}: {why}") from error
-    return interpreter
 
 
 def _names(graph: Any) -> list[str]:

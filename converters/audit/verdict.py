@@ -15,6 +15,7 @@ from torch import fx
 from torch._subclasses import FakeTensorMode
 
 from edgeskin.converters.audit.document import multiply_adds, weights
+from edgeskin.converters.audit.network import Network
 from edgeskin.converters.audit.torch_graph import network
 from edgeskin.converters.model import INPUT, Job
 from edgeskin.errors import ConversionFailed
@@ -22,7 +23,7 @@ from edgeskin.errors import ConversionFailed
 LEAST_SHARE = 0.95
 """Of the multiply-adds of a program for speed: less in INT8 needs named exclusions."""
 TOLERANCE = 0.05
-"""By which a share may differ from the program's: rewrites widen some layers with zeros."""
+"""Of the program's integer multiply-adds: so many may be missing, where a converter folds some."""
 _BROKEN_SCALES = ("broken", "unequal")
 _LISTED = 3
 
@@ -47,15 +48,15 @@ def integers(
 ) -> list[str]:
     """What an INT8 file has in float and its program does not."""
     meant = network(graph)
-    expected = _integer_shares(multiply_adds(meant)["by_types"])
-    found = _integer_shares(document["multiply_adds"]["by_types"])
+    expected, total = _integer_products(meant), multiply_adds(meant)["total"]
+    found = _plain(document["multiply_adds"]["by_types"])
     faults = [
-        f"{100 * found.get(kinds, 0):.1f} % of its multiply-adds are {kinds}, "
-        f"{100 * share:.1f} % in its program"
-        for kinds, share in expected.items()
-        if found.get(kinds, 0) < share - TOLERANCE
+        f"{found[kinds] / 1e6:.1f} M of its multiply-adds are {kinds}, {count / 1e6:.1f} M in "
+        "its program"
+        for kinds, count in expected.items()
+        if found[kinds] < count * (1 - TOLERANCE)
     ]
-    share = expected.get("int8 x int8", 0.0)
+    share = expected["int8 x int8"] / total if total else 0.0
     named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ())]
     if calibration.get("scheme", "").startswith("w8a8") and share < LEAST_SHARE and not named:
         faults.append(
@@ -71,13 +72,22 @@ def integers(
     return faults
 
 
-def _integer_shares(by_types: Mapping[str, int]) -> dict[str, float]:
-    """Of all products, those of integers by their types; int8 or uint8 is the runtime's choice."""
-    total, found = sum(by_types.values()), Counter[str]()
+def _integer_products(meant: Network) -> Counter[str]:
+    """Multiply-adds of integers with weights; two activations may be multiplied in float."""
+    found: Counter[str] = Counter()
+    for op in meant.operators:
+        kinds = [meant.meant(name) for name in op.operands]
+        if kinds and kinds[1].constant and all(kind.is_integer for kind in kinds):
+            found[" x ".join(kind.dtype for kind in kinds)] += op.multiply_adds
+    return found
+
+
+def _plain(by_types: Mapping[str, int]) -> Counter[str]:
+    """uint8 or int8 is the runtime's choice."""
+    found: Counter[str] = Counter()
     for kinds, count in by_types.items():
-        if "float" not in kinds:
-            found[kinds.replace("uint", "int")] += count
-    return {kinds: count / total for kinds, count in found.items() if count}
+        found[kinds.replace("uint", "int")] += count
+    return found
 
 
 def _is_float(tensor: Mapping[str, Any]) -> bool:
