@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

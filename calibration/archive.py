@@ -14,8 +14,14 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from edgeskin.errors import InvalidRun
+from edgeskin.spec import Spec
+
+FORMAT = 1
 ROOT = "program/"
 DOCUMENT = "extra/edgeskin.json"
 _GRAPH = "models/model.json"
@@ -32,6 +38,54 @@ _FIXED = {
 }
 _OPERATOR = re.compile(r"(torch\.ops\.(aten|quantized_decomposed)\.\w+\.\w+|_operator\.getitem)")
 _FORBIDDEN = ("torch.ops.aten.from_file",)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a program says of itself beside its graph.
+
+    `calibration` says how the scales were found: method, images, tool versions.
+    """
+
+    spec: Spec
+    scheme: str
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        document = {
+            "format": FORMAT,
+            "spec": self.spec.model_dump(mode="json"),
+            "scheme": self.scheme,
+            "calibration": self.calibration,
+        }
+        return json.dumps(document)
+
+
+def read_header(path: Path) -> Header:
+    """The header of the program in `path`; its graph, which takes much longer, is not read.
+
+    Raises:
+        InvalidRun: Missing, damaged, not a program, or one that a newer edgeskin wrote.
+        InvalidSpec: The spec in it does not validate.
+    """
+    if not path.is_file():
+        raise InvalidRun(f"{path} is missing")
+    try:
+        document = json.loads(_read(path.read_bytes())[DOCUMENT])
+        version, scheme, calibration = (document[k] for k in ("format", "scheme", "calibration"))
+        spec = json.dumps(document["spec"])
+    except Exception as error:  # zip and JSON raise types of their own
+        raise damaged(path, error) from error
+    if version != FORMAT:
+        raise InvalidRun(
+            f"{path} has format {version}; this edgeskin reads {FORMAT}. Upgrade edgeskin."
+        )
+    return Header(Spec.from_json(spec, where=f"the spec in {path}"), scheme, calibration)
+
+
+def damaged(path: Path, error: Exception) -> InvalidRun:
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InvalidRun(f"{path} is damaged or not a program of edgeskin ({why}). Calibrate again.")
 
 
 def distill(archive: bytes) -> bytes:
@@ -51,11 +105,6 @@ def distill(archive: bytes) -> bytes:
             content = _FIXED.get(name, parts.get(name, b""))
             file.writestr(zipfile.ZipInfo(ROOT + name), content)  # the time is always 1980
     return out.getvalue()
-
-
-def read_document(archive: bytes) -> Any:
-    """The JSON document in `archive`."""
-    return json.loads(_read(archive)[DOCUMENT])
 
 
 def _read(archive: bytes) -> dict[str, bytes]:

@@ -99,7 +99,7 @@ def calibrate(
         "half_ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
         "warnings": warnings_about(chosen, left, ratios),
     }
-    return Program(spec, export(graph, samples[0]), scheme, record)
+    return Program(spec, scheme, record, module=export(graph, samples[0]))
 
 
 def _settle(graph: GraphModule, reference: GraphModule, spec: Spec, scheme: Scheme) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgeskin.calibration.archive import distill, read_document
+from edgeskin.calibration.archive import Header, damaged, distill, read_header
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -26,26 +25,17 @@ from edgeskin.calibration.graphs import (
     argument,
     attribute,
 )
-from edgeskin.errors import InvalidRun
 from edgeskin.files import atomic
-from edgeskin.spec import Spec
 
-FORMAT = 1
 # What to put in front of a constant that a graph dequantizes.
 _QUANTIZE: dict[Any, Any] = {DEQUANTIZE: QUANTIZE, DEQUANTIZE_CHANNELS: QUANTIZE_CHANNELS}
 
 
 @dataclass(frozen=True)
-class Program:
-    """A quantized network: normalised float32 (1, 3, H, W) to a tuple of raw heads.
+class Program(Header):
+    """A quantized network: normalised float32 (1, 3, H, W) to a tuple of raw heads."""
 
-    `calibration` says how the scales were found: method, images, tool versions.
-    """
-
-    spec: Spec
-    module: fx.GraphModule
-    scheme: str
-    calibration: dict[str, Any] = field(default_factory=dict)
+    module: fx.GraphModule = field(kw_only=True)
 
     def example(self) -> torch.Tensor:
         """An input of the right shape, all zero."""
@@ -58,17 +48,11 @@ def save_program(path: Path, program: Program, *, force: bool = False) -> None:
     Raises:
         CannotWrite: `path` exists and `force` is False, or cannot be written.
     """
-    document = {
-        "format": FORMAT,
-        "spec": program.spec.model_dump(mode="json"),
-        "scheme": program.scheme,
-        "calibration": program.calibration,
-    }
     archive = io.BytesIO()
     torch.export.save(
         torch.export.export(program.module, (program.example(),)),
         archive,
-        extra_files={"edgeskin.json": json.dumps(document)},
+        extra_files={"edgeskin.json": program.to_json()},
     )
     with atomic(path, force=force) as fresh:
         fresh.write_bytes(distill(archive.getvalue()))
@@ -82,32 +66,17 @@ def load_program(path: Path) -> Program:
         InvalidSpec: The spec in it does not validate.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InvalidRun(f"{path} is missing")
+    header = read_header(path)
     try:
-        archive = distill(path.read_bytes())
-        document = read_document(archive)
-        graph = _module(archive) if document["format"] == FORMAT else None
+        graph = _module(distill(path.read_bytes()))
     except Exception as error:  # zip, JSON and torch raise types of their own
-        raise InvalidRun(
-            f"{path} is damaged or not a program of edgeskin ({_line(error)}). Calibrate again."
-        ) from error
-    if graph is None:
-        raise InvalidRun(
-            f"{path} has format {document['format']}; this edgeskin reads {FORMAT}. "
-            "Upgrade edgeskin."
-        )
-    spec = Spec.from_json(json.dumps(document["spec"]), where=f"the spec in {path}")
-    return Program(spec, graph, document["scheme"], document["calibration"])
+        raise damaged(path, error) from error
+    return Program(**vars(header), module=graph)
 
 
 def _module(archive: bytes) -> fx.GraphModule:
     module = torch.export.load(io.BytesIO(archive)).module(check_guards=False)
     return fx.GraphModule(module, module.graph).requires_grad_(False)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def unfolded(module: fx.GraphModule) -> fx.GraphModule:

@@ -18,14 +18,14 @@ class QatRecipe(Training):
     of the float network's answers, softened by `temperature`, against the labels.
     """
 
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=16, ge=2)
-    learning_rate: float = Field(default=3e-5, gt=0)
+    learning_rate: float = Field(default=3e-6, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     average_decay: float = Field(default=0.95, ge=0, lt=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     ranges: Literal["learned", "moving"] = "learned"
-    range_rate: float = Field(default=1e-3, ge=0)
+    range_rate: float = Field(default=1e-4, ge=0)
     freeze_share: float = Field(default=0.7, ge=0, le=1)
-    distill: float = Field(default=0.5, ge=0, le=1)
+    distill: float = Field(default=1.0, ge=0, le=1)
     temperature: float = Field(default=2.0, gt=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,7 @@ def qat(
     scheme: str = "w8a8",
     method: str = "mse",
     samples: int = SAMPLES,
+    exclude: Sequence[str] = (),
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
@@ -55,7 +56,7 @@ def qat(
     Args:
         recipe: Settings; those of `qat_recipe(run)` if left out.
         program: A calibrated program of this run to start from; else the run is
-            calibrated first, by `scheme`, `method` and `samples`.
+            calibrated first, by `scheme`, `method`, `samples` and `exclude`.
         tell: Called with (what, done, total) as the work proceeds.
 
     Raises:
@@ -74,11 +75,18 @@ def qat(
     with folder(out.parent):  # a new one is removed again if nothing is written
         if program is None and not place.is_file():
             calibrate_run(
-                run, data, place, scheme=scheme, method=method, samples=samples, tell=tell
+                run,
+                data,
+                place,
+                scheme=scheme,
+                method=method,
+                samples=samples,
+                exclude=exclude,
+                tell=tell,
             )
         start = _start(place, loaded, run)
         if program is None:
-            _check_start(start, place, scheme, method)
+            _check_start(start, place, (scheme, method, list(exclude)))
         trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
         before = trainer.judge(trainer.network)
         tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
@@ -136,14 +144,19 @@ def _start(place: Path, loaded: Run, run: Path) -> Program:
     return program
 
 
-def _check_start(start: Program, place: Path, scheme: str, method: str) -> None:
+def _check_start(start: Program, place: Path, asked: tuple[str, str, list[str]]) -> None:
     """A program in a checkpoint must be what these settings would calibrate."""
-    has = (start.scheme, start.calibration["method"])
-    if has != (scheme, method):
+    has = (start.scheme, start.calibration["method"], start.calibration["exclude"])
+    if has != asked:
         raise InvalidRun(
-            f"{place} was calibrated by {' and '.join(has)}, asked are {scheme} and {method}. "
+            f"{place} was calibrated by {_settings(*has)}, asked are {_settings(*asked)}. "
             f"Remove {place.parent} to start again."
         )
+
+
+def _settings(scheme: str, method: str, exclude: list[str]) -> str:
+    without = f" without {', '.join(exclude)}" if exclude else ""
+    return f"{scheme} and {method}{without}"
 
 
 def _trainer(

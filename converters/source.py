@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeskin.calibration.archive import read_header
 from edgeskin.errors import InvalidRun
 from edgeskin.files import sha256
 from edgeskin.spec import Spec
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 FLOAT = ("fp32", "fp16")
 # What a manifest says of a program's calibration.
-_KEPT = ("run", "method", "images", "exclude", "float_operators")
+_OF_CALIBRATION = ("run", "method", "images", "exclude", "float_operators", "warnings")
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Source:
         )
 
     def spec(self) -> Spec:
-        return Spec.load(self.path) if self.kind == "run" else self.load().spec
+        return Spec.load(self.path) if self.kind == "run" else read_header(self.path).spec
 
     def scheme(self) -> str | None:
         """Of a program; a run has none."""
-        return None if self.kind == "run" else self.load().calibration["scheme"]
+        return None if self.kind == "run" else read_header(self.path).scheme
 
     def load(self) -> Loaded:
         if self.kind == "run":
@@ -70,14 +71,8 @@ class Source:
 
         program = load_program(self.path)
         known = program.calibration
-        return Loaded(
-            program.spec,
-            program.module,
-            {
-                "scheme": program.scheme,
-                **{key: known[key] for key in _KEPT if key in known},
-            },
-        )
+        told = {key: known[key] for key in _OF_CALIBRATION if key in known}
+        return Loaded(program.spec, program.module, {"scheme": program.scheme, **told})
 
     def describe(self) -> dict[str, str]:
         """For the manifest; the place on this machine is nobody's business."""

@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edgeskin.benchmarks.peers", description=__doc__
     )
-    commands = parser.add_subparsers(required=True, metavar="preprocess|int8|accuracy")
+    commands = parser.add_subparsers(required=True, metavar="preprocess|int8|accuracy|calibration")
     pixels = commands.add_parser("preprocess", help="beside Pillow, OpenCV and torchvision")
     pixels.set_defaults(run=_preprocess)
     int8 = commands.add_parser("int8", help="beside the tools of LiteRT and ONNX Runtime")
@@ -45,7 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     accuracy.add_argument("--data", type=Path, required=True, metavar="DIR")
     accuracy.add_argument("--out", type=Path, required=True, metavar="DIR", help="keeps the files")
-    for command in (pixels, int8, accuracy):
+    calibration = commands.add_parser("calibration", help="time and SQNR of each method, and NNCF")
+    calibration.set_defaults(run=_calibration)
+    calibration.add_argument("source", type=Path, metavar="RUN")
+    calibration.add_argument("--data", type=Path, required=True, metavar="DIR")
+    calibration.add_argument("--samples", type=int, default=256)
+    calibration.add_argument("--methods", metavar="A,B", default="mse,percentile,minmax,nncf")
+    for command in (pixels, int8, accuracy, calibration):
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -84,6 +90,19 @@ def _accuracy(chosen: argparse.Namespace) -> str:
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     return json.dumps(result) if chosen.json else accuracy.table(result)
+
+
+def _calibration(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import calibration
+
+    result = calibration.measure(
+        chosen.source,
+        chosen.data,
+        chosen.samples,
+        chosen.methods.split(","),
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return json.dumps(result, indent=2) if chosen.json else calibration.table(result)
 
 
 if __name__ == "__main__":

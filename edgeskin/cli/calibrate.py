@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force
+from edgeskin.cli.options import Data, Exclude, Force
 
 
 def calibrate(
@@ -22,10 +22,7 @@ def calibrate(
         str, typer.Option(help="How ranges are found: mse, percentile, minmax, nncf.")
     ] = "mse",
     samples: Annotated[int, typer.Option(help="Images of the train split to use.")] = 256,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(help="Layers to leave in float: a pattern as 'blocks.0.*'; may be repeated."),
-    ] = None,
+    exclude: Exclude = None,
     force: Force = False,
 ) -> None:
     """Quantize a run to INT8 with images of its train split."""

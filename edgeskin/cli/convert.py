@@ -57,6 +57,8 @@ def convert(
     else:
         columns = ("file", "MB", "seconds", "SQNR dB against its source", "ms (fp32)")
         console.table(str(out), columns, [_row(a) for a in artifacts])
+    for line in dict.fromkeys(line for a in artifacts for line in a.warnings):
+        console.say(f"edgeskin: {line}")
     slower = [a for a in artifacts if a.speed and a.speed.get("slower")]
     for artifact in slower:
         console.error(slower_than_float(artifact))

@@ -13,3 +13,7 @@ Data = Annotated[
     Path, typer.Option("--data", help="Folder with manifest.csv and the images it names.")
 ]
 Split = Annotated[str, typer.Option(help="Split of the data folder: train, val or test.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Layers to leave in float: a pattern as 'blocks.0.*'; may be repeated."),
+]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Json
+from edgeskin.cli.options import Data, Exclude, Force, Json
 
 
 def qat(
@@ -22,6 +22,7 @@ def qat(
     scheme: Annotated[str, typer.Option(help="Which tensors become integers: w8a8.")] = "w8a8",
     method: Annotated[str, typer.Option(help="How calibration finds ranges.")] = "mse",
     samples: Annotated[int, typer.Option(help="Images of the train split to calibrate on.")] = 256,
+    exclude: Exclude = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     ranges: Annotated[
         str | None, typer.Option(help="How ranges go on: learned or moving (averages).")
@@ -50,6 +51,7 @@ def qat(
                 scheme=scheme,
                 method=method,
                 samples=samples,
+                exclude=exclude or (),
                 force=force,
                 tell=tell,
             )

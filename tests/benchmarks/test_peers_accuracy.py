@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from samples import acne_spec
 
 from edgeskin.benchmarks.peers.__main__ import main
 from edgeskin.benchmarks.peers.accuracy import measure, table
 from edgeskin.calibration.from_run import calibrate_run
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidData
-from edgeskin.models.network import build
-from edgeskin.models.run import save_run
-from edgeskin.spec import ClassificationHead, InputSpec
-
-
-def save_small(path: Path, seed: int) -> Path:
-    spec = acne_spec(
-        name="small",
-        arch="small_networks:small",
-        input=InputSpec(height=32, width=32, resize="squash", mean=(0.5,) * 3, std=(0.25,) * 3),
-        heads=(ClassificationHead(name="severity", labels=tuple("abcde")),),
-    )
-    torch.manual_seed(seed)
-    save_run(path, spec, build(spec))
-    return path
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    here = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.syspath_prepend(here)
-    return save_small(tmp_path / "run", seed=0)
 
 
 @pytest.mark.slow
 def test_every_file_is_held_against_the_float_run(
-    run: Path, phantom_set: Path, tmp_path: Path
+    run: Path, other: Path, phantom_set: Path, tmp_path: Path
 ) -> None:
     program = tmp_path / "ours.pt2"
     calibrate_run(run, phantom_set, program, method="minmax")
@@ -63,9 +37,8 @@ def test_every_file_is_held_against_the_float_run(
     assert len(table(found).splitlines()) == 1 + 3 + 4
     json.dumps(found)
 
-    save_small(tmp_path / "other", seed=1)
     with pytest.raises(InvalidData, match="holds the files of another run"):
-        measure(tmp_path / "other", phantom_set, {}, tmp_path / "out", told.append)
+        measure(other, phantom_set, {}, tmp_path / "out", told.append)
 
 
 def test_a_missing_run_is_one_line(

@@ -108,7 +108,7 @@ def test_what_was_learned_comes_back_bit_by_bit(
     for ours, theirs in zip(one_by_one(made, x), one_by_one(module, x), strict=True):
         assert torch.equal(ours, theirs)
         assert not torch.equal(ours[0], ours[1])
-    save_program(tmp_path / "p.pt2", Program(program.spec, made, program.scheme))
+    save_program(tmp_path / "p.pt2", Program(program.spec, program.scheme, module=made))
     loaded = load_program(tmp_path / "p.pt2").module
     for ours, theirs in zip(one_by_one(loaded, x), one_by_one(made, x), strict=True):
         assert torch.equal(ours, theirs)

@@ -1,4 +1,4 @@
-"""What `edgeskin calibrate` says on stderr beside making a program."""
+"""What calibration says on stderr beside making a program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
 
 
@@ -32,3 +33,16 @@ def test_a_pattern_that_matches_no_layer(
     assert run([*command, "--samples", "2", "--exclude", "nothing.*"]) == 2
     assert "no layer matches 'nothing.*'" in capfd.readouterr().err
     assert not out.exists()
+
+
+def test_convert_says_what_its_own_calibration_found(
+    lively_run: Path, phantom_set: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "files"
+    command = ["convert", str(lively_run), "--data", str(phantom_set), "--out", str(out)]
+    command += ["--target", "onnx", "--precision", "int8", "--samples", "2", "--no-timing"]
+    assert run(command) == 0
+    said = capfd.readouterr().err
+    assert "no calibration image of severity" in said  # 4 classes, 2 images
+    (entry,) = read_manifest(out).values()
+    assert all(f"edgeskin: {line}" in said for line in entry["warnings"])

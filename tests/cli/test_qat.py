@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -160,3 +161,19 @@ def test_a_checkpoint_of_other_settings_is_refused(
     other = recipe.model_copy(update={"temperature": 3.0})
     with pytest.raises(InvalidRun, match="belongs to another recipe"):
         qat(*given, recipe=other, program=program)
+
+
+def test_a_checkpoint_calibrated_otherwise_is_refused(
+    lively_run: Path, phantom_set: Path, program: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "q.pt2.checkpoint" / "start.pt2"
+    start.parent.mkdir()
+    shutil.copy(program, start)
+    method = load_program(program).calibration["method"]
+    with pytest.raises(InvalidRun, match=f"{method}, asked are w8a8 and {method} without heads.0"):
+        qat(
+            *(lively_run, phantom_set, tmp_path / "q.pt2"),
+            recipe=QatRecipe(batch_size=8),
+            method=method,
+            exclude=["heads.0"],
+        )

@@ -103,7 +103,7 @@ def test_unknown_names_in_train(
 @pytest.mark.parametrize(
     ("option", "line"),
     [
-        ("--scheme", "no scheme 'bogus'; there are w8a8"),
+        ("--scheme", "no scheme 'bogus'; there are w8a8, w8a8_symmetric, w8a16, w8"),
         ("--method", "no calibration method 'bogus'; there are mse, percentile, minmax, nncf"),
     ],
 )

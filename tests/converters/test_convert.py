@@ -165,7 +165,7 @@ def test_every_target_is_found_by_its_name() -> None:
 )
 def test_a_scheme_that_a_target_cannot_hold(target: str, why: str, tmp_path: Path) -> None:
     source = tmp_path / "tiny.pt2"
-    save_program(source, Program(tiny_spec(), network("int8"), "w8a16", {}))
+    save_program(source, Program(tiny_spec(), "w8a16", module=network("int8")))
     lines = rf"{target} cannot hold a w8a16 program: .*{why}\. Convert it to onnx, or calibrate"
     with pytest.raises(CannotExpress, match=lines):
         convert(source, ["onnx", target], ["int8"], tmp_path / "out")
@@ -269,7 +269,7 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
     source = tmp_path / "tiny.pt2"
-    save_program(source, Program(tiny_spec(), network("int8"), "w8a8", {"images": 4}))
+    save_program(source, Program(tiny_spec(), "w8a8", {"images": 4}, module=network("int8")))
     made = convert(source, list(TARGETS), ["int8"], tmp_path / "out", io="tensor")
     assert [a.path.suffix for a in made] == [".tflite", ".mlpackage", ".onnx"]
     for artifact in made:

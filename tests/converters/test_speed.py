@@ -80,7 +80,7 @@ def test_the_float_network_is_the_specs_where_the_layers_agree() -> None:
 @pytest.mark.slow
 def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     source, out = tmp_path / "tiny.pt2", tmp_path / "out"
-    save_program(source, Program(tiny_spec(), network("int8"), "w8a8", {}))  # type: ignore[arg-type]
+    save_program(source, Program(tiny_spec(), "w8a8", module=network("int8")))  # type: ignore[arg-type]
     made = convert(source, ["onnx", "coreml"], ["int8"], out, timing=True)
     entries = read_manifest(out)
     assert [a.speed for a in made] == [entries[a.path.name]["speed"] for a in made]

@@ -1,0 +1,112 @@
+"""What calibration costs and gives: edgeskin's methods beside NNCF, on the same images.
+
+Each method runs `edgeskin calibrate` in a process of its own, start and imports
+included. NNCF's is its range estimation and fast bias correction on edgeskin's
+quantizer; every program is then judged against float PyTorch on test images.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeskin.benchmarks.peers.builds import Tell, brief, tool_versions
+from edgeskin.benchmarks.peers.int8 import machine
+from edgeskin.calibration.schemes import check_method, find_scheme
+from edgeskin.data.manifest import load_split
+from edgeskin.metrics import sqnr_db
+from edgeskin.models.run import Run, load_run
+
+TEST_IMAGES = 64
+
+
+def measure(
+    source: Path, data: Path, samples: int, methods: Sequence[str], tell: Tell
+) -> dict[str, Any]:
+    """Calibrate by each method.
+
+    Returns:
+        For each method: wall seconds, CPU seconds over all threads, SQNR in dB of the raw
+        heads on `TEST_IMAGES` images of the test split; or why it failed.
+
+    Raises:
+        UnknownName: A method is not in `METHODS`.
+    """
+    for method in methods:
+        check_method(method, find_scheme("w8a8"))
+    run, test = load_run(source), load_split(data, "test").take(TEST_IMAGES)
+    pixels = test.pixels(run.spec.input)
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="edgeskin-calibration-") as scratch:
+        for method in methods:
+            tell(f"calibrating by {method}")
+            program = Path(scratch) / f"{method}.pt2"
+            found[method] = _calibrate(source, data, samples, method, program)
+            if program.exists():
+                found[method]["sqnr_db"] = _agreement(run, program, pixels)
+    return {
+        "run": {"name": source.name, "sha256": run.sha256},
+        "data": data.resolve().name,
+        "calibration_images": samples,
+        "test_images": len(test),
+        "machine": machine(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "tools": tool_versions(),
+        "methods": found,
+    }
+
+
+def _calibrate(
+    source: Path, data: Path, samples: int, method: str, program: Path
+) -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", "edgeskin.cli.main", "calibrate", str(source)]
+    command += ["--data", str(data), "--out", str(program), "--samples", str(samples)]
+    before, started = os.times(), time.monotonic()
+    done = subprocess.run(
+        [*command, "--method", method], capture_output=True, text=True, check=False
+    )
+    wall, after = time.monotonic() - started, os.times()
+    if done.returncode != 0:
+        return {"failed": brief(done.stderr.strip().splitlines()[-1])}
+    busy = after.children_user + after.children_system
+    return {
+        "wall_s": round(wall, 1),
+        "cpu_s": round(busy - before.children_user - before.children_system, 1),
+    }
+
+
+def _agreement(run: Run, program: Path, pixels: Any) -> dict[str, float]:
+    """SQNR in dB of each raw head, the program's graph against the float network."""
+    import torch
+
+    from edgeskin.calibration.program import load_program
+    from edgeskin.models.app_model import AppModel
+
+    module = load_program(program).module
+    images = AppModel(torch.nn.Identity(), run.spec).normalize(torch.from_numpy(pixels))
+    with torch.inference_mode():
+        pairs = [(run.network(x[None].contiguous()), module(x[None].contiguous())) for x in images]
+    return {
+        head.name: round(
+            sqnr_db(*(torch.cat([pair[i][at] for pair in pairs]).numpy() for i in (0, 1))), 2
+        )
+        for at, head in enumerate(run.spec.heads)
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """A Markdown table, one method a line."""
+    lines = ["| method | wall, s | CPU, s | SQNR of the worst head, dB |", "|---|---|---|---|"]
+    for method, entry in result["methods"].items():
+        if "failed" in entry:
+            lines.append(f"| {method} | failed: {entry['failed']} | | |")
+        else:
+            worst = min(entry["sqnr_db"].values())
+            lines.append(f"| {method} | {entry['wall_s']} | {entry['cpu_s']} | {worst:.1f} |")
+    return "\n".join(lines)
