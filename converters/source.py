@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FLOAT = ("fp32", "fp16")
-_OF_CALIBRATION = ("run", "method", "images", "exclude", "warnings")
+# What a manifest says of a program's calibration.
+_OF_CALIBRATION = ("run", "method", "images", "exclude", "float_operators", "warnings")
 
 
 @dataclass(frozen=True)
