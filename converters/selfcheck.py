@@ -18,7 +18,7 @@ from PIL import Image
 
 from edgeskin import metrics
 from edgeskin.converters.model import Job
-from edgeskin.errors import ConversionFailed, NotSupportedHere
+from edgeskin.errors import ConversionFailed
 from edgeskin.models.app_model import AppModel, decode
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import open_session
@@ -45,10 +45,7 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
         ConversionFailed: NaN, or less agreement than `FLOOR_DB`.
     """
     spec = job.metadata.spec
-    try:
-        session = open_session(path)
-    except NotSupportedHere as error:
-        return {"not_run": str(error)}
+    session = open_session(path)
     with Predictor(spec, session, job.metadata.io) as predictor:
         pairs = [_run_both(job, predictor, image) for image in images(spec.input)]
     outputs = {}
