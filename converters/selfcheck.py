@@ -25,7 +25,8 @@ from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
 
 # Below these a file is wrong, not imprecise. Float rounding gives over 90 dB and
-# float16 over 40; an INT8 file may flip roundings, but at 0 dB it is all noise.
+# float16 over 40 (10 lg(28 * 2^20) = 75 dB for one rounding, 10 lg n less for n); an
+# INT8 file may flip roundings, but at 0 dB it is all noise.
 FLOOR_DB = {"fp32": 40.0, "fp16": 20.0, "int8": 0.0}
 _LIKELY = {
     "fp32": "This is a fault of the converter.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from edgeskin.runtimes.mil.plan import Arithmetic, make_plan
 from edgeskin.runtimes.mil.program import Program, read_program
 
 Build = Callable[..., Any]
+CASES: Counter[str] = Counter()
+"""Programs that were run, by the operators in them; docs/results/mil.py prints it."""
 IOS16, IOS17, IOS18 = ct.target.iOS16, ct.target.iOS17, ct.target.iOS18
 
 
@@ -47,6 +50,7 @@ def run(
 ) -> list[NDArray[Any]]:
     """The outputs of a program of one operator or a few."""
     read = program(build, *inputs, opset=opset)
+    CASES.update({operation.type for operation in read.block.operations})
     plan = make_plan(read, arithmetic)
     with torch.inference_mode():
         values = {v.name: torch.from_numpy(x) for v, x in zip(plan.inputs, inputs, strict=True)}

@@ -186,6 +186,21 @@ def compare(path: Path, network: nn.Module, images: torch.Tensor) -> dict:
     return found
 
 
+def operator_cell(name: str, seen: bool, cases: dict[str, int]) -> str:
+    return f"{f'**{name}**' if seen else name} ({cases.get(name, 0)})"
+
+
+def count_cases() -> dict[str, int]:
+    """Run the tests of operators; programs by the operators in them."""
+    import pytest
+
+    if pytest.main(["-q", "-p", "no:logging", str(TESTS)]) != 0:
+        raise SystemExit("the tests failed")
+    import mil_programs
+
+    return dict(mil_programs.CASES)
+
+
 def write_page(found: dict) -> None:
     rows = []
     for entry in found.values():
@@ -201,13 +216,10 @@ def write_page(found: dict) -> None:
         ]
         rows.append(f"| {entry['network']} | {entry['size']} | {' | '.join(cells)} |")
     seen = {name for entry in found.values() for name in entry["operators"]}
-    tests = "\n".join(path.read_text() for path in sorted(TESTS.glob("*.py")))
+    cases = count_cases()
     operators = []
     for theme in THEMES:
-        cells = [
-            f"{'**' * (name in seen)}{name}{'**' * (name in seen)}"
-            for name in sorted(theme.OPERATORS)
-        ]
+        cells = [operator_cell(name, name in seen, cases) for name in sorted(theme.OPERATORS)]
         operators.append(f"| {theme.__name__.rpartition('.')[2]} | {', '.join(cells)} |")
     page = PAGE.read_text()
     for mark, lines in (("networks", rows), ("operators", operators)):
