@@ -13,7 +13,7 @@ from pathlib import Path
 from edgeskin.errors import EdgeskinError
 from edgeskin.runtimes import mil
 from edgeskin.runtimes.coreml import CoreMLSession
-from edgeskin.runtimes.mil.compare import compare, feeds_of
+from edgeskin.runtimes.mil.compare import compare, feeds_of, is_float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,9 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with mil.open_session(asked.artifact) as meaning, CoreMLSession(asked.artifact) as coreml:
             feeds = feeds_of(meaning.inputs, asked.images)
+            found = compare(meaning, coreml, feeds)
             print(f"{coreml.runtime} against {meaning.runtime}, {len(feeds)} inputs")
-            for name, value in compare(meaning, coreml, feeds).items():
-                print(f"{name}: {value:.1f} dB")
+            for spec in meaning.outputs:
+                value = found[spec.name]
+                agreement = f"{value:.1f} dB" if is_float(spec) else f"{100 * value:.0f} % equal"
+                print(f"{spec.name}: {agreement}")
     except EdgeskinError as error:
         print(f"edgeskin: {error}", file=sys.stderr)
         return 2

@@ -11,22 +11,30 @@ from numpy.typing import NDArray
 
 from edgeskin import metrics
 from edgeskin.images import decode
+from edgeskin.preprocess import preprocess
 from edgeskin.runtimes import Session, TensorSpec
+from edgeskin.spec import InputSpec
 
 SAMPLES = 4
+ANY = 64
+"""The size of a random input along an axis that takes any."""
 
 
 def compare(
     reference: Session, candidate: Session, feeds: Iterable[Mapping[str, NDArray[Any]]]
 ) -> dict[str, float]:
-    """SQNR in dB by output, over all feeds; of labels, the share of equal ones."""
+    """SQNR in dB by output, over all feeds; of labels and integers, the share of equal ones."""
     runs = [(reference.run(feed), candidate.run(feed)) for feed in feeds]
     found = {}
     for spec in reference.outputs:
         first, second = (np.stack([run[i][spec.name] for run in runs]) for i in (0, 1))
-        measure = metrics.sqnr_db if first.dtype.kind == "f" else metrics.equal_ratio
+        measure = metrics.sqnr_db if is_float(spec) else metrics.equal_ratio
         found[spec.name] = float(measure(first, second))
     return found
+
+
+def is_float(spec: TensorSpec) -> bool:
+    return spec.dtype.startswith("float")
 
 
 def feeds_of(inputs: tuple[TensorSpec, ...], images: Iterable[Path]) -> list[dict[str, Any]]:
@@ -51,7 +59,7 @@ def _others(feed: dict[str, Any], pictures: list[TensorSpec]) -> dict[str, Any]:
 
 
 def _random(spec: TensorSpec, rng: np.random.Generator) -> NDArray[Any]:
-    shape = [max(size, 1) for size in spec.shape]
+    shape = [size if size > 0 else ANY for size in spec.shape]
     if spec.dtype == "uint8":
         return rng.integers(0, 256, shape, dtype=np.uint8)
     return rng.normal(size=shape).astype(spec.dtype)
@@ -61,6 +69,8 @@ def _read(path: Path, spec: TensorSpec) -> NDArray[np.uint8]:
     from PIL import Image
 
     _, height, width, channels = spec.shape
-    picture = Image.fromarray(decode(path)).resize((width, height))
-    pixels = np.array(picture.convert("L" if channels == 1 else "RGB"))
+    size = InputSpec(height=height, width=width, resize="squash", mean=(0.0,) * 3, std=(1.0,) * 3)
+    pixels = preprocess(decode(path), size)
+    if channels == 1:
+        pixels = np.array(Image.fromarray(pixels).convert("L"))
     return pixels.reshape(1, height, width, channels)

@@ -95,21 +95,24 @@ class Plan:
         return set(self.outputs).union(*(step.reads() for step in self.steps))
 
     def run(self, given: Values) -> Values:
-        """Outputs by name; a tensor is let go after its last use."""
+        """Outputs by name."""
         values = self.constants | given
-        for step in self.steps:
-            step.run(values, self.arithmetic)
-            for name in step.frees:
-                values.pop(name, None)
+        for _ in self._run_steps(values):
+            pass
         return {name: values[name] for name in self.outputs}
 
     def trace(self, given: Values) -> Iterator[tuple[Variable, Tensor]]:
         """Every variable in the order of the program, as it is computed."""
         values = self.constants | given
-        for step in self.steps:
-            step.run(values, self.arithmetic)
+        for step in self._run_steps(values):
             for variable in step.operation.outputs:
                 yield variable, values[variable.name]
+
+    def _run_steps(self, values: Values) -> Iterator[Step]:
+        """Each step once it is done; then what nothing reads any more is let go."""
+        for step in self.steps:
+            step.run(values, self.arithmetic)
+            yield step
             for name in step.frees:
                 values.pop(name, None)
 
