@@ -103,6 +103,9 @@ def family(factory: str, size: int, options: dict) -> dict:
     if factory[0].isupper():  # the class itself, smaller than its functions make it
         given = {"num_classes": given["num_classes"]}
     network = First(module(**given, **options))
+    for module in network.modules():  # `settle` sets the last layer's bias, which MaxViT lacks
+        if isinstance(module, nn.Linear) and module.bias is None:
+            module.bias = nn.Parameter(torch.zeros(module.out_features))
     for parameter in network.parameters():  # torchvision's ViT begins with a head of zeros
         if parameter.dim() > 1 and not parameter.any():
             nn.init.normal_(parameter, std=0.02)

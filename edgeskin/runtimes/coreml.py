@@ -22,7 +22,7 @@ def open_session(path: Path, *, threads: int = 1) -> Session:
     Raises:
         InvalidArtifact: Core ML refuses the package, or `edgeskin.runtimes.mil` does.
     """
-    if sys.platform == "darwin":
+    if _on_macos():
         return CoreMLSession(path)
     from edgeskin.runtimes import mil
 
@@ -34,7 +34,7 @@ class CoreMLSession(BaseSession):
 
     def __init__(self, path: Path):
         """Raises NotSupportedHere anywhere but on macOS, InvalidArtifact where Core ML refuses."""
-        if sys.platform != "darwin":
+        if not _on_macos():
             raise NotSupportedHere("not run: Core ML predicts on macOS only")
         import coremltools as ct
 
@@ -73,3 +73,7 @@ class CoreMLSession(BaseSession):
 
     def close(self) -> None:
         self._model = None
+
+
+def _on_macos() -> bool:
+    return sys.platform == "darwin"

@@ -61,7 +61,7 @@ class Blobs:
         Raises:
             InvalidArtifact: No such record, or it holds another type or number of values.
         """
-        size = (count * BITS[dtype] + 7) // 8 if dtype in BITS else count * itemsize(dtype)
+        size = stored_bytes(dtype, count)
         start = self._values(offset, dtype, size)
         raw = self._bytes[start : start + size]
         return unpack(raw, dtype, count) if dtype in BITS else raw.view(dtype)
@@ -88,8 +88,8 @@ class Blobs:
         return InvalidArtifact(f"{self.path}, record at {offset}: {why}")
 
 
-def itemsize(dtype: str) -> int:
-    return np.dtype(dtype).itemsize
+def stored_bytes(dtype: str, count: int) -> int:
+    return (count * BITS[dtype] + 7) // 8 if dtype in BITS else count * np.dtype(dtype).itemsize
 
 
 def unpack(raw: NDArray[np.uint8], dtype: str, count: int) -> NDArray[Any]:

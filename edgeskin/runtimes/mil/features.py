@@ -127,7 +127,8 @@ def _listed(classes: Constant) -> list[Any]:
 
 
 def _input(feature: Any, variable: Variable) -> TensorSpec:
-    assert variable.type is not None
+    if variable.type is None:
+        raise InvalidArtifact(f"the input '{feature.name}' is no tensor")
     shape = variable.type.shape
     if feature.type.HasField("imageType"):
         gray_float = feature.type.imageType.colorSpace == _GRAY_FLOAT

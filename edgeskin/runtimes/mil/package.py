@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +29,16 @@ def read_model(path: Path) -> tuple[Any, Path]:
         return messages().Model.FromString(file.read_bytes()), file
     except Exception as error:  # protobuf's DecodeError: its type depends on its backend
         raise InvalidArtifact(f"{path} is truncated or not a Core ML model: {error}") from error
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """What a damaged message trips over, by whatever name, is InvalidArtifact."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+        why = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InvalidArtifact(f"{path} holds a damaged program: {why}") from error
 
 
 def weights_path(package: Path, model_file: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes.mil.blobs import BITS, Blobs, unpack
+from edgeskin.runtimes.mil.blobs import BITS, Blobs, stored_bytes, unpack
 from edgeskin.runtimes.mil.package import weights_path
 
 MAX_ELEMENTS = 2**28  # of one tensor; 1 GiB in float32
@@ -162,7 +162,8 @@ class _Reader:
 
     def _value(self, message: Any) -> Constant:
         if message.type.WhichOneof("type") == "listType":
-            return tuple(self._value(v).item() for v in message.immediateValue.list.values)
+            values = message.immediateValue.list.values
+            return tuple(np.asarray(self._value(value)).item() for value in values)
         kind = tensor_type(message.type)
         if kind is None or -1 in kind.shape:
             raise InvalidArtifact(f"{self._package} has a constant that is no tensor of known size")
@@ -176,18 +177,15 @@ class _Reader:
 
     def _immediate(self, tensor: Any, dtype: str, count: int) -> NDArray[Any]:
         field = tensor.WhichOneof("value")
-        values = getattr(tensor, field).values if field else ()
-        if field != "bytes":
-            flat = np.array(values, "str" if dtype == "str" else dtype)
-        elif dtype in BITS:
-            flat = unpack(np.frombuffer(values, np.uint8), dtype, count)
-        else:
-            flat = np.frombuffer(values[: len(values) // _size(dtype) * _size(dtype)], dtype)
-        if flat.size != count:
+        values: Any = getattr(tensor, field).values if field else ()
+        if len(values) != (stored_bytes(dtype, count) if field == "bytes" else count):
             raise InvalidArtifact(
-                f"{self._package} has a constant of {flat.size} values where {count} are declared"
+                f"{self._package} has a constant of {len(values)} {field} for {count} of {dtype}"
             )
-        return flat
+        if field != "bytes":
+            return np.array(values, dtype)
+        raw = np.frombuffer(values, np.uint8)
+        return unpack(raw, dtype, count) if dtype in BITS else raw.view(dtype)
 
     def _blobs(self, name: str) -> Blobs:
         if name not in self._files:
@@ -228,7 +226,3 @@ def _variable(message: Any) -> Variable:
 
 def _size_of(dimension: Any) -> int:
     return int(dimension.constant.size) if dimension.WhichOneof("dimension") == "constant" else -1
-
-
-def _size(dtype: str) -> int:
-    return np.dtype(dtype).itemsize

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeskin.runtimes.base import BaseSession, check_feeds
 from edgeskin.runtimes.mil.features import Features, read_features
-from edgeskin.runtimes.mil.package import read_model
+from edgeskin.runtimes.mil.package import read_model, refusing
 from edgeskin.runtimes.mil.plan import Arithmetic, Plan, make_plan
 from edgeskin.runtimes.mil.program import Variable, read_program
 
@@ -30,9 +30,9 @@ class MilSession(BaseSession):
 
     def __init__(self, path: Path, arithmetic: Arithmetic = "as_saved", threads: int = 1):
         model, file = read_model(path)
-        program = read_program(model, path, file)
-        self._features: Features = read_features(model, program)
-        self._plan: Plan | None = make_plan(self._features.program, arithmetic)
+        with refusing(path):
+            self._features: Features = read_features(model, read_program(model, path, file))
+            self._plan: Plan | None = make_plan(self._features.program, arithmetic)
         self._threads = threads
         self.arithmetic = arithmetic
         self.program = self._features.program

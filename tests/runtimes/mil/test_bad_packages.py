@@ -201,6 +201,19 @@ def test_a_result_of_another_shape_than_declared_names_the_operator(package: Pat
         session.run({"x": np.zeros((1, 8), np.float32)})
 
 
+def test_messages_that_do_not_fit_together(package: Path) -> None:
+    data = (package / MODEL).read_bytes()
+    change(package, lambda m: first(m, "const").ClearField("outputs"))
+    refused(package, "m.mlpackage holds a damaged program: ")
+    (package / MODEL).write_bytes(data)
+
+    def picture(model: Any) -> None:
+        image = model.description.input[0].type.imageType
+        image.width, image.height, image.colorSpace = 8, 1, 20
+
+    refused(change(package, picture), "holds a damaged program: not enough values to unpack")
+
+
 def test_without_inputs(package: Path) -> None:
     refused(change(package, lambda m: m.description.ClearField("input")), "the model has no inputs")
 

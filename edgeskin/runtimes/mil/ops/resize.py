@@ -80,8 +80,8 @@ def _nearest(x: Tensor, sizes: Ints) -> Tensor:
 
 
 def _scaled(x: Tensor, height: float, width: float) -> list[int]:
-    factors = np.float32([height, width])
-    return [int(n) for n in np.floor(np.float32(x.shape[-2:]) * factors)]
+    factors = np.array([height, width], np.float32)
+    return [int(n) for n in np.floor(np.array(x.shape[-2:], np.float32) * factors)]
 
 
 def resize_bilinear(
