@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -43,6 +44,7 @@ _GOES_ON = {
     QUANTIZE,
     DEQUANTIZE,
 }
+_OF_WEIGHTS = re.compile(r"([._]weight)?([._]bias)?(_updated_constant\d+)?$")
 _CONSTANT_STEPS = {DEQUANTIZE, DEQUANTIZE_CHANNELS}
 Array = NDArray[Any]
 
@@ -121,14 +123,16 @@ def _share_steps(graph: GraphModule) -> None:
 
 def _points(graph: GraphModule, names: tuple[str, ...]) -> Iterator[tuple[Node, Point]]:
     ends = next(node for node in graph.graph.nodes if node.op == "output").args[0]
-    known: set[Node] = set()
+    known: dict[Node, str] = {}
     for node in graph.graph.nodes:
         if (kind := _kind(node)) is None:
             continue
-        settled = _settled(node)
-        known.add(settled)
-        path = _path(node)
-        yield settled, Point(_name(node, kind, path), kind, _shape(settled), as_words(path))
+        settled, path = _settled(node), _path(node)
+        name = _name(node, kind, path)
+        if name in known.values():  # weights that two layers share
+            name = f"{name} ({node.name})"
+        known[settled] = name
+        yield settled, Point(name, kind, _shape(settled), as_words(path))
     for name, node in zip(names, ends, strict=True):
         if node not in known:
             yield node, Point(name, "output", _shape(node))
@@ -165,9 +169,9 @@ def _path(node: Node) -> str:
     for source in node.all_input_nodes[1:]:
         while source.target in _CONSTANT_STEPS:
             source = source.all_input_nodes[0]
-        if source.op == "get_attr" and not str(source.target).startswith("_"):
-            name = str(source.target)
-            return name.rpartition(".")[0] or as_words(name)
+        name = str(source.target)
+        if source.op == "get_attr" and not name.rpartition(".")[2].startswith("_"):
+            return _OF_WEIGHTS.sub("", name)
     return ""
 
 
