@@ -9,6 +9,7 @@ ship, and not a debugging mode of the interpreter.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,15 +17,22 @@ from typing import Protocol
 from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network
 from edgeskin.errors import InvalidArtifact, MissingPackage
+from edgeskin.runtimes import Session, open_session
 
 _CUTTERS = {
     ".onnx": "edgeskin.converters.parity.cut_onnx",
     ".tflite": "edgeskin.converters.parity.cut_tflite",
+    ".mlpackage": "edgeskin.converters.parity.cut_coreml",
 }
 
 
 class Cutter(Protocol):
-    """A file opened for cutting. Tensors are called as in the `Network` of the same file."""
+    """A file opened for cutting. Tensors are called as in the `Network` of the same file.
+
+    `integers` says whether a part can begin and end with quantized tensors.
+    """
+
+    integers: bool
 
     def cut(self, inputs: Sequence[str], outputs: Sequence[str], out: Path) -> None:
         """Write `out`: what computes `outputs` from `inputs`, and constants.
@@ -66,6 +74,15 @@ def open_cutter(path: Path, network: Network) -> Cutter:
         raise InvalidArtifact(f"{path.name}: only {', '.join(_CUTTERS)} files are taken apart")
     cutter: Cutter = importlib.import_module(_CUTTERS[path.suffix]).open_cutter(path, network)
     return cutter
+
+
+def open_part(path: Path) -> Session:
+    """A cut file on its own runtime; a Core ML package by the meaning of MIL, off macOS."""
+    if path.suffix == ".mlpackage" and sys.platform != "darwin":
+        from edgeskin.runtimes import mil
+
+        return mil.open_session(path)
+    return open_session(path)
 
 
 def needed(

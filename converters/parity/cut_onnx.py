@@ -19,6 +19,8 @@ def open_cutter(path: Path, network: Network) -> OnnxCutter:
 
 
 class OnnxCutter:
+    integers = True
+
     def __init__(self, path: Path, network: Network):
         self.path = path
         self.network = network

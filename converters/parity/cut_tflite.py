@@ -21,6 +21,8 @@ def open_cutter(path: Path, network: Network) -> TFLiteCutter:
 
 
 class TFLiteCutter:
+    integers = True
+
     def __init__(self, path: Path, network: Network):
         self.path = path
         self.graph = Graph(path.read_bytes())

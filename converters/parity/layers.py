@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from edgeskin import metrics
 from edgeskin.converters.audit.network import Network, Tensor
-from edgeskin.converters.parity.cut import open_cutter, read_network
+from edgeskin.converters.parity.cut import open_cutter, open_part, read_network
 from edgeskin.converters.parity.layout import dequantize, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import boundary, points
 from edgeskin.converters.parity.torch_graph import TorchGraph
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import Session, open_session
+from edgeskin.runtimes import Session
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -94,7 +94,9 @@ class Anatomy:
             undo.pop_all()
 
     def _open(self, probe: Mapping[str, Array]) -> None:
-        found = points(self.network, self.reference.points)
+        found = points(
+            self.network, self.reference.points, integers=self.cutter.integers
+        )
         (self.input,) = self.network.inputs
         wanted = [point.name for point in found if point.kind != "input"]
         self.whole = self._session([self.input], wanted, "whole")
@@ -159,7 +161,7 @@ class Anatomy:
     def _session(self, inputs: Sequence[str], outputs: Sequence[str], name: str) -> Session:
         path = self._folder / f"{name}{self.artifact.suffix}"
         self.cutter.cut(inputs, outputs, path)
-        return self._stack.enter_context(open_session(path))
+        return self._stack.enter_context(open_part(path))
 
     def close(self) -> None:
         self._stack.close()

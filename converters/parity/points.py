@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeskin.converters.audit.network import Network, Operator
+from edgeskin.converters.audit.network import Network, Operator, Role
 
 Kind = Literal["input", "multiply", "add", "output"]
-_GOES_ON = ("clamp", "quantize", "move", "transpose")
+_GOES_ON: tuple[Role, ...] = ("clamp", "quantize", "move", "transpose")
 _WEIGHTS = re.compile(
     r"(_weight)?(_bias)?(_updated_constant\d+)?(_wide|_padded|_int32|_quantized|_to_fp\d+)*$"
 )
@@ -35,20 +35,23 @@ class Point:
     path: str = ""
 
 
-def points(network: Network, known: Sequence[Point]) -> list[Point]:
+def points(network: Network, known: Sequence[Point], *, integers: bool) -> list[Point]:
     """The points of a file, in the order of its operators, between its inputs and outputs.
 
     Args:
+        integers: Whether a part of such a file can begin and end with integers;
+            else a point is the float tensor that is made of them.
         known: Those of the reference. Behind some operators values only move;
             of those tensors, the one is taken whose shape fits a known point.
     """
     from edgeskin.converters.parity.layout import layouts
 
+    goes_on = _GOES_ON if integers else (*_GOES_ON, "dequantize")
     found = [Point(name, "input", network.tensors[name].shape) for name in network.inputs]
     for op in network.operators:
         if (kind := _kind(op, network)) is None:
             continue
-        behind = list(_behind(op, network))
+        behind = list(_behind(op, network, goes_on))
         shapes = [network.tensors[name].shape for name in behind]
         wanted = [point.shape for point in known if point.kind == kind]
         fits = [any(layouts(w, shape) for w in wanted) for shape in shapes]
@@ -82,12 +85,12 @@ def _kind(op: Operator, network: Network) -> Kind | None:
     return "add" if op.type.lower() == "add" and both else None
 
 
-def _behind(op: Operator, network: Network) -> Iterator[str]:
+def _behind(op: Operator, network: Network, goes_on: tuple[Role, ...]) -> Iterator[str]:
     """The tensors that hold what `op` made, from the settled one on."""
     kept = [op.outputs[0]]
     while kept[-1] not in network.outputs and len(users := network.consumers[kept[-1]]) == 1:
         user = users[0]
-        if user.role not in _GOES_ON and not _is_bias(user, network):
+        if user.role not in goes_on and not _is_bias(user, network):
             break
         if user.role in ("move", "transpose"):
             kept.append(user.outputs[0])
