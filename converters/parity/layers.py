@@ -94,9 +94,7 @@ class Anatomy:
             undo.pop_all()
 
     def _open(self, probe: Mapping[str, Array]) -> None:
-        found = points(
-            self.network, self.reference.points, integers=self.cutter.integers
-        )
+        found = points(self.network, self.reference.points, integers=self.cutter.integers)
         (self.input,) = self.network.inputs
         wanted = [point.name for point in found if point.kind != "input"]
         self.whole = self._session([self.input], wanted, "whole")

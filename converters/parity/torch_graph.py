@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from edgeskin.calibration.graphs import (
     layer_name,
 )
 from edgeskin.calibration.rewrites import export, flatten
+from edgeskin.converters.model import any_strides
 from edgeskin.converters.parity.points import Kind, Point, as_words
 from edgeskin.models.app_model import AppModel
 from edgeskin.spec import Spec
@@ -61,9 +61,8 @@ class TorchGraph:
             network: Float, or the QDQ graph of a program; in eval mode.
         """
         quantized = isinstance(network, GraphModule)
+        network = any_strides(network)
         model: nn.Module = AppModel(network, spec, "NHWC") if io == "app" else network
-        if not quantized:
-            model.eval()
         model.training = False
         self.graph = (export if quantized else flatten)(model, _example(spec, io))
         _share_steps(self.graph)
