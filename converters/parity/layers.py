@@ -14,7 +14,7 @@ Two figures a point, over all images together:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,13 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import metrics
+from edgeskin.artifacts import Metadata, read_metadata
 from edgeskin.converters.audit.network import Network, Tensor
 from edgeskin.converters.parity.cut import open_cutter, open_part, read_network
-from edgeskin.converters.parity.layout import dequantize, quantize
+from edgeskin.converters.parity.layout import dequantize, layouts, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import boundary, points
+from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.torch_graph import TorchGraph
+from edgeskin.converters.parity.whole import same_model
 from edgeskin.errors import InvalidArtifact
+from edgeskin.preprocess import normalize
 from edgeskin.runtimes import Session
 
 Array = NDArray[Any]
@@ -76,14 +80,16 @@ class Anatomy:
         InvalidArtifact: A type that cannot be taken apart, or no layer matches.
     """
 
-    def __init__(self, artifact: Path, reference: TorchGraph, probe: Mapping[str, Array]):
+    def __init__(
+        self, artifact: Path, reference: TorchGraph, metadata: Metadata, probe: NDArray[np.uint8]
+    ):
         """
         Args:
-            probe: One input of each side, `reference` and `artifact`: what is
-                matched by value is matched on it.
+            probe: Pixels (H, W, 3); what is matched by value is matched on them.
         """
         self.artifact = artifact
         self.reference = reference
+        self.metadata = metadata
         self.network = read_network(artifact)
         self.cutter = open_cutter(artifact, self.network)
         self._stack = ExitStack()
@@ -93,17 +99,17 @@ class Anatomy:
             self._open(probe)
             undo.pop_all()
 
-    def _open(self, probe: Mapping[str, Array]) -> None:
+    def _open(self, probe: NDArray[np.uint8]) -> None:
         found = points(self.network, self.reference.points, integers=self.cutter.integers)
         (self.input,) = self.network.inputs
         wanted = [point.name for point in found if point.kind != "input"]
         self.whole = self._session([self.input], wanted, "whole")
-        samples = {
-            point.name: Sample.of(x) for point, x in self.reference.values(probe["reference"])
-        }
-        values = self._inner(probe["artifact"])
-        nhwc = not self.network.qdq
-        self.matches = Matcher(self.reference.points, found, samples, values, nhwc).match()
+        x, feed = self.inputs(probe)
+        samples = {point.name: Sample.of(values) for point, values in self.reference.values(x)}
+        values, nhwc = self._inner(feed), not self.network.qdq
+        self.matches = Matcher(
+            self.reference.points, found, samples, values, nhwc, self.reference.variants
+        ).match()
         pairs = [match for match in self.matches if match.artifact.kind != "input"]
         if not pairs:
             raise InvalidArtifact(f"no layer of {self.artifact.name} is like one of the reference")
@@ -111,8 +117,18 @@ class Anatomy:
         matched = {match.artifact.name for match in self.matches}
         self.unmatched = [point for point in found if point.name not in matched]
 
-    def add(self, x: Array, feed: Array) -> None:
-        """Measure on one more image: `x` for the reference, `feed` for the artifact."""
+    def inputs(self, pixels: NDArray[np.uint8]) -> tuple[Array, Array]:
+        """Pixels (H, W, 3) as the reference's input and as the artifact's."""
+        if self.metadata.io == "app":
+            return pixels[None], pixels[None]
+        x = normalize(pixels, self.metadata.spec.input)
+        tensor = held_as(self.network, self.input)
+        way = layouts(x.shape, tensor.shape, nhwc=not self.network.qdq)[0]
+        return x, quantize(way.to_artifact(x), tensor)
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Measure on one more image (H, W, 3)."""
+        x, feed = self.inputs(pixels)
         found = self._inner(feed)
         known: dict[str, Array] = {}
         for point, values in self.reference.values(x):
@@ -190,33 +206,50 @@ class Anatomy:
         }
 
 
-def measure(
-    artifact: Path,
-    reference: TorchGraph,
-    images: Iterable[tuple[Array, Array]],
+def compare_layers(
+    artifact: Path | str,
+    reference: Model,
+    pixels: NDArray[np.uint8],
     *,
-    floor_db: float,
-    progress: Callable[[int], None] = lambda done: None,
+    repro: Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Both figures of every layer; see the module.
+    """Both figures of every layer (see the module), image by image.
 
     Args:
-        images: Pairs of inputs, of the reference and of the artifact; looked at
-            one by one, the first one twice.
+        reference: A run or a program.
+        pixels: uint8 (N, H, W, 3); what is matched by value is matched on the first.
+        repro: A folder to write the first bad layer into, or the worst one.
+
+    Returns:
+        A document: `images`, `precision`, and what `Anatomy.document` says;
+        `repro` where one was written.
 
     Raises:
-        InvalidArtifact: As `Anatomy`.
+        InvalidArtifact: Carries no spec, or no layer matches.
+        InvalidRun: `reference` cannot be looked into.
     """
-    queue = iter(images)
-    first = next(queue)
-    with Anatomy(artifact, reference, {"reference": first[0], "artifact": first[1]}) as anatomy:
-        anatomy.add(*first)
-        progress(1)
-        count = 1
-        for count, pair in enumerate(queue, start=2):
-            anatomy.add(*pair)
-            progress(count)
-        return {"images": count, **anatomy.document(floor_db)}
+    path = Path(artifact)
+    metadata = read_metadata(path)
+    same_model(reference.spec, metadata.spec)
+    graph = TorchGraph(need_network(reference), metadata.spec, metadata.io)
+    with Anatomy(path, graph, metadata, pixels[0]) as anatomy:
+        for done, image in enumerate(pixels, start=1):
+            anatomy.add(image)
+            if progress:
+                progress(done, len(pixels))
+        document = {
+            "images": len(pixels),
+            "precision": metadata.precision,
+            **anatomy.document(FLOOR_DB[metadata.precision]),
+        }
+        if repro is not None:
+            from edgeskin.converters.parity.repro import write_repro
+
+            name = document["first_bad"] or document["worst"][0]
+            document["repro"] = write_repro(anatomy, name, pixels[0], repro, force=force)
+        return document
 
 
 def held_as(network: Network, name: str) -> Tensor:

@@ -50,14 +50,24 @@ def layouts(
     if len(small) != len(large) or len(small) > 5:
         return []
     channels = 0 if len(reference) == 4 and reference[1] > 1 and reference[0] == 1 else None
-    orders = [tuple(range(len(small))), *permutations(range(len(small)))]
-    if nhwc and len(small) == 3:
-        orders.insert(0, (2, 0, 1))
+    orders = dict.fromkeys([_likely(len(small), nhwc), *permutations(range(len(small)))])
     return [
         Layout(reference, artifact, order)
-        for order in dict.fromkeys(orders)
-        if all(_fits(s, large[a], i == channels) for i, (s, a) in enumerate(zip(small, order)))
+        for order in orders
+        if all(
+            _fits(s, large[a], i == channels)
+            for i, (s, a) in enumerate(zip(small, order, strict=True))
+        )
     ]
+
+
+def is_likely(layout: Layout, *, nhwc: bool) -> bool:
+    """Whether it is the one that an artifact of this kind usually has."""
+    return layout.order == _likely(len(layout.order), nhwc)
+
+
+def _likely(rank: int, nhwc: bool) -> tuple[int, ...]:
+    return (2, 0, 1) if nhwc and rank == 3 else tuple(range(rank))
 
 
 def _fits(size: int, found: int, may_be_padded: bool) -> bool:

@@ -49,6 +49,12 @@ class Sample:
         places = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
         return cls(places, x.reshape(-1)[places])
 
+    def error(self, x: Array) -> float:
+        """The power of the difference, relative to that of the values."""
+        found = x.reshape(-1)[self.places].astype(np.float64)
+        power = float(np.sum(self.values.astype(np.float64) ** 2))
+        return float(np.sum((self.values - found) ** 2)) / max(power, 1e-30)
+
     def correlation(self, x: Array) -> float:
         """With the values of `x` at the same places; 0 where either does not vary."""
         found = x.reshape(-1)[self.places].astype(np.float64)
@@ -64,6 +70,7 @@ class Matcher:
         samples: By name of the reference's points.
         values: By name of the artifact's, dequantized.
         nhwc: Whether the artifact's images have their channels last.
+        variants: By name of a point, one that the artifact may have in its place.
     """
 
     def __init__(
@@ -73,14 +80,17 @@ class Matcher:
         samples: Mapping[str, Sample],
         values: Mapping[str, Array],
         nhwc: bool,
+        variants: Mapping[str, Point],
     ):
         self.samples, self.values, self.nhwc = samples, values, nhwc
+        self.variants = variants
         self.known, self.found = list(known), list(found)
         self.matches: list[Match] = []
 
     def match(self) -> list[Match]:
         """In the order of the reference."""
         order = {point.name: index for index, point in enumerate(self.known)}
+        order |= {self.variants[name].name: i for name, i in order.items() if name in self.variants}
         self._add(_ends(self.known, self.found), "name")
         self._add(_by_name(self.known, self.found), "name")
         self._add(self._by_values(), "values")
@@ -89,7 +99,8 @@ class Matcher:
 
     def _add(self, pairs: Iterator[tuple[Point, Point]], by: Any) -> None:
         for known, found in list(pairs):
-            self.matches.append(Match(known, found, self._fit(known, found)[1], by))
+            layout = self._fit(known, found)[1]
+            self.matches.append(Match(self._variant(known, found, layout), found, layout, by))
             self.known.remove(known)
             self.found.remove(found)
 
@@ -100,6 +111,14 @@ class Matcher:
         scores = [sample.correlation(np.ascontiguousarray(way.to_reference(x))) for way in ways]
         best = next(i for i, score in enumerate(scores) if score >= max(scores) - _NEARLY)
         return scores[best], ways[best]
+
+    def _variant(self, known: Point, found: Point, layout: Layout) -> Point:
+        """`known`, or its variant where the artifact's values are nearer to that."""
+        variant = self.variants.get(known.name)
+        if variant is None:
+            return known
+        x = np.ascontiguousarray(layout.to_reference(self.values[found.name]))
+        return min(known, variant, key=lambda point: self.samples[point.name].error(x))
 
     def _by_values(self) -> Iterator[tuple[Point, Point]]:
         scores = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeskin.converters.audit.network import Network, Operator, Role
+from edgeskin.converters.parity.layout import is_likely, layouts
 
 Kind = Literal["input", "multiply", "add", "output"]
 _GOES_ON: tuple[Role, ...] = ("clamp", "quantize", "move", "transpose")
@@ -44,19 +45,15 @@ def points(network: Network, known: Sequence[Point], *, integers: bool) -> list[
         known: Those of the reference. Behind some operators values only move;
             of those tensors, the one is taken whose shape fits a known point.
     """
-    from edgeskin.converters.parity.layout import layouts
-
     goes_on = _GOES_ON if integers else (*_GOES_ON, "dequantize")
     found = [Point(name, "input", network.tensors[name].shape) for name in network.inputs]
     for op in network.operators:
         if (kind := _kind(op, network)) is None:
             continue
         behind = list(_behind(op, network, goes_on))
-        shapes = [network.tensors[name].shape for name in behind]
-        wanted = [point.shape for point in known if point.kind == kind]
-        fits = [any(layouts(w, shape) for w in wanted) for shape in shapes]
-        at = fits.index(True) if True in fits else 0
-        found.append(Point(behind[at], kind, shapes[at], _path(op, network)))
+        wanted = {point.shape for point in known if point.kind == kind}
+        name = max(behind, key=lambda name: _fit(network, name, wanted))  # the first of equals
+        found.append(Point(name, kind, network.tensors[name].shape, _path(op, network)))
     settled = {point.name for point in found}
     ends = [name for name in network.outputs if name not in settled]
     return found + [Point(name, "output", network.tensors[name].shape) for name in ends]
@@ -76,6 +73,13 @@ def boundary(network: Network, name: str, known: set[str]) -> list[str]:
             else:
                 waiting.append(source)
     return found
+
+
+def _fit(network: Network, name: str, wanted: set[tuple[int, ...]]) -> int:
+    """How a tensor's shape fits the known ones: 0 not at all, 1 in another order, 2 as it is."""
+    nhwc, shape = not network.qdq, network.tensors[name].shape
+    ways = [way for known in wanted for way in layouts(known, shape, nhwc=nhwc)]
+    return 2 if any(is_likely(way, nhwc=nhwc) for way in ways) else int(bool(ways))
 
 
 def _kind(op: Operator, network: Network) -> Kind | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import postprocess
-from edgeskin.artifacts import check_manifest, read_metadata
+from edgeskin.artifacts import Metadata, check_manifest, read_metadata
 from edgeskin.converters.source import find_source
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
@@ -41,6 +42,7 @@ class Model:
     `network` is what can be looked into, float or QDQ; a file has none.
     """
 
+    name: str
     spec: Spec
     sha256: str
     run_all: Callable[[Pixels], Outputs]
@@ -62,14 +64,14 @@ def open_model(path: Path | str, artifact: Spec) -> Model:
         return _of_file(path, artifact)
     source = find_source(path)
     loaded = source.load()
-    return of_network(loaded.spec, loaded.network, source.describe()["sha256"])
+    return of_network(path.name, loaded.spec, loaded.network, source.describe()["sha256"])
 
 
 def of_run(run: Run) -> Model:
-    return of_network(run.spec, run.network, run.sha256)
+    return of_network(run.spec.name, run.spec, run.network, run.sha256)
 
 
-def of_network(spec: Spec, network: nn.Module, digest: str) -> Model:
+def of_network(name: str, spec: Spec, network: nn.Module, digest: str) -> Model:
     """A float network, or the QDQ graph of a program, which takes one image at a time."""
     from torch import fx
 
@@ -78,7 +80,7 @@ def of_network(spec: Spec, network: nn.Module, digest: str) -> Model:
 
     batch = 1 if isinstance(network, fx.GraphModule) else BATCH
     session = TorchSession(spec, any_strides(network))
-    return Model(spec, digest, lambda pixels: run_all(session, pixels, batch), network)
+    return Model(name, spec, digest, lambda pixels: run_all(session, pixels, batch), network)
 
 
 def _of_file(path: Path, artifact: Spec) -> Model:
@@ -86,13 +88,15 @@ def _of_file(path: Path, artifact: Spec) -> Model:
     try:
         metadata = read_metadata(path)
     except InvalidArtifact:
-        return Model(artifact, sha256(path), lambda pixels: _run_foreign(path, artifact, pixels))
+        run = partial(_run_foreign, path, artifact)
+        return Model(path.name, artifact, sha256(path), run)
 
-    def run(pixels: Pixels) -> Outputs:
-        with Predictor(metadata.spec, open_session(path), metadata.io) as predictor:
-            return predictor.run_all(pixels)
+    return Model(path.name, metadata.spec, sha256(path), partial(_run_own, path, metadata))
 
-    return Model(metadata.spec, sha256(path), run)
+
+def _run_own(path: Path, metadata: Metadata, pixels: Pixels) -> Outputs:
+    with Predictor(metadata.spec, open_session(path), metadata.io) as predictor:
+        return predictor.run_all(pixels)
 
 
 def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
@@ -130,14 +134,14 @@ def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
     return dict(zip(names, session.outputs, strict=True))
 
 
-def need_network(model: Model, path: Path | str) -> nn.Module:
+def need_network(model: Model) -> nn.Module:
     """
     Raises:
         InvalidRun: A model file, whose layers are not looked into.
     """
     if model.network is None:
         raise InvalidRun(
-            f"{path} is a file, which is compared as a whole. Layers are compared with a run or a "
-            "program (.pt2): pass what the artifact was made from."
+            f"{model.name} is compared as a whole. Layers are compared with a run or a program "
+            "(.pt2): pass what the artifact was made from."
         )
     return model.network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -52,7 +53,9 @@ Array = NDArray[Any]
 class TorchGraph:
     """A float or QDQ graph of the whole model: pixels in and decoded heads out, for `app`.
 
-    `points` lie in the order in which `values` gives them.
+    `points` lie in the order in which `values` gives them. Of a product to which
+    a constant is added, as in hard-sigmoid, `variants` has the sum: converters
+    may make it part of the bias.
     """
 
     def __init__(self, network: nn.Module, spec: Spec, io: Io):
@@ -69,6 +72,12 @@ class TorchGraph:
         names = spec.output_names(io)
         self._at = dict(_points(self.graph, names))
         self.points = list(self._at.values())
+        self.variants: dict[str, Point] = {}
+        for node, point in list(self._at.items()):
+            shifted = _shifted(node)
+            if point.kind == "multiply" and shifted is not None and shifted not in self._at:
+                variant = replace(point, name=f"{point.name} (shifted)")
+                self._at[shifted] = self.variants[point.name] = variant
         self._node = {point.name: node for node, point in self._at.items()}
 
     @torch.no_grad()
@@ -157,6 +166,15 @@ def _settled(node: Node) -> Node:
     while len(node.users) == 1 and next(iter(node.users)).target in _GOES_ON:
         node = next(iter(node.users))
     return node
+
+
+def _shifted(node: Node) -> Node | None:
+    """The settled sum of a product and a constant, where nothing else uses the product."""
+    users = list(node.users)
+    is_sum = len(users) == 1 and users[0].target is aten.add.Tensor
+    if not is_sum or not any(map(_is_constant, users[0].all_input_nodes)):
+        return None
+    return _settled(users[0])
 
 
 def _shape(node: Node) -> tuple[int, ...]:
