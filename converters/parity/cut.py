@@ -9,14 +9,13 @@ ship, and not a debugging mode of the interpreter.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network
-from edgeskin.errors import InvalidArtifact, MissingPackage
+from edgeskin.errors import InvalidArtifact, MissingPackage, NotSupportedHere
 from edgeskin.runtimes import Session, open_session
 
 _CUTTERS = {
@@ -78,11 +77,10 @@ def open_cutter(path: Path, network: Network) -> Cutter:
 
 def open_part(path: Path) -> Session:
     """A cut file on its own runtime; a Core ML package by the meaning of MIL, off macOS."""
-    if path.suffix == ".mlpackage" and sys.platform != "darwin":
-        from edgeskin.runtimes import mil
-
-        return mil.open_session(path)
-    return open_session(path)
+    try:
+        return open_session(path)
+    except NotSupportedHere:
+        return open_session(path, kernels="reference")
 
 
 def needed(

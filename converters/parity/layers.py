@@ -240,6 +240,8 @@ def compare_layers(
             if progress:
                 progress(done, len(pixels))
         document = {
+            "artifact": path.name,
+            "reference": reference.name,
             "images": len(pixels),
             "precision": metadata.precision,
             **anatomy.document(FLOOR_DB[metadata.precision]),
