@@ -25,9 +25,11 @@ _WEIGHTS = re.compile(
 
 @dataclass(frozen=True)
 class Point:
-    """`name` is the tensor's own; `path` where its layer stands in the network, if known.
+    """`name` is one that no other point has; an artifact's is the tensor's own.
 
-    `paths` of an artifact's point are words from the names of its weights.
+    `path` says where a product stands in the network, in words from the names of
+    its weights, as far as they are known; of the reference's outputs it is the
+    name of the output.
     """
 
     name: str
