@@ -78,7 +78,6 @@ def load(path: Path | str, *, threads: int = 1) -> Predictor:
     Raises:
         InvalidArtifact: Missing, damaged, without a spec inside, or not what its
             manifest names.
-        NotSupportedHere: A Core ML file anywhere but on macOS.
     """
     path = Path(path)
     if path.suffix not in RUNTIMES and path.is_dir():

@@ -84,7 +84,6 @@ def verify(
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
-        NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
     with load(artifact) as predictor:  # before the float model runs on every image
         if isinstance(reference, Path | str):
