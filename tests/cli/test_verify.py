@@ -91,7 +91,8 @@ def test_core_ml_is_verified_everywhere(files: Path, lively_run: Path, verify: V
     assert code == 0
     who = "Core ML on macOS" if sys.platform == "darwin" else "MIL semantics, not an Apple device"
     assert document["runtime"].startswith(who)
-    assert read_manifest(files)[artifact.name]["verification"]["runtime"] == document["runtime"]
+    kept = read_manifest(files)[artifact.name]["verification"][f"{document['data']}/test"]
+    assert kept["runtime"] == document["runtime"]
     assert verify(artifact, lively_run, "--min-sqnr-db", "300")[0] == 1
 
 
@@ -148,10 +149,11 @@ def test_layers_picture_and_folder_of_a_good_file(
     code, document, _ = verify(artifact, lively_run, *options)
     assert code == 0
     layers = document["layers"]
-    matched, _, products = layers["matched_products"].partition(" of ")
-    assert matched == products
-    assert int(products) > 50  # MobileNetV3-Small has 52 convolutions, and two heads
-    assert min(row["own_sqnr_db"] for row in layers["layers"] if row["kind"] == "multiply") > 60.0
+    matched, _, total = layers["matched_products"].partition(" of ")
+    assert matched == total
+    assert int(total) > 50  # MobileNetV3-Small has 52 convolutions, and two heads
+    products = [row for row in layers["layers"] if row["kind"] == "multiply"]
+    assert min(float(row["own_sqnr_db"]) for row in products) > 60.0  # "inf" is text in JSON
     assert picture.is_file()
     assert sorted(p.name for p in folder.iterdir()) == [
         *("case.json", "expected.npy", "input_0.npy", "model.onnx", "run.py")
@@ -242,6 +244,7 @@ def test_drift_of_an_int8_file_needs_its_program(
     document = json.loads(capsys.readouterr().out)
     assert [stage["stage"] for stage in document["stages"]][2] == "quantization"
     for found in document["metrics"].values():
-        total = sum(step["change"]["value"] for step in found["steps"])
-        assert total == pytest.approx(found["total"]["value"], abs=1e-9)
+        total = sum(float(step["change"]["value"]) for step in found["steps"])
+        whole = float(found["total"]["value"])  # NaN, as text, where a class is missing
+        assert total == pytest.approx(whole, abs=1e-9, nan_ok=True)
     assert document["stages"][1]["sqnr_db"] < 60.0  # other pixels, other answers
