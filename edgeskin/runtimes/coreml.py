@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, NotSupportedHere
-from edgeskin.runtimes import Session
+from edgeskin.runtimes import Kernels, Session
 from edgeskin.runtimes.base import BaseSession
 
 
-def open_session(path: Path, *, threads: int = 1) -> Session:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
     """Load an `.mlpackage`; Core ML chooses its own threads.
+
+    Its reference kernels are those of `edgeskin.runtimes.mil`, on any system.
 
     Raises:
         InvalidArtifact: Core ML refuses the package, or `edgeskin.runtimes.mil` does.
     """
-    if _on_macos():
+    if _on_macos() and kernels == "fast":
         return CoreMLSession(path)
     from edgeskin.runtimes import mil
 
