@@ -14,6 +14,7 @@ import pytest
 from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
 from edgeskin.cli.verify import gates
+from edgeskin.data.phantoms import write_set
 
 Verify = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -234,10 +235,11 @@ def test_drift_of_an_int8_file_needs_its_program(
     int8: Path,
     lively_run: Path,
     program: Path,
-    phantom_set: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    command = ("drift", int8, "--reference", lively_run, "--data", phantom_set)
+    write_set(tmp_path / "larger", train=1, val=0, test=8, size=100)  # so that there is a resize
+    command = ("drift", int8, "--reference", lively_run, "--data", tmp_path / "larger")
     assert "pass it with --program" in refused(capsys, *command)
     told = (*command, "--program", program, "--preprocess", "nearest", "--json")
     assert run([str(argument) for argument in told]) == 0

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("program") / "tiny.pt2"
-    save_program(path, Program(tiny_spec(), network("int8"), "w8a8", {}))
+    save_program(path, Program(tiny_spec(), "w8a8", module=network("int8")))
     return path
 
 
