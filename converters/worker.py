@@ -56,11 +56,14 @@ def main() -> int:
 
 
 def work(request: Request) -> dict[str, Any]:
-    """Convert, then compare; the part of the manifest entry that the worker knows."""
+    """Convert, examine, compare; the part of the manifest entry that the worker knows."""
     import torch
 
     from edgeskin.artifacts import Metadata
     from edgeskin.converters import TARGETS, selfcheck
+    from edgeskin.converters.audit import verdict
+    from edgeskin.converters.audit.document import summary
+    from edgeskin.converters.audit.inspect import audit
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
     from edgeskin.files import writing
@@ -74,6 +77,8 @@ def work(request: Request) -> dict[str, Any]:
     target, path = TARGETS[request.target], Path(request.path)
     with writing(Path(path.name)):
         target.load().convert(job, path)
+    examined = audit(path)
+    verdict.check(job, examined, loaded.calibration)
     parity = selfcheck.measure(job, path)
     started = time.monotonic()
     timed = request.timing and job.int8
@@ -82,6 +87,7 @@ def work(request: Request) -> dict[str, Any]:
         "source": source.describe(),
         "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
         "tools": {name: _version(name) for name in ("edgeskin", *target.packages)},
+        "audit": summary(examined),
         "parity": parity,
         "speed": speed,
         "timing_s": time.monotonic() - started,

@@ -83,6 +83,8 @@ class Artifact:
     """Of an INT8 file, against float: see `converters.speed`; None where nobody asked."""
     warnings: tuple[str, ...] = ()
     """What calibration found doubtful in the program that an INT8 file was made from."""
+    audit: dict[str, Any] | None = None
+    """What the file holds, in short: see `converters.audit.document.summary`."""
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
