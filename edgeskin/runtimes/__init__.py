@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, MissingPackage
+
+Kernels = Literal["fast", "reference"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,13 @@ RUNTIMES = {
 }
 
 
-def open_session(path: Path, *, threads: int = 1) -> Session:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
     """Load an artifact on its own runtime.
+
+    Args:
+        kernels: "fast" as the runtime ships; "reference" as the file says, step
+            for step: LiteRT's reference kernels, ONNX Runtime without graph
+            optimisation, the meaning of MIL for Core ML.
 
     Raises:
         InvalidArtifact: Not a file of a known type, or one its runtime refuses.
@@ -82,7 +89,7 @@ def open_session(path: Path, *, threads: int = 1) -> Session:
     runtime = runtime_of(path)
     module = importlib.import_module(runtime.module)
     try:
-        session: Session = module.open_session(path, threads=threads)
+        session: Session = module.open_session(path, threads=threads, kernels=kernels)
     except ModuleNotFoundError as error:
         if error.name != runtime.package:
             raise

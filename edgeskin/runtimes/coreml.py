@@ -12,17 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, NotSupportedHere
-from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes import Kernels, Session, TensorSpec
 from edgeskin.runtimes.base import BaseSession
 
 
-def open_session(path: Path, *, threads: int = 1) -> CoreMLSession:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
     """Load an `.mlpackage`; Core ML chooses its own threads.
+
+    Its reference kernels are those of `edgeskin.runtimes.mil`, on any system.
 
     Raises:
         NotSupportedHere: This is not macOS.
         InvalidArtifact: Core ML refuses the package.
     """
+    if kernels == "reference":
+        from edgeskin.runtimes import mil
+
+        return mil.open_session(path, threads=threads)
     if sys.platform != "darwin":
         raise NotSupportedHere("not run: Core ML predicts on macOS only")
     return CoreMLSession(path)

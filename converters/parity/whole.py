@@ -1,4 +1,4 @@
-"""Parity: an artifact on its real runtime against the float model it came from."""
+"""Parity of the whole: an artifact on its real runtime against a reference."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import metrics
+from edgeskin.converters.parity.reference import Model, of_run, open_model
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs, decisions
 from edgeskin.predictor import Predictor, load
-from edgeskin.runtimes.pytorch import TorchSession, run_all
 from edgeskin.spec import Spec
 
 Progress = Callable[[int, int], None]
@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the float model says of a data set: computed once, held against many artifacts.
+    """What the reference says of a data set: computed once, held against many artifacts.
 
     `identity` names the data, the split and the weights, by hash.
     """
@@ -39,33 +39,42 @@ class Reference:
     identity: dict[str, str]
 
     @classmethod
-    def of(cls, run: Run, data: Dataset) -> Reference:
-        pixels = data.pixels(run.spec.input)
+    def of(cls, reference: Run | Model, data: Dataset) -> Reference:
+        model = of_run(reference) if isinstance(reference, Run) else reference
+        pixels = data.pixels(model.spec.input)
         return cls(
-            spec=run.spec,
+            spec=model.spec,
             pixels=pixels,
-            outputs=run_all(TorchSession(run.spec, run.network), pixels),
-            truth=data.truth(run.spec),
+            outputs=model.run_all(pixels),
+            truth=data.truth(model.spec),
             identity={
                 "data": data.folder.resolve().name,
                 "split": data.split,
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-                "reference_sha256": run.sha256,
+                "reference_sha256": model.sha256,
             },
         )
 
     def verify(self, artifact: Path | str, progress: Progress | None = None) -> dict[str, Any]:
         """The document of `verify`."""
         with load(artifact) as predictor:
-            _same_model(self.spec, predictor.spec)
+            same_model(self.spec, predictor.spec)
             found = report(predictor, self.outputs, self.pixels, self.truth, progress)
         return {"artifact": Path(artifact).name, **self.identity, **found}
 
 
 def verify(
-    artifact: Path | str, reference: Run, data: Dataset, *, progress: Progress | None = None
+    artifact: Path | str,
+    reference: Run | Model | Path | str,
+    data: Dataset,
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
+
+    Args:
+        reference: The run that the artifact was made from, its program (`.pt2`),
+            or a float `.onnx` or `.tflite` file; see `reference.open_model`.
 
     Returns:
         A document: `artifact`, the identity of data and reference, `agreement`
@@ -78,7 +87,9 @@ def verify(
         NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
     with load(artifact) as predictor:  # before the float model runs on every image
-        _same_model(reference.spec, predictor.spec)
+        if isinstance(reference, Path | str):
+            reference = open_model(reference, predictor.spec)
+        same_model(reference.spec, predictor.spec)
     return Reference.of(reference, data).verify(artifact, progress)
 
 
@@ -130,7 +141,7 @@ def worst_mae_rise(document: dict[str, Any]) -> float:
     return float(np.max([0.0, *(m["change"]["value"] for m in maes)]))
 
 
-def _same_model(reference: Spec, artifact: Spec) -> None:
+def same_model(reference: Spec, artifact: Spec) -> None:
     ours, theirs = reference.output_names("app"), artifact.output_names("app")
     if ours != theirs:
         raise ShapeMismatch(
