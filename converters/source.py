@@ -18,6 +18,69 @@ FLOAT = ("fp32", "fp16")
 # What a manifest says of a program's calibration.
 _OF_CALIBRATION = ("run", "method", "images", "exclude", "float_operators", "warnings")
 
+
+@dataclass(frozen=True)
+class Loaded:
+    """A spec and its network, float32 (1, 3, H, W) to a tuple of raw heads.
+
+    `calibration` says in short where the scales of a program come from;
+    `weights_sha256` is that of the trained weights, where it is known.
+    """
+
+    spec: Spec
+    network: nn.Module
+    calibration: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run folder or a `.pt2` file, recognised but not loaded."""
+
+    path: Path
+    kind: Literal["run", "program"]
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return FLOAT if self.kind == "run" else ("int8",)
+
+    def cannot_give(self, precision: str) -> InvalidRun:
+        """Why, and what to do: a program has no float weights, a run no scales."""
+        if self.kind == "program":
+            return InvalidRun(
+                f"{self.path} is a quantized program and gives int8 only. "
+                f"Convert the run it was calibrated from to {precision}."
+            )
+        return InvalidRun(
+            f"{self.path} is a float run and has no scales for {precision}. "
+            "Calibrate it first, or pass --data to calibrate on the way."
+        )
+
+    def spec(self) -> Spec:
+        return Spec.load(self.path) if self.kind == "run" else read_header(self.path).spec
+
+    def scheme(self) -> str | None:
+        """Of a program; a run has none."""
+        return None if self.kind == "run" else read_header(self.path).scheme
+
+    def load(self) -> Loaded:
+        if self.kind == "run":
+            from edgeskin.models.run import load_run
+
+            run = load_run(self.path)
+            return Loaded(run.spec, run.network, weights_sha256=run.sha256)
+        from edgeskin.calibration.program import load_program
+
+        program = load_program(self.path)
+        known = program.calibration
+        told = {key: known[key] for key in _OF_CALIBRATION if key in known}
+        return Loaded(
+            program.spec,
+            program.module,
+            {"scheme": program.scheme, **told},
+            known.get("run", {}).get("sha256", ""),
+        )
+
     def describe(self) -> dict[str, str]:
         """For the manifest; the place on this machine is nobody's business."""
         file = self.path / "weights.safetensors" if self.kind == "run" else self.path

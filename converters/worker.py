@@ -72,7 +72,12 @@ def work(request: Request) -> dict[str, Any]:
     torch.manual_seed(0)
     source = find_source(Path(request.source))
     loaded = source.load()
-    metadata = Metadata(loaded.spec, request.io, request.precision)  # type: ignore[arg-type]
+    metadata = Metadata(
+        loaded.spec,
+        request.io,  # type: ignore[arg-type]
+        request.precision,  # type: ignore[arg-type]
+        weights_sha256=loaded.weights_sha256,
+    )
     job = Job(loaded.network, metadata)
     target, path = TARGETS[request.target], Path(request.path)
     with writing(Path(path.name)):

@@ -29,7 +29,10 @@ def verify(
         ),
     ] = None,
     split: Split = "test",
-    min_sqnr_db: Annotated[float | None, typer.Option(help="Gate: exit 1 below it.")] = None,
+    min_sqnr_db: Annotated[
+        float | None,
+        typer.Option(help="Gate: exit 1 below it. Without: the floor of its precision."),
+    ] = None,
     max_drop: Annotated[
         float | None, typer.Option(help="Gate: exit 1 if a ratio metric loses more points.")
     ] = None,
@@ -149,15 +152,15 @@ def gates(
     max_drop: float | None = None,
     max_mae_rise: float | None = None,
 ) -> list[str]:
-    """One line a missed gate. What was not run misses every gate that was set."""
+    """One line a missed gate or a fault. What was not run misses every gate that was set."""
     from edgeskin.converters.parity import worst_drop, worst_mae_rise
+    from edgeskin.converters.parity.judge import faults
 
     missed = _bad_layers(document.get("layers"))
     if "not_run" in document:
         asked = (min_sqnr_db, max_drop, max_mae_rise) != (None, None, None)
         return missed + [f"the gates were not checked: {document['not_run']}"] * asked
-    if min_sqnr_db is not None and not document["sqnr_db"] >= min_sqnr_db:
-        missed.append(f"SQNR is {document['sqnr_db']:.1f} dB, the gate is {min_sqnr_db:g} dB")
+    missed += faults(document, min_sqnr_db)
     if "metrics" not in document:
         return missed
     if max_drop is not None and not worst_drop(document) <= max_drop:
