@@ -20,7 +20,7 @@ from edgeskin.converters.model import Job
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
 from edgeskin.converters.parity.judge import FLOOR_DB
 from edgeskin.converters.parity.reference import of_network
-from edgeskin.errors import ConversionFailed, NotSupportedHere
+from edgeskin.errors import ConversionFailed
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
@@ -45,10 +45,7 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
         ShapeMismatch: An output has another shape.
     """
     spec = job.metadata.spec
-    try:
-        session = open_session(path)
-    except NotSupportedHere as error:
-        return {"not_run": str(error)}
+    session = open_session(path)
     model = of_network(spec.name, spec, job.network, "")
     pixels = np.stack(images(spec.input))
     with Predictor(spec, session, job.metadata.io) as predictor:
@@ -58,8 +55,8 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
     sqnr = {name: metrics.sqnr_db(x, given[name]) for name, x in expected.items()}
     worst = min(sqnr, key=lambda name: (not math.isnan(sqnr[name]), sqnr[name]))
     if not sqnr[worst] >= CLEAR_DB:
-        cause = explain(model, pixels, given)
         floor = FLOOR_DB[job.metadata.precision]
+        cause = explain(model, pixels, given, floor)
         if cause or not sqnr[worst] >= floor:
             raise ConversionFailed(
                 f"{path.name} does not compute what its model computes: output '{worst}' agrees "

@@ -15,8 +15,7 @@ from typing import Protocol
 
 from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network
-from edgeskin.errors import InvalidArtifact, MissingPackage, NotSupportedHere
-from edgeskin.runtimes import Session, open_session
+from edgeskin.errors import InvalidArtifact, MissingPackage
 
 _CUTTERS = {
     ".onnx": "edgeskin.converters.parity.cut_onnx",
@@ -73,14 +72,6 @@ def open_cutter(path: Path, network: Network) -> Cutter:
         raise InvalidArtifact(f"{path.name}: only {', '.join(_CUTTERS)} files are taken apart")
     cutter: Cutter = importlib.import_module(_CUTTERS[path.suffix]).open_cutter(path, network)
     return cutter
-
-
-def open_part(path: Path) -> Session:
-    """A cut file on its own runtime; a Core ML package by the meaning of MIL, off macOS."""
-    try:
-        return open_session(path)
-    except NotSupportedHere:
-        return open_session(path, kernels="reference")
 
 
 def needed(

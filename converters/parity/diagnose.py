@@ -124,13 +124,16 @@ INPUTS: dict[str, Callable[[Pixels, InputSpec], Pixels]] = {
 """What an app or a converter does to the input by mistake, as pixels that do the same."""
 
 
-def explain(model: Model, pixels: NDArray[np.uint8], found: Outputs) -> Cause | None:
-    """The mistake that makes the reference agree with `found` by `MARGIN_DB` more, if one does.
+def explain(
+    model: Model, pixels: NDArray[np.uint8], found: Outputs, floor_db: float
+) -> Cause | None:
+    """The mistake with which the reference agrees with `found`: at least by `MARGIN_DB` more.
 
     Args:
         model: The reference; of one without a network, inputs are not normalised anew.
         pixels: uint8 (N, H, W, 3); the first `IMAGES` are used.
         found: What the artifact says of them, decoded.
+        floor_db: A mistake that leaves less agreement explains nothing.
     """
     pixels, found = pixels[:IMAGES], {name: x[:IMAGES] for name, x in found.items()}
     expected = model.run_all(pixels)
@@ -140,7 +143,7 @@ def explain(model: Model, pixels: NDArray[np.uint8], found: Outputs) -> Cause | 
         sqnr = least_sqnr_db(theirs, ours)
         if sqnr > best:
             best, name = sqnr, mistake
-    return Cause(name, best, said) if name and best >= said + MARGIN_DB else None
+    return Cause(name, best, said) if best >= max(floor_db, said + MARGIN_DB) and name else None
 
 
 def least_sqnr_db(expected: Outputs, found: Outputs) -> float:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edgeskin import metrics
 from edgeskin.artifacts import Metadata, read_metadata
 from edgeskin.converters.audit.network import Network, Tensor
-from edgeskin.converters.parity.cut import open_cutter, open_part, read_network
+from edgeskin.converters.parity.cut import open_cutter, read_network
 from edgeskin.converters.parity.layout import dequantize, layouts, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import boundary, points
@@ -35,7 +35,7 @@ from edgeskin.converters.parity.torch_graph import TorchGraph
 from edgeskin.converters.parity.whole import same_model
 from edgeskin.errors import InvalidArtifact
 from edgeskin.preprocess import normalize
-from edgeskin.runtimes import Session
+from edgeskin.runtimes import Session, open_session
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -175,7 +175,7 @@ class Anatomy:
     def _session(self, inputs: Sequence[str], outputs: Sequence[str], name: str) -> Session:
         path = self._folder / f"{name}{self.artifact.suffix}"
         self.cutter.cut(inputs, outputs, path)
-        return self._stack.enter_context(open_part(path))
+        return self._stack.enter_context(open_session(path))
 
     def close(self) -> None:
         self._stack.close()

@@ -62,8 +62,9 @@ def layouts(
 
 
 def is_likely(layout: Layout, *, nhwc: bool) -> bool:
-    """Whether it is the one that an artifact of this kind usually has."""
-    return layout.order == _likely(len(layout.order), nhwc)
+    """Whether the axes lie as they do in the reference, or as NHWC has them."""
+    rank = len(layout.order)
+    return layout.order in (_likely(rank, False), _likely(rank, nhwc))
 
 
 def _likely(rank: int, nhwc: bool) -> tuple[int, ...]:

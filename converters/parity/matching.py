@@ -156,7 +156,7 @@ def _ends(known: Sequence[Point], found: Sequence[Point]) -> Iterator[tuple[Poin
     """The input, and outputs of one name."""
     for k in known:
         for f in found:
-            same = k.kind == "input" or k.name == f.name
+            same = k.kind == "input" or k.path == f.name
             if k.kind in ("input", "output") and same and _may_be(k, f):
                 yield k, f
 

@@ -9,7 +9,9 @@ from typing import Any
 from edgeskin.errors import MissingPackage
 from edgeskin.files import atomic
 
-_CEILING_DB = 160.0  # where bits are equal: float32 cannot show more
+# Where bits are equal: rounding to the precision cannot show more.
+_CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
+_BOTTOM_DB = -20.0
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#9aa3ad", "#c0392b", "#2e8b57"
 MARKED = 5
 
@@ -28,7 +30,8 @@ def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) ->
     rows = document["layers"]
     figure, axes = _figure(11.0, 4.8)
     places = range(len(rows))
-    whole, own = ([_shown(row[key]) for row in rows] for key in ("sqnr_db", "own_sqnr_db"))
+    ceiling = _CEILING_DB[document["precision"]]
+    whole, own = ([_shown(row[key], ceiling) for row in rows] for key in ("sqnr_db", "own_sqnr_db"))
     axes.plot(places, whole, color=_BLUE, marker=".", label="from the input to here")
     axes.plot(places, own, color=_GREY, marker=".", lw=0.8, label="added by the layer itself")
     axes.axhline(document["floor_db"], color=_RED, lw=0.8, ls=":", label="floor of a layer")
@@ -85,11 +88,11 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
             f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
         )
     axes.set_xticks(range(len(labels)), labels)
-    axes.set_ylabel(f"{metric}, {found['unit']}")
+    axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
     axes.set_ylim(*_window(found))
     axes.set_title(
         f"{document['artifact']} on {document['data']}/{document['split']}, "
-        f"{document['images']} images; bars: paired 95 % intervals",
+        f"{document['images']} images; black: paired 95 % intervals",
         fontsize=10,
     )
     _save(figure, path, force)
@@ -106,9 +109,9 @@ def _window(found: dict[str, Any]) -> tuple[float, float]:
     return min(seen) - room, max(seen) + room
 
 
-def _shown(value: float) -> float:
-    """What can be drawn: bits that are equal at the ceiling, what is no number at the floor."""
-    return 0.0 if math.isnan(value) else max(min(value, _CEILING_DB), -20.0)
+def _shown(value: float, ceiling: float) -> float:
+    """What can be drawn: bits that are equal at the ceiling, what is no number at the bottom."""
+    return _BOTTOM_DB if math.isnan(value) else max(min(value, ceiling), _BOTTOM_DB)
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:

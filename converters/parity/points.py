@@ -9,7 +9,7 @@ thing. What lies between is charged to the next point.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,9 +25,11 @@ _WEIGHTS = re.compile(
 
 @dataclass(frozen=True)
 class Point:
-    """`name` is the tensor's own; `path` where its layer stands in the network, if known.
+    """`name` is one that no other point has; an artifact's is the tensor's own.
 
-    `paths` of an artifact's point are words from the names of its weights.
+    `path` says where a product stands in the network, in words from the names of
+    its weights, as far as they are known; of the reference's outputs it is the
+    name of the output.
     """
 
     name: str
@@ -50,9 +52,10 @@ def points(network: Network, known: Sequence[Point], *, integers: bool) -> list[
     for op in network.operators:
         if (kind := _kind(op, network)) is None:
             continue
-        behind = list(_behind(op, network, goes_on))
+        behind = _behind(op, network, goes_on)
         wanted = {point.shape for point in known if point.kind == kind}
-        name = max(behind, key=lambda name: _fit(network, name, wanted))  # the first of equals
+        made = network.tensors[op.outputs[0]].shape
+        name = max(behind, key=lambda name: _fit(network, name, made, wanted))  # first of equals
         found.append(Point(name, kind, network.tensors[name].shape, _path(op, network)))
     settled = {point.name for point in found}
     ends = [name for name in network.outputs if name not in settled]
@@ -75,11 +78,18 @@ def boundary(network: Network, name: str, known: set[str]) -> list[str]:
     return found
 
 
-def _fit(network: Network, name: str, wanted: set[tuple[int, ...]]) -> int:
-    """How a tensor's shape fits the known ones: 0 not at all, 1 in another order, 2 as it is."""
+def _fit(
+    network: Network, name: str, made: tuple[int, ...], wanted: set[tuple[int, ...]]
+) -> tuple[int, bool]:
+    """How a tensor's shape fits the known ones: 0 not at all, 1 in another order, 2 as it is.
+
+    Of equal ones the better has the shape that the operator made: no move can
+    have given it that of another operator.
+    """
     nhwc, shape = not network.qdq, network.tensors[name].shape
     ways = [way for known in wanted for way in layouts(known, shape, nhwc=nhwc)]
-    return 2 if any(is_likely(way, nhwc=nhwc) for way in ways) else int(bool(ways))
+    fit = 2 if any(is_likely(way, nhwc=nhwc) for way in ways) else int(bool(ways))
+    return fit, shape == made
 
 
 def _kind(op: Operator, network: Network) -> Kind | None:
@@ -89,18 +99,19 @@ def _kind(op: Operator, network: Network) -> Kind | None:
     return "add" if op.type.lower() == "add" and both else None
 
 
-def _behind(op: Operator, network: Network, goes_on: tuple[Role, ...]) -> Iterator[str]:
-    """The tensors that hold what `op` made, from the settled one on."""
-    kept = [op.outputs[0]]
-    while kept[-1] not in network.outputs and len(users := network.consumers[kept[-1]]) == 1:
+def _behind(op: Operator, network: Network, goes_on: tuple[Role, ...]) -> list[str]:
+    """The tensors that hold what `op` made: the settled one, as moved, and then those before."""
+    settled, earlier = [op.outputs[0]], list[str]()
+    while settled[-1] not in network.outputs and len(users := network.consumers[settled[-1]]) == 1:
         user = users[0]
         if user.role not in goes_on and not _is_bias(user, network):
             break
         if user.role in ("move", "transpose"):
-            kept.append(user.outputs[0])
+            settled.append(user.outputs[0])
         else:
-            kept = [user.outputs[0]]
-    yield from kept
+            earlier += settled
+            settled = [user.outputs[0]]
+    return settled + earlier[::-1]
 
 
 def _is_bias(op: Operator, network: Network) -> bool:

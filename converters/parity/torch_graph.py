@@ -143,7 +143,8 @@ def _points(graph: GraphModule, names: tuple[str, ...]) -> Iterator[tuple[Node, 
         yield settled, Point(name, kind, _shape(settled), as_words(path))
     for name, node in zip(names, ends, strict=True):
         if node not in known:
-            yield node, Point(name, "output", _shape(node))
+            unique = f"{name} (output)" if name in known.values() else name
+            yield node, Point(unique, "output", _shape(node), name)
 
 
 def _kind(node: Node) -> Kind | None:

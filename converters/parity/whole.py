@@ -65,13 +65,13 @@ class Reference:
             same_model(self.model.spec, predictor.spec)
             found = predictor.run_all(self.pixels, progress)
             document = report(predictor, self.outputs, found, self.truth)
-        clear = document["sqnr_db"] >= CLEAR_DB
-        cause = None if clear else explain(self.model, self.pixels, found)
+        clear, floor = document["sqnr_db"] >= CLEAR_DB, FLOOR_DB[metadata.precision]
+        cause = None if clear else explain(self.model, self.pixels, found, floor)
         document = {
             "artifact": Path(artifact).name,
             **self.identity,
             "precision": metadata.precision,
-            "floor_db": FLOOR_DB[metadata.precision],
+            "floor_db": floor,
             **document,
             "cause": cause and cause.as_dict(),
             "disagrees": disagrees(Path(artifact), metadata, self.model),
@@ -102,7 +102,6 @@ def verify(
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
-        NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
     with load(artifact) as predictor:  # before the float model runs on every image
         if isinstance(reference, Path | str):

@@ -21,6 +21,7 @@ class TorchSession:
     """A network as an app sees it: uint8 NHWC pixels in, decoded values out (any batch)."""
 
     runtime = "PyTorch"
+    native = True
 
     def __init__(self, spec: Spec, network: nn.Module):
         self.spec = spec

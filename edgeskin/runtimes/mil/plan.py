@@ -36,7 +36,7 @@ _STORED = {
     **dict.fromkeys(("uint16", "int32"), torch.int32),
     **dict.fromkeys(("uint32", "int64", "uint64"), torch.int64),
 }
-_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, KeyError, OverflowError)
+_FAULTS = (InvalidArtifact, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)

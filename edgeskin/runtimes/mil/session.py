@@ -26,6 +26,8 @@ class MilSession(BaseSession):
     probabilities in the order of `classes`.
     """
 
+    native = False
+
     def __init__(self, path: Path, arithmetic: Arithmetic = "as_saved", threads: int = 1):
         model, file = read_model(path)
         program = read_program(model, path, file)

@@ -5,6 +5,8 @@ Constants are made whole once, when a session opens.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -132,7 +134,9 @@ def _blocks(values: Tensor, data: Tensor) -> Tensor:
 def _bits(packed: Tensor, shape: Ints, bits: int) -> Tensor:
     """Integers of `bits` bits out of bytes, lowest bit first, flat."""
     check_size(shape)
-    count = int(np.prod(shape))
+    count = math.prod(shape)
+    if packed.numel() != (count * bits + 7) // 8:
+        raise ValueError(f"{packed.numel()} bytes for {count} values of {bits} bits")
     flat = np.unpackbits(packed.numpy(), count=count * bits, bitorder="little")
     weights = 1 << np.arange(bits)
     return torch.from_numpy(flat.reshape(count, bits) @ weights)

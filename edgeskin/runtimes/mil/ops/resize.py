@@ -205,19 +205,25 @@ def resample(
     coordinates_mode: str,
     align_corners: bool,
 ) -> Tensor:
-    """Read at (x, y), as torch's grid_sample; another padding value than 0 is added around it."""
+    """Read at (x, y), by torch's grid_sample, which knows zeros around an image only.
+
+    Another constant is taken off before and put back; `symmetric` repeats the
+    edge when it turns back, which grid_sample does not with corners aligned.
+    """
     grid = coordinates.float()
+    last = torch.tensor([x.shape[-1] - 1, x.shape[-2] - 1])
     if coordinates_mode == "normalized_zero_to_one":
         grid = grid * 2 - 1
     elif coordinates_mode == "unnormalized":
-        last = torch.tensor([x.shape[-1] - 1, x.shape[-2] - 1])
         grid, align_corners = grid * 2 / last.clamp(min=1) - 1, True
-    modes = {"constant": "zeros", "border": "border", "reflection": "reflection"}
     if padding_mode == "symmetric":
-        raise ValueError("symmetric padding is not supported")
+        span = last if align_corners else last + 1
+        turned = ((grid + 1) / 2 * span + (0.5 if align_corners else 0.0)) % (2 * (last + 1))
+        turned = torch.minimum(turned, 2 * (last + 1) - turned) - 0.5
+        grid, align_corners = turned * 2 / last.clamp(min=1) - 1, True
+    mode = {"constant": "zeros", "symmetric": "border"}.get(padding_mode, padding_mode)
     shift = padding_value if padding_mode == "constant" else 0.0
-    read = F.grid_sample(x - shift, grid, sampling_mode, modes[padding_mode], align_corners)
-    return read + shift
+    return F.grid_sample(x - shift, grid, sampling_mode, mode, align_corners) + shift
 
 
 def affine(
