@@ -86,8 +86,8 @@ def _program(spec: Any, values: Values) -> Network:
     for image in _images(spec):
         steps = ml_program.arithmetic(image["input"], network, functions[name], values)
         images.append({**image, "arithmetic": steps})
-    beside = [f"function {other}" for other in functions if other != name]
-    return replace(network, facts=Facts(images=tuple(images), beside=tuple(beside)))
+    beside = (*network.facts.beside, *(f"function {n}" for n in sorted(functions) if n != name))
+    return replace(network, facts=Facts(images=tuple(images), beside=beside))
 
 
 def _pipeline(body: Any, values: Values) -> Network:

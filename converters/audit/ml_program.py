@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeskin.converters.audit.coreml_values import Values, dtype, shape
-from edgeskin.converters.audit.network import Network, Operator, Quantization, Role, Tensor
+from edgeskin.converters.audit.network import Facts, Network, Operator, Quantization, Role, Tensor
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(("conv", "conv_transpose", "linear", "matmul"), "multiply"),
@@ -60,22 +60,25 @@ def network(function: Any, values: Values) -> Network:
         reader.tensors[given.name] = _tensor(given)
     for op in block.operations:
         _add(op, reader)
-    found = Network(
+    return Network(
         tuple(reader.operators),
         reader.tensors,
         tuple(given.name for given in function.inputs),
         tuple(block.outputs),
+        facts=Facts(beside=tuple(reader.beside)),
     )
-    return replace(found, facts=replace(found.facts, beside=tuple(reader.beside)))
 
 
 def arithmetic(name: str, found: Network, function: Any, values: Values) -> list[dict[str, Any]]:
     """What is done to the pixels of the input `name` before the network: factors and offsets."""
     block = function.block_specializations[function.opset]
-    stored = {op.outputs[0].name: op.attributes["val"] for op in _constants(block)}
     listed = {op.outputs[0].name: op for op in block.operations if op.outputs}
+    stored = {name: op.attributes["val"] for name, op in listed.items() if op.type == "const"}
     steps: list[dict[str, Any]] = []
-    while len(readers := found.consumers.get(name, [])) == 1:
+    for _ in found.operators:  # at most: a damaged file may lead round in a circle
+        readers = found.consumers.get(name, [])
+        if len(readers) != 1:
+            break
         (op,) = readers
         numbers = _beside_pixels(listed[op.name], name, stored)
         if op.type in ("mul", "add", "sub") and numbers is not None:
@@ -87,10 +90,6 @@ def arithmetic(name: str, found: Network, function: Any, values: Values) -> list
             break
         name = op.outputs[0]
     return steps
-
-
-def _constants(block: Any) -> Iterator[Any]:
-    return (op for op in block.operations if op.type == "const" and op.outputs)
 
 
 def _beside_pixels(op: Any, name: str, stored: Mapping[str, Any]) -> Any | None:

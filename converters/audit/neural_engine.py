@@ -47,4 +47,5 @@ def why_beside(op: Operator, network: Network) -> str:
     made = [network.tensors[name] for name in op.outputs if name in network.tensors]
     if op.type != "cast" and op.role not in _ANY_TYPE and any(t.dtype == "float32" for t in made):
         return _FLOAT32
-    return _RANGE if any(-1 in tensor.shape for tensor in made) else ""
+    # In a model of layers -1 is a size that the file does not say.
+    return _RANGE if network.qdq and any(-1 in tensor.shape for tensor in made) else ""

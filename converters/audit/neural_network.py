@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from edgeskin.converters.audit.network import Facts, Network, Operator, Role, Tensor
+from edgeskin.converters.audit.network import Network, Operator, Role, Tensor
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(("convolution", "innerProduct", "batchedMatmul"), "multiply"),
@@ -59,11 +59,8 @@ def _ends(layer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _operator(layer: Any, tensors: dict[str, Tensor]) -> Operator:
     kind = layer.WhichOneof("layer") or "empty"
-    held = (
-        [_weight(f"{layer.name}.{name}", params) for name, params in _params(getattr(layer, kind))]
-        if kind != "empty"
-        else []
-    )
+    params = _params(getattr(layer, kind)) if kind != "empty" else ()
+    held = [_weight(f"{layer.name}.{name}", param) for name, param in params]
     tensors |= {tensor.name: tensor for tensor in held}
     word = _word(kind, layer)
     role = _ROLES.get(word, "other")
@@ -88,19 +85,14 @@ def _word(kind: str, layer: Any) -> str:
 def _params(message: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every WeightParams in a layer, by its place: `weights`, `bias`, `weightParams.inputGate`."""
     for field, value in message.ListFields():
-        if field.message_type is None:
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
             continue
-        for part in value if isinstance(value, _repeated(value)) else [value]:
+        for part in [value] if hasattr(value, "ListFields") else value:
             name = f"{path}{field.name}"
             if field.message_type.name == "WeightParams":
                 yield name, part
             elif field.message_type.fields:
                 yield from _params(part, f"{name}.")
-
-
-def _repeated(value: Any) -> Any:
-    """The type of a repeated field, which is a sequence and no message."""
-    return object if not hasattr(value, "ListFields") else ()
 
 
 def _weight(name: str, params: Any) -> Tensor:
@@ -164,8 +156,3 @@ def _feature(kind: Any) -> tuple[tuple[int, ...], str]:
             return tuple(map(int, array.shape)), names.get(array.dataType, "unknown")
         case other:
             return (), (other or "unknown").removesuffix("Type")
-
-
-def empty(beside: tuple[str, ...]) -> Network:
-    """A model without a network of its own."""
-    return Network((), {}, (), (), qdq=False, facts=Facts(beside=beside))

@@ -16,7 +16,7 @@ def sizes(network: Network) -> dict[str, Any]:
     """
     left = {t.name: t.stored_bytes for t in network.tensors.values() if t.constant}
     total = sum(left.values())
-    layers = []
+    layers: list[dict[str, Any]] = []
     for op in network.operators:
         if not _prepares(op, network):
             count = sum(left.pop(name, 0) for name in set(_constants(op, network)))

@@ -100,6 +100,17 @@ def _floats(b: Any, values: list[float]) -> int:
     return int(b.CreateNumpyVector(np.array(values, np.float32)))
 
 
+def test_other_subgraphs_are_named(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    path = model_files.tflite(tmp_path / "hand.tflite")
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.subgraphs.append(model.subgraphs[0])
+    found = audit(model_files.pack(model, path))
+    assert found["beside"] == ["subgraph 1: 2 operators"]
+    assert found["multiply_adds"]["total"] == model_files.CONV
+
+
 # ONNX
 
 
@@ -198,6 +209,33 @@ def test_an_ml_program(tmp_path: Path) -> None:
     (off,) = found["fast_path"]["off"]
     assert off["type"] == "gather"
     assert "Hollemans" in off["why"]
+
+
+def test_what_an_ml_program_holds_beside_its_main_function(tmp_path: Path) -> None:
+    path = model_files.mlpackage(tmp_path / "hand.mlpackage")
+    file = path / "Data/com.apple.CoreML/model.mlmodel"
+    spec = model_files.messages("Model_pb2").Model.FromString(file.read_bytes())
+    functions = spec.mlProgram.functions
+    functions["adapter"].CopyFrom(functions["main"])
+    relu = functions["main"].block_specializations["CoreML7"].operations[2]
+    relu.type = "cond"
+    relu.blocks.add().operations.add(type="relu")
+    file.write_bytes(spec.SerializeToString())
+    assert audit(path)["beside"] == ["cond positive: 1 operators", "function adapter"]
+
+
+def test_a_custom_layer_is_reported_to_leave_the_neural_engine(tmp_path: Path) -> None:
+    path = model_files.mlmodel(tmp_path / "hand.mlmodel")
+    spec = model_files.messages("Model_pb2").Model.FromString(path.read_bytes())
+    custom = spec.neuralNetworkClassifier.layers[2].custom
+    custom.className = "Act"
+    custom.parameters["slope"].doubleValue = 0.1
+    custom.weights.add().floatValue.extend([1.0] * 5)
+    path.write_bytes(spec.SerializeToString())
+    found = audit(path)
+    (off,) = found["fast_path"]["off"]
+    assert (off["type"], "Hollemans" in off["why"]) == ("custom", True)
+    assert {"name": "positive", "type": "custom", "bytes": 20} in found["sizes"]["layers"]
 
 
 def test_a_model_of_layers(tmp_path: Path) -> None:
