@@ -26,17 +26,12 @@ def faults(document: Mapping[str, Any], min_sqnr_db: float | None = None) -> lis
     sqnr = document["sqnr_db"]
     if floor is not None and not sqnr >= floor:
         what = "the gate" if min_sqnr_db is not None else f"the floor of {document['precision']}"
-        why = _why(cause, min_sqnr_db)
+        none_fits = f". {NONE_FITS}" if "cause" in document and min_sqnr_db is None else ""
+        why = f": {cause['line']}" if cause else none_fits
         found.append(f"SQNR is {sqnr:.1f} dB, {what} is {floor:g} dB{why}")
     elif cause:
         found.append(cause["line"])
     return [*found, *document.get("disagrees", ())]
-
-
-def _why(cause: Mapping[str, Any] | None, min_sqnr_db: float | None) -> str:
-    if cause:
-        return f": {cause['line']}"
-    return "" if min_sqnr_db is not None else f". {NONE_FITS}"
 
 
 def disagrees(path: Path, metadata: Metadata, model: Model) -> list[str]:
