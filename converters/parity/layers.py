@@ -143,7 +143,9 @@ class Anatomy:
         self, layer: Layer, known: Mapping[str, Array], feed: Array
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """The reference's values in front of a layer as its file can hold them: for both sides."""
-        given, feeds = {}, {}
+        # All points before it: where the matches are wrong, both sides start at other ones.
+        names = {match.reference.name for match in self.matches} - {layer.match.reference.name}
+        given, feeds = {name: known[name] for name in names & known.keys()}, {}
         for match in layer.inputs:
             name, tensor = match.artifact.name, held_as(self.network, match.artifact.name)
             if match.artifact.kind == "input":

@@ -109,6 +109,8 @@ class Matcher:
         sample, x = self.samples[known.name], self.values[found.name]
         ways = layouts(known.shape, found.shape, nhwc=self.nhwc)
         scores = [sample.correlation(np.ascontiguousarray(way.to_reference(x))) for way in ways]
+        if not max(scores) >= ALIKE:  # nothing to go by: the likely one
+            return max(scores), ways[0]
         best = next(i for i, score in enumerate(scores) if score >= max(scores) - _NEARLY)
         return scores[best], ways[best]
 

@@ -114,8 +114,9 @@ def test_against_its_program_only_the_conversion_is_left(target: str, make: Make
     float_ = by_name(compare_layers(make(target, "int8"), model(), pixels()))
     program = by_name(compare_layers(make(target, "int8"), model("int8"), pixels()))
     # The same integers but for roundings that fall on the other side: the error of one
-    # quantization step in a few values instead of half a step in all.
-    for name in ("depth", "project", "last"):
+    # quantization step in a few values instead of half a step in all. (Behind a gate such a
+    # rounding moves a whole channel, so only layers without one in front say so clearly.)
+    for name in ("stem", "depth"):
         assert program[name]["own_sqnr_db"] > float_[name]["own_sqnr_db"] + 6.0
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from test_parity import data as data
-from test_parity import reference
+from tiny_network import float_run as reference
 from tiny_network import network, tiny_spec
 
 from edgeskin.calibration.program import Program, save_program
