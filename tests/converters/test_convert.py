@@ -288,7 +288,7 @@ def test_a_program_that_does_not_name_what_it_leaves_in_float(tmp_path: Path) ->
     """A float graph that calls itself w8a8, without a record of exclusions."""
     source, spec = tmp_path / "float.pt2", tiny_spec()
     graph = export(network("fp32"), torch.zeros(1, 3, spec.input.height, spec.input.width))
-    save_program(source, Program(spec, graph, "w8a8", {}))
+    save_program(source, Program(spec, "w8a8", {}, module=graph))
     why = r"only 0\.0 % of the multiply-adds of its program are in INT8 and it names no exclusions"
     with pytest.raises(ConversionFailed, match=why):
         convert(source, ["onnx"], ["int8"], tmp_path / "out")
