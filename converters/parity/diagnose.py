@@ -77,7 +77,7 @@ class Cause:
 
 def _denormalized(x: Pixels, spec: InputSpec) -> Pixels:
     """The pixels, float32, that the spec's normalisation makes `x` of."""
-    mean, std = np.float32(spec.mean), np.float32(spec.std)
+    mean, std = (np.asarray(values, np.float32) for values in (spec.mean, spec.std))
     return ((x * std + mean) * 255.0).astype(np.float32)
 
 
