@@ -15,6 +15,7 @@ from torch import fx
 from torch._subclasses import FakeTensorMode
 
 from edgeskin.converters.audit.document import multiply_adds, weights
+from edgeskin.converters.audit.grids import other_grids
 from edgeskin.converters.audit.network import Network
 from edgeskin.converters.audit.torch_graph import network
 from edgeskin.converters.model import INPUT, Job
@@ -37,6 +38,7 @@ def check(job: Job, document: Mapping[str, Any], calibration: Mapping[str, Any])
     faults = [*_ends(job, document), *_scales(document), *_batch_norms(document)]
     if job.int8 and isinstance(job.network, fx.GraphModule):
         faults += integers(job.network, document, calibration)
+        faults += other_grids(job.network, document)
     elif job.metadata.precision == "fp16":
         faults += _halves(document)
     if faults:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin.artifacts import read_metadata
+from edgeskin.converters.audit.document import weights
+from edgeskin.converters.parity.cut import read_network
+from edgeskin.converters.parity.judge import FLOOR_DB
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.whole import agree
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
@@ -62,8 +65,11 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
         name: agree(*(np.stack(side) for side in zip(*pairs, strict=True)))
         for name, pairs in found.items()
     }
+    precision = _precision(artifact)
     return {
         "artifact": artifact.name,
+        "precision": precision,
+        "floor_db": FLOOR_DB[precision],
         "data": "made-up images",
         "split": reference.name,
         "runtime": runtime,
@@ -71,6 +77,14 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
         "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),
         "agreement": agreement,
     }
+
+
+def _precision(artifact: Path) -> str:
+    """By the types of its weights: a file without a spec does not say it."""
+    kinds = {tensor.dtype for tensor in weights(read_network(artifact))}
+    if any("int" in kind for kind in kinds):
+        return "int8"
+    return "fp16" if "float16" in kinds else "fp32"
 
 
 def _pairs(

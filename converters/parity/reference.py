@@ -9,7 +9,7 @@ it eats and says.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class Model:
     """A model that answers for images: pixels uint8 (N, H, W, 3) to decoded outputs.
 
     `network` is what can be looked into, float or QDQ; a file has none.
+    `weights_sha256` is that of the trained weights, where it is known.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Model:
     sha256: str
     run_all: Callable[[Pixels], Outputs]
     network: nn.Module | None = None
+    weights_sha256: str = ""
 
 
 def open_model(path: Path | str, artifact: Spec) -> Model:
@@ -64,11 +66,14 @@ def open_model(path: Path | str, artifact: Spec) -> Model:
         return _of_file(path, artifact)
     source = find_source(path)
     loaded = source.load()
-    return of_network(path.name, loaded.spec, loaded.network, source.describe()["sha256"])
+    digest = source.describe()["sha256"]
+    model = of_network(path.name, loaded.spec, loaded.network, digest)
+    return replace(model, weights_sha256=loaded.weights_sha256)
 
 
 def of_run(run: Run) -> Model:
-    return of_network(run.spec.name, run.spec, run.network, run.sha256)
+    model = of_network(run.spec.name, run.spec, run.network, run.sha256)
+    return replace(model, weights_sha256=run.sha256)
 
 
 def of_network(name: str, spec: Spec, network: nn.Module, digest: str) -> Model:
@@ -91,7 +96,10 @@ def _of_file(path: Path, artifact: Spec) -> Model:
         run = partial(_run_foreign, path, artifact)
         return Model(path.name, artifact, sha256(path), run)
 
-    return Model(path.name, metadata.spec, sha256(path), partial(_run_own, path, metadata))
+    run = partial(_run_own, path, metadata)
+    return Model(
+        path.name, metadata.spec, sha256(path), run, weights_sha256=metadata.weights_sha256
+    )
 
 
 def _run_own(path: Path, metadata: Metadata, pixels: Pixels) -> Outputs:

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import metrics
+from edgeskin.artifacts import read_metadata
+from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
+from edgeskin.converters.parity.judge import FLOOR_DB, disagrees, faults
 from edgeskin.converters.parity.reference import Model, of_run, open_model
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import ShapeMismatch
@@ -32,7 +35,7 @@ class Reference:
     `identity` names the data, the split and the weights, by hash.
     """
 
-    spec: Spec
+    model: Model
     pixels: NDArray[np.uint8]
     outputs: Outputs
     truth: Truth
@@ -43,7 +46,7 @@ class Reference:
         model = of_run(reference) if isinstance(reference, Run) else reference
         pixels = data.pixels(model.spec.input)
         return cls(
-            spec=model.spec,
+            model=model,
             pixels=pixels,
             outputs=model.run_all(pixels),
             truth=data.truth(model.spec),
@@ -57,10 +60,23 @@ class Reference:
 
     def verify(self, artifact: Path | str, progress: Progress | None = None) -> dict[str, Any]:
         """The document of `verify`."""
+        metadata = read_metadata(Path(artifact))
         with load(artifact) as predictor:
-            same_model(self.spec, predictor.spec)
-            found = report(predictor, self.outputs, self.pixels, self.truth, progress)
-        return {"artifact": Path(artifact).name, **self.identity, **found}
+            same_model(self.model.spec, predictor.spec)
+            found = predictor.run_all(self.pixels, progress)
+            document = report(predictor, self.outputs, found, self.truth)
+        clear, floor = document["sqnr_db"] >= CLEAR_DB, FLOOR_DB[metadata.precision]
+        cause = None if clear else explain(self.model, self.pixels, found, floor)
+        document = {
+            "artifact": Path(artifact).name,
+            **self.identity,
+            "precision": metadata.precision,
+            "floor_db": floor,
+            **document,
+            "cause": cause and cause.as_dict(),
+            "disagrees": disagrees(Path(artifact), metadata, self.model),
+        }
+        return document | {"faults": faults(document)}
 
 
 def verify(
@@ -79,8 +95,10 @@ def verify(
     Returns:
         A document: `artifact`, the identity of data and reference, `agreement`
         per output (SQNR in dB, cosine, largest difference), `equal_decisions`
-        per head (share), `metrics` of both with the paired change, and the
-        smallest SQNR as `sqnr_db`.
+        per head (share), `metrics` of both with the paired change, the smallest
+        SQNR as `sqnr_db`, `floor_db` of the artifact's precision, the `cause`
+        of what disagrees, where one is known, and `faults`: why the artifact is
+        not that of this reference, a line each.
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
@@ -92,20 +110,14 @@ def verify(
     return Reference.of(reference, data).verify(artifact, progress)
 
 
-def report(
-    predictor: Predictor,
-    expected: Outputs,
-    pixels: NDArray[np.uint8],
-    truth: Truth,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """The document of `verify`, for pixels and reference outputs at hand."""
-    found = predictor.run_all(pixels, progress)
+def report(predictor: Predictor, expected: Outputs, found: Outputs, truth: Truth) -> dict[str, Any]:
+    """Agreement, decisions and metrics, for outputs at hand."""
+    check_shapes(expected, found)
     agreement = {name: agree(values, found[name]) for name, values in expected.items()}
     ours, theirs = decisions(predictor.spec, expected), decisions(predictor.spec, found)
     return {
         "runtime": predictor.session.runtime,
-        "images": len(pixels),
+        "images": len(next(iter(found.values()))),
         "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),  # or NaN
         "agreement": agreement,
         "equal_decisions": {

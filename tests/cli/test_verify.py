@@ -43,8 +43,9 @@ def test_a_float_artifact_agrees_with_its_run(
     assert code == 0
     assert list(document) == [
         *("artifact", "data", "split", "pixels_sha256", "reference_sha256"),
-        *("runtime", "images", "sqnr_db"),
-        *("agreement", "equal_decisions", "metrics", "missed_gates"),
+        *("precision", "floor_db", "runtime", "images", "sqnr_db"),
+        *("agreement", "equal_decisions", "metrics"),
+        *("cause", "disagrees", "faults", "missed_gates"),
     ]
     assert (document["artifact"], document["split"]) == (artifact.name, "test")
     assert (document["images"], document["missed_gates"]) == (16, [])
@@ -64,8 +65,10 @@ def test_other_weights_are_found_out(files: Path, other_run: Path, verify: Verif
     # Two unrelated answers: the noise is as large as the signal, 0 dB, or larger.
     assert document["sqnr_db"] < 5.0
     assert document["equal_decisions"]["severity"] < 0.9
-    assert document["missed_gates"] == [f"SQNR is {document['sqnr_db']:.1f} dB, the gate is 20 dB"]
-    assert stderr.splitlines()[-1] == f"edgeskin: {document['missed_gates'][0]}"
+    gate, weights = document["missed_gates"]
+    assert gate == f"SQNR is {document['sqnr_db']:.1f} dB, the gate is 20 dB"
+    assert "another epoch or another run" in weights
+    assert stderr.splitlines()[-2:] == [f"edgeskin: {gate}", f"edgeskin: {weights}"]
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def test_swapped_images_are_found_out(converted: Convert, data: Path) -> None:
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels[::-1].copy())
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(predictor, expected, pixels, dataset.truth(run.spec))
+        document = report(predictor, expected, predictor.run_all(pixels), dataset.truth(run.spec))
     assert document["sqnr_db"] < 30.0
     assert document["agreement"]["mask"]["max_difference"] > 0.01
 
@@ -127,7 +127,9 @@ def test_nan_in_any_output_is_nan_in_the_summary(converted: Convert, data: Path)
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels)
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(Broken(predictor), expected, pixels, dataset.truth(run.spec))  # type: ignore[arg-type]
+        document = report(
+            predictor, expected, Broken(predictor).run_all(pixels), dataset.truth(run.spec)
+        )
     assert np.isnan(document["sqnr_db"])
     assert document["agreement"]["severity"]["sqnr_db"] > 90.0
 
