@@ -203,6 +203,7 @@ def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Ar
         parity=answer["parity"],
         speed=answer.get("speed"),
         warnings=tuple((answer.get("scales") or {}).get("warnings", ())),
+        audit=answer.get("audit"),
     )
 
 

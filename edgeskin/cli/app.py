@@ -11,6 +11,7 @@ from edgeskin.cli import (
     convert,
     demo,
     doctor,
+    drift,
     import_,
     inspect,
     models,
@@ -42,6 +43,7 @@ for name, command in (
     ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
+    ("drift", drift.drift),
 ):
     app.command(name)(command)
 
