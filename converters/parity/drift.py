@@ -9,7 +9,7 @@ against the one before it, so that the changes add up to the whole:
 - conversion: from torch to the artifact on kernels that do what the file says;
 - kernels: from those to the fast kernels of the runtime;
 - any further kernels, of another processor for instance, each against the one
-  before.
+  before and called by the command that shows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from edgeskin.images import decode
 from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import Kernels, open_session
-from edgeskin.runtimes.batch import run_under
+from edgeskin.runtimes.batch import check_prefix, run_under
 from edgeskin.spec import Spec
 
 Pixels = NDArray[np.uint8]
@@ -67,7 +68,9 @@ def measure(
         reference: The run that was trained.
         program: The quantized program (`.pt2`) in between; an int8 artifact needs it.
         preprocess: A name of `resizes.RESIZES`: who resizes on the device.
-        under: Commands to run `python` under, for kernels of other processors.
+        under: Commands to run `python` under, for kernels of other processors; tried
+            before anything is measured.
+        tell: What is being done, and how many of how many images are.
 
     Returns:
         A document: `stages` with their agreement against the one before, and
@@ -78,6 +81,8 @@ def measure(
         ShapeMismatch: Different models.
         NotSupportedHere: A command of `under` fails.
     """
+    for command in under:
+        check_prefix(command)
     path = Path(artifact)
     check_manifest(path)
     metadata = read_metadata(path)
@@ -98,7 +103,10 @@ def measure(
         stage = _on_runtime(path, spec, metadata.io, ours, name, kernels, tell)  # type: ignore[arg-type]
         if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
             stages.append(stage)
-    stages += [Stage("kernels", command, run_under(command, path, ours)) for command in under]
+    runtime = stages[-1].what
+    for command in under:
+        found = run_under(command, path, ours, partial(tell, command))
+        stages.append(Stage(command, f"{runtime} under this command", found))
     return {
         "artifact": path.name,
         "data": data.folder.resolve().name,

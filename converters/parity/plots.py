@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from edgeskin.errors import MissingPackage
@@ -14,6 +15,7 @@ _CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
 _BOTTOM_DB = -20.0
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#9aa3ad", "#c0392b", "#2e8b57"
 MARKED = 5
+_LABEL = 14  # characters a line
 
 
 def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
@@ -87,7 +89,7 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
         axes.annotate(
             f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
         )
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), [fill(label, _LABEL) for label in labels])
     axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
     axes.set_ylim(*_window(found))
     axes.set_title(

@@ -32,6 +32,9 @@ def drift(
         ),
     ] = None,
     split: Split = "test",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many of the split's images; else all.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="The metric of the picture; by default the first.")
     ] = None,
@@ -49,6 +52,7 @@ def drift(
     if plot is not None:
         check_writable(plot, force=force)
     dataset = load_split(data, split)
+    dataset = dataset if images is None else dataset.take(images)
     with console.progress() as tell:
         document = measure(
             artifact,

@@ -226,10 +226,15 @@ def test_drift_of_a_float_file_has_no_quantization(
 ) -> None:
     artifact, picture = files / "acne-test-fp32.onnx", tmp_path / "drift.svg"
     command = ["drift", str(artifact), "--reference", str(lively_run), "--data", str(phantom_set)]
-    assert run([*command, "--json", "--plot", str(picture)]) == 0
-    document = json.loads(capsys.readouterr().out)
+    under = ("--under", "nice -n 1", "--images", "5")
+    assert run([*command, "--json", "--plot", str(picture), *under]) == 0
+    stdout, stderr = capsys.readouterr()
+    assert "nice -n 1: 5/5" in stderr.splitlines()
+    document = json.loads(stdout)
+    assert document["images"] == 5
     steps = [stage["stage"] for stage in document["stages"]]
-    assert steps == ["trained", "preprocessing", "conversion", "kernels"]
+    assert steps == ["trained", "preprocessing", "conversion", "kernels", "nice -n 1"]
+    assert document["stages"][4]["sqnr_db"] == "inf"  # the same kernels on the same machine
     assert document["stages"][1]["what"] == "pixels by core: the same bytes"
     assert document["metrics"]["severity_accuracy"]["total"]["value"] == 0.0
     assert picture.is_file()
