@@ -8,8 +8,8 @@ against the one before it, so that the changes add up to the whole:
 - quantization: the network in torch, from float to the QDQ graph of the program;
 - conversion: from torch to the artifact on kernels that do what the file says;
 - kernels: from those to the fast kernels of the runtime;
-- any further kernels, of another processor for instance, each against the one
-  before and called by the command that shows it.
+- any further kernels, each against the one before: of another processor, called
+  by the command that shows it, and of devices that were measured elsewhere.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.artifacts import check_manifest, read_metadata
+from edgeskin.artifacts import Metadata, check_manifest, read_metadata
+from edgeskin.converters.parity.judge import disagrees, other_weights
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
 from edgeskin.converters.parity.whole import agree, same_model
 from edgeskin.data.manifest import Dataset
-from edgeskin.errors import InvalidRun
+from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.evaluation import Truth, compare
+from edgeskin.files import sha256
 from edgeskin.images import decode
+from edgeskin.measured import Measured
 from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import Kernels, open_session
@@ -60,6 +63,7 @@ def measure(
     program: Path | str | None = None,
     preprocess: str = "core",
     under: Sequence[str] = (),
+    measured: Sequence[Measured] = (),
     tell: Tell = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """The steps from the trained model to the artifact, each with its paired interval.
@@ -70,6 +74,7 @@ def measure(
         preprocess: A name of `resizes.RESIZES`: who resizes on the device.
         under: Commands to run `python` under, for kernels of other processors; tried
             before anything is measured.
+        measured: What devices gave for the same artifact on the same pixels.
         tell: What is being done, and how many of how many images are.
 
     Returns:
@@ -77,7 +82,9 @@ def measure(
         `metrics`: `start`, `end`, `steps` (`stage`, `value`, `change`), `total`.
 
     Raises:
-        InvalidRun: An int8 artifact without a program, or a reference that is no run.
+        InvalidRun: An int8 artifact without a program, a reference that is no run, or
+            an artifact, program and run that are not of each other.
+        InvalidResult: A measured one is of another artifact, or of other pixels.
         ShapeMismatch: Different models.
         NotSupportedHere: A command of `under` fails.
     """
@@ -91,6 +98,8 @@ def measure(
     same_model(trained.spec, spec)
     need_network(trained)
     quantized = _program(program, spec, metadata.precision)
+    check_origin(path, metadata, trained, quantized)
+    elsewhere = measured_stages(measured, path, data, preprocess)
     theirs, ours = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
     same = bool(np.array_equal(theirs, ours))
     stages = [Stage("trained", "float network in torch, pixels by Pillow", trained.run_all(theirs))]
@@ -107,6 +116,7 @@ def measure(
     for command in under:
         found = run_under(command, path, ours, partial(tell, command))
         stages.append(Stage(command, f"{runtime} under this command", found))
+    stages += elsewhere
     return {
         "artifact": path.name,
         "data": data.folder.resolve().name,
@@ -175,6 +185,36 @@ def _program(program: Path | str | None, spec: Spec, precision: str) -> Model | 
     model = open_model(program, spec)
     same_model(model.spec, spec)
     return model
+
+
+def check_origin(path: Path, metadata: Metadata, trained: Model, quantized: Model | None) -> None:
+    """
+    Raises:
+        InvalidRun: The artifact, the program and the run are not of each other.
+    """
+    wrong = [f"{path.name}: {line}" for line in disagrees(path, metadata, trained)]
+    if quantized is not None:
+        others = other_weights(quantized.weights_sha256, trained)
+        wrong += [f"{quantized.name}: {line}" for line in others]
+        wrong += [f"{path.name}: {line}" for line in disagrees(path, metadata, quantized)]
+    if wrong:
+        raise InvalidRun(wrong[0])
+
+
+def measured_stages(
+    measured: Sequence[Measured], path: Path, data: Dataset, preprocess: str
+) -> list[Stage]:
+    """
+    Raises:
+        InvalidResult: Of another artifact or other pixels than are compared here.
+    """
+    if measured and preprocess != "core":
+        raise InvalidResult(
+            f"{measured[0].path} is of pixels by core, which is what runs on devices, and here "
+            f"they are by {preprocess}. Leave one of the two out"
+        )
+    images = [sha256(image) for image in data.paths] if measured else []
+    return [Stage(m.device, m.engine, m.of(path, images)) for m in measured]
 
 
 def _pixels(data: Dataset, spec: Spec, name: str, tell: Tell) -> Pixels:

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from samples import acne_spec
 
-from edgeskin.converters.parity.drift import Stage, split
+from edgeskin.artifacts import Metadata
+from edgeskin.converters.parity.drift import Stage, check_origin, split
 from edgeskin.converters.parity.plots import plot_drift, plot_layers
+from edgeskin.converters.parity.reference import Model
 from edgeskin.converters.parity.resizes import RESIZES, find_resize
-from edgeskin.errors import CannotWrite, UnknownName
+from edgeskin.errors import CannotWrite, InvalidRun, UnknownName
 from edgeskin.preprocess import preprocess
 from edgeskin.spec import InputSpec
 from edgeskin.statistics import RESAMPLES
@@ -95,6 +97,25 @@ def test_a_step_is_the_paired_change_that_numpy_says(
     assert RESAMPLES == 2000
     assert step["change"]["low"] == pytest.approx(gain.mean() - error, abs=0.15 * error + 1 / N)
     assert step["change"]["high"] == pytest.approx(gain.mean() + error, abs=0.15 * error + 1 / N)
+
+
+def test_run_program_and_artifact_are_of_each_other_or_refused() -> None:
+    spec = acne_spec()
+
+    def model(name: str, weights: str) -> Model:
+        return Model(name, spec, "", dict, weights_sha256=weights)  # type: ignore[arg-type]
+
+    def of(artifact: str, run: str, program: str) -> None:
+        metadata = Metadata(spec, "app", "int8", weights_sha256=artifact)
+        check_origin(Path("a.onnx"), metadata, model("run", run), model("p.pt2", program))
+
+    ours, theirs = "a" * 64, "b" * 64
+    of(ours, ours, ours)
+    of("", ours, ours)  # an older file does not say
+    with pytest.raises(InvalidRun, match=r"^p\.pt2: it was made from the weights bbbb"):
+        of("", ours, theirs)
+    with pytest.raises(InvalidRun, match=r"^a\.onnx: it was made from the weights bbbb"):
+        of(theirs, ours, ours)
 
 
 @pytest.mark.parametrize(
