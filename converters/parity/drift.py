@@ -7,9 +7,10 @@ against the one before it, so that the changes add up to the whole:
   that the device makes;
 - quantization: the network in torch, from float to the QDQ graph of the program;
 - conversion: from torch to the artifact on kernels that do what the file says;
-- kernels: from those to the fast kernels of the runtime;
-- any further kernels, each against the one before: of another processor, called
-  by the command that shows it, and of devices that were measured elsewhere.
+- kernels: from those to the fast kernels of the runtime.
+
+Elsewhere, the kernels are others: of a processor, by the command that shows it,
+and of devices that were measured. Each of them is held against those here.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ def measure(
         tell: What is being done, and how many of how many images are.
 
     Returns:
-        A document: `stages` with their agreement against the one before, and
-        `metrics`: `start`, `end`, `steps` (`stage`, `value`, `change`), `total`.
+        A document: `stages` with their agreement against the one before, `elsewhere`
+        against the last of them, and `metrics`: `start`, `end`, `steps` (`stage`,
+        `value`, `change`), `total`, and the same of `elsewhere`.
 
     Raises:
         InvalidRun: An int8 artifact without a program, a reference that is no run, or
@@ -99,7 +101,7 @@ def measure(
     need_network(trained)
     quantized = _program(program, spec, metadata.precision)
     check_origin(path, metadata, trained, quantized)
-    elsewhere = measured_stages(measured, path, data, preprocess)
+    results = measured_stages(measured, path, data, preprocess)
     theirs, ours = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
     same = bool(np.array_equal(theirs, ours))
     stages = [Stage("trained", "float network in torch, pixels by Pillow", trained.run_all(theirs))]
@@ -112,11 +114,11 @@ def measure(
         stage = _on_runtime(path, spec, metadata.io, ours, name, kernels, tell)  # type: ignore[arg-type]
         if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
             stages.append(stage)
-    runtime = stages[-1].what
-    for command in under:
-        found = run_under(command, path, ours, partial(tell, command))
-        stages.append(Stage(command, f"{runtime} under this command", found))
-    stages += elsewhere
+    what = f"{stages[-1].what} under this command"
+    elsewhere = [
+        Stage(command, what, run_under(command, path, ours, partial(tell, command)))
+        for command in under
+    ]
     return {
         "artifact": path.name,
         "data": data.folder.resolve().name,
@@ -124,48 +126,65 @@ def measure(
         "images": len(ours),
         "pixels_sha256": hashlib.sha256(ours.tobytes()).hexdigest(),
         "reference_sha256": trained.sha256,
-        **split(spec, stages, data.truth(spec)),
+        **split(spec, stages, data.truth(spec), [*elsewhere, *results]),
     }
 
 
-def split(spec: Spec, stages: Sequence[Stage], truth: Truth) -> dict[str, Any]:
-    """`stages` and `metrics` of outputs at hand, each stage against the one before."""
-    steps = [
-        (after, compare(spec, before.outputs, after.outputs, truth))
-        for before, after in pairwise(stages)
-    ]
-    whole = compare(spec, stages[0].outputs, stages[-1].outputs, truth)
+def split(
+    spec: Spec, stages: Sequence[Stage], truth: Truth, elsewhere: Sequence[Stage] = ()
+) -> dict[str, Any]:
+    """`stages`, `elsewhere` and `metrics` of outputs at hand, as `measure` returns them."""
+
+    def compared(before: Stage, after: Stage) -> _Step:
+        return _Step(after, compare(spec, before.outputs, after.outputs, truth))
+
+    first, last = stages[0], stages[-1]
+    whole = compared(first, last).metrics
+    steps = [compared(*pair) for pair in pairwise(stages)]
+    others = [(compared(last, other), compared(first, other)) for other in elsewhere]
     return {
         "stages": [
-            {"stage": stages[0].name, "what": stages[0].what},
-            *(
-                {"stage": after.name, "what": after.what, "sqnr_db": _worst(before, after)}
-                for before, after in pairwise(stages)
-            ),
+            {"stage": first.name, "what": first.what},
+            *(_agreement(*pair) for pair in pairwise(stages)),
         ],
-        "metrics": {name: _metric(name, found, steps) for name, found in whole.items()},
-    }
-
-
-def _metric(
-    name: str, whole: Mapping[str, Any], steps: Sequence[tuple[Stage, dict[str, Any]]]
-) -> dict[str, Any]:
-    return {
-        "unit": whole["unit"],
-        "higher_is_better": whole["higher_is_better"],
-        "start": whole["reference"],
-        "end": whole["candidate"],
-        "steps": [
-            {
-                "stage": stage.name,
-                "what": stage.what,
-                "value": found[name]["candidate"],
-                "change": found[name]["change"],
+        "elsewhere": [_agreement(last, other) for other in elsewhere],
+        "metrics": {
+            name: {
+                "unit": found["unit"],
+                "higher_is_better": found["higher_is_better"],
+                "start": found["reference"],
+                "end": found["candidate"],
+                "steps": [step.of(name) for step in steps],
+                "total": found["change"],
+                "elsewhere": [
+                    {**step.of(name), "total": total.metrics[name]["change"]}
+                    for step, total in others
+                ],
             }
-            for stage, found in steps
-        ],
-        "total": whole["change"],
+            for name, found in whole.items()
+        },
     }
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A stage, and all metrics compared with those of another."""
+
+    stage: Stage
+    metrics: Mapping[str, Any]
+
+    def of(self, name: str) -> dict[str, Any]:
+        found = self.metrics[name]
+        return {
+            "stage": self.stage.name,
+            "what": self.stage.what,
+            "value": found["candidate"],
+            "change": found["change"],
+        }
+
+
+def _agreement(before: Stage, after: Stage) -> dict[str, Any]:
+    return {"stage": after.name, "what": after.what, "sqnr_db": _worst(before, after)}
 
 
 def _worst(before: Stage, after: Stage) -> float:

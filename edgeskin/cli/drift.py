@@ -102,15 +102,17 @@ def print_report(document: dict[str, Any]) -> None:
     for stage in document["stages"]:
         sqnr = f", {stage['sqnr_db']:.1f} dB against the one before" if "sqnr_db" in stage else ""
         print(f"{stage['stage']}: {stage['what']}{sqnr}")
+    for stage in document["elsewhere"]:
+        print(f"{stage['stage']}: {stage['what']}, {stage['sqnr_db']:.1f} dB against the kernels")
     title = f"{document['artifact']} on {document['data']}/{document['split']}"
     rows = []
     for name, found in document["metrics"].items():
         rows.append((name, "trained", f"{found['start']:.4f}", "", "", found["unit"]))
+        whole = {"stage": "in all", "value": found["end"], "change": found["total"]}
         rows += [
             ("", step["stage"], f"{step['value']:.4f}", *_change(step["change"]), "")
-            for step in found["steps"]
+            for step in (*found["steps"], whole, *found["elsewhere"])
         ]
-        rows.append(("", "in all", f"{found['end']:.4f}", *_change(found["total"]), ""))
     columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
     console.table(f"{title}, {document['images']} images", columns, rows)
 

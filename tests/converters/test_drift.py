@@ -59,7 +59,7 @@ def stages(truth: dict[str, np.ndarray]) -> list[Stage]:
 
 @pytest.fixture(scope="module")
 def document(stages: list[Stage], truth: dict[str, np.ndarray]) -> dict[str, Any]:
-    found = split(acne_spec(), stages, truth)
+    found = split(acne_spec(), stages, truth, [Stage("an older processor", "", stages[2].outputs)])
     return {"artifact": "a.onnx", "data": "d", "split": "test", "images": N, **found}
 
 
@@ -72,6 +72,25 @@ def test_the_steps_add_up_to_the_whole_change(document: dict[str, Any]) -> None:
         assert total == pytest.approx(found["total"]["value"], abs=1e-12)
         assert found["start"] + total == pytest.approx(found["end"], abs=1e-12)
         assert steps[-1]["value"] == found["end"]
+
+
+def test_other_kernels_are_each_held_against_those_here(
+    stages: list[Stage], truth: dict[str, np.ndarray], document: dict[str, Any]
+) -> None:
+    worse, same = Stage("worse", "W", stages[2].outputs), Stage("same", "S", stages[-1].outputs)
+    found = split(acne_spec(), stages, truth, [worse, same])
+    assert found["stages"] == document["stages"]
+    assert [entry["stage"] for entry in found["elsewhere"]] == ["worse", "same"]
+    assert found["elsewhere"][1]["sqnr_db"] == np.inf
+    for name, metric in found["metrics"].items():
+        bad, equal = metric.pop("elsewhere")
+        before = document["metrics"][name]
+        assert metric == {key: before[key] for key in metric}  # the steps are as without them
+        assert bad["value"] == metric["steps"][1]["value"]
+        assert bad["change"]["value"] == pytest.approx(bad["value"] - metric["end"], abs=1e-12)
+        assert bad["total"]["value"] == pytest.approx(bad["value"] - metric["start"], abs=1e-12)
+        assert equal["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+        assert equal["total"] == metric["total"]
 
 
 def test_what_is_switched_to_the_same_changes_nothing(document: dict[str, Any]) -> None:
