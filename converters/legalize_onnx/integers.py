@@ -123,7 +123,7 @@ def _scale(dequantize: ir.Node) -> Array:
 def own_zero_points(graph: ir.Graph) -> None:
     """Give every weight zero points of its own.
 
-    Without VNNI (x86 before 2019), ONNX Runtime adds products of uint8 and int8 in 16 bits,
+    On x86 without VNNI, ONNX Runtime adds products of uint8 and int8 in 16 bits,
     which saturates; with the session option `session.x64quantprecision` it does not. That
     replaces the zero points of each weight, and fails to load where two weights share them.
     """

@@ -102,18 +102,7 @@ def measure(
     quantized = _program(program, spec, metadata.precision)
     check_origin(path, metadata, trained, quantized)
     results = measured_stages(measured, path, data, preprocess)
-    theirs, ours = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
-    same = bool(np.array_equal(theirs, ours))
-    stages = [Stage("trained", "float network in torch, pixels by Pillow", trained.run_all(theirs))]
-    seen = "the same bytes" if same else f"{np.mean(theirs != ours):.1%} of the values differ"
-    stages.append(Stage("preprocessing", f"pixels by {preprocess}: {seen}", trained.run_all(ours)))
-    if quantized is not None:
-        outputs = quantized.run_all(ours)
-        stages.append(Stage("quantization", f"{quantized.name} in torch", outputs))
-    for name, kernels in (("conversion", "reference"), ("kernels", "fast")):
-        stage = _on_runtime(path, spec, metadata.io, ours, name, kernels, tell)  # type: ignore[arg-type]
-        if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
-            stages.append(stage)
+    stages, ours = _stages(path, metadata, trained, quantized, data, preprocess, tell)
     what = f"{stages[-1].what} under this command"
     elsewhere = [
         Stage(command, what, run_under(command, path, ours, partial(tell, command)))
@@ -128,6 +117,32 @@ def measure(
         "reference_sha256": trained.sha256,
         **split(spec, stages, data.truth(spec), [*elsewhere, *results]),
     }
+
+
+def _stages(
+    path: Path,
+    metadata: Metadata,
+    trained: Model,
+    quantized: Model | None,
+    data: Dataset,
+    preprocess: str,
+    tell: Tell,
+) -> tuple[list[Stage], Pixels]:
+    """Everything up to the kernels of this machine, and the pixels that went into them."""
+    spec = metadata.spec
+    theirs, ours = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
+    same = bool(np.array_equal(theirs, ours))
+    stages = [Stage("trained", "float network in torch, pixels by Pillow", trained.run_all(theirs))]
+    seen = "the same bytes" if same else f"{np.mean(theirs != ours):.1%} of the values differ"
+    stages.append(Stage("preprocessing", f"pixels by {preprocess}: {seen}", trained.run_all(ours)))
+    if quantized is not None:
+        outputs = quantized.run_all(ours)
+        stages.append(Stage("quantization", f"{quantized.name} in torch", outputs))
+    for name, kernels in (("conversion", "reference"), ("kernels", "fast")):
+        stage = _on_runtime(path, spec, metadata.io, ours, name, kernels, tell)  # type: ignore[arg-type]
+        if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
+            stages.append(stage)
+    return stages, ours
 
 
 def split(

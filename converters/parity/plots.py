@@ -63,7 +63,7 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
     """
     found = document["metrics"][metric]
     steps, elsewhere = found["steps"], found["elsewhere"]
-    figure, axes = _figure(9.0, 4.2)
+    figure, axes = _figure(9.0 + 1.2 * len(elsewhere), 4.2)
     end = len(steps) + 1
     for i, step in enumerate(steps, start=1):
         _draw_change(axes, i, step, found["higher_is_better"])
@@ -76,7 +76,7 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
             f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
         )
     names = ["trained", *(s["stage"] for s in steps), "in all", *(s["stage"] for s in elsewhere)]
-    axes.set_xticks(range(len(names)), [fill(name, _LABEL) for name in names])
+    axes.set_xticks(range(len(names)), [fill(name.replace(":", ": "), _LABEL) for name in names])
     axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
     axes.set_ylim(*_window(found))
     axes.set_title(
