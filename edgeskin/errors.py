@@ -75,3 +75,51 @@ class NotBetter(EdgeskinError):
 
 class CannotWrite(EdgeskinError):
     """An output exists already, its folder is read-only, or the disk is full."""
+
+
+class DeviceError(EdgeskinError):
+    """A device answered, and what it was asked to do failed there; base of those below."""
+
+
+class DeviceLost(DeviceError):
+    """The link to a device dropped, or it never answered. What runs there goes on."""
+
+
+class DeviceTimeout(DeviceLost):
+    """A device is connected and gave no answer, or no further byte, in the time allowed."""
+
+
+class DeviceDenied(DeviceError):
+    """The device refuses: this computer is not authorised there, or a folder is not ours."""
+
+
+class DeviceFull(DeviceError):
+    """No space is left on the device."""
+
+
+class HostKeyMismatch(DeviceError):
+    """A host's ssh key is not the known one, or none is known yet."""
+
+
+class TransferCorrupted(DeviceError):
+    """A file arrived with another hash than it left with, twice."""
+
+
+class RunFailed(DeviceError):
+    """A program on the device ended with an error of its own; base of those below."""
+
+
+class WrongArchitecture(RunFailed):
+    """The program, or a library of it, was built for another processor or system."""
+
+
+class SystemTooOld(RunFailed):
+    """A library wants a newer C or C++ library than the device has."""
+
+
+class MissingSymbol(RunFailed):
+    """A library on the device lacks a function or file that the program asks for."""
+
+
+class ProgramCrashed(RunFailed):
+    """A program on the device was ended by a signal."""
