@@ -25,6 +25,10 @@ class InvalidSpec(EdgeskinError):
     """A spec that does not validate, or that a newer edgeskin wrote."""
 
 
+class InvalidPack(EdgeskinError):
+    """A test pack that is damaged, incomplete, or of another model than the artifact."""
+
+
 class InvalidRun(EdgeskinError):
     """A run or program whose files are missing, damaged or do not fit together."""
 

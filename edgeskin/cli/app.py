@@ -14,6 +14,7 @@ from edgeskin.cli import (
     import_,
     inspect,
     models,
+    pack,
     predict,
     qat,
     schema,
@@ -42,6 +43,7 @@ for name, command in (
     ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
+    ("pack", pack.pack),
 ):
     app.command(name)(command)
 
