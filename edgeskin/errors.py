@@ -81,6 +81,10 @@ class CannotWrite(EdgeskinError):
     """An output exists already, its folder is read-only, or the disk is full."""
 
 
+class CannotFetch(EdgeskinError):
+    """A runtime's library could not be had from its package, or is another file than known."""
+
+
 class DeviceError(EdgeskinError):
     """A device answered, and what it was asked to do failed there; base of those below."""
 

@@ -261,8 +261,7 @@ class OnnxSession : public Session {
 
 class OnnxRuntime : public Runtime {
  public:
-  explicit OnnxRuntime(const std::string &library)
-      : library_(library), api_(library_), env_(api_, kReleaseEnv) {
+  explicit OnnxRuntime(const Library &library) : api_(library), env_(api_, kReleaseEnv) {
     api_.call(kCreateEnv, 3, static_cast<const char *>("edgeskin"), env_.place());
   }
   std::string version() const override { return "ONNX Runtime " + api_.version; }
@@ -271,7 +270,6 @@ class OnnxRuntime : public Runtime {
   }
 
  private:
-  Library library_;
   Api api_;
   Held env_;
 };
@@ -279,5 +277,5 @@ class OnnxRuntime : public Runtime {
 }  // namespace
 
 std::unique_ptr<Runtime> onnx_runtime(const std::string &library) {
-  return std::make_unique<OnnxRuntime>(library);
+  return std::make_unique<OnnxRuntime>(Library(library));
 }

@@ -4,11 +4,11 @@
 // every version since 2.9 shares are declared here.
 #include <cstdarg>
 #include <cstdio>
-#include <map>
 
 #include "events.h"
 #include "library.h"
 #include "session.h"
+#include "tflite_types.h"
 
 namespace {
 
@@ -134,21 +134,6 @@ struct Api {
   }
 };
 
-const char *type_name(int type) {
-  switch (type) {
-    case 1: return "float32";
-    case 2: return "int32";
-    case 3: return "uint8";
-    case 4: return "int64";
-    case 6: return "bool";
-    case 7: return "int16";
-    case 9: return "int8";
-    case 10: return "float16";
-    case 11: return "float64";
-    default: return "unknown";
-  }
-}
-
 // What the runtime says about a refusal, kept for the error's line.
 struct Complaints {
   std::string text;
@@ -202,51 +187,41 @@ class Witness {
   std::string plan_ = "[]";
 };
 
-// Sums the times of operators by name and place.
+// The telemetry profiler that times operators.
 class Stopwatch {
  public:
   Stopwatch() {
     profiler_ = {this, [](auto...) {}, [](auto...) {}, [](auto...) {}, begin, end, timed};
   }
   Profiler *profiler() { return &profiler_; }
-
-  std::string json() const {
-    std::string out = "[";
-    for (const auto &[key, sum] : sums_)
-      out += (out.size() > 1 ? "," : "") + ("{\"name\":" + quoted(key.second)) +
-             ",\"index\":" + std::to_string(key.first) + ",\"runs\":" + std::to_string(sum.runs) +
-             ",\"total_ns\":" + std::to_string(sum.ns) + "}";
-    return out + ']';
-  }
+  std::string json() const { return times_.json(); }
 
  private:
-  using Key = std::pair<int64_t, std::string>;
-  struct Sum {
-    int64_t runs = 0, ns = 0;
+  struct Running {
+    int64_t index;
+    std::string name;
+    int64_t since;
   };
 
-  void add(const Key &key, int64_t ns) {
-    sums_[key].runs += 1;
-    sums_[key].ns += ns;
-  }
+  static Stopwatch &of(Profiler *p) { return *static_cast<Stopwatch *>(p->data); }
   static uint32_t begin(Profiler *p, const char *op, int64_t index, int64_t) {
-    auto *self = static_cast<Stopwatch *>(p->data);
-    self->open_.push_back({{index, op}, now_ns()});
-    return static_cast<uint32_t>(self->open_.size() - 1);
+    of(p).running_.push_back({index, op, now_ns()});
+    return static_cast<uint32_t>(of(p).running_.size() - 1);
   }
   static void end(Profiler *p, uint32_t handle) {
-    auto *self = static_cast<Stopwatch *>(p->data);
-    if (handle >= self->open_.size()) return;
-    self->add(self->open_[handle].first, now_ns() - self->open_[handle].second);
-    if (handle + 1 == self->open_.size()) self->open_.pop_back();
+    std::vector<Running> &running = of(p).running_;
+    if (handle >= running.size()) return;
+    const Running &ended = running[handle];
+    of(p).times_.add(ended.index, ended.name, now_ns() - ended.since);
+    if (handle + 1 == running.size()) running.pop_back();
   }
   static void timed(Profiler *p, const char *op, uint64_t us, int64_t index, int64_t) {
-    static_cast<Stopwatch *>(p->data)->add({index, op}, static_cast<int64_t>(us) * 1000);
+    of(p).times_.add(index, op, static_cast<int64_t>(us) * 1000);
   }
 
   Profiler profiler_;
-  std::vector<std::pair<Key, int64_t>> open_;
-  std::map<Key, Sum> sums_;
+  std::vector<Running> running_;
+  OperatorTimes times_;
 };
 
 // The delegate of a request, by whichever library has it.
@@ -350,7 +325,7 @@ class TfliteSession : public Session {
     Tensor made;
     const char *const name = api_.tensor_name(from);
     made.name = name ? name : "";
-    made.type = type_name(api_.tensor_type(from));
+    made.type = tflite_type_name(api_.tensor_type(from));
     for (int32_t i = 0; i < api_.dimensions(from); ++i)
       made.shape.push_back(api_.dimension(from, i));
     made.bytes = api_.tensor_bytes(from);
@@ -378,19 +353,22 @@ class TfliteSession : public Session {
 
 class TfliteRuntime : public Runtime {
  public:
-  explicit TfliteRuntime(const std::string &library) : library_(library), api_(library_) {}
+  explicit TfliteRuntime(const Library &library) : api_(library) {}
   std::string version() const override { return std::string("TensorFlow Lite ") + api_.version(); }
   std::unique_ptr<Session> open(const Request &request, bool profiled) override {
     return std::make_unique<TfliteSession>(api_, request, profiled);
   }
 
  private:
-  Library library_;
   Api api_;
 };
 
 }  // namespace
 
-std::unique_ptr<Runtime> tflite_runtime(const std::string &library) {
+std::unique_ptr<Runtime> tflite_runtime(const std::string &path) {
+  const Library library(path);
+  const char *(*version)() = nullptr;
+  library.find(version, "TfLiteVersion", false);
+  if (!version) return litert_runtime(library);
   return std::make_unique<TfliteRuntime>(library);
 }
