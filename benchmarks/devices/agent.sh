@@ -80,6 +80,7 @@ case $verb in
     tail -c "+$(($2 + 1))" "$1"
     ;;
   start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and when it was started
+    command -v setsid > /dev/null || { echo "setsid: not found" >&2 && exit 127; }
     mkdir -p jobs "$(dirname "$1")" && : > "$1" || exit
     # shellcheck disable=SC2016 # for the inner shell
     setsid sh -c 'log=$1; shift; "$@" >> "$log" 2>&1; echo "edgeskin-exit $?" >> "$log"' edgeskin "$@" \

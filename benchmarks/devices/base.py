@@ -76,6 +76,9 @@ class Link(Protocol):
     def reset(self) -> None:
         """Forget a connection that died, so that the next command makes a new one."""
 
+    def close(self) -> None:
+        """Hang up."""
+
 
 class Device:
     """A device that is reached over a link. Use as a context manager.
@@ -211,7 +214,7 @@ class Device:
 
     def close(self) -> None:
         """Hang up; jobs go on."""
-        self.link.reset()
+        self.link.close()
 
     def _append(self, local: Path, digest: str, offset: int, tell: Tell) -> None:
         total, what = local.stat().st_size, f"{self.name}, push {local.name}"

@@ -36,3 +36,6 @@ class HostLink(Link):
 
     def reset(self) -> None:
         """There is no connection."""
+
+    def close(self) -> None:
+        """There is no connection."""
