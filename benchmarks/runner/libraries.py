@@ -29,26 +29,36 @@ class Source:
         return Path(self.member).name
 
 
-# ai-edge-litert 2.1.0 is the last version whose library runs on glibc 2.30 and has a C API that
-# the runner speaks on both: TfLite's on aarch64, LiteRT's on x86_64.
 SOURCES = {
-    ("tflite", "x86_64"): Source(
-        "ai-edge-litert", "2.1.0", "manylinux_2_27_x86_64",
-        "ai_edge_litert/libLiteRt.so", "3b7983b89907bddba3bd15988b0800af96bd7bd144d7184da7fafe47a46306de",
-    ),
-    ("tflite", "aarch64"): Source(
-        "ai-edge-litert", "2.1.0", "manylinux_2_27_aarch64",
-        "ai_edge_litert/libLiteRt.so", "5851ef6be3be03ece706c00a5cc728a9e3450f352c56302254bfb4e8fa5d4f78",
-    ),
-    ("onnx", "x86_64"): Source(
-        "onnxruntime", "1.23.2", "manylinux_2_28_x86_64",
-        "onnxruntime/capi/libonnxruntime.so.1.23.2", "718c3fb0785d5ea06061b92c32ce4ad35be1bd4c71ae6192efe06f1ab21f0f8a",
-    ),
-    ("onnx", "aarch64"): Source(
-        "onnxruntime", "1.23.2", "manylinux_2_28_aarch64",
-        "onnxruntime/capi/libonnxruntime.so.1.23.2", "ab8c4363e06ac80b3d1279ea55ebea44e906c5b131ba783ff684a067540c0e94",
-    ),
-}  # fmt: skip
+    (runtime, machine): Source(package, version, f"{tag}_{machine}", member, digest)
+    for runtime, package, version, tag, member, digests in (
+        (
+            "tflite",
+            # The last version whose libraries run on glibc 2.30 and have a C API that the runner
+            # speaks: TfLite's on aarch64, LiteRT's own on x86_64.
+            "ai-edge-litert",
+            "2.1.0",
+            "manylinux_2_27",
+            "ai_edge_litert/libLiteRt.so",
+            {
+                "x86_64": "3b7983b89907bddba3bd15988b0800af96bd7bd144d7184da7fafe47a46306de",
+                "aarch64": "5851ef6be3be03ece706c00a5cc728a9e3450f352c56302254bfb4e8fa5d4f78",
+            },
+        ),
+        (
+            "onnx",
+            "onnxruntime",
+            "1.23.2",
+            "manylinux_2_28",
+            "onnxruntime/capi/libonnxruntime.so.1.23.2",
+            {
+                "x86_64": "718c3fb0785d5ea06061b92c32ce4ad35be1bd4c71ae6192efe06f1ab21f0f8a",
+                "aarch64": "ab8c4363e06ac80b3d1279ea55ebea44e906c5b131ba783ff684a067540c0e94",
+            },
+        ),
+    )
+    for machine, digest in digests.items()
+}
 
 
 def library(runtime: str, machine: str) -> Path:

@@ -1,0 +1,285 @@
+"""Artifacts on devices: what is pushed, which steps are run there, and the result they add up to.
+
+A run has steps: every image of each shard once (accuracy), then the latency protocol. What a step
+said is kept under `.parts` of the results' folder as it arrives, so that a run that breaks off is
+taken up where it was: finished steps are not repeated, and a step that went on while nobody
+listened is read from the device's log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeskin import files
+from edgeskin.artifacts import Metadata, check_manifest, read_metadata
+from edgeskin.benchmarks import accuracy, result
+from edgeskin.benchmarks.devices.base import Device, Job, follow
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.benchmarks.runner.build import PROGRAM, build
+from edgeskin.benchmarks.runner.events import Events
+from edgeskin.benchmarks.runner.libraries import library
+from edgeskin.benchmarks.runner.request import ACCELERATORS, Engine, request
+from edgeskin.errors import DeviceError, InvalidPack, NotSupportedHere, UnknownName
+from edgeskin.postprocess import Outputs
+from edgeskin.version import __version__
+
+Tell = Callable[[str, int, int], None]
+RUNTIME_OF = {".tflite": "tflite", ".onnx": "onnx"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an artifact is to be run. None: what is best known for its runtime and the device.
+
+    Attributes:
+        library: A runtime's shared library of the user's own.
+        accelerator: One of `runner.request.ACCELERATORS`.
+        accelerator_library: Of a gpu or external delegate.
+        options: Of the accelerator.
+    """
+
+    library: Path | None = None
+    accelerator: str | None = None
+    accelerator_library: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One artifact on one device: everything that is pushed, and the names it has there."""
+
+    artifact: Path
+    metadata: Metadata
+    pack: Pack
+    engine: Engine
+    files: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice) -> Setup:
+        """Raises InvalidPack for another model's pack, NotSupportedHere, UnknownName, CannotFetch."""
+        check_manifest(artifact)
+        metadata = read_metadata(artifact)
+        _same_model(pack, metadata, artifact)
+        runtime = RUNTIME_OF.get(artifact.suffix)
+        if runtime is None:
+            raise NotSupportedHere(f"{artifact.name} runs on Apple devices only, not on this one")
+        accelerator = choice.accelerator or ACCELERATORS[runtime][0]
+        if accelerator not in ACCELERATORS[runtime]:
+            known = ", ".join(ACCELERATORS[runtime])
+            raise UnknownName(f"{runtime} has no accelerator {accelerator!r}; there are {known}")
+        lib = choice.library or library(runtime, facts.machine)
+        pushed = {PROGRAM: build(facts.machine), lib.name: lib, artifact.name: artifact}
+        extra = choice.accelerator_library
+        if extra is not None:
+            pushed[extra.name] = extra
+        engine = Engine(
+            runtime, lib.name, accelerator, extra.name if extra else "", choice.options,
+            choice.threads,
+        )  # fmt: skip
+        return cls(artifact, metadata, pack, engine, pushed)
+
+    def request(self, shard: int, **wanted: Any) -> str:
+        return request(
+            self.engine,
+            self.metadata,
+            [self.pack.items[i] for i in self.pack.members(shard)],
+            ready=self.pack.ready,
+            model=self.artifact.name,
+            images=self.pack.shards[shard],
+            **wanted,
+        )
+
+    def digest(self, text: str) -> str:
+        """Of a step: its request and all files that it depends on."""
+        made = hashlib.sha256(text.encode() + self.pack.sha256.encode())
+        for path in self.files.values():
+            made.update(files.sha256(path).encode())
+        return made.hexdigest()[:12]
+
+
+def bench(
+    artifact: Path,
+    pack: Pack,
+    device: Device,
+    out: Path,
+    *,
+    protocol: Protocol | None,
+    choice: Choice | None = None,
+    twin: Outputs | None = None,
+    sensors: str = "/",
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Run an artifact on a device and write `out/DEVICE--ARTIFACT.json`.
+
+    Args:
+        pack: A pack of the model that the artifact was made from.
+        protocol: How to measure latency; None: accuracy only.
+        twin: The same artifact's outputs on this machine, to compare with.
+        sensors: The folder that holds sys/ and proc/ on the device.
+
+    Returns:
+        The result's document, as written. `outputs(out, device, artifact)` gives what it computed.
+
+    Raises:
+        DeviceError: The device or the runner failed; run again to go on where it broke off.
+        InvalidPack, NotSupportedHere, CannotWrite: Before anything is sent.
+    """
+    target = out / f"{_plain(device.name)}--{artifact.stem}{artifact.suffix.replace('.', '-')}.json"
+    files.check_writable(target, force=force)
+    facts = device.probe()
+    setup = Setup.of(artifact, pack, facts, choice or Choice())
+    parts = out / ".parts" / target.stem
+    parts.mkdir(parents=True, exist_ok=True)
+    run = _Run(setup, device, parts, sensors, tell)
+    found, answered = run.every_image()
+    document = {
+        "version": result.VERSION,
+        "edgeskin": __version__,
+        "artifact": {
+            "name": artifact.name,
+            "sha256": files.sha256(artifact),
+            "bytes": files.size_bytes(artifact),
+            "precision": setup.metadata.precision,
+            "io": setup.metadata.io,
+            "model": setup.metadata.spec.name,
+        },
+        "pack": {"name": pack.folder.resolve().name, "sha256": pack.sha256, "images": len(pack)},
+        "device": {"name": device.name, **asdict(facts)},
+        "harness": {"machine": platform.machine(), "system": platform.system()},
+        "engine": {
+            **asdict(setup.engine),
+            "version": answered.one("runtime")["version"],
+            "kernels": answered.one("start")["kernels"],
+            "sha256": {name: files.sha256(path) for name, path in setup.files.items()},
+        },
+        "accuracy": {
+            "bit_equal_inputs": run.bit_equal_inputs(answered),
+            **accuracy.report(pack, found, twin),
+        },
+    }
+    if protocol is not None:
+        document["protocol"] = asdict(protocol)
+        document["latency"] = result.latency(run.latency(protocol))
+        document["doubts"] = result.doubts(document["latency"], document["device"])
+    files.write_json(target, document)
+    np.savez(target.with_suffix(".npz"), **found)
+    shutil.rmtree(parts)
+    return document
+
+
+class _Run:
+    """The steps of one artifact on one device."""
+
+    def __init__(self, setup: Setup, device: Device, parts: Path, sensors: str, tell: Tell) -> None:
+        self._setup, self._device, self._parts, self._tell = setup, device, parts, tell
+        self._sensors = sensors
+        self._what = f"{device.name}, {setup.artifact.name}"
+        self._answers: dict[int, list[dict[str, Any]]] = {}
+
+    def every_image(self) -> tuple[dict[str, Any], Events]:
+        """The decoded outputs of the whole pack, and what the last shard's run said."""
+        outputs, events = [], Events()
+        for shard, name in enumerate(self._setup.pack.shards):
+            text = self._setup.request(shard, outputs="outputs.bin")
+            kept = self._parts / f"{self._setup.digest(text)}-{name}"
+            events = self._step(text, shard, kept)
+            self._answers[shard] = events.named("answer")
+            tensors = events.one("tensors")["outputs"]
+            outputs.append(accuracy.read_outputs(kept.read_bytes(), tensors, self._setup.metadata))
+        return {n: np.concatenate([o[n] for o in outputs]) for n in outputs[0]}, events
+
+    def latency(self, protocol: Protocol) -> Events:
+        text = self._setup.request(0, protocol=protocol, sensors=self._sensors)
+        return self._step(text, 0, None)
+
+    def bit_equal_inputs(self, events: Events) -> float:
+        """The share of all images that the device preprocessed to our very bytes."""
+        pack, io = self._setup.pack, self._setup.metadata.io
+        tensor = events.one("tensors")["input"]
+        answers = [answer for shard in sorted(self._answers) for answer in self._answers[shard]]
+        images = [i for shard in sorted(self._answers) for i in pack.members(shard)]
+        return accuracy.bit_equal_inputs(pack, images, answers, tensor, io)
+
+    def _step(self, text: str, shard: int, outputs: Path | None) -> Events:
+        """Run one request, or take what is known of it already."""
+        name = self._setup.digest(text)
+        log = self._parts / f"{name}.jsonl"
+        if log.exists() and (outputs is None or outputs.exists()):
+            events = Events.of(log.read_text(encoding="utf-8", errors="replace").splitlines())
+            if events.ended_well:
+                return events
+        events = self._listen(self._job(name, text, shard), log)
+        events.check_ended(self._device.name)
+        if outputs is not None:
+            self._device.pull("outputs.bin", outputs, self._tell)
+        return events
+
+    def _job(self, name: str, text: str, shard: int) -> Job:
+        """The job of a step: the one that was started before the link dropped, or a new one."""
+        note = self._parts / f"{name}.job.json"
+        if note.exists():
+            job = Job(**json.loads(note.read_text()))
+            note.unlink()  # if it cannot be followed, the next run starts afresh
+            if self._is_there(job):
+                return job
+        self._push(name, text, shard)
+        job = self._device.start([f"./{PROGRAM}", f"{name}.request"], env={}, log=f"{name}.jsonl")
+        note.write_text(json.dumps(asdict(job)))
+        return job
+
+    def _is_there(self, job: Job) -> bool:
+        """Whether a job's log can still be read: the device may have been cleaned since."""
+        try:
+            return self._device.alive(job) or next(self._device.stream(job), None) is not None
+        except DeviceError:
+            return False
+
+    def _push(self, name: str, text: str, shard: int) -> None:
+        pack, request_file = self._setup.pack, self._parts / f"{name}.request"
+        request_file.write_text(text, encoding="utf-8")
+        spec = self._parts / "spec.json"
+        spec.write_text(pack.spec.to_json(), encoding="utf-8")
+        images = pack.folder / pack.shards[shard]
+        pushed = {**self._setup.files, images.name: images, "spec.json": spec}
+        for remote, local in {**pushed, request_file.name: request_file}.items():
+            self._device.push(local, remote, self._tell)
+
+    def _listen(self, job: Job, log: Path) -> Events:
+        events, images = Events(), len(self._setup.pack)
+        seen = {"answer": 0, "sample": 0}
+        with log.open("w", encoding="utf-8", errors="replace") as kept:
+            for line in follow(self._device, job):
+                kept.write(line)
+                event = events.add(line)
+                if event is not None and event["event"] in seen:
+                    kind = event["event"]
+                    seen[kind] += 1
+                    if kind == "answer":
+                        self._tell(f"{self._what}, images", seen[kind], images)
+        return events
+
+
+def _same_model(pack: Pack, metadata: Metadata, artifact: Path) -> None:
+    if (pack.spec.heads, pack.spec.input) != (metadata.spec.heads, metadata.spec.input):
+        raise InvalidPack(
+            f"{pack.folder} is a pack of {pack.spec.name}, {artifact.name} was made from "
+            f"{metadata.spec.name} with another input or other heads. Pack the run it came from."
+        )
+
+
+def _plain(name: str) -> str:
+    """A device's name as part of a file's name."""
+    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)
