@@ -136,10 +136,8 @@ def changed(pack: Pack, found: Outputs) -> list[dict[str, Any]]:
             row = {"image": int(i), "source_sha256": pack.items[i].source_sha256, "head": head}
             row |= {"truth": int(truth[head][i]) if head in truth else None}
             row |= {"float": int(before[i]), "device": int(after[i])}
-            row |= {
-                "probability_lost": _probability_lost(pack, found, head, int(i), int(before[i]))
-            }
-            rows.append(row)
+            lost = _probability_lost(pack, found, head, int(i), int(before[i]))
+            rows.append({**row, "probability_lost": lost})
     return sorted(rows, key=_badness, reverse=True)
 
 

@@ -12,7 +12,8 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from edgeskin.artifacts import Metadata, check_manifest, read_metadata
 from edgeskin.benchmarks import accuracy, result
 from edgeskin.benchmarks.devices.base import Device, Job, follow
 from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.build import PROGRAM, build
@@ -68,7 +70,7 @@ class Setup:
 
     @classmethod
     def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice) -> Setup:
-        """Raises InvalidPack for another model's pack, NotSupportedHere, UnknownName, CannotFetch."""
+        """Raises InvalidPack, NotSupportedHere, UnknownName, CannotFetch."""
         check_manifest(artifact)
         metadata = read_metadata(artifact)
         _same_model(pack, metadata, artifact)
@@ -109,6 +111,49 @@ class Setup:
         return made.hexdigest()[:12]
 
 
+def result_path(out: Path, device: str, artifact: Path) -> Path:
+    """Where the result of an artifact on a device is written; its outputs lie beside it as .npz."""
+    plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in f"{device}--{artifact.name}")
+    return out / f"{plain}.json"
+
+
+def bench_all(
+    artifacts: Sequence[Path],
+    pack: Pack,
+    device: Device,
+    out: Path,
+    *,
+    protocol: Protocol | None,
+    choice: Choice | None = None,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> list[dict[str, Any]]:
+    """`bench` for each artifact; on another device than this machine, compared with it too.
+
+    The device is left clean when all are done; when one fails, what it has is kept there, for the
+    next run goes on with it.
+    """
+    documents = []
+    for artifact in artifacts:
+        twin = None if device.name == "host" else _on_this_machine(artifact, pack, out, tell)
+        options: dict[str, Any] = {"protocol": protocol, "choice": choice, "twin": twin}
+        documents.append(bench(artifact, pack, device, out, **options, force=force, tell=tell))
+    device.clean()
+    return documents
+
+
+def _on_this_machine(artifact: Path, pack: Pack, out: Path, tell: Tell) -> Outputs | None:
+    """What the artifact computes here on its default engine; None where none runs here."""
+    with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
+        try:
+            bench(artifact, pack, host, Path(folder), protocol=None, tell=tell)
+        except NotSupportedHere:
+            return None
+        path = result_path(Path(folder), host.name, artifact).with_suffix(".npz")
+        with np.load(path) as stored:
+            return {name: stored[name] for name in stored.files}
+
+
 def bench(
     artifact: Path,
     pack: Pack,
@@ -131,13 +176,13 @@ def bench(
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
-        The result's document, as written. `outputs(out, device, artifact)` gives what it computed.
+        The result's document, as written. What the device computed is kept beside it (`result_path`).
 
     Raises:
         DeviceError: The device or the runner failed; run again to go on where it broke off.
         InvalidPack, NotSupportedHere, CannotWrite: Before anything is sent.
     """
-    target = out / f"{_plain(device.name)}--{artifact.stem}{artifact.suffix.replace('.', '-')}.json"
+    target = result_path(out, device.name, artifact)
     files.check_writable(target, force=force)
     facts = device.probe()
     setup = Setup.of(artifact, pack, facts, choice or Choice())
@@ -203,7 +248,14 @@ class _Run:
 
     def latency(self, protocol: Protocol) -> Events:
         text = self._setup.request(0, protocol=protocol, sensors=self._sensors)
-        return self._step(text, 0, None)
+        events = self._step(text, 0, None)
+        for profile in events.named("profile"):
+            if "file" in profile:  # ONNX Runtime writes its own
+                kept = self._parts / profile["file"]
+                if not kept.exists():
+                    self._device.pull(profile["file"], kept, self._tell)
+                profile["operators"] = result.onnx_operators(json.loads(kept.read_bytes()))
+        return events
 
     def bit_equal_inputs(self, events: Events) -> float:
         """The share of all images that the device preprocessed to our very bytes."""
@@ -278,8 +330,3 @@ def _same_model(pack: Pack, metadata: Metadata, artifact: Path) -> None:
             f"{pack.folder} is a pack of {pack.spec.name}, {artifact.name} was made from "
             f"{metadata.spec.name} with another input or other heads. Pack the run it came from."
         )
-
-
-def _plain(name: str) -> str:
-    """A device's name as part of a file's name."""
-    return "".join(c if c.isalnum() or c in "-._" else "-" for c in name)

@@ -59,8 +59,9 @@ def operators(events: Events) -> dict[str, Any]:
     """Which operators ran where and how long, as far as the runtime tells; empty if it does not.
 
     Returns:
-        `plan`: the operators that the runtime itself ran, in order; `delegated`: those inside a
-        delegate; `placement`: TFLite's graph before and after delegation. Times are `mean_ms`.
+        `plan`: the operators that the runtime ran, in order, with ONNX Runtime's `provider`;
+        `delegated`: those inside a TFLite delegate; `placement`: TFLite's graph before and after
+        delegation. Times are `mean_ms`.
     """
     found: dict[str, Any] = {}
     for profile in events.named("profile"):
@@ -69,6 +70,28 @@ def operators(events: Events) -> dict[str, Any]:
     for placement in events.named("placement"):
         found["placement"] = {key: placement[key] for key in ("graph", "plan")}
     return found
+
+
+def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
+    """The nodes of ONNX Runtime's own profile (a Chrome trace), in order of their first run."""
+    found: dict[str, Event] = {}
+    for event in trace:
+        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
+            continue
+        args = event["args"]
+        node = found.setdefault(
+            event["name"],
+            {
+                "name": args["op_name"],
+                "index": len(found),
+                "provider": args["provider"],
+                "runs": 0,
+                "total_ns": 0,
+            },
+        )
+        node["runs"] += 1
+        node["total_ns"] += 1000 * int(event["dur"])
+    return list(found.values())
 
 
 def doubts(latency: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
@@ -148,7 +171,8 @@ def _load(load: Event, first: Event) -> dict[str, Any]:
 
 def _operator(entry: Mapping[str, Any]) -> dict[str, Any]:
     mean_ms = entry["total_ns"] / max(1, entry["runs"]) / 1e6
-    return {"name": entry["name"], "index": entry["index"], "mean_ms": mean_ms}
+    told = {key: entry[key] for key in ("name", "index", "provider") if key in entry}
+    return {**told, "mean_ms": mean_ms}
 
 
 def _ms(samples: Sequence[Event], part: str) -> list[float]:
