@@ -176,7 +176,7 @@ def bench(
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
-        The result's document, as written. What the device computed is kept beside it (`result_path`).
+        The result's document, as written; what was computed is kept beside it (`result_path`).
 
     Raises:
         DeviceError: The device or the runner failed; run again to go on where it broke off.

@@ -115,7 +115,7 @@ def make(
     missing = [name for name in groups if name not in data.rows[0]]
     if missing:
         raise InvalidData(
-            f"the manifest has no column {missing[0]}; it has {', '.join(data.rows[0])}"
+            f"the manifest has no column '{missing[0]}'; it has {', '.join(data.rows[0])}"
         )
     truth = data.truth(reference.spec)
     with atomic(out, force=force) as fresh:

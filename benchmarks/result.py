@@ -111,9 +111,7 @@ def doubts(latency: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
         found.append("unstable: warm-up ended before two blocks of runs agreed within 2 %")
     halves = [float(np.median(part)) for part in np.array_split(samples, 2)]
     if abs(halves[1] / halves[0] - 1) > DRIFT:
-        found.append(
-            f"unstable: medians of the two halves are {halves[0]:.3g} and {halves[1]:.3g} ms"
-        )
+        found.append(f"unstable: the halves' medians are {halves[0]:.3g} and {halves[1]:.3g} ms")
     if (ratio := latency["throttle_ratio"]) > THROTTLED:
         found.append(f"throttled: the last tenth took {ratio:.2f} times as long as the first")
     return [*found, *_of_sensors(sensors)]

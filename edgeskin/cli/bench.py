@@ -39,7 +39,7 @@ def bench(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Run artifacts on a device: what it computes, how fast, and what speaks against the figures."""
+    """Run artifacts on a device: what it computes, how fast, and why not to believe it."""
     from edgeskin.benchmarks.bench import Choice, bench_all
     from edgeskin.benchmarks.devices import open_device
     from edgeskin.benchmarks.pack import read
