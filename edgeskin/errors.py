@@ -105,6 +105,10 @@ class DeviceFull(DeviceError):
     """No space is left on the device."""
 
 
+class DeviceBusy(DeviceError):
+    """Another edgeskin of this machine is measuring on the device."""
+
+
 class HostKeyMismatch(DeviceError):
     """A host's ssh key is not the known one, or none is known yet."""
 

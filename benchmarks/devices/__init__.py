@@ -7,7 +7,21 @@ with open_device("ssh:qa@jetson.local") as device:
         ...
 """
 
-from edgeskin.benchmarks.devices.base import Device, Job, Link, Patience
+from edgeskin.benchmarks.devices.base import Device, Job, Patience, Tell, follow
+from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.names import open_device, reserved, survey, together
 
-__all__ = ["Device", "Facts", "Job", "Link", "Patience"]
+__all__ = [
+    "Device",
+    "Facts",
+    "Job",
+    "Patience",
+    "Tell",
+    "explain",
+    "follow",
+    "open_device",
+    "reserved",
+    "survey",
+    "together",
+]

@@ -26,6 +26,7 @@ file() { # KEY FILE: its first line, if we may read it
 facts() {
   say system "$(uname -sr)"
   say machine "$(uname -m)"
+  file kernel /proc/sys/kernel/arch
   say glibc "$(getconf GNU_LIBC_VERSION 2> /dev/null)"
   sed -n -e 's/^\(model name\|Features\|flags\|Hardware\|CPU part\)[ \t]*: /cpu \1\t/p' -e '/^$/q' /proc/cpuinfo
   sed -n 's/^\(MemTotal\|MemAvailable\): *\([0-9]*\) kB/\1\t\2/p' /proc/meminfo
@@ -48,7 +49,7 @@ facts() {
     say tool "$(command -v "$tool")"
   done
   command -v getprop > /dev/null || return 0
-  for property in ro.product.model ro.build.version.release ro.build.version.sdk ro.product.cpu.abilist; do
+  for property in ro.product.model ro.build.version.release ro.build.version.sdk ro.product.cpu.abilist ro.boot.qemu; do
     say "$property" "$(getprop "$property")"
   done
   command -v dumpsys > /dev/null || return 0

@@ -95,6 +95,7 @@ def read_facts(text: str) -> Facts:
         "android_api": _int(one("ro.build.version.sdk")),
         "jetpack": one("tegra") or None,
         "tools": tuple(dict.fromkeys(found["tool"])),
+        "emulated": one("ro.boot.qemu") == "1" or _foreign(one("kernel"), one("machine")),
     }
     if values["android_api"]:
         release = f"Android {one('ro.build.version.release')} (API {values['android_api']})"
@@ -122,6 +123,11 @@ def _problems(values: dict[str, Any]) -> list[str]:
     if (free := values["free_disk_bytes"]) is not None and free < 200 << 20:
         problems.append(f"{free >> 20} MiB of disk left: packs may not fit")
     return problems
+
+
+def _foreign(kernel: str, machine: str) -> bool:
+    """Whether programs are of another architecture than the kernel: qemu in user mode."""
+    return kernel.startswith("x86") and machine.startswith(("aarch64", "arm"))
 
 
 def _cores(online: str) -> int:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from edgeskin.benchmarks.lab.debian import unpack
-from edgeskin.benchmarks.lab.store import kept
+from edgeskin.benchmarks.store import kept
 from edgeskin.errors import UnknownName
 
 OLDEST = 10

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeskin.benchmarks.lab.debian import unpack
 from edgeskin.benchmarks.lab.qemu import qemu
-from edgeskin.benchmarks.lab.store import kept
+from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage
 
 JETSON_PACKAGES = (
@@ -96,9 +96,9 @@ def _make_phone(root: Path) -> None:
         shutil.copy2(debian / "usr/bin/toybox", system / "toybox"),
         shutil.copy2(debian / "usr/lib/android-sdk/platform-tools/adbd", root / APEX / "bin/adbd"),
     ]
+    _compile_loopback(root / APEX / "lib/loopback.so")
     _bring_libraries(programs, debian / "usr/lib/aarch64-linux-gnu", root / APEX / "lib")
     _link_applets(debian, system)
-    _compile_loopback(root / APEX / "lib/loopback.so")
     _write(root, {**_PHONE, **_SYS})
     (system / "getprop").chmod(0o755)
     shutil.rmtree(debian)
@@ -111,7 +111,7 @@ def _bring_libraries(programs: Iterable[Path], source: Path, target: Path) -> No
     shutil.copy2(source / loader, target / loader)
     for program in programs:
         _patchelf("--set-interpreter", f"{inside}/{loader}", "--set-rpath", inside, str(program))
-    waiting = [Path(program) for program in programs]
+    waiting = [*map(Path, programs), target / "loopback.so"]
     while waiting:
         for name in _patchelf("--print-needed", str(waiting.pop())).split():
             if not (library := target / name).exists():
@@ -134,7 +134,7 @@ def _link_applets(debian: Path, system: Path) -> None:
 def _compile_loopback(target: Path) -> None:
     source = Path(__file__).with_name("loopback.c")
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.28"]
-    options = ["-O2", "-shared", "-fPIC", "-o", str(target), str(source)]
+    options = ["-O2", "-shared", "-fPIC", f"-Wl,-rpath,/{APEX}/lib", "-o", str(target), str(source)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
         raise MissingPackage(f"ziglang did not compile {source.name}: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""What the lab has fetched and built, kept in the user's cache folder between runs."""
+"""What the harness has fetched and built, kept in the user's cache folder between runs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
     """
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / name
-    with locked(cache):
+    target, lock = cache / name, cache / f".{name}.lock"
+    lock.touch()
+    with locked(lock):
         if not target.is_dir():
             scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
             try:

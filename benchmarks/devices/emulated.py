@@ -1,0 +1,52 @@
+"""`emulated:CPU`: this machine, with programs run as that arm64 CPU by qemu.
+
+A check of arm64 numerics without a phone: the kernels are the real ones, so
+outputs are to be believed and times are not. Needs no root; fetches qemu and
+the C and C++ libraries of Debian 12 once (about 60 MB, cached).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.lab.qemu import checked_cpu, qemu
+from edgeskin.benchmarks.lab.roots import runtime_root
+
+
+class EmulatedLink(HostLink):
+    """As `host`, for arm64 programs.
+
+    Args:
+        cpu: qemu's name of it: "cortex-a53", "cortex-a76", "neoverse-n2", "max".
+
+    Raises:
+        UnknownName: qemu has no such CPU.
+        NotSupportedHere: qemu and the libraries cannot be had here.
+    """
+
+    def __init__(self, cpu: str, work: Path) -> None:
+        super().__init__(work)
+        self.cpu = checked_cpu(cpu)
+        self.name = f"emulated:{cpu}"
+        self.root = runtime_root()
+
+    def launch(self, argv: Sequence[str]) -> list[str]:
+        return [str(qemu()), "-cpu", self.cpu, "-L", str(self.root), *argv]
+
+    def describe(self, facts: Facts) -> Facts:
+        """Of the machine underneath, only what the emulated one shares with it."""
+        return replace(
+            facts,
+            machine="aarch64",
+            cpu=f"{self.cpu} emulated on {facts.cpu or facts.machine}",
+            features=(),
+            governors=(),
+            clocks_khz=(),
+            glibc="2.36",
+            emulated=True,
+            problems=(),
+        )
