@@ -30,13 +30,14 @@ from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.build import PROGRAM, build
 from edgeskin.benchmarks.runner.events import Events
-from edgeskin.benchmarks.runner.libraries import library
+from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
 from edgeskin.benchmarks.runner.request import ACCELERATORS, Engine, request
 from edgeskin.errors import DeviceError, InvalidPack, NotSupportedHere, UnknownName
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
 
 Tell = Callable[[str, int, int], None]
+LOADED = "loader"  # where a C library lies on a device that has none
 RUNTIME_OF = {".tflite": "tflite", ".onnx": "onnx"}
 
 
@@ -86,6 +87,8 @@ class Setup:
         extra = choice.accelerator_library
         if extra is not None:
             pushed[extra.name] = extra
+        loaded = loader(facts.machine) if facts.glibc is None else {}
+        pushed |= {f"{LOADED}/{name}": path for name, path in loaded.items()}
         engine = Engine(
             runtime, lib.name, accelerator, extra.name if extra else "", choice.options,
             choice.threads,
@@ -102,6 +105,13 @@ class Setup:
             images=self.pack.shards[shard],
             **wanted,
         )
+
+    def command(self, request_file: str) -> list[str]:
+        """What starts the runner there."""
+        command = [f"./{PROGRAM}", request_file]
+        if f"{LOADED}/{LOADER[0]}" in self.files:
+            return [f"./{LOADED}/{LOADER[0]}", "--library-path", f"./{LOADED}", *command]
+        return command
 
     def digest(self, text: str) -> str:
         """Of a step: its request and all files that it depends on."""
@@ -288,7 +298,7 @@ class _Run:
             if self._is_there(job):
                 return job
         self._push(name, text, shard)
-        job = self._device.start([f"./{PROGRAM}", f"{name}.request"], env={}, log=f"{name}.jsonl")
+        job = self._device.start(self._setup.command(f"{name}.request"), log=f"{name}.jsonl")
         note.write_text(json.dumps(asdict(job)))
         return job
 

@@ -17,9 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeskin import native
-from edgeskin.benchmarks.runner.cache import cache_folder
+from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage, NotSupportedHere
-from edgeskin.files import atomic
 
 PROGRAM = "edgeskin-runner"
 SOURCES = Path(__file__).parent / "src"
@@ -45,22 +44,20 @@ def build(machine: str) -> Path:
         raise NotSupportedHere(f"no runner for {machine}; there are {', '.join(TARGETS)}")
     sources = [*sorted(SOURCES.glob("*.cpp")), *sorted((CORE / "src").glob("*.cpp"))]
     command = ["-target", *TARGETS[target], *FLAGS, f"-I{CORE}"]
-    path = cache_folder("runner") / f"{_digest(command)}-{target}" / PROGRAM
-    if not path.exists():
-        _compile(command, sources, path)
-    return path
+    name = f"runner-{target}-{_digest(command)}"
+    return kept(name, lambda folder: _compile(command, sources, folder / PROGRAM)) / PROGRAM
 
 
 def _compile(flags: Sequence[str], sources: Sequence[Path], path: Path) -> None:
     if find_spec("ziglang") is None:
         raise MissingPackage("building the runner needs zig: pip install 'edgeskin[bench]'")
     zig = (sys.executable, "-m", "ziglang", "c++")
-    with tempfile.TemporaryDirectory() as folder, atomic(path) as fresh:
+    with tempfile.TemporaryDirectory() as folder:
         objects = []
         for source in sources:  # one at a time: of several, zig 0.13 keeps one object
             objects.append(str(Path(folder) / f"{source.parent.parent.name}-{source.stem}.o"))
             subprocess.run([*zig, *flags, "-c", str(source), "-o", objects[-1]], check=True)
-        subprocess.run([*zig, *flags, *objects, "-ldl", "-lpthread", "-o", str(fresh)], check=True)
+        subprocess.run([*zig, *flags, *objects, "-ldl", "-lpthread", "-o", str(path)], check=True)
 
 
 def _digest(flags: Sequence[str]) -> str:

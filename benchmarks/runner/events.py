@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeskin.benchmarks.devices.explain import explain
+from edgeskin.benchmarks.devices.pipes import END
 from edgeskin.errors import RunFailed
 
 Event = dict[str, Any]
@@ -60,10 +62,16 @@ class Events:
         return bool(end) and bool(end[-1]["ok"])
 
     def check_ended(self, device: str) -> None:
-        """Raises RunFailed with the runner's own reason, or the last thing that was printed."""
+        """Raise why the runner failed, by its own word or by its exit code and what was printed."""
         if not self.ended_well:
-            raise RunFailed(f"{device}: the runner failed: {self.last_words()}")
+            raise explain(device, self._exit_code(), [*self.noise, *self._errors()])
 
     def last_words(self) -> str:
-        errors = [str(event["error"]) for event in self.named("end") if "error" in event]
-        return " | ".join(errors or self.noise[-3:] or ["it gave no reason"])
+        return " | ".join(self._errors() or self.noise[-3:] or ["it gave no reason"])
+
+    def _errors(self) -> list[str]:
+        return [str(event["error"]) for event in self.named("end") if "error" in event]
+
+    def _exit_code(self) -> int | None:
+        codes = [line.removeprefix(END) for line in self.noise if line.startswith(END)]
+        return int(codes[-1]) if codes else None

@@ -9,9 +9,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.benchmarks.runner.cache import cache_folder
+from edgeskin.benchmarks.lab.roots import runtime_root
+from edgeskin.benchmarks.store import kept
 from edgeskin.errors import CannotFetch, NotSupportedHere
-from edgeskin.files import atomic, sha256
+from edgeskin.files import sha256
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ SOURCES = {
 }
 
 
+LOADER = (
+    "ld-linux-aarch64.so.1",
+    *("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0"),
+    *("libstdc++.so.6", "libgcc_s.so.1"),
+)
+
+
 def library(runtime: str, machine: str) -> Path:
     """The library of `runtime` for a machine (`uname -m`), fetched on the first call.
 
@@ -75,11 +83,25 @@ def library(runtime: str, machine: str) -> Path:
             f"no package has {runtime}'s library for {machine} (there are {known}). "
             "Pass one of your own with --library."
         )
-    path = cache_folder("libraries") / source.sha256[:16] / source.name
-    if not path.exists():
-        with tempfile.TemporaryDirectory() as folder, atomic(path) as fresh:
-            _extract(_download(source, Path(folder)), source, fresh)
-    return path
+    name = f"{source.package}-{source.version}-{machine}"
+    return kept(name, lambda folder: _fetch(source, folder / source.name)) / source.name
+
+
+def loader(machine: str) -> dict[str, Path]:
+    """Debian's C and C++ libraries and their loader, for a system that has none (Android).
+
+    Raises:
+        NotSupportedHere: None are known for that machine.
+    """
+    if machine != "aarch64":
+        raise NotSupportedHere(f"no C library is known to push to an Android of {machine}")
+    folder = runtime_root() / "usr/lib/aarch64-linux-gnu"
+    return {name: (folder / name).resolve() for name in LOADER}
+
+
+def _fetch(source: Source, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _extract(_download(source, Path(folder)), source, target)
 
 
 def _download(source: Source, folder: Path) -> Path:

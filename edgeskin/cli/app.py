@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import (
+    bench,
     calibrate,
     convert,
     demo,
@@ -44,6 +45,7 @@ for name, command in (
     ("predict", predict.predict),
     ("verify", verify.verify),
     ("pack", pack.pack),
+    ("bench", bench.bench),
 ):
     app.command(name)(command)
 

@@ -16,17 +16,18 @@ def bench(
     pack: Annotated[Path, typer.Option(help="A pack of the model they were made from.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     device: Annotated[
-        str,
-        typer.Option(help="host, adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU"),
-    ] = "host",
+        list[str] | None,
+        typer.Option(
+            help="host (the default), adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU; "
+            "repeated: several at once."
+        ),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="quick, standard, sustained, or none (accuracy only).")
     ] = "standard",
     accelerator: Annotated[
         str | None,
-        typer.Option(
-            help="tflite: xnnpack, none, gpu, external; onnx: none, xnnpack, cuda, tensorrt."
-        ),
+        typer.Option(help="xnnpack, none, gpu or external; ONNX: none, xnnpack, cuda, tensorrt."),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE of the accelerator; may be repeated.")
@@ -39,51 +40,71 @@ def bench(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Run artifacts on a device: what it computes, how fast, and why not to believe it."""
+    """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
     from edgeskin.benchmarks.bench import Choice, bench_all
-    from edgeskin.benchmarks.devices import open_device
+    from edgeskin.benchmarks.devices import Device, open_device, reserved, together
     from edgeskin.benchmarks.pack import read
     from edgeskin.benchmarks.protocol import protocol_named
+
+    wanted = None if protocol == "none" else protocol_named(protocol)
+    choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
+    packed = read(pack)
+    with console.progress() as tell:
+
+        def work(there: Device) -> list[dict[str, Any]]:
+            with there, reserved(there):
+                return bench_all(
+                    artifacts,
+                    packed,
+                    there,
+                    out,
+                    protocol=wanted,
+                    choice=choice,
+                    force=force,
+                    tell=tell,
+                )
+
+        found = together([open_device(name) for name in device or ["host"]], work)
+    failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
+    documents = [d for outcome in found.values() if isinstance(outcome, list) for d in outcome]
+    if json:
+        console.emit({"results": documents, "failed": [str(error) for error in failed]})
+    elif documents:
+        _print(documents, out)
+    for error in failed[1:]:
+        console.error(str(error))
+    if failed:
+        raise failed[0]
+
+
+def _options(texts: list[str]) -> dict[str, str]:
     from edgeskin.errors import UnknownName
 
-    options = dict(text.partition("=")[::2] for text in option or ())
+    options = dict(text.partition("=")[::2] for text in texts)
     if "" in options or "" in options.values():
-        raise UnknownName("an --option is KEY=VALUE")
-    wanted = None if protocol == "none" else protocol_named(protocol)
-    choice = Choice(library, accelerator, accelerator_library, options, threads)
-    with open_device(device) as there, console.progress() as tell:
-        documents = bench_all(
-            artifacts,
-            read(pack),
-            there,
-            out,
-            protocol=wanted,
-            choice=choice,
-            force=force,
-            tell=tell,
-        )
-    if json:
-        console.emit({"results": documents})
-        return
-    console.table(
-        f"{device}, {len(documents)} artifacts; every sample is in {out}",
-        ("artifact", "p50 ms", "p90 ms", "p99 ms", "cold load ms", "peak MB", "equal decisions %"),
-        [_row(document) for document in documents],
-    )
+        raise UnknownName(f"--option {' '.join(texts)}: write KEY=VALUE")
+    return options
+
+
+def _print(documents: list[dict[str, Any]], out: Path) -> None:
+    columns = ("device", "artifact", "p50 ms", "p90 ms", "p99 ms", "cold load ms", "peak MB")
+    title = f"{len(documents)} results; every sample is in {out}"
+    rows = [_row(document) for document in documents]
+    console.table(title, (*columns, "equal decisions %"), rows)
     for document in documents:
         for doubt in document.get("doubts", ()):
-            print(f"{document['artifact']['name']}: {doubt}")
+            print(f"{document['device']['name']}, {document['artifact']['name']}: {doubt}")
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:
     equal = min(document["accuracy"]["equal_decisions"].values(), default=float("nan"))
-    latency = document.get("latency")
-    times = ("",) * 5
-    if latency:
+    times: tuple[str, ...] = ("",) * 5
+    if latency := document.get("latency"):
         run = latency["summary"]["run"]
         times = (
             *(f"{run[key]:.3f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
             f"{latency['loads'][0]['load_ms']:.1f}",
             f"{max(latency['memory_kb'].values()) / 1000:.1f}",
         )
-    return (document["artifact"]["name"], *times, f"{100 * equal:.2f}")
+    names = (document["device"]["name"], document["artifact"]["name"])
+    return (*names, *times, f"{100 * equal:.2f}")

@@ -146,5 +146,5 @@ def test_a_cut_line_is_no_event() -> None:
 
 def test_a_runner_s_own_reason_is_what_is_told() -> None:
     line = json.dumps({"event": "end", "ok": False, "error": "no such model"})
-    with pytest.raises(RunFailed, match="host: the runner failed: no such model"):
-        Events.of([line.replace(": ", ":"), "something later"]).check_ended("host")
+    with pytest.raises(RunFailed, match="host: the program ended with code 2 .no such model."):
+        Events.of([line.replace(": ", ":"), "edgeskin-exit 2"]).check_ended("host")
