@@ -321,16 +321,14 @@ class _Run:
 
     def _listen(self, job: Job, log: Path) -> Events:
         events, images = Events(), len(self._setup.pack)
-        seen = {"answer": 0, "sample": 0}
+        done = sum(map(len, self._answers.values()))
         with log.open("w", encoding="utf-8", errors="replace") as kept:
             for line in follow(self._device, job):
                 kept.write(line)
                 event = events.add(line)
-                if event is not None and event["event"] in seen:
-                    kind = event["event"]
-                    seen[kind] += 1
-                    if kind == "answer":
-                        self._tell(f"{self._what}, images", seen[kind], images)
+                if event is not None and event["event"] == "answer":
+                    done += 1
+                    self._tell(f"{self._what}, images", done, images)
         return events
 
 

@@ -19,7 +19,8 @@ class Library {
   void find(Function *&function, const char *name, bool needed = true) const {
     void *const found = dlsym(handle_, name);
     if (!found && needed)
-      throw std::runtime_error(path_ + " has no " + name + ": it is another library, or too old");
+      throw std::runtime_error("undefined symbol " + std::string(name) + " in " + path_ +
+                               ": it is another library, or too old");
     function = reinterpret_cast<Function *>(found);
   }
 

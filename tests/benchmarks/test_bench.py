@@ -1,0 +1,218 @@
+"""The native runner on this machine: real files, both runtimes, float and INT8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeskin import metrics
+from edgeskin.artifacts import Io, Precision
+from edgeskin.benchmarks import pack as packs
+from edgeskin.benchmarks.bench import Choice, bench, bench_all, result_path
+from edgeskin.benchmarks.devices.base import Device
+from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.protocol import PROTOCOLS
+from edgeskin.data.manifest import load_split
+from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
+from edgeskin.predictor import load
+from edgeskin.preprocess import preprocess
+
+pytestmark = pytest.mark.slow
+SHORT = replace(
+    PROTOCOLS["quick"], warmup_runs=32, warmup_s=0.1, queries=40, profile_runs=3, sensor_ms=5
+)
+Convert = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Convert:
+    """`tiny_file("tflite", "int8")`: the tiny network as a file, 40 x 48 pixels."""
+    from tiny_network import tiny_job
+
+    from edgeskin.converters import TARGETS
+
+    @cache
+    def make(target: str, precision: Precision, io: Io = "app") -> Path:
+        folder = tmp_path_factory.mktemp("artifacts")
+        path = folder / f"tiny-{precision}-{io}{TARGETS[target].suffix}"
+        TARGETS[target].load().convert(tiny_job(precision, io), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(
+    phantom_set: Path, tiny_file: Convert, tmp_path_factory: pytest.TempPathFactory
+) -> Pack:
+    """Phantoms of 72 x 72, four to a shard, the fp32 ONNX file as their float model."""
+    split = load_split(phantom_set, "test")
+    known = [row for row in split.rows if int(row["severity"]) < 3]  # the tiny network's labels
+    data = replace(split, rows=tuple((known * 12)[:12]))
+    out = tmp_path_factory.mktemp("packs") / "tiny"
+    with load(tiny_file("onnx", "fp32")) as reference:
+        return packs.make(reference, data, out, groups=["severity"], shard_bytes=70_000)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Device]:
+    with Device(HostLink(tmp_path / "device")) as device:
+        yield device
+
+
+def on_python(artifact: Path, pack: Pack) -> dict[str, Any]:
+    with load(artifact) as predictor:
+        return predictor.run_all(
+            preprocess(pack.image(i), pack.spec.input) for i in range(len(pack))
+        )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
+def test_the_device_computes_what_the_runtime_s_own_python_does(
+    target: str, precision: str, tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact = tiny_file(target, precision)
+    document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT)
+    with np.load(result_path(tmp_path, "host", artifact).with_suffix(".npz")) as stored:
+        found = dict(stored)
+    for name, expected in on_python(artifact, tiny_pack).items():
+        assert found[name].shape == expected.shape
+        # Two versions of a runtime: float32 sums in another order (110 dB and more), or int8
+        # steps rounded the other way here and there.
+        limit = 100 if precision == "fp32" else 35
+        assert metrics.sqnr_db(expected, found[name]) > limit, name
+    assert document["accuracy"]["bit_equal_inputs"] == 1.0
+    check_latency(document, target)
+
+
+def check_latency(document: dict[str, Any], target: str) -> None:
+    latency = document["latency"]
+    assert len(latency["samples"]["run_ms"]) == SHORT.queries
+    assert [load["cold"] for load in latency["loads"]] == [True, False]
+    assert all(x > 0 for part in ("pre", "run", "post") for x in latency["samples"][f"{part}_ms"])
+    assert np.all(np.diff(latency["samples"]["at_ms"]) > 0)
+    assert latency["warmup"]["runs"] >= SHORT.warmup_runs
+    assert len(latency["sensors"]) >= 3  # before and after warm-up, and at the end
+    assert latency["memory_kb"]["measured"] >= latency["memory_kb"]["loaded"] > 1000
+    operators = latency["operators"]
+    if target == "onnx":
+        assert {op["provider"] for op in operators["plan"]} == {"CPUExecutionProvider"}
+        names = {op["name"] for op in operators["plan"]}
+    else:
+        names = {op["name"] for op in operators["delegated"]}
+    assert any("Conv" in name for name in names), operators
+
+
+def test_queries_take_the_images_in_a_random_order_each_as_often(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    document = bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=SHORT)
+    images = document["latency"]["samples"]["image"]
+    counts = np.bincount(images, minlength=len(tiny_pack.members(0)))
+    assert counts.max() - counts.min() <= 2  # whole rounds, but for the cut ends
+    assert images[:8] != sorted(images[:8])
+
+
+@pytest.mark.parametrize(("target", "precision"), [("tflite", "int8"), ("onnx", "fp32")])
+def test_tensor_io_is_normalized_and_decoded(
+    target: str, precision: str, tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact = tiny_file(target, precision, "tensor")
+    document = bench(artifact, tiny_pack, host, tmp_path, protocol=None)
+    assert document["accuracy"]["bit_equal_inputs"] == 1.0
+    limit = 100 if precision == "fp32" else 15
+    agreement = document["accuracy"]["agreement"]
+    assert min(entry["sqnr_db"] for entry in agreement.values()) > limit, agreement
+
+
+def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    [document] = bench_all([tiny_file("tflite", "fp32")], tiny_pack, host, tmp_path, protocol=None)
+    accuracy = document["accuracy"]
+    assert accuracy["changed"] == []
+    assert accuracy["equal_decisions"]["severity"] == 1.0
+    for metric in accuracy["metrics"].values():
+        assert metric["change"]["value"] == pytest.approx(0, abs=1e-4)
+    assert sum(g["images"] for g in accuracy["groups"]["severity"].values()) == len(tiny_pack)
+    assert not Path(host.link.work).exists()  # left clean
+
+
+def test_a_run_that_breaks_off_goes_on_where_it_was(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact = tiny_file("onnx", "int8")
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what.endswith("images") and done == 6:  # in the second of three shards
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=interrupt)
+    assert not result_path(tmp_path, "host", artifact).exists()
+    parts = next((tmp_path / ".parts").iterdir())
+    before = {path.name: json.loads(path.read_text())["pid"] for path in parts.glob("*.job.json")}
+    assert len(before) == 2
+    seen: list[int] = []
+
+    def watch(what: str, done: int, total: int) -> None:
+        if what.endswith("images"):
+            seen.append(done)
+
+    document = bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=watch)
+    assert document["accuracy"]["images"] == 12
+    # The first shard was not run again, and the second's job was read, not repeated.
+    assert seen == list(range(5, 13))
+    assert not parts.exists()
+
+
+def test_a_damaged_model_is_one_clear_line(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "tiny.onnx"
+    data = bytearray(tiny_file("onnx", "fp32").read_bytes())
+    data[: len(data) // 4] = data[: len(data) // 4].replace(b"Conv", b"Conf")
+    artifact.write_bytes(data.replace(b"Conv", b"Conf"))
+    with pytest.raises(RunFailed, match="ended with code 2 .ONNX Runtime: .*Conf"):
+        bench(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
+
+
+def test_a_foreign_library_lacks_a_symbol(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    import cv2  # any shared library that is no runtime
+
+    library = next(Path(cv2.__file__).parent.glob("*.so"))
+    with pytest.raises(MissingSymbol, match="undefined symbol OrtGetApiBase|no such file"):
+        bench(
+            tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None,
+            choice=Choice(library=library),
+        )  # fmt: skip
+
+
+def test_another_model_s_pack_is_refused(
+    tiny_file: Convert, tiny_run: Path, phantom_set: Path, host: Device, tmp_path: Path
+) -> None:
+    with load(tiny_run) as reference:
+        other = packs.make(reference, load_split(phantom_set, "test").take(1), tmp_path / "pack")
+    with pytest.raises(InvalidPack, match="a pack of acne-test, tiny-fp32-app.onnx was made from"):
+        bench(tiny_file("onnx", "fp32"), other, host, tmp_path, protocol=None)
+
+
+def test_an_accelerator_that_a_runtime_has_not_is_refused(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownName, match="onnx has no accelerator 'gpu'"):
+        bench(
+            tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None,
+            choice=Choice(accelerator="gpu"),
+        )  # fmt: skip
