@@ -55,16 +55,14 @@ def measure(artifact: Path, pack: Pack, protocol: Protocol) -> dict[str, Any]:
 
 
 def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        with Device(HostLink(Path(folder) / "work")) as host:
-            document = bench(
-                artifact, pack, host, Path(folder), protocol=protocol, choice=Choice(library=lib)
-            )
+    choice = Choice(library=lib)
+    with tempfile.TemporaryDirectory() as name, Device(HostLink(Path(name) / "work")) as host:
+        document = bench(artifact, pack, host, Path(name), protocol=protocol, choice=choice)
     return {**document["latency"], "doubts": document["doubts"]}
 
 
 def _overhead_us(latency: dict[str, Any]) -> float:
-    """Median time from the end of one query to the start of the next, reading the image included."""
+    """Median time from the end of a query to the next one's start, reading the image included."""
     samples = latency["samples"]
     whole = np.sum([samples[f"{part}_ms"] for part in ("pre", "run", "post")], axis=0)
     return float(np.median(np.diff(samples["at_ms"]) - whole[:-1]) * 1000)
