@@ -25,7 +25,7 @@ _RULES: tuple[tuple[str, type[Exception], str], ...] = (
     (
         r"version [`'](GLIBC|GLIBCXX|CXXABI)_[\d.]+' not found",
         SystemTooOld,
-        "it wants a newer C library than the device has. Take an older runtime, or push a C library",
+        "it wants a newer C library than the device has. Take an older build of it",
     ),
     (
         r"undefined symbol|cannot locate symbol|symbol not found",

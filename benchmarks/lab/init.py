@@ -38,6 +38,9 @@ def obey(order: dict[str, Any], box: dict[str, Any], root: Path) -> None:
     elif order["do"] == "write":
         write(root / order["name"].lstrip("/"), order["text"], order["mode"], order["user"])
         say(written=True)
+    elif order["do"] == "remove":
+        (root / order["name"].lstrip("/")).unlink()
+        say(removed=True)
     elif order["do"] == "run":
         say(output=subprocess.run(order["command"], capture_output=True, text=True).stdout)
 

@@ -16,7 +16,7 @@ from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage
 
 JETSON_PACKAGES = (
-    *("openssh-server", "bash", "coreutils", "util-linux", "sed"),
+    *("openssh-server", "bash", "dash", "coreutils", "util-linux", "sed"),
     *("libc-bin", "libstdc++6"),
 )
 PHONE_PACKAGES = ("adbd", "mksh", "toybox", "libc6", "libgcc-s1")

@@ -10,6 +10,7 @@ from edgeskin.cli import (
     calibrate,
     convert,
     demo,
+    devices,
     doctor,
     import_,
     inspect,
@@ -42,6 +43,7 @@ for name, command in (
     ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
+    ("devices", devices.devices),
 ):
     app.command(name)(command)
 
