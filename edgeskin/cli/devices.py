@@ -13,6 +13,7 @@ from edgeskin.cli.options import Json
 
 if TYPE_CHECKING:
     from edgeskin.benchmarks.devices import Facts
+    from edgeskin.errors import EdgeskinError
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="More devices: ssh:USER@HOST[:PORT], emulated:CPU.")
@@ -35,24 +36,16 @@ def devices(names: Names = None, ssh_config: SshConfig = None, json: Json = Fals
             }
         )
     else:
-        rows = [
-            (
-                name,
-                *(
-                    _row(facts)
-                    if isinstance(facts, Facts)
-                    else ("", "", str(facts).removeprefix(f"{name}: "))
-                ),
-            )
-            for name, facts in found.items()
-        ]
+        rows = [(name, *_row(name, facts)) for name, facts in found.items()]
         console.table("devices", ("name", "system", "processor", "to note"), rows)
     if not all(isinstance(facts, Facts) for facts in found.values()):
         raise typer.Exit(1)
 
 
-def _row(facts: Facts) -> tuple[str, str, str]:
-    """System, processor and what to note about a device that answers."""
+def _row(name: str, facts: Facts | EdgeskinError) -> tuple[str, str, str]:
+    """System, processor and what to note about a device; or why it does not answer."""
+    if isinstance(facts, Exception):
+        return "", "", str(facts).removeprefix(f"{name}: ")
     processor = f"{facts.machine}, {facts.cores} cores, {facts.board or facts.cpu}"
     emulated = ("emulated: its times mean nothing",) if facts.emulated else ()
     return facts.system, processor, "; ".join((*emulated, *facts.problems)) or "ready"

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from edgeskin.benchmarks.lab.binfmt import arm64_programs
 from edgeskin.benchmarks.lab.jetson import Jetson, jetson
 from edgeskin.benchmarks.lab.phone import Phone, adb_server, phone
 from edgeskin.benchmarks.lab.qemu import qemu
+from edgeskin.benchmarks.lab.roots import runtime_root
 from edgeskin.errors import MissingPackage, NotSupportedHere
 
 Up = TypeVar("Up")
@@ -33,6 +34,13 @@ def brought_up(make: Callable[[], AbstractContextManager[Up]]) -> Iterator[Up]:
                 raise
             pytest.skip(f"THE DEVICE LAB IS NOT UP, nothing is tested on devices: {error}")
         yield up
+
+
+@pytest.fixture(scope="session")
+def can_emulate() -> Iterator[None]:
+    """qemu and the libraries that `emulated:CPU` runs programs with; needs no root."""
+    with brought_up(lambda: nullcontext((qemu(), runtime_root()))):
+        yield
 
 
 @pytest.fixture(scope="session")
