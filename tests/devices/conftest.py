@@ -16,7 +16,7 @@ from edgeskin.benchmarks.lab.binfmt import arm64_programs
 from edgeskin.benchmarks.lab.jetson import Jetson, jetson
 from edgeskin.benchmarks.lab.phone import Phone, adb_server, phone
 from edgeskin.benchmarks.lab.qemu import qemu
-from edgeskin.benchmarks.lab.roots import runtime_root
+from edgeskin.benchmarks.lab.roots import prepare, runtime_root
 from edgeskin.errors import MissingPackage, NotSupportedHere
 
 Up = TypeVar("Up")
@@ -45,7 +45,7 @@ def can_emulate() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def arm64_runs_here() -> Iterator[None]:
-    with brought_up(lambda: arm64_programs(qemu())):
+    with brought_up(lambda: nullcontext(prepare())), brought_up(lambda: arm64_programs(qemu())):
         yield
 
 
