@@ -54,7 +54,7 @@ class SshLink(Link):
         MissingPackage: There is no ssh on this machine.
     """
 
-    work = ".cache/edgeskin/bench"
+    work = ".edgeskin"
 
     def __init__(self, target: str, config: Path | None = None) -> None:
         if (found := _NAME.fullmatch(target)) is None:

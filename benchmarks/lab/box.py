@@ -127,7 +127,7 @@ class Box:
         self._order(do="write", name=name, text=text, mode=mode, user=user)
 
     def remove(self, name: str) -> None:
-        """Remove a file that was written inside."""
+        """Remove a file or folder inside."""
         self._order(do="remove", name=name)
 
     def resize_disk(self, mib: int) -> None:

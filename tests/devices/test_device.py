@@ -96,6 +96,10 @@ def test_a_pushed_program_stays_executable(device: Device, tmp_path: Path) -> No
     assert run(device, "bin/say") == ["said\n", "edgeskin-exit 0\n"]
 
 
+def test_a_last_line_without_an_end_is_kept_apart(device: Device) -> None:
+    assert run(device, "printf", "first\nlast") == ["first\n", "last\n", "edgeskin-exit 0\n"]
+
+
 def test_a_log_is_followed_from_any_byte(device: Device) -> None:
     job = device.start(["sh", "-c", "echo first; echo second"], log="log.txt")
     assert list(follow(device, job))[:2] == ["first\n", "second\n"]
@@ -108,7 +112,7 @@ def test_a_run_outlives_its_connection_and_loses_no_line(device: Device) -> None
     stream = device.stream(job)
     first = next(stream)
     stream.close()  # type: ignore[attr-defined]
-    device.close()
+    device.link.reset()
     rest = list(follow(device, job, offset=len(first)))
     assert [first, *rest] == [*(f"{i}\n" for i in range(1, 9)), "edgeskin-exit 0\n"]
 

@@ -166,11 +166,13 @@ def test_disk_full_in_mid_run(peer: Jetson | Phone, device: Device) -> None:
 
 
 def test_no_permission(peer: Jetson | Phone, device: Device, big: Path) -> None:
-    place = device.link.work if device.link.work.startswith("/") else "home/jetson/.cache"
+    """edgeskin's folder is there, and another's."""
     device.clean()
-    peer.box.write(f"{place.rstrip('/')}" if place.startswith("/") else place + "/edgeskin", "")
-    with ends_within(60), pytest.raises((DeviceDenied,), match="must be ours"):
+    home = "" if device.link.work.startswith("/") else "home/jetson/"
+    peer.box.write(f"{home}{device.link.work}/theirs", "", user=0)
+    with ends_within(60), pytest.raises(DeviceDenied, match="must be ours"):
         device.push(big, "big")
+    peer.box.remove(f"{home}{device.link.work}")
 
 
 @pytest.fixture
