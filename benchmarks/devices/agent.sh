@@ -83,9 +83,13 @@ case $verb in
   start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and when it was started
     command -v setsid > /dev/null || { echo "setsid: not found" >&2 && exit 127; }
     mkdir -p jobs "$(dirname "$1")" && : > "$1" || exit
-    # shellcheck disable=SC2016 # for the inner shell
-    setsid sh -c 'log=$1; shift; "$@" >> "$log" 2>&1; echo "edgeskin-exit $?" >> "$log"' edgeskin "$@" \
-      < /dev/null > /dev/null 2>&1 &
+    # shellcheck disable=SC2016 # for the inner shell; the log's last line is its own
+    setsid sh -c '
+      log=$1; shift
+      "$@" >> "$log" 2>&1
+      code=$?
+      [ -z "$(tail -c 1 "$log")" ] || echo >> "$log"
+      echo "edgeskin-exit $code" >> "$log"' edgeskin "$@" < /dev/null > /dev/null 2>&1 &
     started $! > "jobs/$!" && echo "$! $(cat "jobs/$!")"
     ;;
   follow) # LOG OFFSET: its bytes from there on, and those to come, until stdin ends

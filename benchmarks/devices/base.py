@@ -170,10 +170,7 @@ class Device:
             log: Where its stdout and stderr go.
         """
         settings = [f"{key}={value}" for key, value in (env or {}).items()]
-        program = self.link.launch(argv)
-        answer = self._ask(
-            "start", checked(log), *(["env", *settings] if settings else []), *program
-        )
+        answer = self._ask("start", checked(log), "env", *settings, *self.link.launch(argv))
         pid, started = answer.split()
         return Job(int(pid), started, log)
 

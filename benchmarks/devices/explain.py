@@ -25,7 +25,7 @@ _RULES: tuple[tuple[str, type[Exception], str], ...] = (
     (
         r"version [`'](GLIBC|GLIBCXX|CXXABI)_[\d.]+' not found",
         SystemTooOld,
-        "it wants a newer C library than the device has. Take an older runtime, or push a C library",
+        "it wants a newer C library than the device has. Take an older build of it",
     ),
     (
         r"undefined symbol|cannot locate symbol|symbol not found",
@@ -63,7 +63,7 @@ def explain(device: str, code: int | None, log: Sequence[str]) -> Exception:
         )
     if code > 128:
         return ProgramCrashed(f"{device}: the program was ended by {_signal(code - 128)} ({last})")
-    if code in (126, 127) and "not found" in last:
+    if code in (126, 127) and re.search("not found|no such file", last, re.I):
         return WrongArchitecture(
             f"{device}: the program, or the loader it asks for, is not there. It was built for "
             f"another system, or needs a loader pushed with it ({last})"

@@ -90,9 +90,10 @@ def together(
 def survey(
     names: Sequence[str] = (), *, ssh_config: Path | None = None, patience: Patience | None = None
 ) -> Mapping[str, Facts | EdgeskinError]:
-    """What each device is, or why it does not answer: this machine, every phone that adb sees, `names`.
+    """What each device is, or why it does not answer.
 
-    Hosts on the network are asked only when named.
+    These are this machine, every phone that adb sees, and `names`: hosts on the
+    network are asked only when named.
     """
     found: dict[str, Facts | EdgeskinError] = {}
     devices = []

@@ -28,7 +28,7 @@ from edgeskin.errors import (
 )
 
 _NAME = re.compile(
-    r"(?:(?P<user>[\w.-]+)@)?(?P<host>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?:(?P<user>[A-Za-z_][\w.-]*)@)?(?P<host>[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?"
 )
 _OPTIONS = {
     "BatchMode": "yes",  # a question would wait for ever
@@ -54,7 +54,7 @@ class SshLink(Link):
         MissingPackage: There is no ssh on this machine.
     """
 
-    work = ".cache/edgeskin/bench"
+    work = ".edgeskin"
 
     def __init__(self, target: str, config: Path | None = None) -> None:
         if (found := _NAME.fullmatch(target)) is None:

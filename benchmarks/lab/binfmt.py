@@ -33,6 +33,7 @@ def arm64_programs(qemu: Path) -> Iterator[None]:
     rule = b":".join((b"", entry.name.encode(), b"M", b"", _MAGIC, _MASK, bytes(qemu), _FLAGS))
     ours = _mount()
     try:
+        _forget_the_dead()
         (_PLACE / "register").write_bytes(rule)
         yield
     finally:
@@ -40,6 +41,13 @@ def arm64_programs(qemu: Path) -> Iterator[None]:
             entry.write_bytes(b"-1")
         if ours and not list(_PLACE.glob("edgeskin-*")):
             subprocess.run(["umount", str(_PLACE)], check=False, timeout=30)
+
+
+def _forget_the_dead() -> None:
+    """Take out what killed processes have left registered."""
+    for entry in _PLACE.glob("edgeskin-*"):
+        if not Path("/proc", entry.name.rpartition("-")[2]).exists():
+            entry.write_bytes(b"-1")
 
 
 def _mount() -> bool:

