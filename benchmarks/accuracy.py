@@ -197,10 +197,10 @@ def _groups(pack: Pack, found: Outputs) -> dict[str, Any]:
             chosen = np.flatnonzero(labels == group)
             entry: dict[str, Any] = {"images": len(chosen)}
             if len(chosen) >= SMALLEST_GROUP:
-                entry["metrics"] = _metrics(
-                    pack.spec,
-                    *({n: v[chosen] for n, v in o.items()} for o in (pack.reference, found)),
-                    {name: labels_of[chosen] for name, labels_of in pack.truth.items()},
+                ours, theirs, truth = (
+                    {name: values[chosen] for name, values in whole.items()}
+                    for whole in (pack.reference, found, pack.truth)
                 )
+                entry["metrics"] = _metrics(pack.spec, ours, theirs, truth)
             document[column][group] = entry
     return document

@@ -200,7 +200,7 @@ def bench(
     parts.mkdir(parents=True, exist_ok=True)
     run = _Run(setup, device, parts, sensors, tell)
     found, answered = run.every_image()
-    document = {
+    document: dict[str, Any] = {
         "version": result.VERSION,
         "edgeskin": __version__,
         "artifact": {

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,7 @@ def make(
     with atomic(out, force=force) as fresh:
         fresh.mkdir()
         items, outputs = _write_images(reference, data, fresh, ready, shard_bytes, progress)
-        np.savez(fresh / REFERENCE, **outputs)
+        np.savez(fresh / REFERENCE, **cast(dict[str, Any], outputs))
         files = sorted(path.name for path in fresh.iterdir())
         document = {
             "version": VERSION,

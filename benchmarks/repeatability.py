@@ -152,7 +152,7 @@ def _check(what: str, status: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--protocol", default="standard")
