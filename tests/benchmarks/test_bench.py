@@ -7,7 +7,6 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 from edgeskin import metrics
-from edgeskin.artifacts import Io, Precision
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import Choice, bench, bench_all, result_path
 from edgeskin.benchmarks.devices.base import Device
@@ -33,36 +31,6 @@ SHORT = replace(
     PROTOCOLS["quick"], warmup_runs=32, warmup_s=0.1, queries=40, profile_runs=3, sensor_ms=5
 )
 Convert = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Convert:
-    """`tiny_file("tflite", "int8")`: the tiny network as a file, 40 x 48 pixels."""
-    from tiny_network import tiny_job
-
-    from edgeskin.converters import TARGETS
-
-    @cache
-    def make(target: str, precision: Precision, io: Io = "app") -> Path:
-        folder = tmp_path_factory.mktemp("artifacts")
-        path = folder / f"tiny-{precision}-{io}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(tiny_job(precision, io), path)
-        return path
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def tiny_pack(
-    phantom_set: Path, tiny_file: Convert, tmp_path_factory: pytest.TempPathFactory
-) -> Pack:
-    """Phantoms of 72 x 72, four to a shard, the fp32 ONNX file as their float model."""
-    split = load_split(phantom_set, "test")
-    known = [row for row in split.rows if int(row["severity"]) < 3]  # the tiny network's labels
-    data = replace(split, rows=tuple((known * 12)[:12]))
-    out = tmp_path_factory.mktemp("packs") / "tiny"
-    with load(tiny_file("onnx", "fp32")) as reference:
-        return packs.make(reference, data, out, groups=["severity"], shard_bytes=70_000)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-// TFLite models by the TfLite C API (TensorFlow Lite 2.9 and newer, LiteRT's libraries that have it).
+// TFLite models by the TfLite C API (TensorFlow Lite 2.10 and newer, LiteRT's libraries that have it).
 //
 // No header of TensorFlow's is used: only the functions and the first fields of the structs that
-// every version since 2.9 shares are declared here.
+// every version since 2.10 shares are declared here.
 #include <cstdarg>
 #include <cstdio>
 
@@ -21,13 +21,12 @@ struct Quantization {
   float scale;
   int32_t zero_point;
 };
-// Returned in memory, so that room for a later version's fields is safe.
+// Returned in memory, so that room for a later version's fields is safe. Nothing but the first
+// field stands at the same place in every version.
 struct XnnpackOptions {
   int32_t num_threads;
-  uint32_t flags;
-  char rest[504];
+  char rest[508];
 };
-constexpr uint32_t kXnnpackInt8 = 1, kXnnpackUint8 = 2;  // on by default from 2.10 on
 
 // The start of TfLiteContext, TfLiteNode, TfLiteRegistration, TfLiteDelegateParams, TfLiteDelegate.
 struct Node;
@@ -233,7 +232,6 @@ class Accelerator {
         throw std::runtime_error(request.library + " has no XNNPACK delegate");
       XnnpackOptions options = api.xnnpack_defaults();
       options.num_threads = request.threads;
-      options.flags |= kXnnpackInt8 | kXnnpackUint8;
       made_ = api.xnnpack(&options);
       destroy_ = api.delete_xnnpack;
     } else if (request.accelerator == "gpu") {

@@ -1,0 +1,57 @@
+"""The runner on emulated arm64 devices: both runtimes, float and INT8, against this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeskin.benchmarks.bench import bench_all
+from edgeskin.benchmarks.devices import Device, together
+from edgeskin.benchmarks.lab.jetson import Jetson
+from edgeskin.benchmarks.lab.phone import Phone
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.protocol import PROTOCOLS
+
+pytestmark = pytest.mark.slow
+FILES = [(t, p) for t in ("tflite", "onnx") for p in ("fp32", "int8")]
+SHORT = replace(PROTOCOLS["quick"], warmup_runs=2, warmup_s=0, queries=10, loads=1, profile_runs=2)
+
+
+def test_a_board_and_a_phone_at_once(
+    lab_jetson: Jetson,
+    lab_phone: Phone,
+    tiny_file: Callable[..., Path],
+    tiny_pack: Pack,
+    tmp_path: Path,
+) -> None:
+    files = [tiny_file(*kind) for kind in FILES]
+
+    def work(device: Device) -> list[dict[str, Any]]:
+        with device:
+            return bench_all(files, tiny_pack, device, tmp_path, protocol=SHORT)
+
+    devices = [lab_jetson.open(), lab_phone.open()]
+    for device, documents in together(devices, work).items():
+        assert isinstance(documents, list), documents
+        for (target, precision), document in zip(FILES, documents, strict=True):
+            check(document, target, precision, device)
+
+
+def check(document: dict[str, Any], target: str, precision: str, device: str) -> None:
+    accuracy = document["accuracy"]
+    assert document["engine"]["kernels"] == "neon"
+    assert accuracy["bit_equal_inputs"] == 1.0, device
+    # float32 in another order; int8 kernels of XNNPACK round as on x86, ONNX Runtime's may differ
+    # in the last step here and there.
+    limit = 100 if precision == "fp32" else 35
+    for name, entry in accuracy["host"]["agreement"].items():
+        assert entry["sqnr_db"] > limit, (device, target, precision, name)
+    assert len(document["latency"]["samples"]["run_ms"]) == SHORT.queries
+    assert document["latency"]["operators"]["plan"]
+    if target == "tflite":
+        plan = document["latency"]["operators"]["placement"]["plan"]
+        assert any(op.get("name") == "TfLiteXNNPackDelegate" for op in plan), plan
