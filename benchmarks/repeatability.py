@@ -23,12 +23,13 @@ import numpy as np
 
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import Choice, bench
+from edgeskin.benchmarks.bench import bench
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol, protocol_named
 from edgeskin.benchmarks.runner.libraries import library
+from edgeskin.benchmarks.setup import Choice
 from edgeskin.preprocess import preprocess
 from edgeskin.timing import machine
 

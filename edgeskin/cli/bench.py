@@ -41,10 +41,11 @@ def bench(
     json: Json = False,
 ) -> None:
     """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
-    from edgeskin.benchmarks.bench import Choice, bench_all
+    from edgeskin.benchmarks.bench import bench_all
     from edgeskin.benchmarks.devices import Device, open_device, reserved, together
     from edgeskin.benchmarks.pack import read
     from edgeskin.benchmarks.protocol import protocol_named
+    from edgeskin.benchmarks.setup import Choice
 
     wanted = None if protocol == "none" else protocol_named(protocol)
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)

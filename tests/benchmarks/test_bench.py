@@ -15,12 +15,13 @@ import pytest
 
 from edgeskin import metrics
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import Choice, bench, bench_all, result_path
+from edgeskin.benchmarks.bench import bench, bench_all, result_path
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.runner.libraries import library
+from edgeskin.benchmarks.setup import Choice
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
 from edgeskin.predictor import load
