@@ -146,7 +146,7 @@ def _link_applets(debian: Path, system: Path) -> None:
 
 def _compile_loopback(target: Path) -> None:
     source = Path(__file__).with_name("loopback.c")
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.28"]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.27"]
     options = ["-O2", "-shared", "-fPIC", f"-Wl,-rpath,/{APEX}/lib", "-o", str(target), str(source)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
