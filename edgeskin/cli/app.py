@@ -12,6 +12,7 @@ from edgeskin.cli import (
     demo,
     devices,
     doctor,
+    drift,
     import_,
     inspect,
     models,
@@ -43,6 +44,7 @@ for name, command in (
     ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),
+    ("drift", drift.drift),
     ("devices", devices.devices),
 ):
     app.command(name)(command)
