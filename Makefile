@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint builtin fuzz clean
+.PHONY: demo test lint builtin fuzz fuzz-readers clean
 
 demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
@@ -34,6 +34,12 @@ fuzz-%:
 		-fno-sanitize-recover=all $(FUZZ)/$*.cpp edgeskin/native/src/*.cpp -o build/fuzz/fuzz_$*
 	build/fuzz/fuzz_$* -max_total_time=$(SECONDS) -max_len=2048 -timeout=20 \
 		-artifact_prefix=build/fuzz/$*- build/fuzz/$* $(FUZZ)/corpus/$*
+
+# Damaged model files by the thousand through `edgeskin inspect`; what crashes is kept.
+CASES ?= 2000
+SEED ?= 0
+fuzz-readers: $(READY)
+	$(BIN)/python tests/converters/fuzz_readers.py --cases $(CASES) --seed $(SEED) --keep build/fuzz/readers
 
 $(READY): pyproject.toml constraints.txt setup.py edgeskin/native/build.py \
     $(wildcard edgeskin/native/*.h edgeskin/native/src/*)

@@ -202,7 +202,8 @@ def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Ar
         conversion_s=answer["conversion_s"],
         parity=answer["parity"],
         speed=answer.get("speed"),
-        warnings=tuple((answer["scales"] or {}).get("warnings", ())),
+        warnings=tuple((answer.get("scales") or {}).get("warnings", ())),
+        audit=answer.get("audit"),
     )
 
 

@@ -34,7 +34,7 @@ class Job:
 
     def module(self, layout: Layout) -> nn.Module:
         """The torch module whose arguments and results are the artifact's."""
-        network = _any_strides(self.network)
+        network = any_strides(self.network)
         if self.metadata.io == "app":
             return _still(AppModel(network, self.metadata.spec, layout))
         return _still(_Tensor(network, layout))
@@ -87,7 +87,7 @@ def _nodes(network: nn.Module, prefix: str) -> Iterator[Any]:
         yield from (n for n in network.graph.nodes if str(n.target).startswith(prefix))
 
 
-def _any_strides(network: nn.Module) -> nn.Module:
+def any_strides(network: nn.Module) -> nn.Module:
     """A program with `reshape` for `view`, whose strides fit the layout of calibration only."""
     if not isinstance(network, fx.GraphModule):
         return network

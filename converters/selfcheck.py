@@ -12,28 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin import metrics
 from edgeskin.converters.model import Job
-from edgeskin.errors import ConversionFailed, NotSupportedHere
-from edgeskin.models.app_model import AppModel, decode
+from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
+from edgeskin.converters.parity.judge import FLOOR_DB
+from edgeskin.converters.parity.reference import of_network
+from edgeskin.errors import ConversionFailed
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
 
-# Below these a file is wrong, not imprecise. Float rounding gives over 90 dB and
-# float16 over 40; an INT8 file may flip roundings, but at 0 dB it is all noise.
-FLOOR_DB = {"fp32": 40.0, "fp16": 20.0, "int8": 0.0}
+_FAULT = "This is a fault of the converter."
 _LIKELY = {
-    "fp32": "This is a fault of the converter.",
+    "fp32": _FAULT,
     "fp16": "Values beyond 65504 do not fit float16: convert to fp32 or int8.",
-    "int8": "This is a fault of the converter.",
+    "int8": _FAULT,
 }
 SAMPLES = 4
-Outputs = dict[str, NDArray[Any]]
 
 
 def measure(job: Job, path: Path) -> dict[str, Any]:
@@ -42,23 +40,41 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
     `sqnr_db` is null where both agree to the last bit.
 
     Raises:
-        ConversionFailed: NaN, or less agreement than `FLOOR_DB`.
+        ConversionFailed: NaN, less agreement than `FLOOR_DB`, or far more agreement
+            with a model that makes a known mistake.
+        ShapeMismatch: An output has another shape.
     """
     spec = job.metadata.spec
-    try:
-        session = open_session(path)
-    except NotSupportedHere as error:
-        return {"not_run": str(error)}
+    session = open_session(path)
+    model = of_network(spec.name, spec, job.network, "")
+    pixels = np.stack(images(spec.input))
     with Predictor(spec, session, job.metadata.io) as predictor:
-        pairs = [_run_both(job, predictor, image) for image in images(spec.input)]
-    outputs = {}
-    for name in spec.output_names("app"):
-        reference = np.concatenate([pair[0][name] for pair in pairs])
-        candidate = np.concatenate([pair[1][name] for pair in pairs])
-        outputs[name] = _compare(job, path, name, reference, candidate)
-    found = [entry["sqnr_db"] for entry in outputs.values() if entry["sqnr_db"] is not None]
-    worst = min(found, default=None)
-    return {"runtime": session.runtime, "samples": SAMPLES, "sqnr_db": worst, "outputs": outputs}
+        given = predictor.run_all(pixels)
+    expected = model.run_all(pixels)
+    check_shapes(expected, given)
+    sqnr = {name: metrics.sqnr_db(x, given[name]) for name, x in expected.items()}
+    worst = min(sqnr, key=lambda name: (not math.isnan(sqnr[name]), sqnr[name]))
+    if not sqnr[worst] >= CLEAR_DB:
+        floor = FLOOR_DB[job.metadata.precision]
+        cause = explain(model, pixels, given, floor)
+        if cause or not sqnr[worst] >= floor:
+            raise ConversionFailed(
+                f"{path.name} does not compute what its model computes: output '{worst}' agrees "
+                f"to {sqnr[worst]:.1f} dB, at least {floor:.0f} dB are expected. "
+                f"{cause or _LIKELY[job.metadata.precision]}"
+            )
+    return {
+        "runtime": session.runtime,
+        "samples": SAMPLES,
+        "sqnr_db": _rounded(sqnr[worst]),
+        "outputs": {
+            name: {
+                "max_abs_diff": metrics.max_difference(x, given[name]),
+                "sqnr_db": _rounded(sqnr[name]),
+            }
+            for name, x in expected.items()
+        },
+    }
 
 
 def images(size: InputSpec, seed: int = 0) -> list[NDArray[np.uint8]]:
@@ -69,29 +85,5 @@ def images(size: InputSpec, seed: int = 0) -> list[NDArray[np.uint8]]:
     return [np.array(Image.fromarray(c).resize(shape, Image.Resampling.BICUBIC)) for c in coarse]
 
 
-def _run_both(job: Job, predictor: Predictor, image: NDArray[np.uint8]) -> tuple[Outputs, Outputs]:
-    """Decoded outputs of the torch module and of the artifact."""
-    spec = job.metadata.spec
-    x = AppModel(torch.nn.Identity(), spec).normalize(torch.from_numpy(image[None]))
-    with torch.no_grad():
-        values = decode(spec, job.network(x.contiguous()))  # a program views what is contiguous
-    names = job.metadata.spec.output_names("app")
-    expected = {name: value.numpy() for name, value in zip(names, values, strict=True)}
-    return expected, predictor.run(image)
-
-
-def _compare(
-    job: Job, path: Path, name: str, reference: NDArray[Any], candidate: NDArray[Any]
-) -> dict[str, Any]:
-    sqnr = metrics.sqnr_db(reference, candidate)
-    precision = job.metadata.precision
-    floor = FLOOR_DB[precision]
-    if math.isnan(sqnr) or sqnr < floor:
-        raise ConversionFailed(
-            f"{path.name} does not compute what its model computes: output '{name}' agrees to "
-            f"{sqnr:.1f} dB, at least {floor:.0f} dB are expected. {_LIKELY[precision]}"
-        )
-    return {
-        "max_abs_diff": metrics.max_difference(reference, candidate),
-        "sqnr_db": None if math.isinf(sqnr) else round(sqnr, 2),
-    }
+def _rounded(sqnr_db: float) -> float | None:
+    return None if math.isinf(sqnr_db) else round(sqnr_db, 2)

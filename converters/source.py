@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 FLOAT = ("fp32", "fp16")
-_OF_CALIBRATION = ("run", "method", "images", "exclude", "warnings")
+# What a manifest says of a program's calibration.
+_OF_CALIBRATION = ("run", "method", "images", "exclude", "float_operators", "warnings")
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A spec and its network, float32 (1, 3, H, W) to a tuple of raw heads.
 
-    `calibration` says in short where the scales of a program come from.
+    `calibration` says in short where the scales of a program come from;
+    `weights_sha256` is that of the trained weights, where it is known.
     """
 
     spec: Spec
     network: nn.Module
     calibration: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,18 @@ class Source:
             from edgeskin.models.run import load_run
 
             run = load_run(self.path)
-            return Loaded(run.spec, run.network)
+            return Loaded(run.spec, run.network, weights_sha256=run.sha256)
         from edgeskin.calibration.program import load_program
 
         program = load_program(self.path)
         known = program.calibration
         told = {key: known[key] for key in _OF_CALIBRATION if key in known}
-        return Loaded(program.spec, program.module, {"scheme": program.scheme, **told})
+        return Loaded(
+            program.spec,
+            program.module,
+            {"scheme": program.scheme, **told},
+            known.get("run", {}).get("sha256", ""),
+        )
 
     def describe(self) -> dict[str, str]:
         """For the manifest; the place on this machine is nobody's business."""

@@ -22,7 +22,7 @@ from edgeskin.calibration.schemes import SCHEMES
 from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
-from edgeskin.errors import EdgeskinError, NotSupportedHere
+from edgeskin.errors import EdgeskinError
 from edgeskin.models.network import build
 from edgeskin.predictor import to_input
 from edgeskin.preprocess import normalize
@@ -48,11 +48,10 @@ def measure(job: Job, target: str, path: Path, scheme: str) -> dict[str, Any]:
     """
     if target == "onnx" and scheme == "w8a8_symmetric":
         return {"not_run": "not timed: it has TensorRT's form, and no TensorRT is here"}
-    try:
-        with open_session(path) as session:
-            runtime = session.runtime
-    except NotSupportedHere as error:
-        return {"not_run": str(error)}
+    with open_session(path) as session:
+        runtime = session.runtime
+    if not session.native:
+        return {"not_run": "not timed: Core ML predicts on macOS only"}
     network, origin = float_network(job)
     files = {"int8": path, "fp32": _make(job, network, "fp32", target, path)}
     found = compare(files, job)

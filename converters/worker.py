@@ -56,11 +56,12 @@ def main() -> int:
 
 
 def work(request: Request) -> dict[str, Any]:
-    """Convert, then compare; the part of the manifest entry that the worker knows."""
+    """Convert, examine, compare; the part of the manifest entry that the worker knows."""
     import torch
 
     from edgeskin.artifacts import Metadata
-    from edgeskin.converters import TARGETS, selfcheck
+    from edgeskin.converters import TARGETS
+    from edgeskin.converters.audit.document import summary
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
     from edgeskin.files import writing
@@ -69,12 +70,17 @@ def work(request: Request) -> dict[str, Any]:
     torch.manual_seed(0)
     source = find_source(Path(request.source))
     loaded = source.load()
-    metadata = Metadata(loaded.spec, request.io, request.precision)  # type: ignore[arg-type]
+    metadata = Metadata(
+        loaded.spec,
+        request.io,  # type: ignore[arg-type]
+        request.precision,  # type: ignore[arg-type]
+        weights_sha256=loaded.weights_sha256,
+    )
     job = Job(loaded.network, metadata)
     target, path = TARGETS[request.target], Path(request.path)
     with writing(Path(path.name)):
         target.load().convert(job, path)
-    parity = selfcheck.measure(job, path)
+    examined, parity = examine(job, path, loaded.calibration)
     started = time.monotonic()
     timed = request.timing and job.int8
     speed = _speed(job, request, loaded.calibration["scheme"]) if timed else None
@@ -82,10 +88,28 @@ def work(request: Request) -> dict[str, Any]:
         "source": source.describe(),
         "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
         "tools": {name: _version(name) for name in ("edgeskin", *target.packages)},
+        "audit": summary(examined),
         "parity": parity,
         "speed": speed,
         "timing_s": time.monotonic() - started,
     }
+
+
+def examine(
+    job: Any, path: Path, calibration: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The audit of a fresh file, and its agreement with the job it was made from.
+
+    Raises:
+        ConversionFailed: It is not what was asked, or computes something else.
+    """
+    from edgeskin.converters import selfcheck
+    from edgeskin.converters.audit import verdict
+    from edgeskin.converters.audit.inspect import audit
+
+    document = audit(path)
+    verdict.check(job, document, calibration)
+    return document, selfcheck.measure(job, path)
 
 
 def _speed(job: Any, request: Request, scheme: str) -> dict[str, Any]:

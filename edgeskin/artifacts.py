@@ -36,6 +36,8 @@ class Metadata:
     io: Io
     precision: Precision
     edgeskin_version: str = __version__
+    weights_sha256: str = ""
+    """Of the trained float weights, so that a file can be told from that of another epoch."""
 
     def entries(self) -> dict[str, str]:
         """The same as text keys and values, the form that ONNX and Core ML store."""
@@ -46,11 +48,16 @@ class Metadata:
             "edgeskin.spec": self.spec.to_json(),
             "edgeskin.labels": json.dumps(labels(self.spec), ensure_ascii=False),
             "edgeskin.license": self.spec.license,
+            "edgeskin.weights_sha256": self.weights_sha256,
         }
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str], *, where: str) -> Metadata:
-        """Raises InvalidArtifact where an entry is missing, InvalidSpec where it is broken."""
+        """
+        Raises:
+            InvalidArtifact: An entry is missing, or the labels are not those of the spec.
+            InvalidSpec: The spec is broken.
+        """
         missing = [
             name for name in ("spec", "io", "precision") if f"edgeskin.{name}" not in entries
         ]
@@ -59,11 +66,15 @@ class Metadata:
                 f"{where} carries no edgeskin {missing[0]}: it was converted by another tool, "
                 "or its metadata was stripped. Convert it with edgeskin convert."
             )
+        spec = Spec.from_json(entries["edgeskin.spec"], where=f"the spec inside {where}")
+        if "edgeskin.labels" in entries:
+            _check_labels(entries["edgeskin.labels"], spec, where)
         return cls(
-            Spec.from_json(entries["edgeskin.spec"], where=f"the spec inside {where}"),
+            spec,
             cast(Io, entries["edgeskin.io"]),
             cast(Precision, entries["edgeskin.precision"]),
             entries.get("edgeskin.version", "unknown"),
+            entries.get("edgeskin.weights_sha256", ""),
         )
 
 
@@ -83,6 +94,8 @@ class Artifact:
     """Of an INT8 file, against float: see `converters.speed`; None where nobody asked."""
     warnings: tuple[str, ...] = ()
     """What calibration found doubtful in the program that an INT8 file was made from."""
+    audit: dict[str, Any] | None = None
+    """What the file holds, in short: see `converters.audit.document.summary`."""
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
@@ -92,6 +105,20 @@ def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
         for head in spec.heads
         if isinstance(head, ClassificationHead | SegmentationHead)
     }
+
+
+def _check_labels(text: str, spec: Spec, where: str) -> None:
+    """The labels that apps read, in their own entry or file, are those of the spec."""
+    try:
+        said = {name: tuple(names) for name, names in json.loads(text).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InvalidArtifact(f"the labels inside {where} are damaged: {error}") from error
+    for name, names in labels(spec).items():
+        if name in said and said[name] != names:
+            raise InvalidArtifact(
+                f"{where} has two orders of labels for '{name}': {', '.join(names)} in its spec, "
+                f"{', '.join(said[name])} beside it. It was changed; convert it again."
+            )
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -175,14 +202,24 @@ def _tflite_entries(path: Path) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as packed:
             document = json.loads(packed.read(TFLITE_ENTRY))
-        if not isinstance(document, dict):
-            raise ValueError(f"a {type(document).__name__}")
+            if not isinstance(document, dict):
+                raise ValueError(f"a {type(document).__name__}")
+            document["edgeskin.labels"] = {
+                **json.loads(document.get("edgeskin.labels", "{}")),
+                **_label_files(packed),
+            }
     except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
         raise InvalidArtifact(
             f"{path} carries no whole {TFLITE_ENTRY}: it is truncated, or converted by "
             "another tool. Convert it with edgeskin convert."
         ) from error
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in document.items()}
+
+
+def _label_files(packed: zipfile.ZipFile) -> dict[str, list[str]]:
+    """By output: what apps read that know TFLite Metadata but not edgeskin."""
+    names = [name for name in packed.namelist() if name.endswith(".txt")]
+    return {name.removesuffix(".txt"): packed.read(name).decode().splitlines() for name in names}
 
 
 def _onnx_entries(path: Path) -> dict[str, str]:

@@ -39,7 +39,11 @@ def sqnr_db(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
     20.0
     """
     reference, candidate = _pair(reference, candidate)
-    signal, noise = float(np.sum(reference**2)), float(np.sum((reference - candidate) ** 2))
+    return decibels(float(np.sum(reference**2)), float(np.sum((reference - candidate) ** 2)))
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 log10(signal / noise), of two powers; `inf`, `-inf` and `nan` as in `sqnr_db`."""
     if math.isnan(signal) or math.isnan(noise):
         return math.nan
     if noise == 0.0:

@@ -78,7 +78,6 @@ def load(path: Path | str, *, threads: int = 1) -> Predictor:
     Raises:
         InvalidArtifact: Missing, damaged, without a spec inside, or not what its
             manifest names.
-        NotSupportedHere: A Core ML file anywhere but on macOS.
     """
     path = Path(path)
     if path.suffix not in RUNTIMES and path.is_dir():
@@ -86,7 +85,9 @@ def load(path: Path | str, *, threads: int = 1) -> Predictor:
     runtime_of(path)
     artifacts.check_manifest(path)
     metadata = artifacts.read_metadata(path)
-    return Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)
+    predictor = Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)
+    _check_input(predictor, path)
+    return predictor
 
 
 def _load_run(folder: Path) -> Predictor:
@@ -95,6 +96,26 @@ def _load_run(folder: Path) -> Predictor:
 
     run = load_run(folder)
     return Predictor(run.spec, TorchSession(run.spec, run.network), "app")
+
+
+def _check_input(predictor: Predictor, path: Path) -> None:
+    """
+    Raises:
+        InvalidArtifact: The file takes images of another size than its spec says.
+    """
+    size, given = predictor.spec.input, predictor.session.inputs[0]
+    shapes = {(1, size.height, size.width, 3): "NHWC", (1, 3, size.height, size.width): "NCHW"}
+    if given.shape not in shapes:
+        predictor.close()
+        expected = " or ".join(f"{kind} {shape}" for shape, kind in shapes.items())
+        turned = tuple(given.shape) in (
+            (1, size.width, size.height, 3),
+            (1, 3, size.width, size.height),
+        )
+        why = "width and height are swapped. " if turned else ""
+        raise InvalidArtifact(
+            f"{path} takes {given.shape}, its spec says {expected}: {why}Convert it again."
+        )
 
 
 def to_input(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:

@@ -105,14 +105,13 @@ def test_nine_files_with_what_was_lost(rows: list[dict]) -> None:  # type: ignor
         assert sizes[target, "int8"] < 0.45 * sizes[target, "fp32"]
     floors = {"fp32": 60.0, "fp16": 40.0, "int8": 15.0}
     for row in rows:
-        if "not_run" in row:
-            assert row["target"] == "coreml"
-            assert row["not_run"] == "not run: Core ML predicts on macOS only"
-            continue
         found = row["verification"]
         assert float(found["sqnr_db"]) >= floors[row["precision"]], row["file"]
-        assert len(row["samples_ms"]) >= 100
-        assert row["p50_ms"] == pytest.approx(np.median(row["samples_ms"]))
+        if row["target"] == "coreml" and sys.platform != "darwin":
+            assert "p50_ms" not in row  # MIL's meaning is no speed of Core ML
+        else:
+            assert len(row["samples_ms"]) >= 100
+            assert row["p50_ms"] == pytest.approx(np.median(row["samples_ms"]))
         # The built-in model really reads phantoms: always answering 30 is 20 lesions off.
         assert found["metrics"]["count_mae"]["candidate"] < 6.0
         assert abs(found["metrics"]["count_mae"]["change"]["value"]) < 1.0

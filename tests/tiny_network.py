@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
+from typing import Any
 
 import torch
 from samples import acne_spec
@@ -12,6 +14,7 @@ from edgeskin.artifacts import Io, Metadata, Precision
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
+from edgeskin.models.run import Run
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -20,6 +23,8 @@ from edgeskin.spec import (
     SegmentationHead,
     Spec,
 )
+
+LABELS = ("none", "some", "many")
 
 
 class Tiny(nn.Module):
@@ -50,7 +55,7 @@ def tiny_spec(**changes: object) -> Spec:
                 height=40, width=48, resize="squash", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)
             ),
             "heads": (
-                ClassificationHead(name="severity", labels=("none", "some", "many")),
+                ClassificationHead(name="severity", labels=LABELS),
                 DistributionHead(name="count", first=1, size=9, unit="lesions"),
                 RegressionHead(name="area", unit="mm2", scale=10.0, offset=5.0),
                 SegmentationHead(name="mask", labels=("skin", "lesion")),
@@ -73,6 +78,14 @@ def network(precision: str) -> nn.Module:
         return tiny.eval()
     spec = tiny_spec()
     return calibrate(tiny.eval(), spec, images(spec.input), method="minmax").module
+
+
+def float_run(changed: float = 1.0) -> Run:
+    """The float network as a run; `changed` scales the weights of its first head."""
+    twin: Any = copy.deepcopy(network("fp32"))
+    with torch.no_grad():
+        twin.heads[0].weight.mul_(changed)
+    return Run(tiny_spec(), twin.eval())
 
 
 def tiny_job(precision: Precision, io: Io = "app", **changes: object) -> Job:

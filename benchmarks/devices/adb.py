@@ -50,7 +50,13 @@ class AdbLink(Link):
         self.serial, self.name, self.adb = serial, f"adb:{serial}", adb()
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """adb hands one line to the shell there: every argument is quoted for it."""
+        """adb hands one line to the shell there: every argument is quoted for it.
+
+        A phone on the network is connected to, if adb has lost it; one on a cable
+        comes back by itself.
+        """
+        if ":" in self.serial:
+            server("connect", self.serial)
         return [self.adb, "-s", self.serial, "shell", "-T", shlex.join(argv)]
 
     def refusal(self, stderr: str) -> DeviceError | None:
@@ -69,11 +75,9 @@ class AdbLink(Link):
         return facts
 
     def reset(self) -> None:
-        """A phone on the network is connected to anew; one on a cable comes back by itself."""
         if ":" in self.serial:
-            for verb in ("disconnect", "connect"):
-                with suppress(DeviceTimeout):
-                    server(verb, self.serial)
+            with suppress(DeviceTimeout):
+                server("disconnect", self.serial)
 
     def close(self) -> None:
         """The connection is adb's server's, and stays."""

@@ -239,12 +239,12 @@ class Device:
             self.link.reset()
             raise answer.timeout(self.name)
         if answer.code is None:
+            self.link.reset()
             raise self.link.refusal(answer.stderr) or self._lost(answer.why or "no whole answer")
         if answer.code != 0:
             raise self._failure(answer.why, verb)
 
     def _lost(self, why: str) -> DeviceLost:
-        self.link.reset()
         return DeviceLost(f"{self.name}: the link dropped ({why}). Check the cable or the network.")
 
     def _failure(self, why: str, verb: str) -> DeviceError:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edgeskin.benchmarks.devices.base import Tell, silent
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.lab.qemu import checked_cpu, qemu
@@ -28,11 +29,14 @@ class EmulatedLink(HostLink):
         NotSupportedHere: qemu and the libraries cannot be had here.
     """
 
-    def __init__(self, cpu: str, work: Path) -> None:
+    def __init__(self, cpu: str, work: Path, tell: Tell = silent) -> None:
         super().__init__(work)
-        self.cpu = checked_cpu(cpu)
         self.name = f"emulated:{cpu}"
+        tell(f"{self.name}, qemu", 0, 2)
+        self.cpu = checked_cpu(cpu)
+        tell(f"{self.name}, arm64 libraries", 1, 2)
         self.root = runtime_root()
+        tell(f"{self.name}, ready", 2, 2)
 
     def launch(self, argv: Sequence[str]) -> list[str]:
         return [str(qemu()), "-cpu", self.cpu, "-L", str(self.root), *argv]

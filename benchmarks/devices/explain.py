@@ -15,10 +15,15 @@ from edgeskin.errors import (
     WrongArchitecture,
 )
 
+_NO_LOADER = (
+    "the program, or the loader it asks for, is not there. It was built for another system, or "
+    "needs a loader pushed with it"
+)
 _RULES: tuple[tuple[str, type[Exception], str], ...] = (
     (
         r"exec format error|cannot execute binary|not executable: |wrong elf class"
-        r"|invalid elf header|unexpected e_machine|invalid elf image",
+        r"|invalid elf header|unexpected e_machine|invalid elf image"
+        r"|^\./\S+: \d+: (syntax error|\S*elf\S*: not found)",  # dash, which reads it as a script
         WrongArchitecture,
         "it was built for another processor. Take the file for this device's architecture",
     ),
@@ -37,6 +42,7 @@ _RULES: tuple[tuple[str, type[Exception], str], ...] = (
         MissingSymbol,
         "a library that it asks for is not there. Push it with the program",
     ),
+    (r"could not open '\S*/ld-", WrongArchitecture, _NO_LOADER),  # qemu's words
     (r"no space left on device", DeviceFull, "the device's disk is full. Free some space there"),
 )
 
@@ -64,10 +70,7 @@ def explain(device: str, code: int | None, log: Sequence[str]) -> Exception:
     if code > 128:
         return ProgramCrashed(f"{device}: the program was ended by {_signal(code - 128)} ({last})")
     if code in (126, 127) and re.search("not found|no such file", last, re.I):
-        return WrongArchitecture(
-            f"{device}: the program, or the loader it asks for, is not there. It was built for "
-            f"another system, or needs a loader pushed with it ({last})"
-        )
+        return WrongArchitecture(f"{device}: {_NO_LOADER} ({last})")
     return RunFailed(f"{device}: the program ended with code {code} ({last})")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgeskin.benchmarks.devices.adb import AdbLink, listed
-from edgeskin.benchmarks.devices.base import Device, Link, Patience
+from edgeskin.benchmarks.devices.base import Device, Link, Patience, Tell, silent
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
@@ -24,22 +24,27 @@ FORMS = "host, adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU"
 
 
 def open_device(
-    name: str, *, ssh_config: Path | None = None, patience: Patience | None = None
+    name: str,
+    *,
+    ssh_config: Path | None = None,
+    patience: Patience | None = None,
+    tell: Tell = silent,
 ) -> Device:
     """The device of that name; nothing is asked of it yet.
 
     Args:
         name: "host", "adb:SERIAL", "ssh:USER@HOST[:PORT]" or "emulated:CPU".
         ssh_config: Another file than `~/.ssh/config`.
+        tell: Progress; the first emulated CPU fetches qemu, which takes a minute.
 
     Raises:
         UnknownName: No device has such a name.
         MissingPackage: adb or ssh is not installed.
     """
-    return Device(_link(name, ssh_config), patience)
+    return Device(_link(name, ssh_config, tell), patience)
 
 
-def _link(name: str, ssh_config: Path | None) -> Link:
+def _link(name: str, ssh_config: Path | None, tell: Tell) -> Link:
     kind, _, rest = name.partition(":")
     work = cache_folder() / "work" / re.sub(r"[^\w.-]", "-", name)
     if name == "host":
@@ -49,7 +54,7 @@ def _link(name: str, ssh_config: Path | None) -> Link:
     if kind == "ssh" and rest:
         return SshLink(rest, ssh_config)
     if kind == "emulated" and rest:
-        return EmulatedLink(rest, work)
+        return EmulatedLink(rest, work, tell)
     raise UnknownName(f"device {name!r}: write {FORMS}")
 
 
@@ -88,7 +93,11 @@ def together(
 
 
 def survey(
-    names: Sequence[str] = (), *, ssh_config: Path | None = None, patience: Patience | None = None
+    names: Sequence[str] = (),
+    *,
+    ssh_config: Path | None = None,
+    patience: Patience | None = None,
+    tell: Tell = silent,
 ) -> Mapping[str, Facts | EdgeskinError]:
     """What each device is, or why it does not answer.
 
@@ -99,7 +108,7 @@ def survey(
     devices = []
     for name in dict.fromkeys(("host", *_phones(), *names)):
         try:
-            devices.append(open_device(name, ssh_config=ssh_config, patience=patience))
+            devices.append(open_device(name, ssh_config=ssh_config, patience=patience, tell=tell))
         except EdgeskinError as error:
             found[name] = error
     try:

@@ -91,7 +91,6 @@ class SshLink(Link):
                 f"{self.name}: it accepts none of our keys. Try: ssh-copy-id {self.target}"
             )
         if re.search("ssh: |connect to|kex_exchange|onnection (closed|reset|timed out)", stderr):
-            self.reset()
             return DeviceLost(f"{self.name}: {line or 'no connection'}")
         return None
 

@@ -117,6 +117,13 @@ class Box:
     def thaw(self) -> None:
         self.signal(self.daemon_name, signal.SIGCONT)
 
+    def mend(self) -> None:
+        """Undo what was done to it: the daemon runs, the disk has room."""
+        self.thaw()
+        if not _listens(self.plan.port):
+            self.start()
+        self.resize_disk(self.plan.disk_mib)
+
     def signal(self, name: str, number: int) -> list[int]:
         """Send a signal to every process of that name inside; their ids there."""
         pids: list[int] = self._order(do="signal", name=name, signal=int(number))["pids"]

@@ -105,10 +105,9 @@ def _make_phone(root: Path) -> None:
     os.chown(root / "data/local/tmp", 2000, 2000)
     (root / "bin").symlink_to("system/bin")
     shutil.copy2(debian / "usr/bin/mksh-static", system / "sh")
-    programs = [
-        shutil.copy2(debian / "usr/bin/toybox", system / "toybox"),
-        shutil.copy2(debian / "usr/lib/android-sdk/platform-tools/adbd", root / APEX / "bin/adbd"),
-    ]
+    programs = [system / "toybox", root / APEX / "bin/adbd"]
+    shutil.copy2(debian / "usr/bin/toybox", programs[0])
+    shutil.copy2(debian / "usr/lib/android-sdk/platform-tools/adbd", programs[1])
     _compile_loopback(root / APEX / "lib/loopback.so")
     _bring_libraries(programs, debian / "usr/lib/aarch64-linux-gnu", root / APEX / "lib")
     _link_applets(debian, system)
@@ -124,7 +123,7 @@ def _bring_libraries(programs: Iterable[Path], source: Path, target: Path) -> No
     shutil.copy2(source / loader, target / loader)
     for program in programs:
         _patchelf("--set-interpreter", f"{inside}/{loader}", "--set-rpath", inside, str(program))
-    waiting = [*map(Path, programs), target / "loopback.so"]
+    waiting = [*programs, target / "loopback.so"]
     while waiting:
         for name in _patchelf("--print-needed", str(waiting.pop())).split():
             if not (library := target / name).exists():
@@ -137,7 +136,7 @@ def _bring_libraries(programs: Iterable[Path], source: Path, target: Path) -> No
 
 def _link_applets(debian: Path, system: Path) -> None:
     """Every command that toybox has, by its name."""
-    command = [qemu(), "-L", debian, debian / "usr/bin/toybox"]
+    command = [str(qemu()), "-L", str(debian), str(debian / "usr/bin/toybox")]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     for name in listed.stdout.split():
         if not (system / name).exists():
@@ -146,7 +145,7 @@ def _link_applets(debian: Path, system: Path) -> None:
 
 def _compile_loopback(target: Path) -> None:
     source = Path(__file__).with_name("loopback.c")
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.28"]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.27"]
     options = ["-O2", "-shared", "-fPIC", f"-Wl,-rpath,/{APEX}/lib", "-o", str(target), str(source)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     if done.returncode != 0:

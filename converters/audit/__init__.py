@@ -24,8 +24,10 @@ class Reader:
         return importlib.import_module(self.module)
 
 
+_CORE_ML = Reader("Core ML", "edgeskin.converters.audit.coreml", "coremltools", "coreml")
 READERS = {
     ".tflite": Reader("TFLite", "edgeskin.converters.audit.tflite", "ai_edge_litert", "tflite"),
     ".onnx": Reader("ONNX", "edgeskin.converters.audit.onnx", "onnx", "onnx"),
-    ".mlpackage": Reader("Core ML", "edgeskin.converters.audit.coreml", "coremltools", "coreml"),
+    ".mlpackage": _CORE_ML,
+    ".mlmodel": _CORE_ML,
 }

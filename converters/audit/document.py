@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeskin.converters.audit.layout import avoidable_transposes
 from edgeskin.converters.audit.network import Network, Operator, Placement, Tensor
-from edgeskin.converters.audit.scales import oddities, span
+from edgeskin.converters.audit.scales import oddities, reach, span
+from edgeskin.converters.audit.sizes import sizes
 
 _PAIRS = ("quantize", "dequantize")
+_COUNTED = ("count", "integer", "float", "multiply_adds", "bytes")
 
 
 def document(network: Network, placement: Placement) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def document(network: Network, placement: Placement) -> dict[str, Any]:
             "activations": span(activations(network)),
             "oddities": oddities(network, weights(network), activations(network)),
         },
+        "float16": reach(activations(network)),
         "batch_norms": batch_norms(network),
         "transposes": transposes(network, placement.graph or network),
         "float_between_integers": [
@@ -35,39 +38,55 @@ def document(network: Network, placement: Placement) -> dict[str, Any]:
         "fast_path": {
             "runtime": placement.runtime,
             "partitions": placement.partitions,
+            "providers": dict(placement.providers),
             "off": [vars(off) for off in placement.off],
         },
+        "sizes": sizes(network),
+        "images": [dict(image) for image in network.facts.images],
+        "deployment": dict(network.facts.deployment),
+        "file_metadata": dict(network.facts.metadata),
+        "beside": list(network.facts.beside),
         "tensors": [_whole(tensor, "weight") for tensor in weights(network)]
         + [_whole(tensor, "activation") for tensor in activations(network)],
     }
 
 
 def operators(network: Network) -> list[dict[str, Any]]:
-    """Each type with its number, how many compute in integers, and its multiply-adds."""
+    """Each type with its number, how many compute in integers, multiply-adds and bytes."""
+    stored = {layer["name"]: layer["bytes"] for layer in sizes(network)["layers"]}
     found: dict[str, dict[str, Any]] = {}
     for op in network.operators:
         row = found.setdefault(
-            op.type, {"type": op.type, "count": 0, "integer": 0, "float": 0, "multiply_adds": 0}
+            op.type,
+            {"type": op.type, **dict.fromkeys(_COUNTED, 0)},
         )
         row["count"] += 1
         row["multiply_adds"] += op.multiply_adds
+        row["bytes"] += stored.pop(op.name, 0)
         if op.role not in _PAIRS:
             row["integer" if network.is_integer(op) else "float"] += 1
     return list(found.values())
 
 
 def multiply_adds(network: Network) -> dict[str, Any]:
-    """Products in all, by the stored types that are multiplied, and the share of 8 by 8 bits."""
+    """Products by the stored types that are multiplied, and the share of 8 by 8 bits.
+
+    `uncounted` operators multiply tensors whose sizes the file does not say;
+    where there are some, nobody knows the share.
+    """
     found: Counter[str] = Counter()
+    uncounted = 0
     for op in network.operators:
         if op.operands:
             kinds = [network.meant(name).dtype for name in op.operands]
             found[" x ".join(kinds)] += op.multiply_adds
+            uncounted += op.multiply_adds == 0
     total = sum(found.values())
     eight = sum(n for kinds, n in found.items() if set(kinds.split(" x ")) <= {"int8", "uint8"})
     return {
         "total": total,
-        "int8_share": eight / total if total else None,
+        "uncounted": uncounted,
+        "int8_share": eight / total if total and not uncounted else None,
         "by_types": dict(found.most_common()),
     }
 
@@ -97,18 +116,28 @@ def transposes(written: Network, run: Network) -> dict[str, Any]:
     return {"in_file": count, "run": runs, "avoidable": avoidable_transposes(run)}
 
 
-def batch_norms(network: Network) -> list[str]:
-    """Operators called so, and a factor and an offset for each channel right behind a product."""
-    named = [op.name for op in network.operators if op.role == "batch_norm"]
-    return named + [op.name for op in network.operators if _is_batch_norm(op, network)]
+def batch_norms(network: Network) -> list[dict[str, Any]]:
+    """Operators called so, and a factor and an offset for each channel right behind a product.
+
+    `foldable` ones stand right behind a product, whose weights they should be in.
+    """
+    found = []
+    for op in network.operators:
+        foldable = _behind_product(op, network)
+        if op.role == "batch_norm" or (foldable and _is_factor_and_offset(op, network)):
+            found.append({"name": op.name, "foldable": foldable})
+    return found
 
 
-def _is_batch_norm(op: Operator, network: Network) -> bool:
+def _behind_product(op: Operator, network: Network) -> bool:
+    return any(network.producer[n].role == "multiply" for n in op.inputs if n in network.producer)
+
+
+def _is_factor_and_offset(op: Operator, network: Network) -> bool:
     readers = network.consumers.get(op.outputs[0], []) if op.outputs else []
     return (
         op.type.lower() == "mul"
         and _by_channel(op, network)
-        and any(network.producer[n].role == "multiply" for n in op.inputs if n in network.producer)
         and any(r.type.lower() in ("add", "sub") and _by_channel(r, network) for r in readers)
     )
 
@@ -136,6 +165,30 @@ def float_between(network: Network) -> list[Operator]:
         and not after.isdisjoint(op.inputs)
         and not before.isdisjoint(op.outputs)
     ]
+
+
+def summary(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document in a few lines, for a manifest: counts where it has lists."""
+    path, scales = document["fast_path"], document["scales"]
+    kept = ("multiply_adds", "weights", "activations", "deployment", "inputs", "outputs")
+    return {
+        **{key: document[key] for key in kept},
+        "operators": {row["type"]: row["count"] for row in document["operators"]},
+        "scales": {**scales, "oddities": _counts(scales["oddities"], "kind")},
+        "float16": {k: v for k, v in document["float16"].items() if k != "layers"},
+        "batch_norms": len(document["batch_norms"]),
+        "transposes": {
+            **document["transposes"],
+            "avoidable": len(document["transposes"]["avoidable"]),
+        },
+        "float_between_integers": _counts(document["float_between_integers"], "type"),
+        "fast_path": {**path, "off": _counts(path["off"], "type")},
+        "constant_bytes": document["sizes"]["constants"],
+    }
+
+
+def _counts(entries: Sequence[Mapping[str, Any]], key: str) -> dict[str, int]:
+    return dict(Counter(str(entry[key]) for entry in entries))
 
 
 def _end(tensor: Tensor) -> dict[str, Any]:

@@ -7,11 +7,12 @@ Each format's module reads a file into a `Network`; what is asked of one
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 # What an operator is to the audit, whatever its format calls it. `multiply` is
 # counted in multiply-adds; `clamp` is an activation that integer kernels apply
@@ -19,6 +20,15 @@ from typing import Literal
 Role = Literal[
     "multiply", "clamp", "move", "transpose", "quantize", "dequantize", "batch_norm", "other"
 ]
+
+
+_UNARY = ("clamp", "move", "transpose", "quantize", "dequantize")
+
+
+def bits(dtype: str) -> int:
+    """Of one value: the number in the type's name; 8 for bool and others without one."""
+    found = re.match(r"[a-z]+(\d+)", dtype)
+    return int(found[1]) if found else 8
 
 
 @dataclass(frozen=True)
@@ -32,13 +42,17 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """`dtype` is a numpy name; a size of -1 is known only at run time."""
+    """`dtype` is a numpy name; a size of -1 is known only at run time.
+
+    `stored_bytes` is what a constant takes in the file.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     constant: bool = False
     quantization: Quantization | None = None
+    stored_bytes: int = 0
 
     @property
     def is_integer(self) -> bool:
@@ -54,8 +68,8 @@ class Tensor:
 class Operator:
     """`type` is the format's own word; `operands` are the two tensors that `multiply` takes.
 
-    `quantization` is what a `dequantize` reads its input with: two of them may
-    read one constant in two ways.
+    `multiply_adds` is 0 where a size is not known. `quantization` is what a
+    `dequantize` reads its input with: two of them may read one constant in two ways.
     """
 
     type: str
@@ -83,12 +97,34 @@ class Off:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a runtime made of a file; `graph` is what it runs, where it says so."""
+    """What a runtime made of a file.
+
+    `graph` is what it runs, `providers` how many operators each of its parts
+    runs, where it says so.
+    """
 
     runtime: str
     off: tuple[Off, ...] = ()
     partitions: int | None = None
     graph: Network | None = None
+    providers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says about itself.
+
+    Attributes:
+        deployment: Versions of the format, and what they ask for.
+        images: Of each input that is an image, what the file says of its pixels.
+        metadata: Its own entries, as text.
+        beside: What it holds beside the network that is examined, in words.
+    """
+
+    deployment: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[Mapping[str, Any], ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +140,7 @@ class Network:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     qdq: bool = True
+    facts: Facts = Facts()
 
     @cached_property
     def producer(self) -> dict[str, Operator]:
@@ -160,3 +197,32 @@ class Network:
 
     def _became_integer(self, name: str) -> bool:
         return self.tensors[name].is_integer or self.settles(name)
+
+
+def check(network: Network) -> None:
+    """Compare the names that operators use with what is there.
+
+    Raises:
+        ValueError: An operator reads what a later one makes, two make the same
+            tensor, an input, an output or a tensor is unknown, or there are no inputs or outputs.
+    """
+    for what, names in (("inputs", network.inputs), ("outputs", network.outputs)):
+        if not names:
+            raise ValueError(f"it has no {what}")
+    made: set[str] = set()
+    for op in network.operators:
+        if not op.outputs or (op.role in _UNARY and not op.inputs):
+            raise ValueError(f"{op.type} '{op.name}' has no {'in' if op.outputs else 'out'}put")
+        for name in (*op.inputs, *op.outputs):
+            if name not in network.tensors:
+                raise ValueError(
+                    f"{op.type} '{op.name}' names a tensor that is not there, '{name}'"
+                )
+        for name in op.inputs:
+            if name not in made and name in network.producer:
+                raise ValueError(f"{op.type} '{op.name}' reads '{name}', which is made after it")
+        if twice := made.intersection(op.outputs):
+            raise ValueError(f"'{min(twice)}' is made twice")
+        made.update(op.outputs)
+    if missing := set(network.outputs) - set(network.tensors):
+        raise ValueError(f"its output '{min(missing)}' is not there")

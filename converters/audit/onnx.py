@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeskin.converters.audit.network import (
     Network,
@@ -19,6 +23,7 @@ from edgeskin.converters.audit.network import (
     Role,
     Tensor,
 )
+from edgeskin.converters.audit.onnx_files import batch_of_one, check_stored, facts, stored_bytes
 from edgeskin.errors import InvalidArtifact
 
 _ROLES: dict[str, Role] = {
@@ -36,39 +41,59 @@ _MULTIPLY = {
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "QGemm"), (0, 3)),
 }
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
+# Operators on integers: (data, scale, zero point) of each input; scale, zero point of the output.
+_QLINEAR = {
+    **dict.fromkeys(("QLinearConv", "QLinearMatMul"), (((0, 1, 2), (3, 4, 5)), (6, 7))),
+    "QGemm": (((0, 1, 2), (3, 4, 5)), (7, 8)),
+    **dict.fromkeys(("QLinearAdd", "QLinearMul"), (((0, 1, 2), (3, 4, 5)), (6, 7))),
+    **dict.fromkeys(
+        ("QLinearSigmoid", "QLinearLeakyRelu", "QLinearGlobalAveragePool", "QLinearAveragePool"),
+        (((0, 1, 2),), (3, 4)),
+    ),
+}
 _ERRORS_ONLY = 3
+_RECORD_PROVIDERS = "session.record_ep_graph_assignment_info"
 
 
 def read(path: Path) -> Network:
-    """The graph of an `.onnx` file, its shapes inferred.
+    """The graph of an `.onnx` file, its shapes inferred for a batch of one.
 
     Raises:
-        InvalidArtifact: Truncated, not an ONNX file, or its external data is missing.
+        InvalidArtifact: Truncated, not an ONNX file, or its external data is
+            missing, too short, or outside the file's folder.
     """
-    import onnx
+    import onnx.inliner
 
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
+        model = onnx.load(path, load_external_data=False)
+        check_stored(model, path)
+        said = facts(model)
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        batch_of_one(model.graph)
+        with suppress(Exception):  # over 2 GB, or other domains: sizes stay unknown
+            model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return replace(network(model, path.parent), facts=said)
+    except InvalidArtifact:
+        raise
     except Exception as error:  # protobuf, onnx and the file system have types of their own
         raise InvalidArtifact(
             f"{path} is truncated or not an ONNX model: {_line(error)}"
         ) from error
-    with suppress(Exception):  # over 2 GB, or other domains: sizes stay unknown
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    return network(model)
 
 
-def network(model: Any) -> Network:
+def network(model: Any, folder: Path) -> Network:
     """A ModelProto as a Network; constants written as nodes become tensors."""
     graph = model.graph
     tensors = _tensors(graph)
     nodes = [node for node in graph.node if node.op_type != "Constant"]
-    constants = _constants(graph)
+    constants = _Constants(graph, folder)
     found = [_quantization(node, constants) for node in nodes]
     for node, known in zip(nodes, found, strict=True):
         if known:
             _add_quantization(node, tensors, *known)
+        elif node.op_type in _QLINEAR:
+            _add_qlinear(node, tensors, constants)
     return Network(
         tuple(
             _operator(node, tensors, known[0] if known else None)
@@ -92,14 +117,16 @@ def place(path: Path, written: Network) -> Placement:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry(_RECORD_PROVIDERS, "1")
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         optimised = Path(scratch) / "optimised.onnx"
         options.optimized_model_filepath = str(optimised)
         try:
-            ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            run = network(onnx.load(optimised))
+            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            run = network(onnx.load(optimised, load_external_data=False), Path(scratch))
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
             raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
+        providers = _providers(session)
     off = [
         Off(op.type, op.name, "computed in float: its QDQ pairs did not fuse")
         for op in run.operators
@@ -107,8 +134,22 @@ def place(path: Path, written: Network) -> Placement:
     ]
     shapes = {name: tensor.shape for name, tensor in written.tensors.items()}
     tensors = {n: replace(t, shape=t.shape or shapes.get(n, ())) for n, t in run.tensors.items()}
-    graph = replace(run, tensors=tensors)
-    return Placement(f"ONNX Runtime {ort.__version__}, CPU", tuple(off), graph=graph)
+    return Placement(
+        f"ONNX Runtime {ort.__version__}, CPU",
+        tuple(off),
+        graph=replace(run, tensors=tensors),
+        providers=providers,
+    )
+
+
+def _providers(session: Any) -> dict[str, int]:
+    """Operators by the provider that ONNX Runtime assigned them to; empty before 1.24."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return {}
+    found: Counter[str] = Counter()
+    for part in session.get_provider_graph_assignment_info():
+        found[part.ep_name] += len(part.get_nodes())
+    return dict(found)
 
 
 def _tensors(graph: Any) -> dict[str, Tensor]:
@@ -123,7 +164,11 @@ def _tensors(graph: Any) -> dict[str, Tensor]:
             found[node.output[0]] = replace(found[node.output[0]], constant=True)
     for stored in graph.initializer:
         found[stored.name] = Tensor(
-            stored.name, tuple(stored.dims), _dtype(stored.data_type), constant=True
+            stored.name,
+            tuple(stored.dims),
+            _dtype(stored.data_type),
+            constant=True,
+            stored_bytes=stored_bytes(stored),
         )
     return found
 
@@ -137,26 +182,58 @@ def _dtype(number: int) -> str:
         return "unknown"
 
 
-def _constants(graph: Any) -> dict[str, Any]:
-    """The values of constants, those written as nodes included."""
-    from onnx import numpy_helper
+class _Constants:
+    """The values of constants by name, those written as nodes included, read when asked for."""
 
-    nodes = [node for node in graph.node if node.op_type == "Constant"]
-    written = {n.output[0]: a.t for n in nodes for a in n.attribute if a.name == "value"}
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    return {name: numpy_helper.to_array(t) for name, t in (written | stored).items()}
+    def __init__(self, graph: Any, folder: Path):
+        nodes = [node for node in graph.node if node.op_type == "Constant"]
+        written = {n.output[0]: a.t for n in nodes for a in n.attribute if a.name == "value"}
+        self.stored = written | {tensor.name: tensor for tensor in graph.initializer}
+        self.folder = folder
+
+    def get(self, name: str) -> NDArray[Any] | None:
+        from onnx import numpy_helper
+
+        if name not in self.stored:
+            return None
+        return numpy_helper.to_array(self.stored[name], str(self.folder)).reshape(-1)
 
 
-def _quantization(node: Any, constants: Mapping[str, Any]) -> tuple[Quantization, str] | None:
+def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] | None:
     """Scale and zero point of a QDQ node, and the type of its integer side."""
-    if node.op_type not in _QDQ or node.input[1] not in constants:
+    if node.op_type not in _QDQ:
         return None
-    scale = constants[node.input[1]].reshape(-1)
-    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-    zeros = (0,) * scale.size if zero is None else tuple(zero.reshape(-1).tolist())
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    dtype = "uint8" if zero is None else zero.dtype.name
-    return Quantization(tuple(scale.tolist()), zeros, axis if scale.size > 1 else None), dtype
+    return _grid(*node.input[1:3], constants=constants, axis=axis)
+
+
+def _grid(
+    scale: str, zero: str = "", *, constants: _Constants, axis: int
+) -> tuple[Quantization, str] | None:
+    """Of the tensors so named; None where the scale is no constant."""
+    scales, zeros = constants.get(scale), constants.get(zero)
+    if scales is None:
+        return None
+    if zeros is None:
+        zeros = np.zeros(scales.size, np.uint8)
+    if zeros.size != scales.size:
+        raise ValueError(f"'{scale}' has {scales.size} scales, '{zero}' {zeros.size} zero points")
+    found = Quantization(
+        tuple(map(float, scales)), tuple(map(int, zeros)), axis if scales.size > 1 else None
+    )
+    return found, zeros.dtype.name
+
+
+def _add_qlinear(node: Any, tensors: dict[str, Tensor], constants: _Constants) -> None:
+    """Give the ends of an integer operator the types and scales that its own inputs name."""
+    given, made = _QLINEAR[node.op_type]
+    axis = 1 if node.op_type == "QLinearMatMul" else 0
+    ends = [(node.input[i], [node.input[i] for i in grid]) for i, *grid in given]
+    ends.append((node.output[0], [node.input[i] for i in made if i < len(node.input)]))
+    for name, grid in ends:
+        known = _grid(*grid, constants=constants, axis=axis) if all(grid) and grid else None
+        if known and name in tensors:
+            tensors[name] = replace(tensors[name], quantization=known[0], dtype=known[1])
 
 
 def _add_quantization(
@@ -174,6 +251,10 @@ def _operator(
     node: Any, tensors: Mapping[str, Tensor], quantization: Quantization | None
 ) -> Operator:
     given = node.input[:1] if node.op_type in _QDQ else node.input
+    if node.op_type in _QLINEAR:  # without scales and zero points, which steer it
+        steering = {i for _, *grid in _QLINEAR[node.op_type][0] for i in grid}
+        steering |= set(_QLINEAR[node.op_type][1])
+        given = [name for i, name in enumerate(given) if i not in steering]
     inputs = tuple(name for name in given if name in tensors)
     operands, count = _multiply_adds(node, tensors)
     return Operator(
@@ -192,6 +273,8 @@ def _multiply_adds(node: Any, tensors: Mapping[str, Tensor]) -> tuple[tuple[str,
     """The two tensors that are multiplied, and the number of products."""
     if node.op_type not in _MULTIPLY:
         return (), 0
+    if any(node.input[i] not in tensors for i in _MULTIPLY[node.op_type]):
+        return (), 0  # a tensor of the graph around this one
     x, weight = (tensors[node.input[i]] for i in _MULTIPLY[node.op_type])
     out = tensors[node.output[0]]
     match node.op_type:

@@ -9,7 +9,7 @@ from typing import Any
 from edgeskin.converters.audit.network import Network, Tensor
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
-_FLOAT16_MAX = 65504.0
+FLOAT16_MAX = 65504.0
 _FLOAT16_LEAST = 2.0**-24
 """The smallest number above 0 that float16 has; half of it rounds to 0."""
 
@@ -25,15 +25,61 @@ def span(tensors: Sequence[Tensor]) -> dict[str, Any]:
     }
 
 
+def reach(activations: Sequence[Tensor]) -> dict[str, Any]:
+    """How far activations can reach by their scales, beside float16: see `float16.measure`.
+
+    `by` is None where no activation has a scale.
+    """
+    layers = [
+        {"name": t.name, "type": t.dtype, "largest": largest}
+        for t in activations
+        if (largest := _reach(t)) is not None
+    ]
+    return {"by": "scales", **against_float16(layers)} if layers else {"by": None}
+
+
+def against_float16(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the `largest` values of layers say together.
+
+    The `largest` of all, `headroom` (the end of float16 over it), how many are
+    `beyond` it, and `layers` from the largest value to the smallest.
+    """
+    ordered = sorted(layers, key=lambda layer: -layer["largest"])
+    largest = ordered[0]["largest"]
+    return {
+        "limit": FLOAT16_MAX,
+        "largest": largest,
+        "headroom": FLOAT16_MAX / largest if largest else None,
+        "beyond": sum(not layer["largest"] <= FLOAT16_MAX for layer in ordered),
+        "layers": ordered,
+    }
+
+
+def _reach(tensor: Tensor) -> float | None:
+    """The largest absolute value that the tensor's integers stand for."""
+    found = tensor.quantization
+    if found is None or tensor.dtype not in _LIMITS:
+        return None
+    low, high = _LIMITS[tensor.dtype]
+    steps = [max(high - zero, zero - low) for zero in found.zero_point]
+    return max(scale * n for scale, n in zip(found.scale, steps, strict=True))
+
+
 def oddities(
     network: Network, weights: Sequence[Tensor], activations: Sequence[Tensor]
 ) -> list[dict[str, str]]:
-    """One entry a doubtful tensor: its name and what is wrong with it."""
-    found = [(t.name, why) for t in (*weights, *activations) if (why := _broken(t))]
-    found += [(t.name, why) for t in weights if (why := _one_scale(t))]
-    found += [(t.name, why) for t in activations if (why := _beyond_float16(t))]
-    found += [(op.inputs[0], _UNEQUAL) for op in network.operators if _unequal(op, network)]
-    return [{"tensor": name, "why": why} for name, why in found]
+    """One entry a doubtful tensor: its name and what is wrong with it.
+
+    `kind` is `broken` or `unequal`, which cannot be right, or `one scale` or
+    `float16`, which lose more than they should.
+    """
+    found = [("broken", t.name, why) for t in (*weights, *activations) if (why := _broken(t))]
+    found += [("one scale", t.name, why) for t in weights if (why := _one_scale(t))]
+    found += [("float16", t.name, why) for t in activations if (why := _beyond_float16(t))]
+    found += [
+        ("unequal", op.inputs[0], _UNEQUAL) for op in network.operators if _unequal(op, network)
+    ]
+    return [{"tensor": name, "why": why, "kind": kind} for kind, name, why in found]
 
 
 def _broken(tensor: Tensor) -> str:
@@ -58,16 +104,13 @@ def _one_scale(weight: Tensor) -> str:
 
 def _beyond_float16(tensor: Tensor) -> str:
     """Runtimes that compute in float16 between integers hold neither of these."""
-    if tensor.quantization is None or tensor.dtype not in _LIMITS:
+    largest = _reach(tensor)
+    if tensor.quantization is None or largest is None:
         return ""
-    low, high = _LIMITS[tensor.dtype]
-    for scale, zero in zip(tensor.quantization.scale, tensor.quantization.zero_point, strict=True):
-        reach = scale * max(high - zero, zero - low)
-        if math.isfinite(reach) and reach > _FLOAT16_MAX:
-            return f"it reaches {reach:g}, beyond float16"
-        if 0 < scale <= _FLOAT16_LEAST / 2:
-            return f"its scale {scale:g} is 0 in float16"
-    return ""
+    if math.isfinite(largest) and largest > FLOAT16_MAX:
+        return f"it reaches {largest:g}, beyond float16"
+    least = min(tensor.quantization.scale)
+    return f"its scale {least:g} is 0 in float16" if 0 < least <= _FLOAT16_LEAST / 2 else ""
 
 
 _UNEQUAL = "it is dequantized with another scale or zero point than it was quantized with"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +17,13 @@ from edgeskin.converters.audit.network import (
     Quantization,
     Role,
     Tensor,
+    bits,
 )
+from edgeskin.converters.audit.tflite_facts import facts
 from edgeskin.errors import InvalidArtifact
+
+# What the schema's reader raises where offsets lead astray.
+_BROKEN = (struct.error, IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(
@@ -38,12 +44,19 @@ def read(path: Path) -> Network:
     Raises:
         InvalidArtifact: Truncated, or not a TFLite file.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     content = path.read_bytes()
     if content[4:8] != b"TFL3":
         raise InvalidArtifact(f"{path} is not a TFLite file, or is cut off at its start")
-    _interpreter(path)  # checks every offset in the file, which the schema's reader does not
+    try:
+        return _network(content)
+    except _BROKEN as error:
+        why = str(error) or type(error).__name__
+        raise InvalidArtifact(f"{path} is truncated or not a TFLite file: {why}") from error
+
+
+def _network(content: bytes) -> Network:
+    from ai_edge_litert import schema_py_generated as schema
+
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     names = _names(graph)
@@ -51,15 +64,43 @@ def read(path: Path) -> Network:
         _tensor(tensor, name, model.buffers, schema)
         for tensor, name in zip(graph.tensors, names, strict=True)
     ]
+    for tensor, entry in zip(tensors, graph.tensors, strict=True):
+        _check_length(tensor, entry, model.buffers, len(content))
     codes = _words(schema.BuiltinOperator)
-    kinds = [_type(code, codes) for code in model.operatorCodes]
+    kinds = [_type(code, codes) for code in model.operatorCodes or ()]
     return Network(
-        tuple(_operator(op, kinds[op.opcodeIndex], model, tensors) for op in graph.operators),
+        tuple(_operator(op, kinds[op.opcodeIndex], model, tensors) for op in graph.operators or ()),
         {tensor.name: tensor for tensor in tensors},
-        tuple(names[i] for i in graph.inputs),
-        tuple(names[i] for i in graph.outputs),
+        tuple(names[i] for i in _indices(graph.inputs)),
+        tuple(names[i] for i in _indices(graph.outputs)),
         qdq=False,
+        facts=facts(model, kinds, content, names),
     )
+
+
+def _check_length(tensor: Tensor, entry: Any, buffers: Any, end: int) -> None:
+    """A constant has as many bytes as its shape and type ask for, all of them in the file."""
+    buffer = buffers[entry.buffer]
+    if buffer.offset > 1 and buffer.offset + buffer.size > end:
+        raise ValueError(
+            f"'{tensor.name}' reaches to byte {buffer.offset + buffer.size}, the file has {end}"
+        )
+    if not tensor.constant or entry.sparsity is not None or tensor.dtype == "string":
+        return
+    needed = -(-math.prod(tensor.shape) * bits(tensor.dtype) // 8)
+    if min(tensor.shape, default=0) < 0 or needed > tensor.stored_bytes:
+        shape = "x".join(map(str, tensor.shape))
+        raise ValueError(
+            f"'{tensor.name}' is {shape} {tensor.dtype} in {tensor.stored_bytes} bytes"
+        )
+
+
+def _indices(vector: Any) -> list[int]:
+    """Indices of tensors; -1 stands for an input that is left out, others are refused."""
+    found = [] if vector is None else [int(index) for index in vector]
+    if min(found, default=0) < -1:
+        raise ValueError(f"an operator refers to tensor {min(found)}")
+    return [index for index in found if index >= 0]
 
 
 def place(path: Path, network: Network) -> Placement:
@@ -68,7 +109,7 @@ def place(path: Path, network: Network) -> Placement:
     LiteRT lists the file's operators and, behind them, one for each delegated
     part, with the tensors at both ends of it: what lies between is inside.
     """
-    listed = _interpreter(path)._get_ops_details()
+    listed = _operators(path)
     count = len(network.operators)
     parts = [op for op in listed[count:] if op["op_name"] == "DELEGATE"]
     producer = {int(t): i for i, op in enumerate(listed[:count]) for t in op["outputs"]}
@@ -95,21 +136,22 @@ def _between(part: Any, listed: Any, producer: dict[int, int]) -> set[int]:
     return found
 
 
-def _interpreter(path: Path) -> Any:
+def _operators(path: Path) -> Any:
+    """The operators that LiteRT runs, once its delegate has taken what it takes."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
+        return interpreter._get_ops_details()
     except (ValueError, RuntimeError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidArtifact(f"LiteRT refuses {path}: {why}") from error
-    return interpreter
 
 
 def _names(graph: Any) -> list[str]:
     """The tensors' names; one that several share gets its index."""
-    given = [(tensor.name or b"").decode(errors="replace") for tensor in graph.tensors]
+    given = [(tensor.name or b"").decode(errors="replace") for tensor in graph.tensors or ()]
     often = Counter(given)
     return [n if n and often[n] == 1 else f"{n}#{i}" for i, n in enumerate(given)]
 
@@ -121,32 +163,36 @@ def _words(enumeration: Any) -> dict[int, str]:
 def _type(code: Any, words: dict[int, str]) -> str:
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     word = words.get(number, f"operator {number}")
-    return code.customCode.decode() if word == "CUSTOM" and code.customCode else word
+    custom = (code.customCode or b"").decode(errors="replace")
+    return custom if word == "CUSTOM" and custom else word
 
 
 def _tensor(tensor: Any, name: str, buffers: Any, schema: Any) -> Tensor:
     stored = buffers[tensor.buffer]
+    held = 0 if stored.data is None else len(stored.data)
     shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
     return Tensor(
         name,
         tuple(int(size) for size in (shape if shape is not None else ())),
         _words(schema.TensorType)[tensor.type].lower(),
-        constant=(stored.data is not None and len(stored.data) > 0) or stored.offset > 1,
+        constant=held > 0 or stored.offset > 1,
         quantization=_quantization(tensor.quantization),
+        stored_bytes=held or int(stored.size if stored.offset > 1 else 0),
     )
 
 
 def _quantization(found: Any) -> Quantization | None:
     if found is None or found.scale is None or not len(found.scale):
         return None
-    zeros = found.zeroPoint if found.zeroPoint is not None else [0] * len(found.scale)
+    zeros = [0] * len(found.scale) if found.zeroPoint is None else found.zeroPoint
+    if len(zeros) != len(found.scale):
+        raise ValueError(f"{len(found.scale)} scales have {len(zeros)} zero points")
     axis = int(found.quantizedDimension) if len(found.scale) > 1 else None
     return Quantization(tuple(map(float, found.scale)), tuple(map(int, zeros)), axis)
 
 
 def _operator(op: Any, kind: str, model: Any, tensors: list[Tensor]) -> Operator:
-    ins = [int(i) for i in op.inputs if i >= 0]
-    outs = [int(i) for i in op.outputs]
+    ins, outs = _indices(op.inputs), _indices(op.outputs)
     data, weight, count = _multiply_adds(kind, [tensors[i] for i in ins + outs])
     return Operator(
         kind,
@@ -178,6 +224,8 @@ def _multiply_adds(kind: str, tensors: list[Tensor]) -> tuple[int, int, int]:
 def _permutation(model: Any, inputs: list[int]) -> tuple[int, ...]:
     import numpy as np
 
+    if len(inputs) < 2:
+        return ()
     buffer = model.buffers[model.subgraphs[0].tensors[inputs[1]].buffer].data
     return () if buffer is None else tuple(np.frombuffer(bytes(buffer), np.int32).tolist())
 

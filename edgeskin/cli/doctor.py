@@ -60,7 +60,7 @@ def _print(document: dict[str, Any]) -> None:
         converts = target not in document["missing"] and "train" not in document["missing"]
         where = "runs here" if runs else "does not run here"
         if target == "coreml" and not runs:
-            where = "predicts on macOS only"
+            where = "is checked here by the meaning of its program, predicts on macOS only"
         print(f"{target}: {'converts' if converts else 'does not convert'} here, {where}")
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, MissingPackage
+
+Kernels = Literal["fast", "reference"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Session(Protocol):
     """One artifact loaded on one runtime. Use as a context manager.
 
     `run` works once, synchronously, on one thread; the arrays it returns are
-    copies the caller owns. The caller does the timing.
+    copies the caller owns. The caller does the timing, where `native` says that
+    the format's own runtime is at work: the time of any other means nothing.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     runtime: str
+    native: bool
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]: ...
 
@@ -70,25 +74,28 @@ RUNTIMES = {
 }
 
 
-def open_session(path: Path, *, threads: int = 1) -> Session:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
     """Load an artifact on its own runtime.
+
+    Args:
+        kernels: "fast" as the runtime ships; "reference" as the file says, step
+            for step: LiteRT's reference kernels, ONNX Runtime without graph
+            optimisation, the meaning of MIL for Core ML.
 
     Raises:
         InvalidArtifact: Not a file of a known type, or one its runtime refuses.
         MissingPackage: The runtime is not installed.
-        NotSupportedHere: The runtime does not exist on this operating system.
     """
     path = Path(path)
     runtime = runtime_of(path)
     module = importlib.import_module(runtime.module)
     try:
-        session: Session = module.open_session(path, threads=threads)
+        session: Session = module.open_session(path, threads=threads, kernels=kernels)
     except ModuleNotFoundError as error:
-        if error.name != runtime.package:
+        if error.name not in (runtime.package, "torch"):
             raise
         raise MissingPackage(
-            f"running {path.suffix} needs {runtime.package}: "
-            f"pip install 'edgeskin[{runtime.extra}]'"
+            f"running {path.suffix} needs {error.name}: pip install 'edgeskin[{runtime.extra}]'"
         ) from error
     return session
 

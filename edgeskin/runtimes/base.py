@@ -19,6 +19,7 @@ class BaseSession:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     runtime: str
+    native = True
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run once; raises ShapeMismatch for a missing, unknown or misshapen input."""

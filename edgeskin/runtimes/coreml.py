@@ -1,4 +1,4 @@
-"""Core ML packages, on macOS: nowhere else does Core ML predict."""
+"""Core ML packages: by Core ML on macOS, elsewhere by the meaning of their program."""
 
 from __future__ import annotations
 
@@ -12,54 +12,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, NotSupportedHere
-from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes import Kernels, Session
 from edgeskin.runtimes.base import BaseSession
 
 
-def open_session(path: Path, *, threads: int = 1) -> CoreMLSession:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
     """Load an `.mlpackage`; Core ML chooses its own threads.
 
+    Its reference kernels are those of `edgeskin.runtimes.mil`, on any system.
+
     Raises:
-        NotSupportedHere: This is not macOS.
-        InvalidArtifact: Core ML refuses the package.
+        InvalidArtifact: Core ML refuses the package, or `edgeskin.runtimes.mil` does.
     """
-    if sys.platform != "darwin":
-        raise NotSupportedHere("not run: Core ML predicts on macOS only")
-    return CoreMLSession(path)
+    if _on_macos() and kernels == "fast":
+        return CoreMLSession(path)
+    from edgeskin.runtimes import mil
+
+    return mil.open_session(path, threads=threads)
 
 
 class CoreMLSession(BaseSession):
-    """An image input is fed as uint8 RGB (1, H, W, 3), as on the other runtimes."""
+    """Inputs and outputs are those of `mil.MilSession`; Core ML computes them."""
 
     def __init__(self, path: Path):
+        """Raises NotSupportedHere anywhere but on macOS, InvalidArtifact where Core ML refuses."""
+        if not _on_macos():
+            raise NotSupportedHere("not run: Core ML predicts on macOS only")
         import coremltools as ct
 
+        from edgeskin.runtimes.mil.features import read_features
+        from edgeskin.runtimes.mil.package import read_model
+        from edgeskin.runtimes.mil.program import read_program
+
+        message, file = read_model(path)
+        self._features = read_features(message, read_program(message, path, file))
+        self.inputs, self.outputs = self._features.inputs, self._features.outputs
+        self.classes = self._features.classes
         try:
             self._model = ct.models.MLModel(str(path))
         except Exception as error:  # Core ML's own errors arrive as plain Exceptions
             raise InvalidArtifact(f"Core ML refuses {path}: {error}") from error
         self.runtime = f"Core ML on macOS {platform.mac_ver()[0]}"
-        description = self._model.get_spec().description
-        self.inputs = tuple(map(tensor_spec, description.input))
-        self.outputs = tuple(map(tensor_spec, description.output))
-        self._images = {i.name for i in description.input if i.type.HasField("imageType")}
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        ready = {name: self._value(name, array) for name, array in feeds.items()}
+        found = self._model.predict(ready)
+        return {spec.name: self._array(found[spec.name], spec.dtype) for spec in self.outputs}
+
+    def _value(self, name: str, array: NDArray[Any]) -> Any:
+        """Pixels as a picture, gray or RGB; Core ML brings them into the model's layout."""
         from PIL import Image
 
-        ready = {k: Image.fromarray(v[0]) if k in self._images else v for k, v in feeds.items()}
-        found = self._model.predict(ready)
-        return {spec.name: np.array(found[spec.name]) for spec in self.outputs}
+        if name not in self._features.images:
+            return array
+        pixels = array[0]
+        return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+    def _array(self, value: Any, dtype: str) -> NDArray[Any]:
+        if isinstance(value, dict):  # of a classifier: probabilities by label
+            value = [value[label] for label in self.classes]
+        return np.array(value, dtype)
 
     def close(self) -> None:
         self._model = None
 
 
-def tensor_spec(feature: Any) -> TensorSpec:
-    """A TensorSpec from a FeatureDescription of Core ML's protobuf."""
-    if feature.type.HasField("imageType"):
-        image = feature.type.imageType
-        return TensorSpec(feature.name, (1, image.height, image.width, 3), "uint8")
-    array = feature.type.multiArrayType
-    kind = type(array).ArrayDataType.Name(array.dataType).lower()
-    return TensorSpec(feature.name, tuple(array.shape), "float64" if kind == "double" else kind)
+def _on_macos() -> bool:
+    return sys.platform == "darwin"

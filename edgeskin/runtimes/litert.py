@@ -11,27 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes import Kernels, TensorSpec
 from edgeskin.runtimes.base import BaseSession
 
 
-def open_session(path: Path, *, threads: int = 1) -> LiteRTSession:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> LiteRTSession:
     """Load a `.tflite` file; raises InvalidArtifact where LiteRT refuses it."""
-    return LiteRTSession(path, threads)
+    return LiteRTSession(path, threads, kernels)
 
 
 class LiteRTSession(BaseSession):
     """The first signature names inputs and outputs; without one, the tensors do."""
 
-    def __init__(self, path: Path, threads: int):
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        resolver = {"fast": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[kernels]
         try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = Interpreter(
+                model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InvalidArtifact(f"LiteRT refuses {path}: {error}") from error
         self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        if kernels == "reference":
+            self.runtime += ", reference kernels"
         inputs, outputs = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),

@@ -9,26 +9,28 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes import Kernels, TensorSpec
 from edgeskin.runtimes.base import BaseSession
 
 _DTYPES = {"float": "float32", "double": "float64"}  # the others are called as numpy calls them
 _ERRORS_ONLY = 3
 
 
-def open_session(path: Path, *, threads: int = 1) -> OnnxSession:
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> OnnxSession:
     """Load an `.onnx` file; raises InvalidArtifact where ONNX Runtime refuses it."""
-    return OnnxSession(path, threads)
+    return OnnxSession(path, threads, kernels)
 
 
 class OnnxSession(BaseSession):
-    def __init__(self, path: Path, threads: int):
+    def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
+        if kernels == "reference":
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -36,6 +38,8 @@ class OnnxSession(BaseSession):
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
             raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
         self.runtime = f"ONNX Runtime {ort.__version__}"
+        if kernels == "reference":
+            self.runtime += ", graph as written"
         self.inputs = tuple(map(_tensor_spec, self._session.get_inputs()))
         self.outputs = tuple(map(_tensor_spec, self._session.get_outputs()))
 

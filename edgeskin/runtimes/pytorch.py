@@ -21,10 +21,12 @@ class TorchSession:
     """A network as an app sees it: uint8 NHWC pixels in, decoded values out (any batch)."""
 
     runtime = "PyTorch"
+    native = True
 
     def __init__(self, spec: Spec, network: nn.Module):
         self.spec = spec
-        self.model = AppModel(network, spec, "NHWC").eval()
+        self.model = AppModel(network, spec, "NHWC")
+        self.model.training = False  # the network is in eval mode; an exported one refuses eval()
         size = (1, spec.input.height, spec.input.width, 3)
         self.inputs: tuple[TensorSpec, ...] = (TensorSpec("image", size, "uint8"),)
         with torch.inference_mode():
@@ -51,7 +53,9 @@ class TorchSession:
         self.close()
 
 
-def run_all(session: TorchSession, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+def run_all(
+    session: TorchSession, pixels: NDArray[np.uint8], batch: int = BATCH
+) -> dict[str, NDArray[Any]]:
     """Outputs for all images (N, H, W, 3), in batches."""
-    parts = [session.run({"image": pixels[i : i + BATCH]}) for i in range(0, len(pixels), BATCH)]
+    parts = [session.run({"image": pixels[i : i + batch]}) for i in range(0, len(pixels), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -69,9 +69,11 @@ def test_a_line_an_image(
         assert f"count {document['count']['value']:.1f} lesions (80 %: " in line
 
 
-def test_core_ml_says_where_it_predicts(
-    converted: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
+def test_core_ml_predicts_as_the_run_does(
+    converted: Path, lively_run: Path, images: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["predict", str(converted / "acne-test-fp32.mlpackage"), str(images[0])]) == 2
-    stderr = capsys.readouterr().err
-    assert stderr == "edgeskin: not run: Core ML predicts on macOS only\n"
+    expected = predictions([lively_run, images[0]], capsys)
+    found = predictions([converted / "acne-test-fp32.mlpackage", images[0]], capsys)
+    ((image, want),) = expected.items()
+    assert found[image]["severity"]["label"] == want["severity"]["label"]
+    assert found[image]["count"]["value"] == pytest.approx(want["count"]["value"], rel=1e-3)

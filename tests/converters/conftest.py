@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tiny_network import tiny_job
+from PIL import Image
+from tiny_network import LABELS, tiny_job
 
 from edgeskin.artifacts import Io, Precision
 from edgeskin.converters import TARGETS
@@ -26,3 +28,17 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Convert:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty images of exactly the tiny network's size, so that preprocessing does nothing."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(11)
+    lines = ["file,split,severity,count"]
+    for i in range(20):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((48, 40)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,test,{LABELS[rng.integers(3)]},{rng.integers(1, 10)}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder

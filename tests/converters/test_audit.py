@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeskin.artifacts import Precision
 from edgeskin.converters import TARGETS
 from edgeskin.converters.audit.document import batch_norms, document, float_between
-from edgeskin.converters.audit.inspect import inspect
+from edgeskin.converters.audit.inspect import audit
 from edgeskin.converters.audit.layout import avoidable_transposes
 from edgeskin.converters.audit.network import (
     Network,
@@ -43,7 +43,7 @@ PRODUCTS = 20 * 24 * (16 * 27 + 16 * 9 + 2 * 16) + 16 * (3 + 9 + 1)
 def test_products_and_types(
     target: str, precision: Precision, share: float, weights: str, converted: Convert
 ) -> None:
-    found = inspect(converted(target, precision))
+    found = audit(converted(target, precision))
     if precision != "int8" or target == "coreml":  # else the stem is widened, with zeros
         assert found["multiply_adds"]["total"] == PRODUCTS
     assert found["multiply_adds"]["int8_share"] == share
@@ -58,7 +58,7 @@ def test_products_and_types(
 @pytest.mark.slow
 @every_target
 def test_an_int8_file_has_nothing_left_over(target: str, converted: Convert) -> None:
-    found = inspect(converted(target, "int8", "tensor"))
+    found = audit(converted(target, "int8", "tensor"))
     assert found["batch_norms"] == []
     assert found["transposes"]["avoidable"] == []
     assert found["float_between_integers"] == []
@@ -74,14 +74,14 @@ def test_an_int8_file_has_nothing_left_over(target: str, converted: Convert) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("io", ["tensor", "app"])
 def test_xnnpack_takes_all_in_one_part(io: str, converted: Convert) -> None:
-    path = inspect(converted("tflite", "int8", io))["fast_path"]
+    path = audit(converted("tflite", "int8", io))["fast_path"]
     assert path["off"] == []
     assert path["partitions"] == 1
 
 
 @pytest.mark.slow
 def test_core_ml_has_no_int8_pattern_for_mean_and_product(converted: Convert) -> None:
-    path = inspect(converted("coreml", "int8"))["fast_path"]
+    path = audit(converted("coreml", "int8"))["fast_path"]
     assert {o["type"] for o in path["off"]} == {"reduce_mean", "mul"}
     assert "coremltools' int8 patterns" in path["off"][0]["why"]
 
@@ -118,7 +118,7 @@ def qdq_file(path: Path, operator: str) -> Path:
 def test_onnx_runtime_has_an_integer_sigmoid_and_no_tanh(
     operator: str, off: list[str], tmp_path: Path
 ) -> None:
-    found = inspect(qdq_file(tmp_path / "foreign.onnx", operator))
+    found = audit(qdq_file(tmp_path / "foreign.onnx", operator))
     assert [o["type"] for o in found["fast_path"]["off"]] == off
     row = next(row for row in found["operators"] if row["type"] == operator)
     assert (row["integer"], row["float"]) == (1, 0)  # as the file has it
@@ -155,8 +155,9 @@ def test_one_constant_read_with_two_scales(tmp_path: Path) -> None:
     network = read(path)
     scales = [network.stored(name).quantization for name in names]
     assert [q.scale[0] for q in scales if q] == pytest.approx([3 / 127, 1 / 6 / 127])
-    assert inspect(path)["multiply_adds"] == {
+    assert audit(path)["multiply_adds"] == {
         "total": 16,
+        "uncounted": 0,
         "int8_share": 0.0,
         "by_types": {"float32 x int8": 16},
     }
@@ -251,7 +252,8 @@ def test_a_batch_norm_written_as_factor_and_offset() -> None:
         Operator("MUL", ("y", "factor"), ("m",)),
         Operator("ADD", ("m", "offset"), ("z",)),
     )
-    assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == ["m"]
+    left = [{"name": "m", "foldable": True}]
+    assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == left
     tensors["factor"] = Tensor("factor", (1,), "float32", constant=True)
     assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == []
 
@@ -274,7 +276,8 @@ def test_scales_of_weights_that_are_odd(
     operator = Operator("FULLY_CONNECTED", ("x", "w"), ("y",), "multiply", operands=("x", "w"))
     network = Network((operator,), tensors, ("x",), ("y",))
     found = document(network, Placement("none"))["scales"]["oddities"]
-    assert found == ([{"tensor": "w", "why": why}] if why else [])
+    kind = "one scale" if why and why.startswith("all") else "broken"
+    assert found == ([{"tensor": "w", "why": why, "kind": kind}] if why else [])
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_scales_of_activations_that_float16_cannot_hold(scale: float, why: str |
     }
     network = Network((Operator("ADD", ("x",), ("y",)),), tensors, ("x",), ("y",))
     found = document(network, Placement("none"))["scales"]["oddities"]
-    assert found == ([{"tensor": "y", "why": why}] if why else [])
+    assert found == ([{"tensor": "y", "why": why, "kind": "float16"}] if why else [])
 
 
 def test_a_pair_whose_two_sides_disagree() -> None:
@@ -305,5 +308,5 @@ def test_a_pair_whose_two_sides_disagree() -> None:
     )
     network = Network(operators, tensors, ("x",), ("y",))
     (entry,) = document(network, Placement("none"))["scales"]["oddities"]
-    assert entry["tensor"] == "q"
+    assert (entry["tensor"], entry["kind"]) == ("q", "unequal")
     assert "another scale or zero point" in entry["why"]

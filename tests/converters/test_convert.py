@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from commands import heed_ctrl_c
 from processes import gone, wait_for
 from tiny_network import network, tiny_spec
 
 from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.calibration.program import Program, save_program
+from edgeskin.calibration.rewrites import export
 from edgeskin.converters import TARGETS, find_target
 from edgeskin.converters.convert import convert
 from edgeskin.converters.process import Process
@@ -258,6 +260,8 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
         "sha256": sha256(tiny_run / "weights.safetensors"),
     }
     assert entry["scales"] is None
+    assert entry["audit"] == made.audit
+    assert entry["audit"]["weights"].keys() == {"float32"}
     assert {"edgeskin", "torch", "onnx"} <= entry["tools"].keys()
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx", "manifest.json"]
 
@@ -274,8 +278,21 @@ def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
         assert read_metadata(artifact.path).io == entry["io"] == "tensor"
         assert (entry["scales"]["scheme"], entry["scales"]["images"]) == ("w8a8", 4)
         assert entry["scales"]["weights"] == 6
+        assert entry["audit"]["multiply_adds"]["int8_share"] == 1.0
         assert entry["scales"]["activations"] >= 6
         assert 0 < entry["scales"]["smallest_scale"] < entry["scales"]["largest_scale"]
+
+
+@pytest.mark.slow
+def test_a_program_that_does_not_name_what_it_leaves_in_float(tmp_path: Path) -> None:
+    """A float graph that calls itself w8a8, without a record of exclusions."""
+    source, spec = tmp_path / "float.pt2", tiny_spec()
+    graph = export(network("fp32"), torch.zeros(1, 3, spec.input.height, spec.input.width))
+    save_program(source, Program(spec, "w8a8", {}, module=graph))
+    why = r"only 0\.0 % of the multiply-adds of its program are in INT8 and it names no exclusions"
+    with pytest.raises(ConversionFailed, match=why):
+        convert(source, ["onnx"], ["int8"], tmp_path / "out")
+    assert listing(tmp_path / "out") == ["tiny-int8.onnx.log"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from tiny_network import network, tiny_spec
+from tiny_network import LABELS, network, tiny_spec
+from tiny_network import float_run as reference
 
 from edgeskin.converters.parity import agree, report, verify, worst_drop
 from edgeskin.data.manifest import load_split
@@ -21,34 +21,11 @@ from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes.pytorch import TorchSession, run_all
 
 Convert = Callable[..., Path]
-LABELS = ("none", "some", "many")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty images of exactly the network's size, so that preprocessing does nothing."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(11)
-    lines = ["file,split,severity,count"]
-    for i in range(20):
-        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((48, 40)).save(folder / f"{i}.png")
-        lines.append(f"{i}.png,test,{LABELS[rng.integers(3)]},{rng.integers(1, 10)}")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 def raw_pixels(data: Path) -> np.ndarray:
     return np.stack([np.array(Image.open(path)) for path in load_split(data, "test").paths])
-
-
-def reference(changed: float = 1.0) -> Run:
-    """The float network; `changed` scales the weights of its first head."""
-    twin = copy.deepcopy(network("fp32"))
-    with torch.no_grad():
-        twin.heads[0].weight.mul_(changed)
-    return Run(tiny_spec(), twin.eval())
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -129,7 +106,7 @@ def test_swapped_images_are_found_out(converted: Convert, data: Path) -> None:
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels[::-1].copy())
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(predictor, expected, pixels, dataset.truth(run.spec))
+        document = report(predictor, expected, predictor.run_all(pixels), dataset.truth(run.spec))
     assert document["sqnr_db"] < 30.0
     assert document["agreement"]["mask"]["max_difference"] > 0.01
 
@@ -150,7 +127,9 @@ def test_nan_in_any_output_is_nan_in_the_summary(converted: Convert, data: Path)
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels)
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(Broken(predictor), expected, pixels, dataset.truth(run.spec))  # type: ignore[arg-type]
+        document = report(
+            predictor, expected, Broken(predictor).run_all(pixels), dataset.truth(run.spec)
+        )
     assert np.isnan(document["sqnr_db"])
     assert document["agreement"]["severity"]["sqnr_db"] > 90.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     assert 0 < onnx["ratio"]["low"] <= onnx["ratio"]["value"] <= onnx["ratio"]["high"]
     assert onnx["rounds"] >= 20
     assert onnx["for_speed"] is True
-    assert "macOS" in coreml["not_run"]
+    if sys.platform != "darwin":  # MIL's meaning is no speed of Core ML
+        assert coreml == {"not_run": "not timed: Core ML predicts on macOS only"}
     assert sorted(path.name for path in out.iterdir()) == sorted([*entries, "manifest.json"])
 
 

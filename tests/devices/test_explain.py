@@ -19,6 +19,7 @@ from edgeskin.errors import (
         (126, "sh: 1: ./runner: Exec format error", WrongArchitecture),
         (126, "bash: ./runner: cannot execute binary file: Exec format error", WrongArchitecture),
         (126, "sh: ./runner: not executable: 64-bit ELF file", WrongArchitecture),
+        (2, './p: 1: Syntax error: word unexpected (expecting ")")', WrongArchitecture),
         (127, "libx.so: wrong ELF class: ELFCLASS32", WrongArchitecture),
         (
             1,

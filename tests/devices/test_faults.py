@@ -33,7 +33,7 @@ from edgeskin.errors import (
 )
 from edgeskin.files import sha256
 
-HASTY = Patience(answer_s=20.0, stall_s=5.0, silence_s=3.0)
+HASTY = Patience(answer_s=15.0, stall_s=5.0, silence_s=3.0)
 Compile = Callable[..., Path]
 SIZE = 12 << 20  # more than all buffers on the way hold
 
@@ -48,6 +48,7 @@ def peer(request: pytest.FixtureRequest) -> Jetson | Phone:
 def device(peer: Jetson | Phone) -> Iterator[Device]:
     with peer.open(HASTY) as opened:
         yield opened
+    peer.box.mend()
     with peer.open() as opened:
         opened.clean()
 
@@ -67,14 +68,17 @@ def ends_within(seconds: float) -> Iterator[None]:
 
 
 class Midway:
-    """A `Tell` that does something once, when a third of the bytes are on their way."""
+    """A `Tell` that does something once, when most of the bytes are on their way.
+
+    So many, because what fills the buffers on the way is lost with the link.
+    """
 
     def __init__(self, act: Callable[[], object]) -> None:
         self.act, self.first = act, None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         self.first = done if self.first is None else self.first
-        if done > total // 3 and self.act is not None:
+        if done > total * 3 // 4 and self.act is not None:
             act, self.act = self.act, None
             act()
 
@@ -112,12 +116,12 @@ def test_daemon_killed_in_mid_pull(
     peer.box.start()
     seen = Midway(lambda: None)
     device.pull("big", tmp_path / "back", seen)
-    assert seen.first > SIZE // 3
+    assert seen.first > 1 << 16
     assert sha256(tmp_path / "back") == sha256(big)
 
 
-COUNT = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 1; done"]
-COUNTED = [*(f"{i}\n" for i in range(1, 10)), "edgeskin-exit 0\n"]
+COUNT = ["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 1; done"]
+COUNTED = [*(f"{i}\n" for i in range(1, 6)), "edgeskin-exit 0\n"]
 
 
 def test_daemon_killed_in_mid_run(peer: Jetson | Phone, device: Device) -> None:
@@ -133,7 +137,7 @@ def test_daemon_frozen_in_mid_run(peer: Jetson | Phone, device: Device) -> None:
     lines = follow(device, job, reconnect_s=0)
     received = [next(lines)]
     peer.box.freeze()
-    with ends_within(90), pytest.raises(DeviceTimeout, match="no answer for 20 s"):
+    with ends_within(90), pytest.raises(DeviceTimeout, match="no answer for 15 s"):
         received += lines
     peer.box.thaw()
     offset = sum(map(len, received))
@@ -142,10 +146,11 @@ def test_daemon_frozen_in_mid_run(peer: Jetson | Phone, device: Device) -> None:
 
 def test_device_gone(peer: Jetson | Phone, device: Device) -> None:
     peer.box.stop()
-    with ends_within(60), pytest.raises(DeviceLost, match="refused|not see it|offline"):
-        device.probe()
-    peer.box.start()
-    device.link.reset()
+    try:
+        with ends_within(60), pytest.raises(DeviceLost, match="refused|reset|not see it|offline"):
+            device.probe()
+    finally:
+        peer.box.start()
     assert device.probe().machine == "aarch64"
 
 
@@ -195,27 +200,27 @@ def check(found: Exception, kind: type[Exception], words: str) -> None:
 
 
 def test_wrong_architecture(jetson_device: Device, compiled: Compile) -> None:
-    program = compiled("int main(void) { return 0; }", target="arm-linux-musleabihf")
+    """A program whose header names a processor that this kernel runs nothing for."""
+    program = compiled("int main(void) { return 0; }", name="for-riscv")
+    code = bytearray(program.read_bytes())
+    code[18:20] = (243).to_bytes(2, "little")  # e_machine, EM_RISCV
+    program.write_bytes(code)
     jetson_device.push(program, "program")
     check(failure(jetson_device, "./program"), WrongArchitecture, "another processor")
 
 
 def test_program_without_its_loader(device: Device, compiled: Compile) -> None:
     """A program for glibc on a phone, and one for musl on a Debian."""
-    kind = "gnu.2.28" if device.name.startswith("adb") else "musl"
-    program = compiled(
-        '#include <stdio.h>\nint main(void) { puts("x"); }',
-        *(["-dynamic", "-Wl,-dynamic-linker,/lib/ld-musl-aarch64.so.1"] if kind == "musl" else []),
-        name=f"for-{kind}",
-        target=f"aarch64-linux-{kind}",
-    )
-    device.push(program, "program")
+    musl = ["-Wl,-dynamic-linker,/lib/ld-musl-aarch64.so.1"]
+    options = musl if device.name.startswith("ssh") else []
+    device.push(compiled("int main(void) { return 0; }", *options), "program")
     check(failure(device, "./program"), WrongArchitecture, "loader")
 
 
 def test_missing_symbol(jetson_device: Device, compiled: Compile) -> None:
-    with_it = compiled("int model_open(void) { return 0; }", "-shared", "-fPIC", name="libfull.so")
-    without = compiled("int other(void) { return 0; }", "-shared", "-fPIC", name="libbare.so")
+    library = ["-shared", "-fPIC", "-Wl,-soname,libfull.so"]
+    with_it = compiled("int model_open(void) { return 0; }", *library, name="libfull.so")
+    without = compiled("int other(void) { return 0; }", *library, name="libbare.so")
     code = "int model_open(void); int main(void) { return model_open(); }"
     program = compiled(code, str(with_it), "-Wl,-rpath,$ORIGIN")
     jetson_device.push(program, "program")
@@ -229,13 +234,11 @@ def test_missing_symbol(jetson_device: Device, compiled: Compile) -> None:
 
 
 def test_glibc_too_old(jetson_device: Device, compiled: Compile) -> None:
-    """Debian 12 has 2.36; strlcpy came with 2.38."""
-    code = (
-        "#include <string.h>\nint main(int n, char **v) { char b[9]; return strlcpy(b, v[0], n); }"
-    )
-    program = compiled(code, target="aarch64-linux-gnu.2.38")
+    """A program that names a version of the C library which no device has yet."""
+    program = compiled("int main(void) { return 0; }")
+    program.write_bytes(program.read_bytes().replace(b"GLIBC_2.17", b"GLIBC_2.99"))
     jetson_device.push(program, "program")
-    check(failure(jetson_device, "./program"), SystemTooOld, "GLIBC_2.38")
+    check(failure(jetson_device, "./program"), SystemTooOld, "GLIBC_2.99")
 
 
 def test_crash_keeps_what_was_said(device: Device) -> None:
@@ -327,7 +330,7 @@ int gettimeofday(struct timeval *t, void *zone) {
 """
 
 
-def test_wall_clock_that_jumps(arm64_runs_here: None, compiled: Compile, big: Path) -> None:
+def test_wall_clock_that_jumps(arm64_runs_here: None, compiled: Compile) -> None:
     """Every program of a session sees it; files, jobs and logs do not go by it."""
     shim = compiled(JUMPING_CLOCK, "-shared", "-fPIC", name="jump.so")
     with jetson(environment={"LD_PRELOAD": "/home/jetson/jump.so"}) as host, host.open() as device:
@@ -339,5 +342,4 @@ def test_wall_clock_that_jumps(arm64_runs_here: None, compiled: Compile, big: Pa
         job = device.start(COUNT, log="log.txt")
         assert list(follow(device, job)) == COUNTED
         assert not device.alive(job)
-        device.push(big, "big")
         device.clean()

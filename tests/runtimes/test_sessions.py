@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeskin.errors import InvalidArtifact, MissingPackage, NotSupportedHere, ShapeMismatch
+from edgeskin.errors import InvalidArtifact, MissingPackage, ShapeMismatch
 from edgeskin.runtimes import TensorSpec, open_session
 
 
@@ -128,25 +128,3 @@ def test_missing_runtime_names_the_extra(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingPackage, match=r"pip install 'edgeskin\[onnx\]'"):
         open_session(affine_onnx)
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="Core ML predicts here")
-def test_core_ml_says_where_it_predicts(tmp_path: Path) -> None:
-    package = tmp_path / "m.mlpackage"
-    package.mkdir()
-    with pytest.raises(NotSupportedHere, match=r"^not run: Core ML predicts on macOS only$"):
-        open_session(package)
-
-
-def test_core_ml_features_become_tensor_specs() -> None:
-    pb2 = pytest.importorskip("coremltools.proto.FeatureTypes_pb2")
-    model_pb2 = pytest.importorskip("coremltools.proto.Model_pb2")
-    from edgeskin.runtimes.coreml import tensor_spec
-
-    image = model_pb2.FeatureDescription(name="image")
-    image.type.imageType.height, image.type.imageType.width = 48, 64
-    assert tensor_spec(image) == TensorSpec("image", (1, 48, 64, 3), "uint8")
-    array = model_pb2.FeatureDescription(name="count")
-    array.type.multiArrayType.shape.extend([1, 65])
-    array.type.multiArrayType.dataType = pb2.ArrayFeatureType.FLOAT32
-    assert tensor_spec(array) == TensorSpec("count", (1, 65), "float32")

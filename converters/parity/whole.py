@@ -1,4 +1,4 @@
-"""Parity: an artifact on its real runtime against the float model it came from."""
+"""Parity of the whole: an artifact on its real runtime against a reference."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import metrics
+from edgeskin.artifacts import read_metadata
+from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
+from edgeskin.converters.parity.judge import FLOOR_DB, disagrees, faults
+from edgeskin.converters.parity.reference import Model, of_run, open_model
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs, decisions
 from edgeskin.predictor import Predictor, load
-from edgeskin.runtimes.pytorch import TorchSession, run_all
 from edgeskin.spec import Spec
 
 Progress = Callable[[int, int], None]
@@ -27,75 +30,94 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What the float model says of a data set: computed once, held against many artifacts.
+    """What the reference says of a data set: computed once, held against many artifacts.
 
     `identity` names the data, the split and the weights, by hash.
     """
 
-    spec: Spec
+    model: Model
     pixels: NDArray[np.uint8]
     outputs: Outputs
     truth: Truth
     identity: dict[str, str]
 
     @classmethod
-    def of(cls, run: Run, data: Dataset) -> Reference:
-        pixels = data.pixels(run.spec.input)
+    def of(cls, reference: Run | Model, data: Dataset) -> Reference:
+        model = of_run(reference) if isinstance(reference, Run) else reference
+        pixels = data.pixels(model.spec.input)
         return cls(
-            spec=run.spec,
+            model=model,
             pixels=pixels,
-            outputs=run_all(TorchSession(run.spec, run.network), pixels),
-            truth=data.truth(run.spec),
+            outputs=model.run_all(pixels),
+            truth=data.truth(model.spec),
             identity={
                 "data": data.folder.resolve().name,
                 "split": data.split,
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-                "reference_sha256": run.sha256,
+                "reference_sha256": model.sha256,
             },
         )
 
     def verify(self, artifact: Path | str, progress: Progress | None = None) -> dict[str, Any]:
         """The document of `verify`."""
+        metadata = read_metadata(Path(artifact))
         with load(artifact) as predictor:
-            _same_model(self.spec, predictor.spec)
-            found = report(predictor, self.outputs, self.pixels, self.truth, progress)
-        return {"artifact": Path(artifact).name, **self.identity, **found}
+            same_model(self.model.spec, predictor.spec)
+            found = predictor.run_all(self.pixels, progress)
+            document = report(predictor, self.outputs, found, self.truth)
+        clear, floor = document["sqnr_db"] >= CLEAR_DB, FLOOR_DB[metadata.precision]
+        cause = None if clear else explain(self.model, self.pixels, found, floor)
+        document = {
+            "artifact": Path(artifact).name,
+            **self.identity,
+            "precision": metadata.precision,
+            "floor_db": floor,
+            **document,
+            "cause": cause and cause.as_dict(),
+            "disagrees": disagrees(Path(artifact), metadata, self.model),
+        }
+        return document | {"faults": faults(document)}
 
 
 def verify(
-    artifact: Path | str, reference: Run, data: Dataset, *, progress: Progress | None = None
+    artifact: Path | str,
+    reference: Run | Model | Path | str,
+    data: Dataset,
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
+
+    Args:
+        reference: The run that the artifact was made from, its program (`.pt2`),
+            or a float `.onnx` or `.tflite` file; see `reference.open_model`.
 
     Returns:
         A document: `artifact`, the identity of data and reference, `agreement`
         per output (SQNR in dB, cosine, largest difference), `equal_decisions`
-        per head (share), `metrics` of both with the paired change, and the
-        smallest SQNR as `sqnr_db`.
+        per head (share), `metrics` of both with the paired change, the smallest
+        SQNR as `sqnr_db`, `floor_db` of the artifact's precision, the `cause`
+        of what disagrees, where one is known, and `faults`: why the artifact is
+        not that of this reference, a line each.
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
-        NotSupportedHere: The artifact's runtime does not exist on this machine.
     """
     with load(artifact) as predictor:  # before the float model runs on every image
-        _same_model(reference.spec, predictor.spec)
+        if isinstance(reference, Path | str):
+            reference = open_model(reference, predictor.spec)
+        same_model(reference.spec, predictor.spec)
     return Reference.of(reference, data).verify(artifact, progress)
 
 
-def report(
-    predictor: Predictor,
-    expected: Outputs,
-    pixels: NDArray[np.uint8],
-    truth: Truth,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """The document of `verify`, for pixels and reference outputs at hand."""
-    found = predictor.run_all(pixels, progress)
+def report(predictor: Predictor, expected: Outputs, found: Outputs, truth: Truth) -> dict[str, Any]:
+    """Agreement, decisions and metrics, for outputs at hand."""
+    check_shapes(expected, found)
     agreement = {name: agree(values, found[name]) for name, values in expected.items()}
     ours, theirs = decisions(predictor.spec, expected), decisions(predictor.spec, found)
     return {
         "runtime": predictor.session.runtime,
-        "images": len(pixels),
+        "images": len(next(iter(found.values()))),
         "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),  # or NaN
         "agreement": agreement,
         "equal_decisions": {
@@ -130,7 +152,7 @@ def worst_mae_rise(document: dict[str, Any]) -> float:
     return float(np.max([0.0, *(m["change"]["value"] for m in maes)]))
 
 
-def _same_model(reference: Spec, artifact: Spec) -> None:
+def same_model(reference: Spec, artifact: Spec) -> None:
     ours, theirs = reference.output_names("app"), artifact.output_names("app")
     if ours != theirs:
         raise ShapeMismatch(

@@ -1,0 +1,111 @@
+"""How near the values inside a network come to the end of float16, by layer.
+
+An INT8 file says it by its scales. Of a float file nobody knows without running
+it: the float network that it was made from is, on real images. The graph is the
+one that is quantized, batch norms folded, as in the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from edgeskin.artifacts import read_metadata
+from edgeskin.calibration.graphs import layer_name
+from edgeskin.calibration.rewrites import flatten
+from edgeskin.converters.audit.scales import against_float16
+from edgeskin.data.manifest import load_split
+from edgeskin.errors import InvalidArtifact, ShapeMismatch
+from edgeskin.models.app_model import AppModel
+from edgeskin.models.run import Run, load_run
+
+IMAGES = 32
+Progress = Callable[[int, int], None]
+
+
+def measure(
+    artifact: Path,
+    reference: Path | str,
+    data: Path | str,
+    *,
+    split: str = "test",
+    images: int = IMAGES,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """The largest absolute value of every tensor of the run `reference`.
+
+    Args:
+        artifact: A file that was made from this run, where it says so.
+        images: Of the split, drawn with a fixed seed.
+
+    Returns:
+        `by` images, `run`, `images`, the `largest` value of all, `headroom` (the
+        end of float16 over it), how many tensors are `beyond` it, and `layers`
+        from the largest value to the smallest.
+
+    Raises:
+        ShapeMismatch: The artifact says that it was made from another model.
+        InvalidRun, InvalidData: As their readers.
+    """
+    run, dataset = load_run(reference), load_split(data, split).take(images)
+    _same_model(artifact, run)
+    normalize = AppModel(run.network, run.spec).normalize
+    pixels = torch.from_numpy(dataset.pixels(run.spec.input))
+    inputs = [normalize(image[None]).contiguous() for image in pixels]
+    layers = largest_values(flatten(run.network, inputs[0]), inputs, progress)
+    return {
+        "by": "images",
+        "run": Path(reference).name,
+        "images": len(inputs),
+        **against_float16(layers),
+    }
+
+
+def largest_values(
+    graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = lambda done, total: None
+) -> list[dict[str, Any]]:
+    """Of each operator of `graph`: its module, its type and its largest absolute value."""
+    found: dict[fx.Node, float] = {}
+    for index, x in enumerate(inputs, 1):
+        with torch.no_grad():
+            _Watching(graph, found).run(x)
+        progress(index, len(inputs))
+    return [
+        {"name": layer_name(node), "type": _type(node), "largest": largest}
+        for node, largest in found.items()
+    ]
+
+
+class _Watching(fx.Interpreter):
+    """Notes the largest absolute value that each operator gives; NaN counts as infinite."""
+
+    def __init__(self, graph: fx.GraphModule, found: dict[fx.Node, float]):
+        super().__init__(graph)
+        self.found = found
+
+    def run_node(self, node: fx.Node) -> Any:
+        made = super().run_node(node)
+        if node.op == "call_function" and isinstance(made, Tensor) and made.is_floating_point():
+            largest = float(made.abs().nan_to_num(nan=torch.inf, posinf=torch.inf).max())
+            self.found[node] = max(largest, self.found.get(node, 0.0))
+        return made
+
+
+def _type(node: fx.Node) -> str:
+    return str(node.target).removeprefix("aten.").partition(".")[0]
+
+
+def _same_model(artifact: Path, run: Run) -> None:
+    try:
+        said = read_metadata(artifact).spec
+    except InvalidArtifact:  # another tool's: nobody can say
+        return
+    if (said.input, said.heads) != (run.spec.input, run.spec.heads):
+        raise ShapeMismatch(
+            f"{artifact} was made from '{said.name}' and the reference is '{run.spec.name}', with "
+            "another input or other heads. Pass the run that the artifact was made from."
+        )

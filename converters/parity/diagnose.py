@@ -1,0 +1,238 @@
+"""Why an artifact disagrees: the mistakes that are made with models, tried one by one.
+
+A file that swaps red and blue agrees to the last decibel with a reference that
+is given red and blue swapped. So the reference is run once as each known
+mistake would run it, and the mistake that agrees far better than no mistake is
+named. The errors of a sound file (rounding, quantization) have nothing to do
+with any of them: a mistake in the reference adds to them, as noise adds to noise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin import metrics
+from edgeskin.converters.parity.reference import Model, of_network
+from edgeskin.errors import ShapeMismatch
+from edgeskin.postprocess import Outputs, decode
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    InputSpec,
+    RegressionHead,
+    SegmentationHead,
+    Spec,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Pixels = NDArray[Any]
+"""(N, H, W, 3), of 0 to 255: uint8 where values only move, else float32."""
+IMAGES = 8
+MARGIN_DB = 6.0
+"""A named mistake must cut the noise to a quarter of its power. Against a sound file the
+noise of a mistake comes on top, so that it never wins; four is far from chance."""
+CLEAR_DB = 40.0
+"""Noise of 1 % of the answers' size: no mistake of the table is so small."""
+
+NONE_FITS = (
+    "No mistake with channels, layout, mean and std or outputs explains it: other weights, other "
+    "batch norm statistics or a broken layer; --layers shows where it begins"
+)
+
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "of ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "for values of -1 to 1": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "for values of 0 to 1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "of CLIP": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A mistake that explains a file: `sqnr_db` with it, `as_said_db` without, in decibels."""
+
+    name: str
+    sqnr_db: float
+    as_said_db: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: with a reference that does so the SQNR is {self.sqnr_db:.1f} dB, "
+            f"as the spec says {self.as_said_db:.1f} dB"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "line": str(self)}
+
+
+def _denormalized(x: Pixels, spec: InputSpec) -> Pixels:
+    """The pixels, float32, that the spec's normalisation makes `x` of."""
+    mean, std = (np.asarray(values, np.float32) for values in (spec.mean, spec.std))
+    return ((x * std + mean) * 255.0).astype(np.float32)
+
+
+def _normalized(pixels: Pixels, mean: Any, std: Any) -> Pixels:
+    return (pixels.astype(np.float32) / 255.0 - np.float32(mean)) / np.float32(std)
+
+
+def _swapped_behind(pixels: Pixels, spec: InputSpec) -> Pixels:
+    return _denormalized(_normalized(pixels, spec.mean, spec.std)[..., ::-1], spec)
+
+
+def _twice(pixels: Pixels, spec: InputSpec) -> Pixels:
+    return _normalized(pixels, spec.mean, spec.std) * np.float32(255.0)
+
+
+def _nhwc_as_nchw(pixels: Pixels, spec: InputSpec) -> Pixels:
+    n, height, width, _ = pixels.shape
+    return pixels.reshape(n, 3, height, width).transpose(0, 2, 3, 1)
+
+
+def _by_columns(pixels: Pixels, spec: InputSpec) -> Pixels:
+    return pixels.transpose(0, 2, 1, 3).reshape(pixels.shape)
+
+
+def _other(mean: Any, std: Any, pixels: Pixels, spec: InputSpec) -> Pixels:
+    return _denormalized(_normalized(pixels, mean, std), spec)
+
+
+INPUTS: dict[str, Callable[[Pixels, InputSpec], Pixels]] = {
+    "red and blue are swapped": lambda pixels, spec: pixels[..., ::-1],
+    "red and blue are swapped behind mean and std": _swapped_behind,
+    "mean and std are applied twice": _twice,
+    "values of 0 to 255 are taken for 0 to 1": lambda p, s: p.astype(np.float32) * 255.0,
+    "values are divided by 255 twice": lambda p, s: p.astype(np.float32) / 255.0,
+    "NHWC data is read as NCHW": _nhwc_as_nchw,
+    "NCHW data is read as NHWC": lambda p, s: p.transpose(0, 3, 1, 2).reshape(p.shape),
+    "width and height are swapped": _by_columns,
+    "the image is upside down": lambda pixels, spec: pixels[:, ::-1],
+    **{
+        f"mean and std are those {name}": partial(_other, mean, std)
+        for name, (mean, std) in NORMALIZATIONS.items()
+    },
+}
+"""What an app or a converter does to the input by mistake, as pixels that do the same."""
+
+
+def explain(
+    model: Model, pixels: NDArray[np.uint8], found: Outputs, floor_db: float
+) -> Cause | None:
+    """The mistake with which the reference agrees with `found`: at least by `MARGIN_DB` more.
+
+    Args:
+        model: The reference; of one without a network, inputs are not normalised anew.
+        pixels: uint8 (N, H, W, 3); the first `IMAGES` are used.
+        found: What the artifact says of them, decoded.
+        floor_db: A mistake that leaves less agreement explains nothing.
+    """
+    pixels, found = pixels[:IMAGES], {name: x[:IMAGES] for name, x in found.items()}
+    expected = model.run_all(pixels)
+    said = least_sqnr_db(expected, found)
+    best, name = said, ""
+    for mistake, theirs, ours in _alternatives(model, pixels, expected, found):
+        sqnr = least_sqnr_db(theirs, ours)
+        if sqnr > best:
+            best, name = sqnr, mistake
+    return Cause(name, best, said) if best >= max(floor_db, said + MARGIN_DB) and name else None
+
+
+def least_sqnr_db(expected: Outputs, found: Outputs) -> float:
+    """Of the worst output, in decibels; -inf where shapes differ or a value is no number."""
+    if any(found[name].shape != x.shape for name, x in expected.items()):
+        return -np.inf
+    worst = min(metrics.sqnr_db(x, found[name]) for name, x in expected.items())
+    sums = [float(np.sum(found[name])) for name in expected]
+    return worst if np.isfinite(sums).all() else -np.inf
+
+
+def _alternatives(
+    model: Model, pixels: Pixels, expected: Outputs, found: Outputs
+) -> Iterator[tuple[str, Outputs, Outputs]]:
+    """(mistake, what the reference says with it, what the artifact says)."""
+    for name, change in INPUTS.items():
+        changed = np.ascontiguousarray(change(pixels, model.spec.input))
+        if model.network is not None or changed.dtype == np.uint8:
+            yield name, model.run_all(changed), found
+    if (reset := _without_statistics(model)) is not None:
+        yield "batch norm has its initial statistics", reset.run_all(pixels), found
+    yield "softmax is applied twice", _decoded_again(model.spec, expected), found
+    yield "softmax is missing", expected, _decoded_again(model.spec, found)
+    for a, b in combinations(expected, 2):
+        swapped = {**found, a: found[b], b: found[a]}
+        yield f"the outputs '{a}' and '{b}' are swapped", expected, swapped
+    for head in model.spec.heads:
+        if isinstance(head, ClassificationHead | SegmentationHead):
+            order = _order(expected[head.name], found[head.name])
+            if order is not None:
+                labels = ", ".join(head.labels[i] for i in order)
+                sorted_ = found[head.name][..., np.argsort(order)]
+                name = f"the classes of '{head.name}' come in another order, {labels}"
+                yield name, expected, {**found, head.name: sorted_}
+
+
+def _decoded_again(spec: Spec, outputs: Outputs) -> Outputs:
+    """Decoded outputs, decoded once more as if they were raw."""
+    raw: dict[str, NDArray[Any]] = {}
+    for head in spec.heads:
+        x = outputs[head.name]
+        match head:
+            case ClassificationHead():
+                raw[head.name] = x
+            case DistributionHead():
+                raw[head.name] = outputs[f"{head.name}_distribution"]
+            case SegmentationHead():
+                raw[head.name] = x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
+            case RegressionHead():
+                raw[head.name] = (x - head.offset) / head.scale
+    return decode(spec, raw)
+
+
+def _order(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.intp] | None:
+    """Which class stands at each place of `found`, by least squares; None for the right order."""
+    if expected.shape != found.shape:
+        return None
+    ours, theirs = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (expected, found))
+    distance = ((theirs[:, :, None] - ours[:, None, :]) ** 2).sum(axis=0)
+    order = distance.argmin(axis=1)
+    right = np.array_equal(order, np.arange(len(order)))
+    return None if right or len(set(order)) < len(order) else order
+
+
+def _without_statistics(model: Model) -> Model | None:
+    """The network with mean 0 and variance 1 in every batch norm; None where it has none."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if model.network is None or not any(isinstance(m, _BatchNorm) for m in model.network.modules()):
+        return None
+    network: nn.Module = copy.deepcopy(model.network)
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.reset_running_stats()
+    return of_network(model.name, model.spec, network, model.sha256)
+
+
+def check_shapes(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ShapeMismatch: An output has another shape; of which other output, where that is so.
+    """
+    for name, x in expected.items():
+        shape, theirs = x.shape[1:], found[name].shape[1:]
+        if shape == theirs:
+            continue
+        like = next((n for n, y in expected.items() if y.shape[1:] == theirs), None)
+        why = f"That is the shape of '{like}': the outputs look swapped. " if like else ""
+        raise ShapeMismatch(
+            f"output '{name}' has the shape {theirs}, the reference's {shape}. {why}"
+            "Convert it again from the run."
+        )

@@ -1,0 +1,192 @@
+"""Which inner tensor of an artifact is which of the reference.
+
+First by the names that converters keep of the weights; then by value, where two
+tensors of one image are each other's best match; what is left, as everything
+behind a broken layer may be, by the order of the operators.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.converters.parity.layout import Layout, layouts
+from edgeskin.converters.parity.points import Point
+
+Array = NDArray[Any]
+SAMPLE = 4096
+"""Values of a tensor that are looked at."""
+ALIKE = 0.9
+"""The least correlation that identifies a tensor; an SQNR of 7 dB leaves 0.9."""
+_NEARLY = 0.05
+
+
+@dataclass(frozen=True)
+class Match:
+    """One tensor in both networks; `by` says how it was found."""
+
+    reference: Point
+    artifact: Point
+    layout: Layout
+    by: Literal["name", "values", "order"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some of a tensor's values, and where they stand in it."""
+
+    places: NDArray[np.int64]
+    values: Array
+
+    @classmethod
+    def of(cls, x: Array) -> Sample:
+        rng = np.random.default_rng(0)
+        places = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
+        return cls(places, x.reshape(-1)[places])
+
+    def error(self, x: Array) -> float:
+        """The power of the difference, relative to that of the values."""
+        found = x.reshape(-1)[self.places].astype(np.float64)
+        power = float(np.sum(self.values.astype(np.float64) ** 2))
+        return float(np.sum((self.values - found) ** 2)) / max(power, 1e-30)
+
+    def correlation(self, x: Array) -> float:
+        """With the values of `x` at the same places; 0 where either does not vary."""
+        found = x.reshape(-1)[self.places].astype(np.float64)
+        a, b = self.values - self.values.mean(dtype=np.float64), found - found.mean()
+        norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+        return float(a @ b) / norms if norms > 0.0 else 0.0
+
+
+class Matcher:
+    """Points of both sides with one image's values; `match` pairs them.
+
+    Args:
+        samples: By name of the reference's points.
+        values: By name of the artifact's, dequantized.
+        nhwc: Whether the artifact's images have their channels last.
+        variants: By name of a point, one that the artifact may have in its place.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[Point],
+        found: Sequence[Point],
+        samples: Mapping[str, Sample],
+        values: Mapping[str, Array],
+        nhwc: bool,
+        variants: Mapping[str, Point],
+    ):
+        self.samples, self.values, self.nhwc = samples, values, nhwc
+        self.variants = variants
+        self.known, self.found = list(known), list(found)
+        self.matches: list[Match] = []
+
+    def match(self) -> list[Match]:
+        """In the order of the reference."""
+        order = {point.name: index for index, point in enumerate(self.known)}
+        order |= {self.variants[name].name: i for name, i in order.items() if name in self.variants}
+        self._add(_ends(self.known, self.found), "name")
+        self._add(_by_name(self.known, self.found), "name")
+        self._add(self._by_values(), "values")
+        self._add(_by_order(self.known, self.found), "order")
+        return sorted(self.matches, key=lambda match: order[match.reference.name])
+
+    def _add(self, pairs: Iterator[tuple[Point, Point]], by: Any) -> None:
+        for known, found in list(pairs):
+            layout = self._fit(known, found)[1]
+            self.matches.append(Match(self._variant(known, found, layout), found, layout, by))
+            self.known.remove(known)
+            self.found.remove(found)
+
+    def _fit(self, known: Point, found: Point) -> tuple[float, Layout]:
+        """How well the values agree, in the likeliest layout of those that nearly fit best."""
+        sample, x = self.samples[known.name], self.values[found.name]
+        ways = layouts(known.shape, found.shape, nhwc=self.nhwc)
+        scores = [sample.correlation(np.ascontiguousarray(way.to_reference(x))) for way in ways]
+        if not max(scores) >= ALIKE:  # nothing to go by: the likely one
+            return max(scores), ways[0]
+        best = next(i for i, score in enumerate(scores) if score >= max(scores) - _NEARLY)
+        return scores[best], ways[best]
+
+    def _variant(self, known: Point, found: Point, layout: Layout) -> Point:
+        """`known`, or its variant where the artifact's values are nearer to that."""
+        variant = self.variants.get(known.name)
+        if variant is None:
+            return known
+        x = np.ascontiguousarray(layout.to_reference(self.values[found.name]))
+        return min(known, variant, key=lambda point: self.samples[point.name].error(x))
+
+    def _by_values(self) -> Iterator[tuple[Point, Point]]:
+        scores = {
+            (k, f): self._fit(known, found)[0]
+            for k, known in enumerate(self.known)
+            for f, found in enumerate(self.found)
+            if _may_be(known, found)
+        }
+        best_known = _best(scores, 0)
+        best_found = _best(scores, 1)
+        for k, f in best_known.items():
+            if best_found[f] == k and scores[k, f] >= ALIKE:
+                yield self.known[k], self.found[f]
+
+
+def _best(scores: Mapping[tuple[int, int], float], side: int) -> dict[int, int]:
+    """The best partner of each on one side; the first of equals."""
+    best: dict[int, int] = {}
+    for pair, score in scores.items():
+        mine, other = pair[side], pair[1 - side]
+        if mine not in best or score > scores[_pair(mine, best[mine], side)]:
+            best[mine] = other
+    return best
+
+
+def _pair(mine: int, other: int, side: int) -> tuple[int, int]:
+    return (mine, other) if side == 0 else (other, mine)
+
+
+def _may_be(known: Point, found: Point) -> bool:
+    return known.kind == found.kind and bool(layouts(known.shape, found.shape))
+
+
+def _ends(known: Sequence[Point], found: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """The input, and outputs of one name."""
+    for k in known:
+        for f in found:
+            same = k.kind == "input" or k.path == f.name
+            if k.kind in ("input", "output") and same and _may_be(k, f):
+                yield k, f
+
+
+def _by_name(known: Sequence[Point], found: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Products whose weights carry the same path, or one that ends in it; each used once."""
+    claims: dict[Point, list[Point]] = defaultdict(list)
+    for f in found:
+        fits = [k for k in known if k.path and _ends_in(f.path, k.path) and _may_be(k, f)]
+        if fits:
+            claims[max(fits, key=lambda k: len(k.path))].append(f)
+    for k, claimants in claims.items():
+        if len(claimants) == 1 and [other.path for other in known].count(k.path) == 1:
+            yield k, claimants[0]
+
+
+def _ends_in(words: str, path: str) -> bool:
+    return words == path or words.endswith(f"_{path}")
+
+
+def _by_order(known: Sequence[Point], found: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Among those of one kind and shape, the first with the first, if both have as many."""
+    groups: dict[Any, list[Point]] = defaultdict(list)
+    for k in known:
+        groups[k.kind, k.shape].append(k)
+    taken: set[str] = set()
+    for group in groups.values():
+        fits = [f for f in found if f.name not in taken and _may_be(group[0], f)]
+        if len(fits) == len(group):
+            taken.update(f.name for f in fits)
+            yield from zip(group, fits, strict=True)

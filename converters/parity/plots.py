@@ -1,0 +1,134 @@
+"""Pictures of parity: SQNR along a network, and the waterfall of a metric."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from edgeskin.errors import MissingPackage
+from edgeskin.files import atomic
+
+# Where bits are equal: rounding to the precision cannot show more.
+_CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
+_BOTTOM_DB = -20.0
+_BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#9aa3ad", "#c0392b", "#2e8b57"
+MARKED = 5
+
+
+def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
+    """SQNR of each layer, from input to output; the worst by themselves are named.
+
+    Args:
+        document: Of `layers.compare_layers`, under the key `layers` of a verification.
+        path: `.png` or `.svg`.
+
+    Raises:
+        MissingPackage: matplotlib is not installed.
+        CannotWrite: As `files.atomic`.
+    """
+    rows = document["layers"]
+    figure, axes = _figure(11.0, 4.8)
+    places = range(len(rows))
+    ceiling = _CEILING_DB[document["precision"]]
+    whole, own = ([_shown(row[key], ceiling) for row in rows] for key in ("sqnr_db", "own_sqnr_db"))
+    axes.plot(places, whole, color=_BLUE, marker=".", label="from the input to here")
+    axes.plot(places, own, color=_GREY, marker=".", lw=0.8, label="added by the layer itself")
+    axes.axhline(document["floor_db"], color=_RED, lw=0.8, ls=":", label="floor of a layer")
+    worst = sorted(places, key=lambda i: own[i])[:MARKED]
+    axes.plot(worst, [own[i] for i in worst], "o", color=_RED, ms=5, label="worst by themselves")
+    for rank, i in enumerate(sorted(worst)):
+        axes.annotate(str(rank + 1), (i, own[i]), xytext=(4, -10), textcoords="offset points")
+    names = "\n".join(f"{rank + 1}  {rows[i]['name']}" for rank, i in enumerate(sorted(worst)))
+    axes.text(1.01, 0.0, names, transform=axes.transAxes, fontsize=7, color=_RED, va="bottom")
+    axes.set_xlabel("layers, from input to output")
+    axes.set_ylabel("SQNR, dB (higher is better)")
+    axes.set_title(f"{document['artifact']} against {document['reference']}", fontsize=10)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+    _save(figure, path, force)
+
+
+def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool = False) -> None:
+    """A waterfall of one metric: where it starts, what each step changes, where it ends.
+
+    Args:
+        document: Of `drift.measure`.
+
+    Raises:
+        As `plot_layers`.
+    """
+    found = document["metrics"][metric]
+    steps = found["steps"]
+    figure, axes = _figure(9.0, 4.2)
+    labels = ["trained", *(step["stage"] for step in steps), "on the device"]
+    axes.bar(0, found["start"], color=_BLUE)
+    level = found["start"]
+    for i, step in enumerate(steps, start=1):
+        change = step["change"]
+        better = (change["value"] > 0) == found["higher_is_better"]
+        axes.bar(i, change["value"], bottom=level, color=_GREEN if better else _RED)
+        end = level + change["value"]
+        low, high = level + change["low"], level + change["high"]
+        axes.vlines(i, low, high, color="black", lw=1)
+        axes.hlines([low, high], i - 0.06, i + 0.06, color="black", lw=1)
+        axes.hlines(level, i - 1.4, i + 0.4, color=_GREY, lw=0.8)
+        axes.annotate(
+            f"{change['value']:+.4f}",
+            (i, max(high, end, level)),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+        level = end
+    axes.hlines(level, len(steps) - 0.4, len(steps) + 1.4, color=_GREY, lw=0.8)
+    axes.bar(len(steps) + 1, found["end"], color=_BLUE)
+    for i, value in ((0, found["start"]), (len(steps) + 1, found["end"])):
+        axes.annotate(
+            f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
+        )
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
+    axes.set_ylim(*_window(found))
+    axes.set_title(
+        f"{document['artifact']} on {document['data']}/{document['split']}, "
+        f"{document['images']} images; black: paired 95 % intervals",
+        fontsize=10,
+    )
+    _save(figure, path, force)
+
+
+def _window(found: dict[str, Any]) -> tuple[float, float]:
+    """The part of the axis where something happens, with room for the figures."""
+    level, seen = found["start"], [found["start"], found["end"]]
+    for step in found["steps"]:
+        change = step["change"]
+        seen += [level + change["low"], level + change["high"], level + change["value"]]
+        level += change["value"]
+    room = 0.25 * (max(seen) - min(seen)) or 0.05 * abs(found["start"]) or 1.0
+    return min(seen) - room, max(seen) + room
+
+
+def _shown(value: float, ceiling: float) -> float:
+    """What can be drawn: bits that are equal at the ceiling, what is no number at the bottom."""
+    return _BOTTOM_DB if math.isnan(value) else max(min(value, ceiling), _BOTTOM_DB)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            "pictures need matplotlib: pip install 'edgeskin[plot]', or leave --plot out"
+        ) from error
+    figure: Any = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path, force: bool) -> None:
+    with atomic(path, force=force) as fresh:
+        figure.savefig(fresh)

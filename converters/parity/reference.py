@@ -1,0 +1,155 @@
+"""What an artifact is held against: a run, a quantized program, or a file of its own kind.
+
+A run is the float model. A program has the quantization in it already, so that
+what an artifact loses against it is the converter's and the runtime's doing. A
+file may be anybody's: where it carries no spec, that of the artifact says what
+it eats and says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin import postprocess
+from edgeskin.artifacts import Metadata, check_manifest, read_metadata
+from edgeskin.converters.source import find_source
+from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
+from edgeskin.files import sha256
+from edgeskin.models.run import Run
+from edgeskin.postprocess import Outputs
+from edgeskin.predictor import Predictor, to_floats, to_input
+from edgeskin.preprocess import normalize
+from edgeskin.runtimes import RUNTIMES, Session, open_session
+from edgeskin.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answers for images: pixels uint8 (N, H, W, 3) to decoded outputs.
+
+    `network` is what can be looked into, float or QDQ; a file has none.
+    `weights_sha256` is that of the trained weights, where it is known.
+    """
+
+    name: str
+    spec: Spec
+    sha256: str
+    run_all: Callable[[Pixels], Outputs]
+    network: nn.Module | None = None
+    weights_sha256: str = ""
+
+
+def open_model(path: Path | str, artifact: Spec) -> Model:
+    """Load a run folder, a program (`.pt2`) or a model file.
+
+    Args:
+        artifact: The spec of the artifact that it is compared with.
+
+    Raises:
+        InvalidRun: None of these, or damaged.
+        InvalidArtifact: A file that its runtime refuses.
+    """
+    path = Path(path)
+    if path.suffix in RUNTIMES and path.exists():
+        return _of_file(path, artifact)
+    source = find_source(path)
+    loaded = source.load()
+    digest = source.describe()["sha256"]
+    model = of_network(path.name, loaded.spec, loaded.network, digest)
+    return replace(model, weights_sha256=loaded.weights_sha256)
+
+
+def of_run(run: Run) -> Model:
+    model = of_network(run.spec.name, run.spec, run.network, run.sha256)
+    return replace(model, weights_sha256=run.sha256)
+
+
+def of_network(name: str, spec: Spec, network: nn.Module, digest: str) -> Model:
+    """A float network, or the QDQ graph of a program, which takes one image at a time."""
+    from torch import fx
+
+    from edgeskin.converters.model import any_strides
+    from edgeskin.runtimes.pytorch import BATCH, TorchSession, run_all
+
+    batch = 1 if isinstance(network, fx.GraphModule) else BATCH
+    session = TorchSession(spec, any_strides(network))
+    return Model(name, spec, digest, lambda pixels: run_all(session, pixels, batch), network)
+
+
+def _of_file(path: Path, artifact: Spec) -> Model:
+    check_manifest(path)
+    try:
+        metadata = read_metadata(path)
+    except InvalidArtifact:
+        run = partial(_run_foreign, path, artifact)
+        return Model(path.name, artifact, sha256(path), run)
+
+    run = partial(_run_own, path, metadata)
+    return Model(
+        path.name, metadata.spec, sha256(path), run, weights_sha256=metadata.weights_sha256
+    )
+
+
+def _run_own(path: Path, metadata: Metadata, pixels: Pixels) -> Outputs:
+    with Predictor(metadata.spec, open_session(path), metadata.io) as predictor:
+        return predictor.run_all(pixels)
+
+
+def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
+    """Outputs of a file without a spec: the normalised tensor in, raw heads out."""
+    with open_session(path) as session:
+        names = _heads(session, spec, path)
+        given = session.inputs[0]
+        raw = [
+            session.run({given.name: to_input(normalize(image, spec.input), given)})
+            for image in pixels
+        ]
+        found = {
+            head: np.concatenate([to_floats(part[out.name], out) for part in raw])
+            for head, out in names.items()
+        }
+    return postprocess.decode(spec, found)
+
+
+def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
+    """The output that is each head: by its name, else by its place.
+
+    Raises:
+        ShapeMismatch: Other inputs or outputs than the spec's network has.
+    """
+    (head, *_), outputs = spec.heads, {out.name: out for out in session.outputs}
+    names = [head.name for head in spec.heads]
+    if len(session.inputs) != 1 or len(outputs) != len(names):
+        raise ShapeMismatch(
+            f"{path.name} has {len(session.inputs)} inputs and {len(outputs)} outputs, the "
+            f"artifact's network has 1 and {len(names)} (first head: {head.name}). They are not "
+            "the same network."
+        )
+    if set(names) == set(outputs):
+        return {name: outputs[name] for name in names}
+    return dict(zip(names, session.outputs, strict=True))
+
+
+def need_network(model: Model) -> nn.Module:
+    """
+    Raises:
+        InvalidRun: A model file, whose layers are not looked into.
+    """
+    if model.network is None:
+        raise InvalidRun(
+            f"{model.name} is compared as a whole. Layers are compared with a run or a program "
+            "(.pt2): pass what the artifact was made from."
+        )
+    return model.network

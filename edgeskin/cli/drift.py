@@ -1,0 +1,91 @@
+"""`edgeskin drift`: the change of a task metric, split by what causes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Data, Force, Json, Split
+
+
+def drift(
+    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
+    reference: Annotated[Path, typer.Option(help="The run that was trained.")],
+    data: Data,
+    program: Annotated[
+        Path | None, typer.Option(help="The program (.pt2) of an int8 artifact.")
+    ] = None,
+    preprocess: Annotated[
+        str,
+        typer.Option(
+            help="Who resizes on the device: core, pillow, opencv-linear, opencv-area, nearest."
+        ),
+    ] = "core",
+    under: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A command to run python under, for the kernels of another processor: "
+            "'qemu-x86_64 -cpu Haswell'. May be given several times."
+        ),
+    ] = None,
+    split: Split = "test",
+    metric: Annotated[
+        str | None, typer.Option(help="The metric of the picture; by default the first.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture to write: .png or .svg.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
+    from edgeskin.converters.parity.drift import measure
+    from edgeskin.converters.parity.plots import plot_drift
+    from edgeskin.data.manifest import load_split
+    from edgeskin.errors import UnknownName
+    from edgeskin.files import check_writable
+
+    if plot is not None:
+        check_writable(plot, force=force)
+    dataset = load_split(data, split)
+    with console.progress() as tell:
+        document = measure(
+            artifact,
+            reference,
+            dataset,
+            program=program,
+            preprocess=preprocess,
+            under=under or (),
+            tell=tell,
+        )
+    if plot is not None:
+        chosen = metric or next(iter(document["metrics"]))
+        if chosen not in document["metrics"]:
+            raise UnknownName(f"no metric '{chosen}'; there are {', '.join(document['metrics'])}")
+        plot_drift(document, chosen, plot, force=force)
+    if json:
+        console.emit(document)
+    else:
+        print_report(document)
+
+
+def print_report(document: dict[str, Any]) -> None:
+    for stage in document["stages"]:
+        sqnr = f", {stage['sqnr_db']:.1f} dB against the one before" if "sqnr_db" in stage else ""
+        print(f"{stage['stage']}: {stage['what']}{sqnr}")
+    title = f"{document['artifact']} on {document['data']}/{document['split']}"
+    rows = []
+    for name, found in document["metrics"].items():
+        rows.append((name, "trained", f"{found['start']:.4f}", "", "", found["unit"]))
+        rows += [
+            ("", step["stage"], f"{step['value']:.4f}", *_change(step["change"]), "")
+            for step in found["steps"]
+        ]
+        rows.append(("", "in all", f"{found['end']:.4f}", *_change(found["total"]), ""))
+    columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
+    console.table(f"{title}, {document['images']} images", columns, rows)
+
+
+def _change(change: dict[str, float]) -> tuple[str, str]:
+    return f"{change['value']:+.4f}", f"[{change['low']:+.4f}, {change['high']:+.4f}]"

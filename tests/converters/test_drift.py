@@ -1,0 +1,172 @@
+"""Drift by steps: they add up, each is what numpy says it is, and nothing else is switched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import acne_spec
+
+from edgeskin.converters.parity.drift import Stage, split
+from edgeskin.converters.parity.plots import plot_drift, plot_layers
+from edgeskin.converters.parity.resizes import RESIZES, find_resize
+from edgeskin.errors import CannotWrite, UnknownName
+from edgeskin.preprocess import preprocess
+from edgeskin.spec import InputSpec
+from edgeskin.statistics import RESAMPLES
+
+N = 60
+NAMES = ("trained", "preprocessing", "quantization", "conversion", "kernels")
+
+
+def outputs(rng: np.random.Generator, truth: np.ndarray, right: float) -> dict[str, np.ndarray]:
+    """Decoded heads of which the share `right` of the decisions is right."""
+    called = np.where(rng.random(N) < right, truth, (truth + 1) % 4)
+    severity = np.full((N, 4), 0.1, np.float32)
+    severity[np.arange(N), called] = 0.7
+    count = rng.random((N, 65)).astype(np.float32)
+    count /= count.sum(axis=1, keepdims=True)
+    return {
+        "severity": severity,
+        "count": count @ np.arange(1, 66, dtype=np.float32)[:, None],
+        "count_distribution": count,
+    }
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {"severity": rng.integers(0, 4, N), "count": rng.integers(1, 66, N).astype(np.float64)}
+
+
+@pytest.fixture(scope="module")
+def stages(truth: dict[str, np.ndarray]) -> list[Stage]:
+    rng = np.random.default_rng(1)
+    shares = (0.9, 0.9, 0.7, 0.7, 0.6)
+    made = [
+        Stage(name, name.upper(), outputs(rng, truth["severity"], share))
+        for name, share in zip(NAMES, shares, strict=True)
+    ]
+    made[1] = Stage("preprocessing", "the same bytes", made[0].outputs)
+    return made
+
+
+@pytest.fixture(scope="module")
+def document(stages: list[Stage], truth: dict[str, np.ndarray]) -> dict[str, Any]:
+    found = split(acne_spec(), stages, truth)
+    return {"artifact": "a.onnx", "data": "d", "split": "test", "images": N, **found}
+
+
+def test_the_steps_add_up_to_the_whole_change(document: dict[str, Any]) -> None:
+    assert len(document["metrics"]) == 6
+    for found in document["metrics"].values():
+        steps = found["steps"]
+        assert [step["stage"] for step in steps] == list(NAMES[1:])
+        total = sum(step["change"]["value"] for step in steps)
+        assert total == pytest.approx(found["total"]["value"], abs=1e-12)
+        assert found["start"] + total == pytest.approx(found["end"], abs=1e-12)
+        assert steps[-1]["value"] == found["end"]
+
+
+def test_what_is_switched_to_the_same_changes_nothing(document: dict[str, Any]) -> None:
+    for found in document["metrics"].values():
+        assert found["steps"][0]["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert document["stages"][1] == {
+        "stage": "preprocessing",
+        "what": "the same bytes",
+        "sqnr_db": np.inf,
+    }
+
+
+def test_a_step_is_the_paired_change_that_numpy_says(
+    document: dict[str, Any], stages: list[Stage], truth: dict[str, np.ndarray]
+) -> None:
+    right = [stage.outputs["severity"].argmax(1) == truth["severity"] for stage in stages]
+    step = document["metrics"]["severity_accuracy"]["steps"][1]
+    gain = right[2].astype(float) - right[1].astype(float)
+    assert step["change"]["value"] == pytest.approx(gain.mean(), abs=1e-12)
+    # The interval of a mean of N independent values is about +-1.96 standard errors of it; a
+    # bootstrap of 2000 knows its percentiles to a tenth of that, and values are 1/60 apart.
+    error = 1.96 * gain.std() / np.sqrt(N)
+    assert RESAMPLES == 2000
+    assert step["change"]["low"] == pytest.approx(gain.mean() - error, abs=0.15 * error + 1 / N)
+    assert step["change"]["high"] == pytest.approx(gain.mean() + error, abs=0.15 * error + 1 / N)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"resize": "squash"},
+        {"resize": "letterbox", "pad_value": 7},
+        {"resize": "shortest_edge", "resize_to": 48},
+        {"resize": "shortest_edge", "resize_to": 40, "filter": "bicubic"},
+    ],
+)
+@pytest.mark.parametrize("shape", [(90, 130), (131, 87), (40, 40)])
+def test_the_rule_on_pillow_is_the_cores_byte_for_byte(
+    rule: dict[str, Any], shape: tuple[int, int]
+) -> None:
+    spec = InputSpec(height=40, width=40, mean=(0.5,) * 3, std=(0.5,) * 3, **rule)
+    image = np.random.default_rng(5).integers(0, 256, (*shape, 3), np.uint8)
+    np.testing.assert_array_equal(find_resize("pillow")(image, spec), preprocess(image, spec))
+    for name in RESIZES:
+        found = find_resize(name)(image, spec)
+        assert (found.shape, found.dtype) == ((40, 40, 3), np.uint8)
+
+
+def test_a_resize_without_antialias_is_another_picture() -> None:
+    spec = InputSpec(height=16, width=16, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.ptp(find_resize("core")(stripes, spec)[:, 2:-2]) <= 1  # grey
+    # Bilinear without antialias looks at two of each four columns.
+    nearest = find_resize("nearest")(stripes, spec)
+    assert set(np.unique(nearest)) <= {0, 255}
+
+
+def test_an_unknown_resize_is_refused() -> None:
+    with pytest.raises(UnknownName, match="no resize 'lanczos3'; there are core, pillow"):
+        find_resize("lanczos3")
+
+
+@pytest.fixture
+def layers() -> dict[str, Any]:
+    rows = [
+        {"name": f"l{i}", "kind": "multiply", "sqnr_db": 40.0 - i, "own_sqnr_db": own}
+        for i, own in enumerate((45.0, np.inf, 3.0, np.nan, 44.0, 43.0))
+    ]
+    return {
+        "artifact": "a.onnx",
+        "reference": "run",
+        "precision": "int8",
+        "floor_db": 10.0,
+        "layers": rows,
+    }
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_pictures_are_written_whole_and_not_over_others(
+    suffix: str, document: dict[str, Any], layers: dict[str, Any], tmp_path: Path
+) -> None:
+    for name, draw in pictures(document, layers).items():
+        path = tmp_path / f"{name}{suffix}"
+        draw(path)
+        if suffix == ".png":
+            with Image.open(path) as image:
+                assert min(image.size) > 400
+                assert len(np.unique(np.asarray(image.convert("L")))) > 20  # something is drawn
+        else:
+            assert path.read_text().rstrip().endswith("</svg>")
+        with pytest.raises(CannotWrite, match="exists already"):
+            draw(path)
+
+
+def pictures(document: dict[str, Any], layers: dict[str, Any]) -> dict[str, Callable[[Path], None]]:
+    return {
+        "layers": lambda path: plot_layers(layers, path),
+        "drift": lambda path: plot_drift(document, "severity_accuracy", path),
+    }

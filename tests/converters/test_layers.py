@@ -1,0 +1,296 @@
+"""Parity by layer: that tensors are matched rightly, and that a planted fault is found by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from samples import acne_spec
+from small_network import SIZE, make_network
+
+from edgeskin.artifacts import Io, Metadata, Precision
+from edgeskin.calibration.calibrate import calibrate
+from edgeskin.converters import TARGETS
+from edgeskin.converters.legalize.tflite import Graph
+from edgeskin.converters.model import Job
+from edgeskin.converters.parity.cut import open_cutter, read_network
+from edgeskin.converters.parity.layers import compare_layers
+from edgeskin.converters.parity.layout import layouts
+from edgeskin.converters.parity.matching import Match, Matcher, Sample
+from edgeskin.converters.parity.points import Point, as_words
+from edgeskin.converters.parity.reference import Model, of_network
+from edgeskin.converters.selfcheck import images
+from edgeskin.converters.tflite_metadata import finish
+from edgeskin.errors import InvalidArtifact, InvalidRun
+from edgeskin.runtimes import open_session
+from edgeskin.spec import ClassificationHead, InputSpec
+
+Make = Callable[..., Path]
+PRODUCTS = ("stem", "depth", "reduce", "expand", "project", "last", "severity", "count")
+BROKEN = "project"
+pytestmark = pytest.mark.slow
+
+
+@cache
+def spec() -> Any:
+    size = InputSpec(height=SIZE, width=SIZE, resize="squash", mean=(0.5,) * 3, std=(0.25,) * 3)
+    labels = tuple(str(i) for i in range(65))
+    heads = (acne_spec().heads[0], ClassificationHead(name="count", labels=labels))
+    return acne_spec(name="small", input=size, heads=heads)
+
+
+@cache
+def pixels() -> np.ndarray:
+    return np.stack(images(spec().input))
+
+
+@cache
+def network(precision: str) -> torch.nn.Module:
+    made = make_network()
+    if precision != "int8":
+        return made
+    return calibrate(made, spec(), images(spec().input), method="minmax").module
+
+
+@cache
+def model(precision: str = "fp32") -> Model:
+    return of_network("small", spec(), network(precision), "")
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """`make(target, precision, io="app")`: the small network as a file."""
+
+    @cache
+    def convert(target: str, precision: Precision, io: Io = "app") -> Path:
+        path = tmp_path_factory.mktemp("small") / f"small-{precision}{TARGETS[target].suffix}"
+        TARGETS[target].load().convert(
+            Job(network(precision), Metadata(spec(), io, precision)), path
+        )
+        return path
+
+    return convert
+
+
+def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["name"].removesuffix(" (shifted)"): row for row in document["layers"]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_all_products_of_a_float_file_match_and_agree(target: str, make: Make) -> None:
+    document = compare_layers(make(target, "fp32"), model(), pixels())
+    rows = by_name(document)
+    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    assert rows.keys() >= {*PRODUCTS, "severity (output)", "count (output)"}
+    # Weights are random, so that any other pair would agree to a few dB: 24 bits give 144.
+    for row in document["layers"]:
+        assert row["sqnr_db"] > 80.0, row
+        assert row["own_sqnr_db"] > 80.0, row
+    assert (document["first_bad"], document["bad"]) == (None, [])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_int8_file_matches_and_each_layer_adds_little(target: str, make: Make) -> None:
+    document = compare_layers(make(target, "int8"), model(), pixels())
+    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    assert document["first_bad"] is None
+    products = [row for row in document["layers"] if row["kind"] == "multiply"]
+    assert all(row["own_sqnr_db"] > 15.0 for row in products), products
+    # Whatever is lost before a layer is in the whole and not in its own figure.
+    assert np.mean([r["own_sqnr_db"] for r in products]) > np.mean([r["sqnr_db"] for r in products])
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite"])
+def test_against_its_program_only_the_conversion_is_left(target: str, make: Make) -> None:
+    float_ = by_name(compare_layers(make(target, "int8"), model(), pixels()))
+    program = by_name(compare_layers(make(target, "int8"), model("int8"), pixels()))
+    # The same integers but for roundings that fall on the other side: the error of one
+    # quantization step in a few values instead of half a step in all. (Behind a gate such a
+    # rounding moves a whole channel, so only layers without one in front say so clearly.)
+    for name in ("stem", "depth"):
+        assert program[name]["own_sqnr_db"] > float_[name]["own_sqnr_db"] + 6.0
+
+
+def test_tensor_files_are_compared_too(make: Make) -> None:
+    document = compare_layers(make("onnx", "fp32", "tensor"), model(), pixels()[:1])
+    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    assert min(row["sqnr_db"] for row in document["layers"]) > 80.0
+
+
+def spoil_onnx(source: Path, path: Path, name: str) -> None:
+    """Give the layer `name` the weights of another network, of the same size."""
+    file = onnx.load(source)
+    reads = {i: node for node in file.graph.node for i in node.input}
+    for tensor in file.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        is_weight = values.ndim == 4 and f".{name}." in f".{tensor.name}"
+        if is_weight and reads[tensor.name].op_type == "Conv":
+            swapped = np.ascontiguousarray(-values[::-1])
+            tensor.CopyFrom(numpy_helper.from_array(swapped, tensor.name))
+            onnx.save(file, path)
+            return
+    raise AssertionError(f"no weights of {name}")
+
+
+def spoil_tflite(source: Path, path: Path, which: int) -> None:
+    """Turn the weights of the product number `which`, in the order of the file, around."""
+    graph = Graph(source.read_bytes())
+    products = [op for op in graph.operators if graph.name(op) in ("CONV_2D", "FULLY_CONNECTED")]
+    tensor = products[which].inputs[1]
+    values = graph.constant(tensor)
+    assert values is not None
+    buffer = graph.model.buffers[graph.body.tensors[tensor].buffer]
+    turned = np.ascontiguousarray(-values[::-1].astype(np.int16)).clip(-127, 127)
+    buffer.data = np.frombuffer(turned.astype(np.int8).tobytes(), np.uint8)
+    metadata = Metadata(spec(), "app", "int8")
+    path.write_bytes(finish(graph.pack(), metadata, ["image"], spec().output_names("app")))
+
+
+def test_a_planted_fault_in_onnx_is_named_and_reproduced(make: Make, tmp_path: Path) -> None:
+    path, folder = tmp_path / "small-fp32.onnx", tmp_path / "repro"
+    spoil_onnx(make("onnx", "fp32"), path, BROKEN)
+    document = compare_layers(path, model(), pixels(), repro=folder)
+    assert document["first_bad"] == BROKEN
+    assert document["bad"] == [BROKEN]  # what lies behind it does nothing wrong by itself
+    assert document["worst"][0] == BROKEN
+    rows = by_name(document)
+    assert rows["expand"]["sqnr_db"] > 80.0  # before it
+    assert rows["last"]["sqnr_db"] < 40.0 < 80.0 < rows["last"]["own_sqnr_db"]  # behind it
+    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    check_repro(document, folder, BROKEN)
+
+
+def test_a_planted_fault_in_int8_tflite_is_named_and_reproduced(make: Make, tmp_path: Path) -> None:
+    path, folder = tmp_path / "small-int8.tflite", tmp_path / "repro"
+    products = [p for p in PRODUCTS if p != "depth"]
+    spoil_tflite(make("tflite", "int8"), path, products.index(BROKEN))
+    document = compare_layers(path, model(), pixels(), repro=folder)
+    assert document["first_bad"] == BROKEN
+    assert document["bad"] == [BROKEN]
+    check_repro(document, folder, BROKEN)
+
+
+def test_the_worst_layer_of_a_good_core_ml_package_is_reproduced(
+    make: Make, tmp_path: Path
+) -> None:
+    document = compare_layers(make("coreml", "int8"), model(), pixels(), repro=tmp_path / "repro")
+    check_repro(document, tmp_path / "repro", document["worst"][0])
+
+
+def check_repro(document: dict[str, Any], folder: Path, layer: str) -> None:
+    """The folder runs anywhere, in a process of its own, and prints the figure of the document."""
+    assert document["repro"]["layer"] == layer
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py")],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=True,
+    )
+    printed = float(done.stdout.split()[1])
+    assert printed == pytest.approx(document["repro"]["sqnr_db"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("target", "precision"), [("onnx", "int8"), ("tflite", "int8")])
+def test_looking_inside_changes_no_answer(
+    target: str, precision: Precision, make: Make, tmp_path: Path
+) -> None:
+    """With every integer tensor an output, the runtime still fuses what it fused before."""
+    path = make(target, precision)
+    found = read_network(path)
+    integers = [n for op in found.operators for n in op.outputs if op.role == "quantize"]
+    wanted = [*found.outputs, *(n for n in integers if n not in found.outputs)]
+    part = tmp_path / path.name
+    open_cutter(path, found).cut(found.inputs, wanted, part)
+    with open_session(path) as whole, open_session(part) as opened:
+        for image in pixels():
+            expected = whole.run({whole.inputs[0].name: image[None]})
+            seen = opened.run({opened.inputs[0].name: image[None]})
+            for name, values in expected.items():
+                np.testing.assert_array_equal(values, seen[name])
+
+
+def test_a_part_that_needs_another_input_is_refused(make: Make, tmp_path: Path) -> None:
+    path = make("onnx", "fp32")
+    found = read_network(path)
+    late = found.operators[-1].inputs[0]
+    with pytest.raises(InvalidArtifact, match="also depends on image, an input"):
+        open_cutter(path, found).cut([late], list(found.outputs), tmp_path / "part.onnx")
+
+
+def test_layers_of_a_file_are_not_looked_into(make: Make) -> None:
+    from edgeskin.converters.parity.reference import open_model
+
+    file = open_model(make("onnx", "fp32"), spec())
+    with pytest.raises(InvalidRun, match=r"compared as a whole.*a run or a program"):
+        compare_layers(make("onnx", "int8"), file, pixels()[:1])
+
+
+def test_layouts_undo_a_transpose_and_padding() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 20, 6, 5)).astype(np.float32)
+    nhwc = layouts((1, 20, 6, 5), (1, 6, 5, 20), nhwc=True)[0]
+    np.testing.assert_array_equal(nhwc.to_artifact(x), x.transpose(0, 2, 3, 1))
+    padded = layouts((1, 20, 6, 5), (1, 32, 6, 5))[0]
+    assert padded.to_artifact(x)[:, 20:].any() == np.False_
+    np.testing.assert_array_equal(padded.to_reference(padded.to_artifact(x)), x)
+    assert layouts((1, 20, 6, 5), (1, 21, 6, 5)) == []
+    assert layouts((1, 20), (1, 32)) == []  # only images are padded
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("network.backbone.conv_stem.weight", "network_backbone_conv_stem"),
+        ("network.conv1.weight_bias_wide_int32", "network_conv1"),
+        ("network.heads_0_bias_updated_constant0", "network_heads_0"),
+        ("pkg.App_module/torch.nn.Relu6_act;;pkg.App_module/nn.conv.Conv2d_stem;1", "module_stem"),
+    ],
+)
+def test_names_of_weights_say_where_they_stand(name: str, words: str) -> None:
+    assert as_words(name) == words
+
+
+def match_shuffled(values: dict[str, np.ndarray], order: list[str], names: bool) -> list[Match]:
+    """Match points of one shape whose artifact's lie in another order."""
+    shape = next(iter(values.values())).shape
+    known = [Point(n, "multiply", shape, f"net_{n}") for n in values]
+    found = [Point(f"t{n}", "multiply", shape, f"module_net_{n}" if names else "") for n in order]
+    samples = {name: Sample.of(x) for name, x in values.items()}
+    return Matcher(known, found, samples, {f"t{n}": values[n] for n in order}, False, {}).match()
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_branches_in_another_order_are_matched_by_name_or_by_value(names: bool) -> None:
+    rng = np.random.default_rng(3)
+    values = {name: rng.normal(size=(1, 4, 5, 6)).astype(np.float32) for name in "abc"}
+    found = match_shuffled(values, ["b", "c", "a"], names)
+    assert [(m.reference.name, m.artifact.name) for m in found] == [
+        ("a", "ta"),
+        ("b", "tb"),
+        ("c", "tc"),
+    ]
+    assert {match.by for match in found} == {"name" if names else "values"}
+
+
+def test_what_is_like_nothing_is_matched_by_order() -> None:
+    rng = np.random.default_rng(4)
+    values = {name: rng.normal(size=(1, 4, 5, 6)).astype(np.float32) for name in "abc"}
+    shape = (1, 4, 5, 6)
+    known = [Point(name, "multiply", shape) for name in values]
+    found = [Point(f"t{name}", "multiply", shape) for name in values]
+    broken = {f"t{n}": rng.normal(size=shape) if n != "a" else x for n, x in values.items()}
+    matcher = Matcher(known, found, {n: Sample.of(x) for n, x in values.items()}, broken, False, {})
+    assert [(m.reference.name, m.artifact.name, m.by) for m in matcher.match()] == [
+        ("a", "ta", "values"),
+        ("b", "tb", "order"),
+        ("c", "tc", "order"),
+    ]
