@@ -195,6 +195,8 @@ RESIZES = (
 def test_the_native_core_is_the_only_resize() -> None:
     """Pixels of another filter than the model was trained on would lose accuracy silently."""
     others = {"edgeskin.data.phantom_canvas", "edgeskin.converters.selfcheck"}  # draw pictures
+    others |= {"edgeskin.converters.parity.foreign"}  # draws some too
+    others |= {"edgeskin.converters.parity.resizes"}  # shows what another resize would cost
     others |= {"edgeskin.models.deeplab"}  # enlarges features, not pictures
     for name, path in modules():
         if name in others or name.startswith("edgeskin.benchmarks.peers"):

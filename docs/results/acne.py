@@ -42,12 +42,12 @@ def main(run: Path, files: Path, latency: Path, data: str) -> None:
 def summary(entry: dict, times: dict | None, data: str) -> dict:
     """What the page shows of one artifact."""
     kept = {k: entry[k] for k in ("target", "precision", "size_bytes", "conversion_s", "tools")}
-    if "not_run" in entry["parity"]:
-        return {**kept, "not_run": entry["parity"]["not_run"]}
-    if data not in entry.get("verification", {}) or times is None:
+    timed = entry["target"] != "coreml"  # MIL's meaning is no speed of Core ML
+    if data not in entry.get("verification", {}) or (timed and times is None):
         sys.exit(f"{entry['target']} {entry['precision']} was not verified on {data}, or not timed")
-    times = {key: times[key] for key in ("p50_ms", "p90_ms")}
-    return {**kept, **times, "verification": entry["verification"][data]}
+    if timed and times:
+        kept |= {key: times[key] for key in ("p50_ms", "p90_ms")}
+    return {**kept, "verification": entry["verification"][data]}
 
 
 def ordered(found: dict) -> list:
@@ -78,8 +78,6 @@ def class_rows(table: dict) -> list[str]:
 def file_row(name: str, entry: dict) -> str:
     start = f"| {name.rpartition('-')[2]} | {entry['size_bytes'] / 1e6:.2f} "
     start += f"| {entry['conversion_s']:.1f} |"
-    if "not_run" in entry:
-        return f"{start} macOS only | | | | | |"
     found = entry["verification"]
     accuracy = found["metrics"]["severity_accuracy"]["change"]
     mae = found["metrics"]["count_mae"]["change"]
@@ -88,7 +86,7 @@ def file_row(name: str, entry: dict) -> str:
         f"{start} {found['sqnr_db']:.1f} | {100 * found['equal_decisions']['severity']:.1f} % | "
         f"{points['value']:+.2f} [{points['low']:+.2f}, {points['high']:+.2f}] | "
         f"{mae['value']:+.3f} [{mae['low']:+.3f}, {mae['high']:+.3f}] | "
-        f"{entry['p50_ms']:.2f} | {entry['p90_ms']:.2f} |"
+        + (f"{entry['p50_ms']:.2f} | {entry['p90_ms']:.2f} |" if "p50_ms" in entry else "| |")
     )
 
 
