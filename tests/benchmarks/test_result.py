@@ -45,6 +45,7 @@ def run(run_ms: list[float], *readings: dict[str, Any], stable: bool = True) -> 
                 "event": "sample",
                 "image": i % 7,
                 "at_ns": i * 10_000_000,
+                "read_ns": 50_000,
                 "pre_ns": 200_000,
                 "run_ns": int(ms * 1e6),
                 "post_ns": 10_000,
