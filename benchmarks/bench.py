@@ -19,6 +19,7 @@ import numpy as np
 
 from edgeskin import files
 from edgeskin.benchmarks import accuracy, result
+from edgeskin.benchmarks.devices import nvidia
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
@@ -26,7 +27,7 @@ from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
-from edgeskin.errors import NotSupportedHere
+from edgeskin.errors import NotSupportedHere, RunFailed
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
 
@@ -119,12 +120,27 @@ def bench(
     }
     if protocol is not None:
         document["protocol"] = asdict(protocol)
-        document["latency"] = result.latency(steps.latency(protocol))
+        with nvidia.tegrastats(device, facts, parts) as readings:
+            document["latency"] = result.latency(steps.latency(protocol))
         document["doubts"] = result.doubts(document["latency"], document["device"])
+        document |= {"tegrastats": readings} if readings else {}
+        document |= _tensorrt(setup, device, facts, parts)
     files.write_json(target, document)
     np.savez(target.with_suffix(".npz"), **found)
     shutil.rmtree(parts)
     return document
+
+
+def _tensorrt(setup: Setup, device: Device, facts: Facts, parts: Path) -> dict[str, Any]:
+    """What the device's own trtexec measures of an ONNX file, or why it does not."""
+    if setup.artifact.suffix != ".onnx" or not nvidia.has(facts, "trtexec"):
+        return {}
+    precision = setup.metadata.precision
+    try:
+        times = nvidia.trtexec(device, facts, setup.artifact.name, parts, precision=precision)
+    except RunFailed as error:  # an operator that TensorRT lacks; the rest of the result stands
+        return {"trtexec": {"error": str(error)}}
+    return {"trtexec": asdict(times)}
 
 
 def _identity(setup: Setup, device: str, facts: Facts, steps: Steps) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -93,8 +94,16 @@ def _print(documents: list[dict[str, Any]], out: Path) -> None:
     rows = [_row(document) for document in documents]
     console.table(title, (*columns, "equal decisions %"), rows)
     for document in documents:
-        for doubt in document.get("doubts", ()):
-            print(f"{document['device']['name']}, {document['artifact']['name']}: {doubt}")
+        for remark in (*_of_tensorrt(document.get("trtexec")), *document.get("doubts", ())):
+            print(f"{document['device']['name']}, {document['artifact']['name']}: {remark}")
+
+
+def _of_tensorrt(times: dict[str, Any] | None) -> list[str]:
+    if times is None:
+        return []
+    if "error" in times:
+        return [f"TensorRT: {times['error']}"]
+    return [f"TensorRT by trtexec: p50 {median(times['compute_ms']):.3f} ms on the GPU"]
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:

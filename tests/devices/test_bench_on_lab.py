@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeskin.benchmarks.bench import bench_all
+from edgeskin.benchmarks.bench import bench, bench_all
 from edgeskin.benchmarks.devices import Device, together
 from edgeskin.benchmarks.lab.jetson import Jetson
 from edgeskin.benchmarks.lab.phone import Phone
@@ -20,6 +20,11 @@ pytestmark = pytest.mark.slow
 FILES = {
     "jetson": [("tflite", "fp32"), ("onnx", "int8")],
     "phone": [("tflite", "int8"), ("onnx", "fp32")],
+}
+NVIDIA = {
+    "trtexec": """echo '[I] engine built'
+        echo '[{"computeMs": 1.25, "latencyMs": 1.5}]' > trtexec-times.json""",
+    "tegrastats": "while :; do echo 'RAM 2448/7620MB GR3D_FREQ 97%@[624]'; sleep 0.2; done",
 }
 SHORT = replace(PROTOCOLS["quick"], warmup_runs=2, warmup_s=0, queries=10, loads=1, profile_runs=2)
 
@@ -45,6 +50,23 @@ def test_a_board_and_a_phone_at_once(
         assert isinstance(documents, list), documents
         for (target, precision), document in zip(kinds, documents, strict=True):
             check(document, target, precision, device.name)
+
+
+def test_both_tools_beside_a_run(
+    lab_jetson: Jetson, tiny_file: Callable[..., Path], tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """The programs are stand-ins: that TensorRT builds an engine only a Jetson can show."""
+    for name, lines in NVIDIA.items():
+        lab_jetson.box.write(f"usr/local/bin/{name}", f"#!/bin/sh\n{lines}\n", 0o755)
+    artifact = tiny_file("onnx", "fp32")
+    with lab_jetson.open() as device:
+        document = bench(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
+        device.clean()
+    for name in NVIDIA:
+        lab_jetson.box.remove(f"usr/local/bin/{name}")
+    assert document["trtexec"]["compute_ms"] == (1.25,)
+    assert document["trtexec"]["log"] == ("[I] engine built",)
+    assert document["tegrastats"][0]["gpu_percent"] == 97
 
 
 def one_shard(pack: Pack) -> Pack:
