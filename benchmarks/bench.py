@@ -125,8 +125,9 @@ def bench(
         document["doubts"] = result.doubts(document["latency"], document["device"])
         document |= {"tegrastats": readings} if readings else {}
         document |= _tensorrt(setup, device, facts, parts)
+    np.savez(parts / "outputs.npz", **found)
+    (parts / "outputs.npz").replace(target.with_suffix(".npz"))
     files.write_json(target, document)
-    np.savez(target.with_suffix(".npz"), **found)
     shutil.rmtree(parts)
     return document
 
