@@ -10,8 +10,8 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,20 @@ from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.benchmarks.runner.request import ANYWHERE
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
 from edgeskin.errors import NotSupportedHere
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the same artifact computed on this machine, and the `engine` of that result."""
+
+    outputs: Outputs
+    engine: Mapping[str, Any]
 
 
 def result_path(out: Path, device: str, artifact: Path) -> Path:
@@ -55,23 +64,29 @@ def bench_all(
     """
     documents = []
     for artifact in artifacts:
-        twin = None if device.name == "host" else _on_this_machine(artifact, pack, tell)
+        on_host = device.name == "host"
+        twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
         options: dict[str, Any] = {"protocol": protocol, "choice": choice, "twin": twin}
         documents.append(bench(artifact, pack, device, out, **options, force=force, tell=tell))
     device.clean()
     return documents
 
 
-def _on_this_machine(artifact: Path, pack: Pack, tell: Tell) -> Outputs | None:
-    """What the artifact computes here on its default engine; None where none runs here."""
+def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> Twin | None:
+    """By the same kernels where every machine has them, else by the default ones.
+
+    None where neither runs here.
+    """
+    same = choice.accelerator if choice.accelerator in ANYWHERE else None
     with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
+        options: dict[str, Any] = {"protocol": None, "choice": Choice(accelerator=same)}
         try:
-            bench(artifact, pack, host, Path(folder), protocol=None, tell=tell)
+            document = bench(artifact, pack, host, Path(folder), **options, tell=tell)
         except NotSupportedHere:
             return None
         path = result_path(Path(folder), host.name, artifact).with_suffix(".npz")
         with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
+            return Twin({name: stored[name] for name in stored.files}, document["engine"])
 
 
 def bench(
@@ -82,7 +97,7 @@ def bench(
     *,
     protocol: Protocol | None,
     choice: Choice | None = None,
-    twin: Outputs | None = None,
+    twin: Twin | None = None,
     sensors: str = "/",
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
@@ -92,7 +107,7 @@ def bench(
     Args:
         pack: A pack of the model that the artifact was made from.
         protocol: How to measure latency; None: accuracy only.
-        twin: The same artifact's outputs on this machine, to compare with.
+        twin: The same artifact on this machine, to compare with.
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
@@ -114,9 +129,11 @@ def bench(
         **_identity(setup, device.name, facts, steps),
         "accuracy": {
             "bit_equal_inputs": steps.bit_equal_inputs(),
-            **accuracy.report(pack, found, twin),
+            **accuracy.report(pack, found, twin and twin.outputs),
         },
     }
+    if twin is not None:
+        document["accuracy"]["host"]["engine"] = twin.engine
     if protocol is not None:
         document["protocol"] = asdict(protocol)
         document["latency"] = result.latency(steps.latency(protocol))
