@@ -22,12 +22,13 @@ from edgeskin.benchmarks import accuracy, result
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.pack import Pack
-from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.benchmarks.devices.names import open_device, reserved, together
+from edgeskin.benchmarks.pack import Pack, read
+from edgeskin.benchmarks.protocol import Protocol, protocol_named
 from edgeskin.benchmarks.runner.request import ANYWHERE
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
-from edgeskin.errors import NotSupportedHere
+from edgeskin.errors import EdgeskinError, NotSupportedHere
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
 
@@ -44,6 +45,45 @@ def result_path(out: Path, device: str, artifact: Path) -> Path:
     """Where the result of an artifact on a device is written; its outputs lie beside it as .npz."""
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in f"{device}--{artifact.name}")
     return out / f"{plain}.json"
+
+
+def bench_devices(
+    artifacts: Sequence[Path | str],
+    pack: Path | str,
+    out: Path | str,
+    *,
+    devices: Sequence[str] = ("host",),
+    protocol: str = "standard",
+    choice: Choice | None = None,
+    ssh_config: Path | None = None,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> dict[str, list[dict[str, Any]] | EdgeskinError]:
+    """Run artifacts on devices, all devices at once; their results are written to `out`.
+
+    Args:
+        pack: A pack of the model that the artifacts were made from.
+        devices: Names, as `open_device` takes them.
+        protocol: A name of `PROTOCOLS`, or "none": accuracy only.
+        ssh_config: Another file than `~/.ssh/config`.
+
+    Returns:
+        By device, the results' documents; or what went wrong there.
+
+    Raises:
+        UnknownName, InvalidPack, MissingPackage: Before any device is asked.
+    """
+    wanted = None if protocol == "none" else protocol_named(protocol)
+    packed = read(Path(pack))
+
+    def work(there: Device) -> list[dict[str, Any]]:
+        paths = [Path(artifact) for artifact in artifacts]
+        options: dict[str, Any] = {"protocol": wanted, "choice": choice}
+        with there, reserved(there):
+            return bench_all(paths, packed, there, Path(out), **options, force=force, tell=tell)
+
+    names = dict.fromkeys(devices)
+    return together([open_device(n, ssh_config=ssh_config, tell=tell) for n in names], work)
 
 
 def bench_all(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json
+from edgeskin.cli.options import Force, Json, SshConfig
 
 
 def bench(
@@ -40,35 +40,27 @@ def bench(
         Path | None, typer.Option(help="Of a gpu or external delegate.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    ssh_config: SshConfig = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
-    from edgeskin.benchmarks.bench import bench_all
-    from edgeskin.benchmarks.devices import Device, open_device, reserved, together
-    from edgeskin.benchmarks.pack import read
-    from edgeskin.benchmarks.protocol import protocol_named
+    from edgeskin.benchmarks.bench import bench_devices
     from edgeskin.benchmarks.setup import Choice
 
-    wanted = None if protocol == "none" else protocol_named(protocol)
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
-    packed = read(pack)
     with console.progress() as tell:
-
-        def work(there: Device) -> list[dict[str, Any]]:
-            with there, reserved(there):
-                return bench_all(
-                    artifacts,
-                    packed,
-                    there,
-                    out,
-                    protocol=wanted,
-                    choice=choice,
-                    force=force,
-                    tell=tell,
-                )
-
-        found = together([open_device(name) for name in device or ["host"]], work)
+        found = bench_devices(
+            artifacts,
+            pack,
+            out,
+            devices=device or ["host"],
+            protocol=protocol,
+            choice=choice,
+            ssh_config=ssh_config,
+            force=force,
+            tell=tell,
+        )
     failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
     documents = [d for outcome in found.values() if isinstance(outcome, list) for d in outcome]
     if json:
