@@ -10,8 +10,8 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,68 @@ from edgeskin.benchmarks.devices import nvidia
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.pack import Pack
-from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.benchmarks.devices.names import open_device, reserved, together
+from edgeskin.benchmarks.pack import Pack, read
+from edgeskin.benchmarks.protocol import Protocol, protocol_named
+from edgeskin.benchmarks.runner.request import ANYWHERE
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
-from edgeskin.errors import NotSupportedHere, RunFailed
+from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the same artifact computed on this machine, and the `engine` of that result."""
+
+    outputs: Outputs
+    engine: Mapping[str, Any]
 
 
 def result_path(out: Path, device: str, artifact: Path) -> Path:
     """Where the result of an artifact on a device is written; its outputs lie beside it as .npz."""
     plain = "".join(c if c.isalnum() or c in "-._" else "-" for c in f"{device}--{artifact.name}")
     return out / f"{plain}.json"
+
+
+def bench_devices(
+    artifacts: Sequence[Path | str],
+    pack: Path | str,
+    out: Path | str,
+    *,
+    devices: Sequence[str] = ("host",),
+    protocol: str = "standard",
+    choice: Choice | None = None,
+    ssh_config: Path | None = None,
+    force: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> dict[str, list[dict[str, Any]] | EdgeskinError]:
+    """Run artifacts on devices, all devices at once; their results are written to `out`.
+
+    Args:
+        pack: A pack of the model that the artifacts were made from.
+        devices: Names, as `open_device` takes them.
+        protocol: A name of `PROTOCOLS`, or "none": accuracy only.
+        ssh_config: Another file than `~/.ssh/config`.
+
+    Returns:
+        By device, the results' documents; or what went wrong there.
+
+    Raises:
+        UnknownName, InvalidPack, MissingPackage: Before any device is asked.
+    """
+    wanted = None if protocol == "none" else protocol_named(protocol)
+    packed = read(Path(pack))
+
+    def work(there: Device) -> list[dict[str, Any]]:
+        paths = [Path(artifact) for artifact in artifacts]
+        options: dict[str, Any] = {"protocol": wanted, "choice": choice}
+        with there, reserved(there):
+            return bench_all(paths, packed, there, Path(out), **options, force=force, tell=tell)
+
+    names = dict.fromkeys(devices)
+    return together([open_device(n, ssh_config=ssh_config, tell=tell) for n in names], work)
 
 
 def bench_all(
@@ -56,23 +105,29 @@ def bench_all(
     """
     documents = []
     for artifact in artifacts:
-        twin = None if device.name == "host" else _on_this_machine(artifact, pack, tell)
+        on_host = device.name == "host"
+        twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
         options: dict[str, Any] = {"protocol": protocol, "choice": choice, "twin": twin}
         documents.append(bench(artifact, pack, device, out, **options, force=force, tell=tell))
     device.clean()
     return documents
 
 
-def _on_this_machine(artifact: Path, pack: Pack, tell: Tell) -> Outputs | None:
-    """What the artifact computes here on its default engine; None where none runs here."""
+def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> Twin | None:
+    """By the same kernels where every machine has them, else by the default ones.
+
+    None where neither runs here.
+    """
+    same = choice.accelerator if choice.accelerator in ANYWHERE else None
     with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
+        options: dict[str, Any] = {"protocol": None, "choice": Choice(accelerator=same)}
         try:
-            bench(artifact, pack, host, Path(folder), protocol=None, tell=tell)
+            document = bench(artifact, pack, host, Path(folder), **options, tell=tell)
         except NotSupportedHere:
             return None
         path = result_path(Path(folder), host.name, artifact).with_suffix(".npz")
         with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
+            return Twin({name: stored[name] for name in stored.files}, document["engine"])
 
 
 def bench(
@@ -83,7 +138,7 @@ def bench(
     *,
     protocol: Protocol | None,
     choice: Choice | None = None,
-    twin: Outputs | None = None,
+    twin: Twin | None = None,
     sensors: str = "/",
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
@@ -93,7 +148,7 @@ def bench(
     Args:
         pack: A pack of the model that the artifact was made from.
         protocol: How to measure latency; None: accuracy only.
-        twin: The same artifact's outputs on this machine, to compare with.
+        twin: The same artifact on this machine, to compare with.
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
@@ -115,9 +170,11 @@ def bench(
         **_identity(setup, device.name, facts, steps),
         "accuracy": {
             "bit_equal_inputs": steps.bit_equal_inputs(),
-            **accuracy.report(pack, found, twin),
+            **accuracy.report(pack, found, twin and twin.outputs),
         },
     }
+    if twin is not None:
+        document["accuracy"]["host"]["engine"] = twin.engine
     if protocol is not None:
         document["protocol"] = asdict(protocol)
         with nvidia.tegrastats(device, facts, parts) as readings:

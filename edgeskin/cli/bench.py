@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json
+from edgeskin.cli.options import Force, Json, SshConfig
 
 
 def bench(
@@ -28,7 +28,10 @@ def bench(
     ] = "standard",
     accelerator: Annotated[
         str | None,
-        typer.Option(help="xnnpack, none, gpu or external; ONNX: none, xnnpack, cuda, tensorrt."),
+        typer.Option(
+            help="xnnpack (the default), none (the runtime's own kernels), reference (its plain "
+            "ones), gpu or external; ONNX: none, xnnpack, cuda, tensorrt."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE of the accelerator; may be repeated.")
@@ -38,35 +41,27 @@ def bench(
         Path | None, typer.Option(help="Of a gpu or external delegate.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
+    ssh_config: SshConfig = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
-    from edgeskin.benchmarks.bench import bench_all
-    from edgeskin.benchmarks.devices import Device, open_device, reserved, together
-    from edgeskin.benchmarks.pack import read
-    from edgeskin.benchmarks.protocol import protocol_named
+    from edgeskin.benchmarks.bench import bench_devices
     from edgeskin.benchmarks.setup import Choice
 
-    wanted = None if protocol == "none" else protocol_named(protocol)
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
-    packed = read(pack)
     with console.progress() as tell:
-
-        def work(there: Device) -> list[dict[str, Any]]:
-            with there, reserved(there):
-                return bench_all(
-                    artifacts,
-                    packed,
-                    there,
-                    out,
-                    protocol=wanted,
-                    choice=choice,
-                    force=force,
-                    tell=tell,
-                )
-
-        found = together([open_device(name) for name in device or ["host"]], work)
+        found = bench_devices(
+            artifacts,
+            pack,
+            out,
+            devices=device or ["host"],
+            protocol=protocol,
+            choice=choice,
+            ssh_config=ssh_config,
+            force=force,
+            tell=tell,
+        )
     failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
     documents = [d for outcome in found.values() if isinstance(outcome, list) for d in outcome]
     if json:
@@ -89,10 +84,10 @@ def _options(texts: list[str]) -> dict[str, str]:
 
 
 def _print(documents: list[dict[str, Any]], out: Path) -> None:
-    columns = ("device", "artifact", "p50 ms", "p90 ms", "p99 ms", "cold load ms", "peak MB")
+    columns = ("device", "artifact", "kernels", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB")
     title = f"{len(documents)} results; every sample is in {out}"
     rows = [_row(document) for document in documents]
-    console.table(title, (*columns, "equal decisions %"), rows)
+    console.table(title, (*columns, "equal decisions %", "as here dB"), rows)
     for document in documents:
         for remark in (*_of_tensorrt(document.get("trtexec")), *document.get("doubts", ())):
             print(f"{document['device']['name']}, {document['artifact']['name']}: {remark}")
@@ -117,4 +112,13 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
             f"{max(latency['memory_kb'].values()) / 1000:.1f}",
         )
     names = (document["device"]["name"], document["artifact"]["name"])
-    return (*names, *times, f"{100 * equal:.2f}")
+    kernels = document["engine"]["accelerator"]
+    return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))
+
+
+def _as_here(accuracy: dict[str, Any]) -> str:
+    """SQNR of the output that differs most from this machine's; empty where there is no other."""
+    if "host" not in accuracy:
+        return ""
+    entries = accuracy["host"]["agreement"].values()
+    return f"{min(entry['sqnr_db'] for entry in entries):.1f}"

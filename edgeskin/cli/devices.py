@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Json
+from edgeskin.cli.options import Json, SshConfig
 
 if TYPE_CHECKING:
     from edgeskin.benchmarks.devices import Facts
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="More devices: ssh:USER@HOST[:PORT], emulated:CPU.")
-]
-SshConfig = Annotated[
-    Path | None, typer.Option("--ssh-config", help="Instead of ~/.ssh/config (ssh -F).")
 ]
 
 
