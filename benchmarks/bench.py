@@ -104,6 +104,7 @@ def bench_all(
     next run goes on with it.
     """
     documents = []
+    device.probe()  # does it answer? before anything is computed here
     for artifact in artifacts:
         on_host = device.name == "host"
         twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
