@@ -180,7 +180,9 @@ def bench(
         document["protocol"] = asdict(protocol)
         with nvidia.tegrastats(device, facts, parts) as readings:
             document["latency"] = result.latency(steps.latency(protocol))
-        document["doubts"] = result.doubts(document["latency"], document["device"])
+        document["device_after"] = asdict(device.probe())
+        states = document["device"], document["device_after"]
+        document["doubts"] = result.doubts(document["latency"], *states)
         document |= {"tegrastats": readings} if readings else {}
         document |= _tensorrt(setup, device, facts, parts)
     np.savez(parts / "outputs.npz", **found)

@@ -95,14 +95,19 @@ def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
     return list(found.values())
 
 
-def doubts(latency: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+def doubts(
+    latency: Mapping[str, Any], facts: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[str]:
     """Why these figures may be wrong, a sentence each; empty where nothing speaks against them.
 
     Args:
         latency: As `latency` gives it.
-        facts: Of the device, as `probe` found it; its `problems` come first.
+        facts: Of the device, as `probe` found it before; its `problems` come first.
+        after: The same right after. Of that, only what no sensor of the runner sees counts.
     """
     found = list(facts.get("problems", ()))
+    if (after.get("thermal_status") or 0) > (facts.get("thermal_status") or 0):
+        found.append(f"throttled: Android's thermal status rose to {after['thermal_status']}")
     if facts.get("emulated"):
         found.append("emulated: numerics are the device's, times mean nothing")
     samples, sensors = latency["samples"]["run_ms"], latency["sensors"]

@@ -58,8 +58,8 @@ def run(run_ms: list[float], *readings: dict[str, Any], stable: bool = True) -> 
     return events
 
 
-def doubts(events: Events, **facts: Any) -> list[str]:
-    return result.doubts(result.latency(events), facts)
+def doubts(events: Events, after: int | None = None, **facts: Any) -> list[str]:
+    return result.doubts(result.latency(events), facts, {"thermal_status": after})
 
 
 STEADY = [5.0] * 1024
@@ -112,6 +112,14 @@ def test_an_emulated_device_and_its_problems_are_doubts() -> None:
     found = doubts(run(STEADY), emulated=True, problems=("battery at 9 %",))
     assert found[0] == "battery at 9 %"
     assert found[1].startswith("emulated")
+
+
+def test_a_thermal_status_that_rose_is_a_doubt() -> None:
+    """Android tells it to no program that may not ask the system's services."""
+    assert doubts(run(STEADY), thermal_status=1, after=2) == [
+        "throttled: Android's thermal status rose to 2"
+    ]
+    assert doubts(run(STEADY), thermal_status=1, after=1) == []
 
 
 def test_throttle_ratio_is_last_tenth_over_first() -> None:
