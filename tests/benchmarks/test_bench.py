@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -112,7 +113,9 @@ def test_queries_take_the_images_in_a_random_order_each_as_often(
 def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
     tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
 ) -> None:
-    [document] = bench_all([tiny_file("tflite", "fp32")], tiny_pack, host, tmp_path, protocol=None)
+    artifact = tmp_path / "a nurse's model.tflite"
+    shutil.copy(tiny_file("tflite", "fp32"), artifact)
+    [document] = bench_all([artifact], tiny_pack, host, tmp_path, protocol=None)
     accuracy = document["accuracy"]
     assert accuracy["changed"] == []
     assert accuracy["equal_decisions"]["severity"] == 1.0
