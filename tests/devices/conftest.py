@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,8 +79,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """compiled(C code, option...): a program, or with -shared a library, for aarch64."""
     folder = tmp_path_factory.mktemp("compiled")
 
+    @cache
     def compile_c(code: str, *options: str, name: str = "program") -> Path:
-        source, made = folder / f"{name}.c", folder / name
+        place = folder / str(len(list(folder.iterdir())))
+        place.mkdir()
+        source, made = place / f"{name}.c", place / name
         source.write_text(code)
         zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.27"]
         subprocess.run([*zig, "-o", str(made), str(source), *options], check=True, timeout=300)

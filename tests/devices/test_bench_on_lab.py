@@ -52,6 +52,32 @@ def test_a_board_and_a_phone_at_once(
             check(document, target, precision, device.name)
 
 
+def test_the_cable_is_pulled_while_it_runs(
+    lab_phone: Phone, tiny_file: Callable[..., Path], tiny_pack: Pack, tmp_path: Path
+) -> None:
+    pulled: list[str] = []
+
+    def pull_and_plug(what: str, done: int, total: int) -> None:
+        if what.endswith("images") and not pulled:
+            pulled.append(what)
+            lab_phone.box.stop()
+            lab_phone.box.start()
+
+    with lab_phone.open() as device:
+        document = bench(
+            tiny_file("tflite", "int8"),
+            tiny_pack,
+            device,
+            tmp_path,
+            protocol=None,
+            tell=pull_and_plug,
+        )
+        device.clean()
+    assert pulled
+    assert document["accuracy"]["images"] == len(tiny_pack)
+    assert document["accuracy"]["bit_equal_inputs"] == 1.0
+
+
 def test_both_tools_beside_a_run(
     lab_jetson: Jetson, tiny_file: Callable[..., Path], tiny_pack: Pack, tmp_path: Path
 ) -> None:
