@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgeskin import metrics
+from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench, bench_all, result_path
 from edgeskin.benchmarks.devices.base import Device
@@ -24,8 +25,9 @@ from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
-from edgeskin.predictor import load
+from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
+from edgeskin.runtimes import Kernels, open_session
 
 pytestmark = pytest.mark.slow
 SHORT = replace(
@@ -40,11 +42,18 @@ def host(tmp_path: Path) -> Iterator[Device]:
         yield device
 
 
-def on_python(artifact: Path, pack: Pack) -> dict[str, Any]:
-    with load(artifact) as predictor:
+def on_python(artifact: Path, pack: Pack, kernels: Kernels = "fast") -> dict[str, Any]:
+    metadata = read_metadata(artifact)
+    session = open_session(artifact, kernels=kernels)
+    with Predictor(metadata.spec, session, metadata.io) as predictor:
         return predictor.run_all(
             preprocess(pack.image(i), pack.spec.input) for i in range(len(pack))
         )
+
+
+def outputs_of(artifact: Path, out: Path) -> dict[str, Any]:
+    with np.load(result_path(out, "host", artifact).with_suffix(".npz")) as stored:
+        return dict(stored)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +78,7 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
 ) -> None:
     artifact = tiny_file(target, precision, io)
     document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT)
-    with np.load(result_path(tmp_path, "host", artifact).with_suffix(".npz")) as stored:
-        found = dict(stored)
+    found = outputs_of(artifact, tmp_path)
     for name, expected in on_python(artifact, tiny_pack).items():
         assert found[name].shape == expected.shape
         # Two versions of a runtime: float32 sums in another order (110 dB and more), or int8
@@ -79,6 +87,22 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
         assert metrics.sqnr_db(expected, found[name]) > limit, name
     assert document["accuracy"]["bit_equal_inputs"] == 1.0
     check_latency(document, target)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_reference_kernels_are_those_of_the_runtime_s_own_python(
+    precision: str, tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact, choice = tiny_file("tflite", precision), Choice(accelerator="reference")
+    document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
+    found = outputs_of(artifact, tmp_path)
+    for name, expected in on_python(artifact, tiny_pack, "reference").items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+    operators = document["latency"]["operators"]
+    assert operators["delegated"] == []
+    assert len(operators["plan"]) == len(operators["placement"]["graph"])
+    assert operators["placement"]["plan"] == operators["placement"]["graph"]
+    assert document["engine"]["accelerator"] == "reference"
 
 
 def check_latency(document: dict[str, Any], target: str) -> None:
@@ -96,6 +120,9 @@ def check_latency(document: dict[str, Any], target: str) -> None:
         names = {op["name"] for op in operators["plan"]}
     else:
         names = {op["name"] for op in operators["delegated"]}
+        placement = operators["placement"]
+        assert [op.get("name") for op in placement["plan"]] == ["TfLiteXNNPackDelegate"]
+        assert placement["plan"][0]["replaces"] == list(range(len(placement["graph"])))
     assert any("Conv" in name for name in names), operators
 
 
@@ -167,6 +194,15 @@ def test_a_foreign_library_lacks_a_symbol(
     choice = Choice(library=library("tflite", platform.machine()))
     with pytest.raises(MissingSymbol, match="undefined symbol OrtGetApiBase in libLiteRt.so"):
         bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
+
+
+def test_litert_s_own_api_takes_no_delegate(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    file = library("tflite", platform.machine())
+    choice = Choice(library=file, accelerator="external", accelerator_library=file)
+    with pytest.raises(RunFailed, match="takes no delegate such as external: pass a library"):
+        bench(tiny_file("tflite", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
 
 
 def test_heat_clocks_and_battery_are_read_beside_a_sustained_run(
