@@ -105,17 +105,18 @@ class Steps:
     def _note(self, name: str) -> Path:
         return self._parts / f"{name}.job.json"
 
-    def _push(self, name: str, text: str, shard: int) -> None:
-        pack, request_file = self._setup.pack, self._parts / f"{name}.request"
+    def _push(self, step: str, text: str, shard: int) -> None:
+        pack, request_file = self._setup.pack, self._parts / f"{step}.request"
         request_file.write_text(text, encoding="utf-8")
         spec = self._parts / "spec.json"
         spec.write_text(pack.spec.to_json(), encoding="utf-8")
         images = pack.folder / pack.shards[shard]
-        pushed = {**self._setup.files, images.name: images, "spec.json": spec}
-        for remote, local in {**pushed, request_file.name: request_file}.items():
-            if remote not in self._sent:
-                self._device.push(local, remote, self._tell)
-                self._sent.add(remote)
+        wanted = {**self._setup.files, images.name: images, "spec.json": spec}
+        wanted[request_file.name] = request_file
+        self._device.push_all(
+            {name: path for name, path in wanted.items() if name not in self._sent}, self._tell
+        )
+        self._sent.update(wanted)
 
     def _listen(self, job: Job, log: Path) -> Events:
         events, images = Events(), len(self._setup.pack)

@@ -10,7 +10,7 @@ shift 2
 mkdir -p "$work" && cd "$work" || exit
 work=$PWD
 
-digest() { sha256sum "$1" | cut -d ' ' -f 1; }
+digest() { sum=$(sha256sum < "$1") && echo "${sum%% *}"; }
 started() { # PID: when it was started, in clock ticks since boot; nothing if it has ended
   read -r stat 2> /dev/null < "/proc/$1/stat" || return
   # shellcheck disable=SC2086 # split on purpose, after a name that may hold anything
@@ -18,6 +18,13 @@ started() { # PID: when it was started, in clock ticks since boot; nothing if it
   [ "$1" = Z ] || echo "${20}"
 }
 is_alive() { [ -n "$2" ] && [ "$(started "$1")" = "$2" ]; }
+state() { # NAME SHA256: "whole", or how many bytes of it have arrived
+  [ -f "$1" ] && [ "$(digest "$1")" = "$2" ] && echo whole && return
+  part=part/$2
+  [ -f "$part" ] || { echo 0 && return; }
+  cp "$part" "$part.new" && mv "$part.new" "$part" || exit # a writer that is cut off may still hold the old one
+  stat -c %s "$part"
+}
 say() { [ -z "$2" ] || printf '%s\t%s\n' "$1" "$2"; } # KEY VALUE
 file() { # KEY FILE: its first line, if we may read it
   line=
@@ -59,20 +66,14 @@ facts() {
 
 case $verb in
   facts) facts ;;
-  state) # NAME SHA256: "whole", or how many bytes of it have arrived
-    [ -f "$1" ] && [ "$(digest "$1")" = "$2" ] && echo whole && exit
-    part=part/$2
-    [ -f "$part" ] || { echo 0 && exit; }
-    cp "$part" "$part.new" && mv "$part.new" "$part" || exit # a writer that is cut off may still hold the old one
-    stat -c %s "$part"
+  state) # (NAME SHA256)...: a line each
+    while [ $# -gt 0 ]; do state "$1" "$2" && shift 2 || exit; done
     ;;
-  append) # SHA256: stdin goes to the end of what has arrived
-    mkdir -p part && cat >> "part/$1"
-    ;;
-  keep) # NAME SHA256 MODE: what has arrived is whole: give it its name
+  put) # NAME SHA256 SIZE MODE: stdin goes to the end of what has arrived; if that is all, it gets its name
+    mkdir -p part "$(dirname "$1")" && cat >> "part/$2" && [ "$(stat -c %s "part/$2")" -ge "$3" ] || exit
     found=$(digest "part/$2")
     [ "$found" = "$2" ] || { rm -f "part/$2" && echo "$found" && exit; }
-    mkdir -p "$(dirname "$1")" && chmod "$3" "part/$2" && mv -f "part/$2" "$1" && echo "$found"
+    chmod "$4" "part/$2" && mv -f "part/$2" "$1" && echo "$found"
     ;;
   digest) # NAME: its size and SHA256
     stat -c %s "$1" && digest "$1"

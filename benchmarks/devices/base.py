@@ -7,10 +7,12 @@ three kinds of device behave alike. Every call ends within the times of
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol
@@ -40,7 +42,7 @@ def silent(what: str, done: int, total: int) -> None:
 class Patience:
     """How long to wait, in seconds."""
 
-    answer_s: float = 30.0  # for a short command, connecting included
+    answer_s: float = 30.0  # for a short command, connecting included; for a hash of what arrived
     stall_s: float = 30.0  # for the next byte of a transfer
     silence_s: float = 10.0  # in a job's log, before asking whether the job is alive
 
@@ -109,7 +111,11 @@ class Device:
         return self.link.describe(read_facts(self._ask("facts")))
 
     def push(self, local: Path, remote: str, tell: Tell = silent) -> None:
-        """Copy a file there, going on where an earlier try was cut off.
+        """`push_all` of one file."""
+        self.push_all({remote: local}, tell)
+
+    def push_all(self, files: Mapping[str, Path], tell: Tell = silent) -> None:
+        """Copy files there, by their names there, going on where an earlier try was cut off.
 
         A file that is there already, by its SHA-256, is not sent again. Its
         executable bit travels with it.
@@ -118,19 +124,12 @@ class Device:
             DeviceFull, DeviceDenied, DeviceLost: It could not be written there.
             TransferCorrupted: It arrived with another hash twice.
         """
-        remote, digest = checked(remote), sha256(local)
-        mode = "755" if local.stat().st_mode & 0o100 else "644"
-        for _ in range(2):
-            state = self._ask("state", remote, digest).strip()
-            if state == "whole":
-                return
-            self._append(local, digest, int(state), tell)
-            if self._ask("keep", remote, digest, mode).strip() == digest:
-                return
-        raise TransferCorrupted(
-            f"{self.name}: {local.name} arrived damaged twice (its SHA-256 is not "
-            f"{digest[:12]}...). Check the cable and the device's storage."
-        )
+        digests = {checked(remote): sha256(local) for remote, local in files.items()}
+        states = self._ask("state", *chain.from_iterable(digests.items())).split()
+        pairs = zip(digests.items(), files.values(), states, strict=True)
+        for (remote, digest), local, state in pairs:
+            if state != "whole":
+                self._put(local, remote, digest, int(state), tell)
 
     def pull(self, remote: str, local: Path, tell: Tell = silent) -> None:
         """Copy a file from there, going on where an earlier try was cut off.
@@ -184,18 +183,26 @@ class Device:
             DeviceLost: The link dropped; call again with the offset reached.
         """
         command = self._command("follow", job.log, str(offset))
-        last = False
         for line in follow_lines(command, self.patience.silence_s):
             if isinstance(line, Answer):  # the link's end: an error, or nobody said why
                 self._check(line, "follow")
                 raise self._lost("its log broke off")
             if line:
+                offset += len(line.encode(errors="surrogateescape"))
                 yield line
                 if line.startswith(END):
                     return
-            elif last:
+            elif not self.alive(job):
+                yield from self._rest(job.log, offset)
                 return
-            last = not line and not self.alive(job)  # one more look: what it wrote at the end
+
+    def _rest(self, log: str, offset: int) -> list[str]:
+        """Lines of a log from a byte offset, as it is now."""
+        rest = io.BytesIO()
+        command = self._command("fetch", log, str(offset))
+        self._check(drain(command, rest, self.patience.stall_s, lambda done: None), "fetch")
+        *lines, _ = rest.getvalue().decode(errors="surrogateescape").split("\n")
+        return [f"{line}\n" for line in lines]
 
     def alive(self, job: Job) -> bool:
         """Whether the job still runs."""
@@ -213,17 +220,32 @@ class Device:
         """Hang up; jobs go on."""
         self.link.close()
 
-    def _append(self, local: Path, digest: str, offset: int, tell: Tell) -> None:
+    def _put(self, local: Path, remote: str, digest: str, arrived: int, tell: Tell) -> None:
+        """Send what has not arrived yet; once more, all of it, when it came damaged."""
+        mode = "755" if local.stat().st_mode & 0o100 else "644"
+        command = self._command("put", remote, digest, str(local.stat().st_size), mode)
+        for offset in (arrived, 0):
+            if self._append(command, local, offset, tell) == digest:
+                return
+        raise TransferCorrupted(
+            f"{self.name}: {local.name} arrived damaged twice (its SHA-256 is not "
+            f"{digest[:12]}...). Check the cable and the device's storage."
+        )
+
+    def _append(self, command: Sequence[str], local: Path, offset: int, tell: Tell) -> str:
+        """The digest of what has arrived then."""
         total, what = local.stat().st_size, f"{self.name}, push {local.name}"
         with local.open("rb") as file:
             file.seek(offset)
             answer = feed(
-                self._command("append", digest),
+                command,
                 file,
                 self.patience.stall_s,
+                self.patience.answer_s,
                 lambda done: tell(what, offset + done, total),
             )
-        self._check(answer, "append")
+        self._check(answer, "put")
+        return answer.stdout.strip()
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return self.link.command(["sh", "-c", AGENT, "edgeskin", self.link.work, verb, *arguments])

@@ -55,9 +55,16 @@ def ask(command: Sequence[str], timeout_s: float) -> Answer:
 
 
 def feed(
-    command: Sequence[str], source: BinaryIO, stall_s: float, tell: Callable[[int], None]
+    command: Sequence[str],
+    source: BinaryIO,
+    stall_s: float,
+    answer_s: float,
+    tell: Callable[[int], None],
 ) -> Answer:
-    """Run a command with the rest of `source` as its input, `stall_s` for each next block."""
+    """Run a command with the rest of `source` as its input.
+
+    It has `stall_s` to take each next block, and `answer_s` to end after the last.
+    """
     with _running(command, stdin=subprocess.PIPE) as (process, errors):
         assert process.stdin is not None
         sent = 0
@@ -66,14 +73,15 @@ def feed(
                 for written in _write(process.stdin, block, stall_s):
                     sent += written
                     tell(sent)
-            process.stdin.close()
-            process.wait(timeout=stall_s)
-        except BrokenPipeError:  # it ended early: its stderr says why
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=stall_s)
-        except (TimeoutError, subprocess.TimeoutExpired):
+        except TimeoutError:
             return _ended(process, errors, timeout_s=stall_s)
-        return _ended(process, errors)
+        except BrokenPipeError:  # it ended early: its stderr says why
+            pass
+        try:
+            stdout = process.communicate(timeout=answer_s)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            return _ended(process, errors, timeout_s=answer_s)
+        return _ended(process, errors, stdout=stdout)
 
 
 def drain(

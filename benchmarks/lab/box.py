@@ -19,7 +19,7 @@ from typing import Any
 from edgeskin.benchmarks.devices import Patience
 from edgeskin.errors import NotSupportedHere
 
-PATIENT = Patience(answer_s=60.0, stall_s=60.0, silence_s=5.0)
+PATIENT = Patience(answer_s=60.0, stall_s=60.0, silence_s=2.0)
 """Emulated devices on a busy machine are slow, and nothing is wrong with them."""
 
 _UP_S = 60.0

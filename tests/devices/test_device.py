@@ -24,7 +24,7 @@ def device(
     if request.param == "host":
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EDGESKIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-            opened = open_device("host", patience=Patience(silence_s=2.0))
+            opened = open_device("host", patience=Patience(silence_s=1.0))
     else:
         opened = request.getfixturevalue(f"lab_{request.param}").open()
     with opened:
