@@ -13,6 +13,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 JSON, PAGE = HERE / "arm64-drift.json", HERE / "arm64-drift.md"
+HEADER = (
+    "| kernels | file | CPU | arm64 against x86, dB | largest change: probability | lesions "
+    "| same decisions | x86 against float, dB | arm64 against float, dB |\n"
+)
 KERNELS = {"reference": "reference", "none": "built-in", "xnnpack": "XNNPACK"}
 
 
@@ -21,9 +25,7 @@ def main(folders: list[str]) -> None:
     found = [row(path) for path in paths]
     JSON.write_text(json.dumps(found, indent=1) + "\n")
     page = PAGE.read_text()
-    lines = ["| kernels | file | arm64 against x86, dB | largest change: probability | lesions "]
-    lines += ["| same decisions | x86 against float, dB | arm64 against float, dB |\n|"]
-    table = "".join([*lines, "---|" * 8, "\n", *map(line, found)])
+    table = HEADER + "|" + "---|" * (HEADER.count("|") - 1) + "\n" + "".join(map(line, found))
     pattern = r"(<!-- drift -->\n)(\|.*\n)*"
     PAGE.write_text(re.sub(pattern, lambda match: match[1] + table, page, count=1))
 
@@ -60,7 +62,7 @@ def lowest(part: dict) -> float:
 def line(entry: dict) -> str:
     runtime = "ONNX Runtime" if "onnx" in entry["runtime"] else KERNELS[entry["kernels"]]
     db = "equal bits" if math.isinf(entry["sqnr_db"]) else f"{entry['sqnr_db']:.1f}"
-    cells = [runtime, entry["file"].split("-")[-1], db]
+    cells = [runtime, entry["file"].split("-")[-1], entry["device"].partition("-")[2].upper(), db]
     cells += [f"{entry['probability']:.2g}", f"{entry['lesions']:.2g}"]
     cells += [f"{100 * entry['equal_decisions']:.0f} %"]
     cells += [f"{entry['x86_to_float_db']:.1f}", f"{entry['arm64_to_float_db']:.1f}"]
