@@ -105,7 +105,7 @@ def _plain(artifact: Path, pack: Pack, lib: Path) -> Run:
 
 
 def _litert(artifact: Path, pixels: Any, lib: Path) -> Run:
-    """LiteRT 2.1's C API on one thread, the input's bytes written once (x86-64)."""
+    """LiteRT 2.3's C API on one thread, the input's bytes written once."""
     api = ctypes.CDLL(str(lib))
     size = ctypes.c_size_t
 
@@ -114,9 +114,10 @@ def _litert(artifact: Path, pixels: Any, lib: Path) -> Run:
         _check(name, getattr(api, f"LiteRt{name}")(*arguments, ctypes.byref(made)))
         return made
 
-    options, model = make("CreateOptions"), make("CreateModelFromFile", str(artifact).encode())
+    options, environment = make("CreateOptions"), make("CreateEnvironment", 0, None)
+    model = make("CreateModelFromFile", environment, str(artifact).encode())
     _check("hardware", api.LiteRtSetOptionsHardwareAccelerators(options, 1))
-    compiled = make("CreateCompiledModel", make("CreateEnvironment", 0, None), model, options)
+    compiled = make("CreateCompiledModel", environment, model, options)
     signature = make("GetModelSignature", model, size(0))
     count = size()
     _check("outputs", api.LiteRtGetNumSignatureOutputs(signature, ctypes.byref(count)))

@@ -11,10 +11,10 @@ import pytest
 
 from edgeskin.benchmarks.bench import bench_all
 from edgeskin.benchmarks.devices import open_device
+from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
-from edgeskin.benchmarks.runner.libraries import library
-from edgeskin.benchmarks.setup import Choice
+from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.errors import RunFailed
 from edgeskin.runtimes import open_session
 
@@ -65,7 +65,8 @@ def test_an_older_system_gets_the_tflite_c_api(
     tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
 ) -> None:
     """What a device with glibc 2.31 is given runs as well, but for the reference kernels."""
-    artifact, older = tiny_file("tflite", "int8"), library("tflite", "aarch64", "2.31")
+    artifact, facts = tiny_file("tflite", "int8"), Facts(machine="aarch64", glibc="2.31")
+    older = Setup.of(artifact, tiny_pack, facts, Choice()).files["libLiteRt.so"]
     document = on_arm64(artifact, tiny_pack, tmp_path, library=older)
     assert document["engine"]["version"].startswith("TensorFlow Lite 2.")
     assert document["accuracy"]["host"]["engine"]["version"].startswith("LiteRT")
