@@ -53,7 +53,7 @@ def machine_of(cpu: str) -> str:
 
 def _cpus(machine: str) -> list[str]:
     """Names in a list whose lines are "  NAME   perhaps a description"."""
-    command = [qemu(machine), "-cpu", "help"]
+    command = [str(qemu(machine)), "-cpu", "help"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=30)
     cpus = listed.stdout.partition("Recognized")[0]  # x86 flags follow
     return re.findall(r"^  (\S+)", cpus, flags=re.MULTILINE)
