@@ -171,7 +171,7 @@ def bench(
         **_identity(setup, device.name, facts, steps),
         "accuracy": {
             "bit_equal_inputs": steps.bit_equal_inputs(),
-            **accuracy.report(pack, found, twin and twin.outputs),
+            **accuracy.report(pack, found, twin.outputs if twin else None),
         },
     }
     if twin is not None:

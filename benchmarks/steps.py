@@ -80,7 +80,7 @@ class Steps:
             if events.ended_well:
                 return events
         events = self._taken_up(name, log) or self._run(name, text, shard, log)
-        events.check_ended(self._device.name)
+        events.check_ended(self._device)
         if outputs is not None:
             self._device.pull("outputs.bin", outputs, self._tell)
         return events

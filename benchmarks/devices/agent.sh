@@ -46,6 +46,10 @@ facts() {
     file governor "$cpu/scaling_governor"
     for clock in min cur max; do file "$clock" "$cpu/scaling_${clock}_freq"; done
   done
+  for gpu in /sys/class/devfreq/*.gpu /sys/class/devfreq/*.g[apv]1[01]b; do # Tegra's names
+    for clock in min cur max; do file "gpu $clock" "$gpu/${clock}_freq"; done
+  done
+  command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | sed -n 's/^NV Power Mode: */power mode\t/p'
   for zone in /sys/class/thermal/thermal_zone*; do
     file zone "$zone/type" && file temperature "$zone/temp"
   done

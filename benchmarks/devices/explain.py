@@ -15,6 +15,7 @@ from edgeskin.errors import (
     WrongArchitecture,
 )
 
+_FULL = 64 << 10
 _NO_LOADER = (
     "the program, or the loader it asks for, is not there. It was built for another system, or "
     "needs a loader pushed with it"
@@ -47,13 +48,16 @@ _RULES: tuple[tuple[str, type[Exception], str], ...] = (
 )
 
 
-def explain(device: str, code: int | None, log: Sequence[str]) -> Exception:
+def explain(
+    device: str, code: int | None, log: Sequence[str], free_disk_bytes: int | None = None
+) -> Exception:
     """The error to raise for a program that failed.
 
     Args:
         device: Its name, for the message.
         code: Exit code as a shell gives it (128 + signal); None if nobody saw it end.
         log: The last lines of its log; JSON lines are its results, the others tell why.
+        free_disk_bytes: What is left there now: on a full disk no log can tell of it.
     """
     said = [
         line.strip() for line in log if line.strip() and not line.startswith(("{", "edgeskin-"))
@@ -62,6 +66,10 @@ def explain(device: str, code: int | None, log: Sequence[str]) -> Exception:
     for pattern, kind, advice in _RULES:
         if found := next((line for line in reversed(said) if re.search(pattern, line, re.I)), None):
             return kind(f"{device}: {advice} ({found})")
+    if code is None and free_disk_bytes is not None and free_disk_bytes < _FULL:
+        return DeviceFull(
+            f"{device}: the device's disk is full, and the log broke off. Free some space there."
+        )
     if code is None:
         return ProgramCrashed(
             f"{device}: the program is gone without an exit code: killed from outside, out of "

@@ -24,6 +24,8 @@ class Facts:
         features: Instruction set extensions, as the kernel names them.
         governors: Of each core, in order.
         clocks_khz: (lowest, present, highest) of each core.
+        gpu_clock_khz: (lowest, present, highest) of a Jetson's GPU.
+        power_mode: Name of a Jetson's (`nvpmodel -q`).
         temperatures_c: Of each thermal zone.
         thermal_status: Android's, 0 (none) to 6 (shutdown).
         load: Average of the last minute, in processes.
@@ -44,6 +46,8 @@ class Facts:
     cores: int = 0
     governors: tuple[str, ...] = ()
     clocks_khz: tuple[tuple[int, int, int], ...] = ()
+    gpu_clock_khz: tuple[int, int, int] | None = None
+    power_mode: str | None = None
     temperatures_c: tuple[tuple[str, float], ...] = ()
     thermal_status: int | None = None
     battery_percent: int | None = None
@@ -83,6 +87,8 @@ def read_facts(text: str) -> Facts:
             (int(low), int(now), int(high))
             for low, now, high in zip(found["min"], found["cur"], found["max"], strict=False)
         ),
+        "gpu_clock_khz": _gpu_clock([one(f"gpu {which}") for which in ("min", "cur", "max")]),
+        "power_mode": one("power mode") or None,
         "temperatures_c": _temperatures(found["zone"], found["temperature"]),
         "thermal_status": _int(one("thermal status")),
         "battery_percent": _int(one("battery", "dumpsys level")),
@@ -120,6 +126,10 @@ def _problems(values: dict[str, Any]) -> list[str]:
     moving = {name for name in values["governors"] if name not in ("performance", "userspace")}
     if moving:
         problems.append(f"clock not fixed (governor {', '.join(sorted(moving))})")
+    if (clock := values["gpu_clock_khz"]) and clock[0] != clock[2]:
+        problems.append("GPU clock not fixed (jetson_clocks fixes it)")
+    if (mode := values["power_mode"]) and not mode.startswith("MAXN"):
+        problems.append(f"power mode {mode}: nvpmodel may have a faster one")
     if (free := values["free_disk_bytes"]) is not None and free < 200 << 20:
         problems.append(f"{free >> 20} MiB of disk left: packs may not fit")
     return problems
@@ -134,6 +144,13 @@ def _cores(online: str) -> int:
     """Cores of a kernel list such as "0-3,6"."""
     spans = [span.split("-") for span in online.split(",") if span]
     return sum(int(span[-1]) - int(span[0]) + 1 for span in spans)
+
+
+def _gpu_clock(hertz: list[str]) -> tuple[int, int, int] | None:
+    if not all(hertz):
+        return None
+    low, now, high = (int(text) // 1000 for text in hertz)
+    return low, now, high
 
 
 def _temperatures(zones: list[str], values: list[str]) -> tuple[tuple[str, float], ...]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeskin.errors import NotSupportedHere
+from edgeskin.files import locked
 
 _PLACE = Path("/proc/sys/fs/binfmt_misc")
 # The first 20 bytes of a little-endian 64-bit ELF file for aarch64 (e_machine 183), and which bits
@@ -18,6 +19,7 @@ _MASK = rb"\xff" * 7 + rb"\x00" + rb"\xff" * 8 + rb"\xfe\xff\xff\xff"
 # Keep argv[0], open the program for qemu, take its credentials, open qemu now (so that it is found
 # inside any root).
 _FLAGS = b"POCF"
+_MARK = "edgeskin"  # the mount's source
 
 
 @contextmanager
@@ -31,16 +33,16 @@ def arm64_programs(qemu: Path) -> Iterator[None]:
         raise NotSupportedHere("the device lab needs root (binfmt_misc, chroot and mounts)")
     entry = _PLACE / f"edgeskin-{os.getpid()}"
     rule = b":".join((b"", entry.name.encode(), b"M", b"", _MAGIC, _MASK, bytes(qemu), _FLAGS))
-    ours = _mount()
-    try:
+    with locked(_PLACE.parent):
+        _mount()
         _forget_the_dead()
         (_PLACE / "register").write_bytes(rule)
+    try:
         yield
     finally:
-        if entry.exists():
+        with locked(_PLACE.parent):
             entry.write_bytes(b"-1")
-        if ours and not list(_PLACE.glob("edgeskin-*")):
-            subprocess.run(["umount", str(_PLACE)], check=False, timeout=30)
+            _unmount()
 
 
 def _forget_the_dead() -> None:
@@ -50,12 +52,19 @@ def _forget_the_dead() -> None:
             entry.write_bytes(b"-1")
 
 
-def _mount() -> bool:
-    """Make the kernel's folder appear; whether it was us who mounted it."""
+def _mount() -> None:
+    """Make the kernel's folder appear, marked as ours."""
     if (_PLACE / "register").exists():
-        return False
-    command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_PLACE)]
+        return
+    command = ["mount", "-t", "binfmt_misc", _MARK, str(_PLACE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if done.returncode != 0:
         raise NotSupportedHere(f"no binfmt_misc in this kernel: {done.stderr.strip()}")
-    return True
+
+
+def _unmount() -> None:
+    """The last lab takes the folder away again, if a lab brought it."""
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    ours = any(line.split()[:2] == [_MARK, str(_PLACE)] for line in mounts)
+    if ours and not list(_PLACE.glob("edgeskin-*")):
+        subprocess.run(["umount", str(_PLACE)], check=False, timeout=30)

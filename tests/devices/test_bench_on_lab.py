@@ -118,7 +118,8 @@ def check(document: dict[str, Any], target: str, precision: str, device: str) ->
     for name, entry in accuracy["host"]["agreement"].items():
         assert entry["sqnr_db"] > limit, (device, target, precision, name)
     assert len(document["latency"]["samples"]["run_ms"]) == SHORT.queries
-    assert document["latency"]["operators"]["plan"]
+    operators = document["latency"]["operators"]
+    assert operators["plan"] or operators["delegated"]
     if target == "tflite":
-        plan = document["latency"]["operators"]["placement"]["plan"]
+        plan = operators["placement"]["plan"]
         assert any(op.get("name") == "TfLiteXNNPackDelegate" for op in plan), plan

@@ -112,43 +112,69 @@ def test_devices_command(lab_jetson: Jetson) -> None:
     assert "Connection refused" in document["ssh:jetson@127.0.0.1:1"]["error"]
 
 
-def test_thermal_zones_and_clocks_are_read(lab_jetson: Jetson) -> None:
+def test_heat_clocks_and_power_mode_are_read(lab_jetson: Jetson) -> None:
     zone, clock = "sys/class/thermal/thermal_zone0/", "sys/devices/system/cpu/cpu0/cpufreq/scaling_"
+    gpu = "sys/class/devfreq/17000000.ga10b/"
+    nvpmodel = "#!/bin/sh\necho 'NV Power Mode: 15W'; echo 0\n"  # as JetPack 5 and 6 print it
     files = {
         **{zone + "type": "cpu-thermal\n", zone + "temp": "71500\n"},
         **{clock + "governor": "schedutil\n", clock + "cur_freq": "729600\n"},
         **{clock + "min_freq": "115200\n", clock + "max_freq": "1510400\n"},
     }
+    files |= {gpu + f"{which}_freq": f"{hertz}\n" for which, hertz in GPU_HZ.items()}
     for name, text in files.items():
         lab_jetson.box.write(name, text)
+    lab_jetson.box.write("usr/local/bin/nvpmodel", nvpmodel, 0o755)
     with lab_jetson.open() as device:
         facts = device.probe()
-    for name in files:
+    for name in (*files, "usr/local/bin/nvpmodel"):
         lab_jetson.box.remove(name)
     assert facts.temperatures_c == (("cpu-thermal", 71.5),)
     assert facts.clocks_khz == ((115200, 729600, 1510400),)
-    assert "cpu-thermal at 72 degrees C: it may throttle" in facts.problems
-    assert "clock not fixed (governor schedutil)" in facts.problems
+    assert (facts.gpu_clock_khz, facts.power_mode) == ((306_000, 624_750, 1_020_000), "15W")
+    assert set(facts.problems) >= {
+        "cpu-thermal at 72 degrees C: it may throttle",
+        "clock not fixed (governor schedutil)",
+        "GPU clock not fixed (jetson_clocks fixes it)",
+        "power mode 15W: nvpmodel may have a faster one",
+    }
+
+
+GPU_HZ = {"min": 306_000_000, "cur": 624_750_000, "max": 1_020_000_000}
+PART = r"""#include <stdio.h>
+int main(void) {
+    unsigned long id;
+    __asm__("mrs %0, midr_el1" : "=r"(id));
+    printf("%lx\n", id >> 4 & 0xfff);
+}"""
+VECTORS = r"""#include <cpuid.h>
+#include <stdio.h>
+int main(void) {
+    unsigned a, b, c, d;
+    __get_cpuid_count(7, 0, &a, &b, &c, &d);
+    printf("avx2 %d, avx512_vnni %d\n", b >> 5 & 1, c >> 11 & 1);
+}"""
 
 
 @pytest.mark.usefixtures("can_emulate")
+@pytest.mark.parametrize(
+    ("cpu", "machine", "code", "said"),
+    [
+        ("cortex-a53", "aarch64", PART, "d03"),  # Arm's part number
+        ("Haswell", "x86_64", VECTORS, "avx2 1, avx512_vnni 0"),
+    ],
+)
 def test_emulated_cpu_runs_programs_as_it_is(
-    compiled: Callable[..., Path],
+    cpu: str, machine: str, code: str, said: str, compiled: Callable[..., Path]
 ) -> None:
-    code = """#include <stdio.h>
-    int main(void) {
-        unsigned long id;
-        __asm__("mrs %0, midr_el1" : "=r"(id));
-        printf("%lx\\n", id >> 4 & 0xfff);
-    }"""
-    program = compiled(code, name="midr")
-    with open_device("emulated:cortex-a53") as device:
+    program = compiled(code, name=cpu, machine=machine)
+    with open_device(f"emulated:{cpu}") as device:
         facts = device.probe()
-        device.push(program, "midr")
-        lines = list(follow(device, device.start(["./midr"], log="log.txt")))
+        device.push(program, "program")
+        lines = list(follow(device, device.start(["./program"], log="log.txt")))
         device.clean()
-    assert lines == ["d03\n", "edgeskin-exit 0\n"]
-    assert (facts.machine, facts.emulated, facts.glibc) == ("aarch64", True, "2.36")
+    assert [f"{said}\n", "edgeskin-exit 0\n"] == lines[-2:]  # qemu may warn first
+    assert (facts.machine, facts.emulated, facts.glibc) == (machine, True, "2.36")
 
 
 @pytest.mark.usefixtures("can_emulate")
