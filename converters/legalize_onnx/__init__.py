@@ -18,6 +18,7 @@ from edgeskin.converters.legalize_onnx.integers import (
     full_rank_constants,
     integer_biases,
     mean_to_pooling,
+    own_zero_points,
 )
 from edgeskin.converters.legalize_onnx.linear import linear_to_convolution
 from edgeskin.converters.legalize_onnx.padding import pad_in_convolution
@@ -52,6 +53,7 @@ ONNX_RUNTIME = Form(
         widen_stem,
         linear_to_convolution,
         integer_biases,
+        own_zero_points,
     ),
 )
 # int8 with zero point 0 and biases in float, as it asks; TensorRT 8.5 and 8.6 read opset 17.

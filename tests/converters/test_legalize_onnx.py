@@ -95,8 +95,10 @@ class Builder:
         return ShapeInferencePass()(model).model
 
 
-def run(model: ir.Model, x: Array, level: Any) -> Array:
+def run(model: ir.Model, x: Array, level: Any, **settings: str) -> Array:
     options = onnxruntime.SessionOptions()
+    for name, value in settings.items():
+        options.add_session_config_entry(f"session.{name}", value)
     options.graph_optimization_level = level
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
@@ -440,3 +442,18 @@ def test_uint8_activations_change_no_value() -> None:
     before, after = run(signed, x, ALL), run(unsigned, x, ALL)
     np.testing.assert_array_equal(before, after)
     assert (before.min(), before.max()) == pytest.approx((-0.63, 7.02))
+
+
+def test_weights_with_zero_points_of_their_own_load_in_the_precise_mode() -> None:
+    builder = Builder((1, 8, 6, 6))
+    output = builder.conv(builder.conv(builder.input, (8, 8, 1, 1)), (8, 8, 1, 1))
+    first, second = (node for node in builder.nodes if node.attribute and node.op_type != "Conv")
+    second.input[2] = first.input[2]
+    graph = assert_same(builder, output, integers.own_zero_points)
+    weights = [conv.inputs[1].producer() for conv in find(graph, "Conv")]  # type: ignore[union-attr]
+    assert len({node.inputs[2].name for node in weights if node}) == 2  # type: ignore[union-attr]
+    model = builder.model(output)
+    integers.own_zero_points(model.graph)
+    x = builder.random.uniform(-8, 8, builder.shape).astype(np.float32)
+    expected = run(model, x, NONE)
+    np.testing.assert_array_equal(run(model, x, ALL, x64quantprecision="1"), expected)
