@@ -19,6 +19,7 @@ _PUBLIC = {
     "EdgeskinError": "edgeskin.errors",
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
+    "bench": "edgeskin.benchmarks.bench:bench_devices",
     "calibrate": "edgeskin.calibration.from_run:calibrate_run",
     "convert": "edgeskin.converters.from_source:convert_source",
     "inspect": "edgeskin.converters.audit.inspect",

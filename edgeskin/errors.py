@@ -25,6 +25,10 @@ class InvalidSpec(EdgeskinError):
     """A spec that does not validate, or that a newer edgeskin wrote."""
 
 
+class InvalidPack(EdgeskinError):
+    """A test pack that is damaged, incomplete, or of another model than the artifact."""
+
+
 class InvalidRun(EdgeskinError):
     """A run or program whose files are missing, damaged or do not fit together."""
 
@@ -79,3 +83,59 @@ class NotBetter(EdgeskinError):
 
 class CannotWrite(EdgeskinError):
     """An output exists already, its folder is read-only, or the disk is full."""
+
+
+class CannotFetch(EdgeskinError):
+    """A runtime's library could not be had from its package, or is another file than known."""
+
+
+class DeviceError(EdgeskinError):
+    """A device answered, and what it was asked to do failed there; base of those below."""
+
+
+class DeviceLost(DeviceError):
+    """The link to a device dropped, or it never answered. What runs there goes on."""
+
+
+class DeviceTimeout(DeviceLost):
+    """A device is connected and gave no answer, or no further byte, in the time allowed."""
+
+
+class DeviceDenied(DeviceError):
+    """The device refuses: this computer is not authorised there, or a folder is not ours."""
+
+
+class DeviceFull(DeviceError):
+    """No space is left on the device."""
+
+
+class DeviceBusy(DeviceError):
+    """Another edgeskin of this machine is measuring on the device."""
+
+
+class HostKeyMismatch(DeviceError):
+    """A host's ssh key is not the known one, or none is known yet."""
+
+
+class TransferCorrupted(DeviceError):
+    """A file arrived with another hash than it left with, twice."""
+
+
+class RunFailed(DeviceError):
+    """A program on the device ended with an error of its own; base of those below."""
+
+
+class WrongArchitecture(RunFailed):
+    """The program, or a library of it, was built for another processor or system."""
+
+
+class SystemTooOld(RunFailed):
+    """A library wants a newer C or C++ library than the device has."""
+
+
+class MissingSymbol(RunFailed):
+    """A library on the device lacks a function or file that the program asks for."""
+
+
+class ProgramCrashed(RunFailed):
+    """A program on the device was ended by a signal."""

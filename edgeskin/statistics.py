@@ -1,7 +1,8 @@
-"""Confidence intervals: by the bootstrap, paired where two models saw the same images."""
+"""Confidence intervals by the bootstrap, and paired tests, where two models saw the same images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,6 +68,46 @@ def ratio_of_medians(reference: NDArray[Any], candidate: NDArray[Any]) -> Estima
 
     low, high = _percentiles(ratio, len(reference))
     return Estimate(ratio(slice(None)), low, high)
+
+
+def mcnemar_p(reference: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> float:
+    """Whether two models are right equally often: the exact two-sided p of McNemar's test.
+
+    Args:
+        reference: Whether it was right, one value an image, (N,).
+        candidate: Of the same images.
+
+    Returns:
+        Twice the binomial tail of the rarer of the two kinds of disagreement at one half, at most
+        1; 1 where they never disagree (McNemar, Psychometrika 12, 1947).
+    """
+    lost = int(np.sum(reference & ~candidate))
+    won = int(np.sum(~reference & candidate))
+    n, few = lost + won, min(lost, won)
+    tail = sum(math.comb(n, k) for k in range(few + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def wilcoxon_p(reference: NDArray[np.floating], candidate: NDArray[np.floating]) -> float:
+    """Whether two models' errors differ: two-sided p of Wilcoxon's signed-rank test.
+
+    Zero differences are left out, ties share their ranks, and the rank sum is taken as normal
+    with the variance corrected for ties (Wilcoxon, Biometrics Bulletin 1, 1945; Lehmann,
+    Nonparametrics, 1975): good from about 10 differing images on.
+
+    Returns:
+        1 where no image differs.
+    """
+    change = np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)
+    change = change[change != 0]
+    if not len(change):
+        return 1.0
+    _, place, counts = np.unique(np.abs(change), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    n = len(change)
+    variance = n * (n + 1) * (2 * n + 1) / 24 - float(np.sum(counts**3.0 - counts)) / 48
+    z = (float(ranks[change > 0].sum()) - n * (n + 1) / 4) / math.sqrt(variance)
+    return math.erfc(abs(z) / math.sqrt(2))
 
 
 def _percentiles(statistic: Callable[[NDArray[np.int64]], float], n: int) -> tuple[float, float]:

@@ -9,8 +9,9 @@ repository=$(cd "$(dirname "$0")/.." && pwd)
 root=${EDGESKIN_TOOLS:-$repository/.tools}/swift
 if [ ! -d "$root" ]; then
   rm -rf "$root.part"
-  "$repository/scripts/debian_root.sh" trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash >&2
-  mkdir -p "$root.part/etc/ld.so.conf.d"
+  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.lab.debian \
+    trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash >&2
+  mkdir -p "$root.part"/{dev,proc,tmp,etc/ld.so.conf.d}
   echo 'include /etc/ld.so.conf.d/*.conf' > "$root.part/etc/ld.so.conf"
   (cd "$root.part/usr/libexec/swift/lib" && rm -rf swift_static liblldb.* libsourcekitd* libLTO.*)  # a third of it
   mv "$root.part" "$root"

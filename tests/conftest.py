@@ -1,13 +1,23 @@
-"""Shared fixtures: small phantoms sets and an untrained run, made once a session."""
+"""Shared fixtures, made once a session: phantoms, an untrained run, converted files, a pack."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 from samples import acne_spec
 
+from edgeskin.artifacts import Io, Precision
+from edgeskin.benchmarks import pack as packs
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
+from edgeskin.predictor import load
+
+Convert = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +41,33 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     save_run(folder, spec, build(spec).eval())
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Convert:
+    """`tiny_file("tflite", "int8")`: the tiny network as a file, 40 x 48 pixels."""
+    from tiny_network import tiny_job
+
+    from edgeskin.converters import TARGETS
+
+    @cache
+    def make(target: str, precision: Precision, io: Io = "app") -> Path:
+        folder = tmp_path_factory.mktemp("artifacts")
+        path = folder / f"tiny-{precision}-{io}{TARGETS[target].suffix}"
+        TARGETS[target].load().convert(tiny_job(precision, io), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(
+    phantom_set: Path, tiny_file: Convert, tmp_path_factory: pytest.TempPathFactory
+) -> Pack:
+    """Phantoms of 72 x 72, four to a shard, the fp32 ONNX file as their float model."""
+    split = load_split(phantom_set, "test")
+    known = [row for row in split.rows if int(row["severity"]) < 3]  # the tiny network's labels
+    data = replace(split, rows=tuple((known * 12)[:12]))
+    out = tmp_path_factory.mktemp("packs") / "tiny"
+    with load(tiny_file("onnx", "fp32")) as reference:
+        return packs.make(reference, data, out, groups=["severity"], shard_bytes=70_000)

@@ -143,6 +143,7 @@ def test_public_names() -> None:
         "Predictor",
         "Spec",
         "__version__",
+        "bench",
         "calibrate",
         "convert",
         "inspect",

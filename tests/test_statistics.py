@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 from edgeskin.metrics import accuracy, mae
-from edgeskin.statistics import estimate, paired_change, ratio_of_medians
+from edgeskin.statistics import (
+    estimate,
+    mcnemar_p,
+    paired_change,
+    ratio_of_medians,
+    wilcoxon_p,
+)
 
 
 def test_interval_of_an_accuracy_agrees_with_the_binomial_one() -> None:
@@ -73,3 +79,26 @@ def test_a_constant_factor_between_rounds_is_found_exactly() -> None:
     reference = np.random.default_rng(0).lognormal(size=101)
     found = ratio_of_medians(reference, 0.25 * reference)
     assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (3, 9), (9, 3), (40, 22), (10, 10)])
+def test_mcnemar_is_the_binomial_test_of_the_disagreements(lost: int, won: int) -> None:
+    reference = np.array([True] * lost + [False] * won + [True] * 50 + [False] * 20)
+    candidate = np.array([False] * lost + [True] * won + [True] * 50 + [False] * 20)
+    expected = stats.binomtest(lost, lost + won).pvalue if lost + won else 1.0
+    assert mcnemar_p(reference, candidate) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_wilcoxon_agrees_with_scipy_on_ties_and_zeros(digits: int) -> None:
+    rng = np.random.default_rng(11)
+    reference = np.round(rng.normal(size=60), digits)
+    candidate = np.round(reference + rng.normal(0.3, 1.0, size=60), digits)
+    expected = stats.wilcoxon(
+        candidate, reference, zero_method="wilcox", correction=False, method="asymptotic"
+    ).pvalue
+    assert wilcoxon_p(reference, candidate) == pytest.approx(expected, rel=1e-9)
+
+
+def test_wilcoxon_of_equal_errors_is_one() -> None:
+    assert wilcoxon_p(np.ones(9), np.ones(9)) == 1.0

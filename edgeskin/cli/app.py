@@ -7,14 +7,17 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import (
+    bench,
     calibrate,
     convert,
     demo,
+    devices,
     doctor,
     drift,
     import_,
     inspect,
     models,
+    pack,
     predict,
     qat,
     schema,
@@ -44,6 +47,9 @@ for name, command in (
     ("predict", predict.predict),
     ("verify", verify.verify),
     ("drift", drift.drift),
+    ("pack", pack.pack),
+    ("bench", bench.bench),
+    ("devices", devices.devices),
 ):
     app.command(name)(command)
 

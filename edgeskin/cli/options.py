@@ -17,3 +17,6 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Layers to leave in float: a pattern as 'blocks.0.*'; may be repeated."),
 ]
+SshConfig = Annotated[
+    Path | None, typer.Option("--ssh-config", help="Instead of ~/.ssh/config (ssh -F).")
+]

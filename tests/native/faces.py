@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +75,17 @@ def golden() -> tuple[Path, int]:
     return FOLDER, sum(bool(line) and not line.startswith("#") for line in lines)
 
 
+def tool(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run one of scripts/, which may call this Python, or a program."""
+    environment = {"PYTHON": sys.executable, **os.environ}
+    return subprocess.run(
+        [*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
 def run(*command: str | Path) -> str:
     """Run from the repository's root; what it said, or a failed test that shows it."""
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    done = tool(*command)
     if done.returncode:
         pytest.fail(f"{command[0]}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
@@ -83,7 +93,7 @@ def run(*command: str | Path) -> str:
 
 def needs(*command: str | Path) -> str:
     """Have a tool, fetched on its first call; skip, loudly, where that is impossible."""
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    done = tool(*command)
     if done.returncode:
         said = done.stderr.strip().splitlines()
         pytest.skip(f"{command[0]} cannot be had here: {said[-1] if said else done.returncode}")

@@ -2,7 +2,6 @@
 
 import functools
 import re
-import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,6 @@ from platforms import (
     CORE,
     GOLDEN,
     PLATFORMS,
-    ROOT,
     RUNS,
     STRICT,
     Platform,
@@ -22,6 +20,9 @@ from platforms import (
     missing,
     objects,
 )
+
+from edgeskin.benchmarks.lab.qemu import qemu
+from edgeskin.errors import NotSupportedHere
 
 SIZE_LIMIT = 100_000
 CONSUMER = """
@@ -84,11 +85,10 @@ def test_the_header_is_plain_c_and_cpp(platform: Platform, language: str, tmp_pa
 def test_golden_vectors_have_no_difference(platform: Platform, core: Core) -> None:
     emulator: list[str] = []
     if platform.qemu:
-        script = ROOT / "scripts" / "qemu.sh"
-        found = subprocess.run([script, platform.qemu], capture_output=True, text=True)
-        if found.returncode:
-            missing(f"no qemu 10 for {platform.qemu}, so its bytes go unseen: {found.stderr}")
-        emulator = [found.stdout.strip()]
+        try:
+            emulator = [str(qemu(platform.qemu))]
+        except NotSupportedHere as error:
+            missing(f"the bytes of {platform.qemu} go unseen: {error}")
     program = golden_runner(platform, core(platform))
     for cpu in platform.cpus or ("",):
         output = do(*emulator, program, GOLDEN, **({"QEMU_CPU": cpu} if cpu else {}))

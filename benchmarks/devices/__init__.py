@@ -1,0 +1,27 @@
+"""Devices behind one interface: this machine, Android over adb, Linux over ssh, emulated arm64.
+
+with open_device("ssh:qa@jetson.local") as device:
+    device.push(Path("runner"), "runner")
+    job = device.start(["./runner", "request.json"], log="events.jsonl")
+    for line in follow(device, job):
+        ...
+"""
+
+from edgeskin.benchmarks.devices.base import Device, Job, Patience, Tell, follow
+from edgeskin.benchmarks.devices.explain import explain
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.names import open_device, reserved, survey, together
+
+__all__ = [
+    "Device",
+    "Facts",
+    "Job",
+    "Patience",
+    "Tell",
+    "explain",
+    "follow",
+    "open_device",
+    "reserved",
+    "survey",
+    "together",
+]

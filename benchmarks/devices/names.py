@@ -1,0 +1,129 @@
+"""Devices by name, several at once, and which of them answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from edgeskin.benchmarks.devices.adb import AdbLink, listed
+from edgeskin.benchmarks.devices.base import Device, Link, Patience, Tell, interrupt_all, silent
+from edgeskin.benchmarks.devices.emulated import EmulatedLink
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.devices.ssh import SshLink
+from edgeskin.benchmarks.store import cache_folder
+from edgeskin.errors import DeviceBusy, EdgeskinError, MissingPackage, UnknownName
+
+Result = TypeVar("Result")
+
+FORMS = "host, adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU"
+
+
+def open_device(
+    name: str,
+    *,
+    ssh_config: Path | None = None,
+    patience: Patience | None = None,
+    tell: Tell = silent,
+) -> Device:
+    """The device of that name; nothing is asked of it yet.
+
+    Args:
+        name: "host", "adb:SERIAL", "ssh:USER@HOST[:PORT]" or "emulated:CPU".
+        ssh_config: Another file than `~/.ssh/config`.
+        tell: Progress; the first emulated CPU fetches qemu, which takes a minute.
+
+    Raises:
+        UnknownName: No device has such a name.
+        MissingPackage: adb or ssh is not installed.
+    """
+    return Device(_link(name, ssh_config, tell), patience)
+
+
+def _link(name: str, ssh_config: Path | None, tell: Tell) -> Link:
+    kind, _, rest = name.partition(":")
+    work = cache_folder() / "work" / re.sub(r"[^\w.-]", "-", name)
+    if name == "host":
+        return HostLink(work)
+    if kind == "adb" and rest:
+        return AdbLink(rest)
+    if kind == "ssh" and rest:
+        return SshLink(rest, ssh_config)
+    if kind == "emulated" and rest:
+        return EmulatedLink(rest, work, tell)
+    raise UnknownName(f"device {name!r}: write {FORMS}")
+
+
+@contextmanager
+def reserved(device: Device) -> Iterator[None]:
+    """Hold a device against other edgeskin processes: two would spoil each other's figures.
+
+    Raises:
+        DeviceBusy: Another process of this machine holds it.
+    """
+    import fcntl
+
+    place = cache_folder() / "work" / (re.sub(r"[^\w.-]", "-", device.name) + ".lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeviceBusy(f"{device.name}: another edgeskin is measuring on it") from error
+        yield
+
+
+def together(
+    devices: Sequence[Device], work: Callable[[Device], Result]
+) -> dict[str, Result | EdgeskinError]:
+    """`work` on all devices at once; what one raises keeps none of the others from going on."""
+
+    def one(device: Device) -> Result | EdgeskinError:
+        try:
+            return work(device)
+        except EdgeskinError as error:
+            return error
+
+    with ThreadPoolExecutor(max(len(devices), 1)) as pool:
+        try:
+            return dict(zip([d.name for d in devices], pool.map(one, devices), strict=True))
+        except KeyboardInterrupt:
+            interrupt_all()  # so that the threads end, for which the block waits
+            raise
+
+
+def survey(
+    names: Sequence[str] = (),
+    *,
+    ssh_config: Path | None = None,
+    patience: Patience | None = None,
+    tell: Tell = silent,
+) -> Mapping[str, Facts | EdgeskinError]:
+    """What each device is, or why it does not answer.
+
+    These are this machine, every phone that adb sees, and `names`: hosts on the
+    network are asked only when named.
+    """
+    found: dict[str, Facts | EdgeskinError] = {}
+    devices = []
+    for name in dict.fromkeys(("host", *_phones(), *names)):
+        try:
+            devices.append(open_device(name, ssh_config=ssh_config, patience=patience, tell=tell))
+        except EdgeskinError as error:
+            found[name] = error
+    try:
+        return {**together(devices, Device.probe), **found}
+    finally:
+        for device in devices:
+            device.close()
+
+
+def _phones() -> list[str]:
+    try:
+        return [f"adb:{serial}" for serial in listed()]
+    except MissingPackage:
+        return []

@@ -1,0 +1,1 @@
+"""The native runner: its C++ sources, their cross builds, the runtimes' libraries, its language."""

@@ -1,0 +1,99 @@
+"""What the runner is asked: the text that src/request.cpp reads, one `key value...` a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeskin.artifacts import Metadata
+from edgeskin.benchmarks.pack import Item
+from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.spec import ClassificationHead, DistributionHead, Head
+
+ACCELERATORS = {
+    "tflite": ("xnnpack", "none", "reference", "gpu", "external"),
+    "onnx": ("none", "xnnpack", "cuda", "tensorrt"),
+}
+"""By runtime, the one that is used when none is asked for first."""
+
+ANYWHERE = ("none", "reference")
+"""Of ACCELERATORS, kernels that a runtime has on every CPU."""
+
+DELEGATES = ("gpu", "external")
+"""Of ACCELERATORS, those that need a library of their own and the TfLite C API."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A runtime as it is to be used on a device; file names are the device's.
+
+    Attributes:
+        runtime: tflite or onnx.
+        library: Its shared library.
+        accelerator: One of ACCELERATORS; `none` is the runtime's own optimized CPU kernels,
+            `reference` TFLite's plain ones.
+        accelerator_library: Of a gpu or external delegate.
+        options: Of the accelerator; `session.*` are ONNX Runtime's own.
+    """
+
+    runtime: str
+    library: str
+    accelerator: str = "none"
+    accelerator_library: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+
+    def lines(self) -> Iterable[str]:
+        yield f"runtime {self.runtime}"
+        yield f"library {self.library}"
+        yield f"accelerator {self.accelerator}"
+        if self.accelerator_library:
+            yield f"accelerator_library {self.accelerator_library}"
+        yield from (f"option {key} {value}" for key, value in self.options.items())
+        yield f"threads {self.threads}"
+
+
+def request(
+    engine: Engine,
+    metadata: Metadata,
+    items: Sequence[Item],
+    *,
+    ready: bool,
+    model: str,
+    images: str,
+    spec: str = "spec.json",
+    outputs: str | None = None,
+    protocol: Protocol | None = None,
+    sensors: str = "/",
+) -> str:
+    """The request's text.
+
+    Args:
+        items: Images of the shard `images`, in the order of their numbers in the events.
+        ready: They have the model's size already.
+        outputs: Where to write the outputs of every image; None: not wanted.
+        protocol: How to measure latency; None: not at all.
+        sensors: The folder that holds sys/ and proc/ (another than / in tests).
+    """
+    lines = [*engine.lines(), f"model {model}", f"images {images}", f"spec {spec}"]
+    lines += [f"app_io {int(metadata.io == 'app')}", f"sensors {sensors}"]
+    lines += ["ready"] * ready + [f"outputs {outputs}"] * (outputs is not None)
+    lines += [line for head in metadata.spec.heads if (line := _head(head, metadata.io))]
+    if protocol is not None:
+        lines += protocol.lines()
+    lines += [f"image {item.offset} {item.width} {item.height}" for item in items]
+    return "\n".join(lines) + "\n"
+
+
+def _head(head: Head, io: str) -> str:
+    """How the core reads a head; empty for the kinds that need no reading (a number, a mask)."""
+    activation = "softmax" if io == "tensor" else "none"
+    match head:
+        case ClassificationHead():
+            return f"head {head.name} classification {activation} {len(head.labels)}"
+        case DistributionHead():
+            output = head.name if io == "tensor" else f"{head.name}_distribution"
+            upper = " ".join(repr(x) for x in (head.ranges.upper if head.ranges else ()))
+            size = f"{head.size} {head.first!r} {head.step!r}"
+            return f"head {output} distribution {activation} {size} {upper}".rstrip()
+    return ""

@@ -1,0 +1,122 @@
+"""An artifact made ready for a device: its engine, and every file that travels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeskin import files
+from edgeskin.artifacts import Metadata, check_manifest, read_metadata
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.runner.build import PROGRAM, build
+from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
+from edgeskin.benchmarks.runner.request import ACCELERATORS, DELEGATES, Engine, request
+from edgeskin.errors import InvalidPack, NotSupportedHere, UnknownName
+
+RUNTIME_OF = {".tflite": "tflite", ".onnx": "onnx"}
+LOADED = "loader"  # where a C library lies on a device that has none
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an artifact is to be run. None: what is best known for its runtime and the device.
+
+    Attributes:
+        library: A runtime's shared library of the user's own.
+        accelerator: One of `runner.request.ACCELERATORS`.
+        accelerator_library: Of a gpu or external delegate.
+        options: Of the accelerator.
+    """
+
+    library: Path | None = None
+    accelerator: str | None = None
+    accelerator_library: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One artifact on one device: everything that is pushed, and the names it has there."""
+
+    artifact: Path
+    metadata: Metadata
+    pack: Pack
+    engine: Engine
+    files: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice) -> Setup:
+        """
+        Raises:
+            InvalidPack: The pack is another model's.
+            NotSupportedHere, UnknownName: The device, or the runtime, cannot do what is asked.
+            CannotFetch: The runtime's library cannot be had.
+        """
+        check_manifest(artifact)
+        metadata = read_metadata(artifact)
+        _same_model(pack, metadata, artifact)
+        if (runtime := RUNTIME_OF.get(artifact.suffix)) is None:
+            raise NotSupportedHere(f"{artifact.name} runs on Apple devices only, not on this one")
+        accelerator = _accelerator(runtime, choice.accelerator)
+        lib = choice.library or library(
+            runtime, facts.machine, facts.glibc, for_delegate=accelerator in DELEGATES
+        )
+        pushed = {PROGRAM: build(facts.machine), lib.name: lib, artifact.name: artifact}
+        if (delegate := choice.accelerator_library) is not None:
+            pushed[delegate.name] = delegate
+        if facts.glibc is None:
+            pushed |= {f"{LOADED}/{n}": path for n, path in loader(facts.machine).items()}
+        engine = Engine(
+            runtime=runtime,
+            library=lib.name,
+            accelerator=accelerator,
+            accelerator_library=delegate.name if delegate else "",
+            options=choice.options,
+            threads=choice.threads,
+        )
+        return cls(artifact, metadata, pack, engine, pushed)
+
+    def request(self, shard: int, **wanted: Any) -> str:
+        return request(
+            self.engine,
+            self.metadata,
+            [self.pack.items[i] for i in self.pack.members(shard)],
+            ready=self.pack.ready,
+            model=self.artifact.name,
+            images=self.pack.shards[shard],
+            **wanted,
+        )
+
+    def command(self, request_file: str) -> list[str]:
+        """What starts the runner there."""
+        command = [f"./{PROGRAM}", request_file]
+        if f"{LOADED}/{LOADER[0]}" in self.files:
+            return [f"./{LOADED}/{LOADER[0]}", "--library-path", f"./{LOADED}", *command]
+        return command
+
+    def digest(self, text: str) -> str:
+        """Of a step: its request and all files that it depends on."""
+        made = hashlib.sha256(text.encode() + self.pack.sha256.encode())
+        for path in self.files.values():
+            made.update(files.sha256(path).encode())
+        return made.hexdigest()[:12]
+
+
+def _accelerator(runtime: str, wanted: str | None) -> str:
+    known = ACCELERATORS[runtime]
+    if wanted not in (None, *known):
+        raise UnknownName(f"{runtime} has no accelerator {wanted!r}; there are {', '.join(known)}")
+    return wanted or known[0]
+
+
+def _same_model(pack: Pack, metadata: Metadata, artifact: Path) -> None:
+    if (pack.spec.heads, pack.spec.input) != (metadata.spec.heads, metadata.spec.input):
+        raise InvalidPack(
+            f"{pack.folder} is a pack of {pack.spec.name}, {artifact.name} was made from "
+            f"{metadata.spec.name} with another input or other heads. Pack the run it came from."
+        )

@@ -1,0 +1,124 @@
+"""`edgeskin bench`: artifacts on devices, by the native runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Force, Json, SshConfig
+
+
+def bench(
+    artifacts: Annotated[list[Path], typer.Argument(help=".tflite and .onnx files.")],
+    pack: Annotated[Path, typer.Option(help="A pack of the model they were made from.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="host (the default), adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU; "
+            "repeated: several at once."
+        ),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="quick, standard, sustained, or none (accuracy only).")
+    ] = "standard",
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            help="xnnpack (the default), none (the runtime's own kernels), reference (its plain "
+            "ones), gpu or external; ONNX: none, xnnpack, cuda, tensorrt."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE of the accelerator; may be repeated.")
+    ] = None,
+    library: Annotated[Path | None, typer.Option(help="Your own build of the runtime.")] = None,
+    accelerator_library: Annotated[
+        Path | None, typer.Option(help="Of a gpu or external delegate.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    ssh_config: SshConfig = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
+    from edgeskin.benchmarks.bench import bench_devices
+    from edgeskin.benchmarks.setup import Choice
+
+    choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
+    with console.progress() as tell:
+        found = bench_devices(
+            artifacts,
+            pack,
+            out,
+            devices=device or ["host"],
+            protocol=protocol,
+            choice=choice,
+            ssh_config=ssh_config,
+            force=force,
+            tell=tell,
+        )
+    failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
+    documents = [d for outcome in found.values() if isinstance(outcome, list) for d in outcome]
+    if json:
+        console.emit({"results": documents, "failed": [str(error) for error in failed]})
+    elif documents:
+        _print(documents, out)
+    for error in failed[1:]:
+        console.error(str(error))
+    if failed:
+        raise failed[0]
+
+
+def _options(texts: list[str]) -> dict[str, str]:
+    from edgeskin.errors import UnknownName
+
+    options = dict(text.partition("=")[::2] for text in texts)
+    if "" in options or "" in options.values():
+        raise UnknownName(f"--option {' '.join(texts)}: write KEY=VALUE")
+    return options
+
+
+def _print(documents: list[dict[str, Any]], out: Path) -> None:
+    columns = ("device", "artifact", "kernels", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB")
+    title = f"{len(documents)} results; every sample is in {out}"
+    rows = [_row(document) for document in documents]
+    console.table(title, (*columns, "equal decisions %", "as here dB"), rows)
+    for document in documents:
+        for remark in (*_of_tensorrt(document.get("trtexec")), *document.get("doubts", ())):
+            print(f"{document['device']['name']}, {document['artifact']['name']}: {remark}")
+
+
+def _of_tensorrt(times: dict[str, Any] | None) -> list[str]:
+    if times is None:
+        return []
+    if "error" in times:
+        return [f"TensorRT: {times['error']}"]
+    return [f"TensorRT by trtexec: p50 {median(times['compute_ms']):.3f} ms on the GPU"]
+
+
+def _row(document: dict[str, Any]) -> tuple[str, ...]:
+    equal = min(document["accuracy"]["equal_decisions"].values(), default=float("nan"))
+    times: tuple[str, ...] = ("",) * 5
+    if latency := document.get("latency"):
+        run = latency["summary"]["run"]
+        times = (
+            *(f"{run[key]:.3f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
+            f"{latency['loads'][0]['load_ms']:.1f}",
+            f"{max(latency['memory_kb'].values()) / 1000:.1f}",
+        )
+    names = (document["device"]["name"], document["artifact"]["name"])
+    kernels = document["engine"]["accelerator"]
+    return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))
+
+
+def _as_here(accuracy: dict[str, Any]) -> str:
+    """SQNR of the output that differs most from this machine's; empty where there is no other."""
+    if "host" not in accuracy:
+        return ""
+    entries = accuracy["host"]["agreement"].values()
+    return f"{min(entry['sqnr_db'] for entry in entries):.1f}"

@@ -1,0 +1,49 @@
+"""`edgeskin pack`: a test pack from a data folder, to run on devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeskin.cli import console
+from edgeskin.cli.options import Data, Force, Split
+
+
+def pack(
+    run: Annotated[Path, typer.Argument(help="The float model: a run.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder to write the pack to.")],
+    split: Split = "test",
+    samples: Annotated[int | None, typer.Option(help="At most so many images.", min=1)] = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Store the images at the model's size (smaller).")
+    ] = False,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="Manifest column to report accuracy by; may be repeated."),
+    ] = None,
+    shard_mb: Annotated[int, typer.Option(help="Size of a piece, for small devices.", min=1)] = 64,
+    force: Force = False,
+) -> None:
+    """Pack images, labels and the float model's outputs, to be run on devices."""
+    from edgeskin.benchmarks import pack as packs
+    from edgeskin.data.manifest import load_split
+    from edgeskin.files import check_writable
+    from edgeskin.predictor import load
+
+    check_writable(out, force=force)
+    dataset = load_split(data, split)
+    with load(run) as reference, console.progress() as tell:
+        made = packs.make(
+            reference,
+            dataset.take(samples) if samples else dataset,
+            out,
+            ready=ready,
+            groups=group or (),
+            shard_bytes=shard_mb << 20,
+            force=force,
+            progress=lambda done, total: tell("packing", done, total),
+        )
+    console.say(f"{len(made)} images in {len(made.shards)} shards: {out}")
