@@ -23,6 +23,7 @@ from torch import nn
 
 from edgeskin import metrics
 from edgeskin.benchmarks.peers import zoo
+from edgeskin.converters import to_coreml
 from edgeskin.models import MEAN, STD
 from edgeskin.models.network import build
 from edgeskin.runtimes import mil
@@ -118,7 +119,6 @@ def ours(name: str) -> dict:
     """A network of edgeskin at 224 pixels: the two float files, and the INT8 file."""
     from edgeskin.artifacts import Metadata
     from edgeskin.calibration.calibrate import calibrate
-    from edgeskin.converters import to_coreml
     from edgeskin.converters.model import Job
 
     spec = zoo.MODELS[name].spec
@@ -173,12 +173,9 @@ def float_files(network: nn.Module, images: torch.Tensor) -> dict:
 
 
 def graph(network: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
-    """As edgeskin exports it; two operators of Swin V2 by names that coremltools knows."""
-    aten = torch.ops.aten
-    known = {aten.zero.default: aten.zeros_like.default, aten.alias.default: aten.clone.default}
+    """As edgeskin exports it."""
     exported = torch.export.export(network.eval(), (example,)).run_decompositions({})
-    for node in exported.graph.nodes:
-        node.target = known.get(node.target, node.target)
+    to_coreml.legalize(exported.graph_module)
     return exported
 
 
