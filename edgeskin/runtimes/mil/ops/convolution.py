@@ -76,7 +76,8 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
         x = x.transpose(-1, -2)
     if transpose_y and y.dim() > 1:
         y = y.transpose(-1, -2)
-    return torch.matmul(x, y)
+    kind = torch.promote_types(x.dtype, y.dtype)  # a constant may be of another type than the rest
+    return torch.matmul(x.to(kind), y.to(kind))
 
 
 def einsum(values: list[Tensor], equation: str) -> Tensor:

@@ -50,9 +50,7 @@ def layer_norm(
 def local_response_norm(
     x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """Over `size` channels; an even size reaches no farther than the odd one below it."""
-    odd = size - 1 + size % 2
-    return F.local_response_norm(x, odd, alpha * odd / size, beta, k)
+    return F.local_response_norm(x, size, alpha, beta, k)
 
 
 OPERATORS: Ops = {
