@@ -44,6 +44,15 @@ JSON, PAGE = HERE / "proof.json", HERE / "proof.md"
 NETWORKS = ("resnet50", "efficientnet_v2_s")
 COMMANDS = ("inspect", "verify", "verify --layers")
 IMAGES = 8
+LAUNCHER = """
+import json, os, sys
+process = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(process, 0)  # of its own children too
+cpu = round(usage.ru_utime + usage.ru_stime, 2)
+with open(sys.argv[1], "w") as file:
+    exit = os.waitstatus_to_exitcode(status)
+    json.dump({"exit": exit, "cpu_s": cpu, "peak_mb": usage.ru_maxrss}, file)
+"""
 
 
 def main() -> None:
@@ -119,23 +128,21 @@ def convert(source: Path, precision: str, targets, out: Path) -> list[Path]:
 
 
 def edgeskin(*arguments) -> dict:
-    """One command as a process: exit code, CPU seconds over all threads, peak memory in MB."""
+    """One command as a process: exit code, CPU seconds over all threads, peak memory in MB.
+
+    It is started by a small process: a peak counts from the fork on, when a process is
+    still as large as the one that started it.
+    """
     command = [sys.executable, "-P", "-m", "edgeskin.cli.main", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)  # of its own children too
-        process.returncode = os.waitstatus_to_exitcode(status)
-        for stream in (out, err):
-            stream.seek(0)
-        unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, KiB elsewhere
-        return {
-            "exit": process.returncode,
-            "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-            "peak_mb": round(usage.ru_maxrss * (1 if unit == 1e6 else 1.024) / unit),
-            "printed": out.read(),
-            "said": err.read().strip(),
-        }
+    with tempfile.TemporaryDirectory() as folder:
+        used = Path(folder, "used.json")
+        launch = [sys.executable, "-S", "-c", LAUNCHER, str(used), *command]
+        ran = subprocess.run(launch, capture_output=True, text=True, env=environment, check=True)
+        found = json.loads(used.read_text())
+    unit = 1 if sys.platform == "darwin" else 1024
+    found["peak_mb"] = round(found["peak_mb"] * unit / 1e6)
+    return found | {"printed": ran.stdout, "said": ran.stderr.strip()}
 
 
 def cost_of(path: Path, run: Path, data: Path, rounds: int) -> dict:
