@@ -255,7 +255,9 @@ def write_page(found: dict) -> None:
 def cost_row(title: str, name: str, entry: dict) -> str:
     precision, _, suffix = name.rpartition("-")[2].partition(".")
     cells = [
-        f"{min(entry[c][k]):.{d}f}" for c in COMMANDS for k, d in (("cpu_s", 1), ("peak_mb", 0))
+        f"{min(entry[command]['cpu_s']):.1f} s, {max(entry[command]['peak_mb'])} MB"
+        + "*" * any(entry[command]["exit"])
+        for command in COMMANDS
     ]
     start = f"| {title} | {precision} .{suffix} | {entry['megabytes']:.1f} "
     return f"{start}| {' | '.join(cells)} | {entry['matched_products']} |"
