@@ -256,7 +256,7 @@ def cost_row(title: str, name: str, entry: dict) -> str:
     precision, _, suffix = name.rpartition("-")[2].partition(".")
     cells = [
         f"{min(entry[command]['cpu_s']):.1f} s, {max(entry[command]['peak_mb'])} MB"
-        + "*" * any(entry[command]["exit"])
+        + r"\*" * any(entry[command]["exit"])
         for command in COMMANDS
     ]
     start = f"| {title} | {precision} .{suffix} | {entry['megabytes']:.1f} "
