@@ -7,6 +7,7 @@ converted by coremltools as edgeskin does it, saved, and run from the file on tw
 images. Results are kept in mil.json, network by network; `--page` writes the page.
 """
 
+import copy
 import json
 import math
 import re
@@ -20,9 +21,11 @@ import numpy as np
 import torch
 import torchvision
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 from edgeskin import metrics
 from edgeskin.benchmarks.peers import zoo
+from edgeskin.converters import to_coreml
 from edgeskin.models import MEAN, STD
 from edgeskin.models.network import build
 from edgeskin.runtimes import mil
@@ -64,6 +67,11 @@ FAMILIES = {
     "deeplabv3": ("segmentation.deeplabv3_mobilenet_v3_large", 64, {}),
     "lraspp": ("segmentation.lraspp_mobilenet_v3_large", 64, {}),
 }
+# Precision of the file (or torch), and what of it is shown.
+COLUMNS = (
+    *(("fp32", "full"), ("fp32", "folded"), ("torch", "float64"), ("fp32", "float64")),
+    *((precision, way) for precision in ("fp16", "int8") for way in ("full", "as_saved")),
+)
 
 
 class First(nn.Module):
@@ -118,7 +126,6 @@ def ours(name: str) -> dict:
     """A network of edgeskin at 224 pixels: the two float files, and the INT8 file."""
     from edgeskin.artifacts import Metadata
     from edgeskin.calibration.calibrate import calibrate
-    from edgeskin.converters import to_coreml
     from edgeskin.converters.model import Job
 
     spec = zoo.MODELS[name].spec
@@ -134,7 +141,7 @@ def ours(name: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.mlpackage"
         to_coreml.convert(job, path)
-        found["int8"] = compare(path, program.module, images[-2:])
+        found["int8"] = compare(path, images[-2:], answers(program.module, images[-2:]))
     found["operators"] = sorted({*found["operators"], *found["int8"].pop("operators")})
     return found
 
@@ -155,6 +162,10 @@ def float_files(network: nn.Module, images: torch.Tensor) -> dict:
 
     found, operators = {}, set()
     exported = graph(network, images[:1])
+    reference = answers(network, images)
+    float64 = answers(copy.deepcopy(network).double(), images.double())
+    found["torch"] = {"float64": decibels(float64, reference)}
+    others = {"fp32": {"float64": float64, "folded": folded(network, images)}, "fp16": {}}
     for precision, kind in (("fp32", ct.precision.FLOAT32), ("fp16", ct.precision.FLOAT16)):
         model = ct.convert(
             exported,
@@ -167,42 +178,58 @@ def float_files(network: nn.Module, images: torch.Tensor) -> dict:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "m.mlpackage"
             model.save(str(path))
-            found[precision] = compare(path, network, images)
+            found[precision] = compare(path, images, reference, **others[precision])
         operators |= set(found[precision].pop("operators"))
     return found | {"operators": sorted(operators)}
 
 
 def graph(network: nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
-    """As edgeskin exports it; two operators of Swin V2 by names that coremltools knows."""
-    aten = torch.ops.aten
-    known = {aten.zero.default: aten.zeros_like.default, aten.alias.default: aten.clone.default}
+    """As edgeskin exports it."""
     exported = torch.export.export(network.eval(), (example,)).run_decompositions({})
-    for node in exported.graph.nodes:
-        node.target = known.get(node.target, node.target)
+    to_coreml.legalize(exported.graph_module)
     return exported
 
 
-def compare(path: Path, network: nn.Module, images: torch.Tensor) -> dict:
-    """SQNR in dB of both arithmetics over all images; seconds to open and to run once."""
+def answers(network: nn.Module, images: torch.Tensor) -> np.ndarray:
     with torch.no_grad():
-        reference = np.concatenate([network(x[None])[0].numpy() for x in images])
+        return np.concatenate([network(image[None])[0].numpy() for image in images])
+
+
+def folded(network: nn.Module, images: torch.Tensor) -> np.ndarray | None:
+    """Answers of torch with the batch norms folded, as coremltools does; None if not traceable."""
+    try:
+        return answers(fuse(network), images)
+    except Exception as error:  # whatever the network does that `torch.fx` cannot follow
+        print(f"not folded: {error!r}"[:200], flush=True)
+        return None
+
+
+def compare(
+    path: Path, images: torch.Tensor, reference: np.ndarray, **others: np.ndarray | None
+) -> dict:
+    """SQNR in dB of both arithmetics over all images; of "full" against `others` too."""
     found: dict = {}
     for arithmetic in ("as_saved", "full"):
         start = time.perf_counter()
         with mil.open_session(path, arithmetic=arithmetic) as session:
             opened = time.perf_counter()
             runs = [next(iter(session.run({"image": x[None].numpy()}).values())) for x in images]
-            sqnr = metrics.sqnr_db(reference, np.concatenate(runs))
-            found[arithmetic] = None if math.isinf(sqnr) else round(sqnr, 1)  # every bit equal
+            found[arithmetic] = decibels(reference, np.concatenate(runs))
             found["open_s"] = round(opened - start, 2)
             found["run_s"] = round((time.perf_counter() - opened) / len(images), 3)
             steps = session.program.block.operations
             found["operators"] = sorted(Counter(op.type for op in steps))
+    found |= {k: decibels(x, np.concatenate(runs)) for k, x in others.items() if x is not None}
     return found
 
 
+def decibels(reference: np.ndarray, candidate: np.ndarray) -> float | None:
+    sqnr = metrics.sqnr_db(reference, candidate)
+    return None if math.isinf(sqnr) else round(sqnr, 1)  # every bit equal
+
+
 def figure(entry: dict, precision: str, arithmetic: str) -> str:
-    if precision not in entry:
+    if arithmetic not in entry.get(precision, {}):
         return ""
     sqnr = entry[precision][arithmetic]
     return "equal" if sqnr is None else f"{sqnr:.1f}"
@@ -228,10 +255,7 @@ def count_cases() -> dict[str, int]:
 def write_page(found: dict) -> None:
     rows = []
     for entry in found.values():
-        cells = [
-            figure(entry, "fp32", "full"),
-            *(figure(entry, p, a) for p in ("fp16", "int8") for a in ("full", "as_saved")),
-        ]
+        cells = [figure(entry, *column) for column in COLUMNS]
         rows.append(f"| {entry['network']} | {entry['size']} | {' | '.join(cells)} |")
     seen = {name for entry in found.values() for name in entry["operators"]}
     cases = count_cases()

@@ -31,8 +31,11 @@ class OnMil:
 
     def __init__(self, every: int):
         self.every = every
+        self.collected = 0
         self.predictions = 0
+        self._before = 0
         self.outcomes: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
 
     def pytest_configure(self) -> None:
         import coremltools as ct
@@ -53,12 +56,18 @@ class OnMil:
             found = session.run(feeds)
         return {name: np.atleast_1d(value) for name, value in found.items()}
 
+    @pytest.hookimpl(trylast=True)  # of what -k left
     def pytest_collection_modifyitems(self, items: list) -> None:
-        items[:] = [item for item in items if is_float32_program(item)][:: self.every]
+        taken = [item for item in items if is_float32_program(item)]
+        self.collected, items[:] = len(taken), taken[:: self.every]
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.when == "call":
-            self.outcomes[report.outcome] += 1
+            predicted = "" if self.predictions > self._before else ", nothing predicted"
+            self._before = self.predictions
+            self.outcomes[report.outcome + predicted] += 1
+        if report.skipped:
+            self.skipped[str(getattr(report, "wasxfail", "") or report.longrepr[2])] += 1
 
 
 def feed(spec, value) -> np.ndarray:
@@ -68,10 +77,9 @@ def feed(spec, value) -> np.ndarray:
 
 def is_float32_program(item) -> bool:
     backend = getattr(item, "callspec", None) and item.callspec.params.get("backend")
-    if not backend or "float16" in item.nodeid:
-        return False
-    kind = backend[:2] if isinstance(backend, tuple) else (backend.backend, backend.precision)
-    return tuple(kind) == ("mlprogram", "fp32")
+    kind = tuple(getattr(backend, name, None) for name in ("backend", "precision"))
+    halves = any(word in item.nodeid for word in ("float16", "dtype=fp16"))
+    return kind == ("mlprogram", "fp32") and not halves
 
 
 def main(arguments: list[str]) -> None:
@@ -81,8 +89,12 @@ def main(arguments: list[str]) -> None:
     root = Path(find_spec("coremltools").submodule_search_locations[0]) / TESTS
     folders = [str(root / folder) for folder in FOLDERS]
     asked = f"{LEFT_OUT} and ({arguments[1]})" if arguments[:1] == ["-k"] else LEFT_OUT
-    pytest.main(["-q", "--tb=line", "-p", "no:logging", "-k", asked, *folders], plugins=[plugin])
-    print(f"{plugin.predictions} predictions; tests: {dict(plugin.outcomes)}")
+    options = ["-q", "--tb=line", "-rfE", "-p", "no:logging", "-p", "no:cacheprovider"]
+    pytest.main([*options, "-W", "ignore", "-k", asked, *folders], plugins=[plugin])
+    print(f"{plugin.collected} tests, every {every} run: {dict(plugin.outcomes)}")
+    print(f"{plugin.predictions} predictions; skipped:")
+    for reason, count in plugin.skipped.most_common():
+        print(f"{count:5} {reason}")
 
 
 if __name__ == "__main__":

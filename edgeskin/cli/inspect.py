@@ -28,6 +28,12 @@ def inspect(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Images to run the reference on.")] = None,
     split: Split = "test",
+    min_int8_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=100, help="Gate: exit 1 if fewer % of the multiply-adds are in INT8."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show operators, types, scales and sizes, and what is off the runtime's fast path."""
@@ -41,10 +47,28 @@ def inspect(
             split=split,
             progress=lambda i, n: tell("running the reference", i, n),
         )
+    missed = [] if min_int8_share is None else _too_little_int8(document, min_int8_share)
     if json:
-        console.emit(document)
+        console.emit(document | {"missed_gates": missed})
     else:
         print_audit(document)
+    for line in missed:
+        console.error(line)
+    if missed:
+        raise typer.Exit(1)
+
+
+def _too_little_int8(document: dict[str, Any], gate: float) -> list[str]:
+    """The line of the missed gate, with the weights that are not integers."""
+    share = document["multiply_adds"]["int8_share"]
+    if share is None:
+        return [f"the file does not say how much it multiplies, the gate is {gate:g} % in INT8"]
+    if 100 * share >= gate:
+        return []
+    line = f"{100 * share:.2f} % of the multiply-adds are in INT8, the gate is {gate:g} %"
+    weights = [t for t in document["tensors"] if t["kind"] == "weight" and "float" in t["dtype"]]
+    left = f"; {len(weights)} weights are float, first {weights[0]['name']}" if weights else ""
+    return [line + left]
 
 
 def print_audit(document: dict[str, Any]) -> None:

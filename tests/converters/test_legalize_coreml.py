@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import coremltools as ct
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeskin.converters.to_coreml import aten, legalize
+from edgeskin.runtimes.mil import open_session
+
+FLOAT32 = ct.precision.FLOAT32
 
 
 class Rewritten(nn.Module):
@@ -31,3 +38,32 @@ def test_pools_get_a_stride_and_clamps_become_relu6() -> None:
     assert sum(node.target is aten.relu6.default for node in called) == 2
     pools = [n for n in called if n.target in (aten.max_pool2d.default, aten.avg_pool2d.default)]
     assert [node.args[1:3] for node in pools] == [([2, 2], [2, 2]), ([3, 3], [3, 3])]
+
+
+class Masked(nn.Module):
+    """As Swin V2 does: a part of the bias is cleared in place, and a tensor aliased."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.layer.bias.clone()
+        bias[2:4].zero_()
+        return torch.ops.aten.alias(F.linear(x, self.layer.weight, bias))
+
+
+def test_swin_v2s_operators_reach_coremltools_by_names_that_it_knows(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x = Masked().eval(), torch.randn(3, 4)
+    program = torch.export.export(network, (x,)).run_decompositions({})
+    called = {node.target for node in program.graph.nodes}
+    assert {aten.zero.default, aten.alias.default} <= called
+    legalize(program.graph_module)
+    inputs = [ct.TensorType(name="x", shape=(3, 4))]
+    model = ct.convert(program, inputs=inputs, skip_model_load=True, compute_precision=FLOAT32)
+    model.save(str(tmp_path / "m.mlpackage"))
+    with open_session(tmp_path / "m.mlpackage") as session:
+        (found,) = session.run({"x": x.numpy()}).values()
+    # Sums of four products, in another order: some roundings of 2^-24.
+    np.testing.assert_allclose(found, network(x).detach(), rtol=0, atol=2**-21)

@@ -139,6 +139,13 @@ def test_matmul_transposed_and_of_integers() -> None:
     close(run(lambda a, b: mb.matmul(x=a, y=b), m, n), m @ n)
 
 
+def test_a_constant_of_another_type_leaves_the_type_of_the_input() -> None:
+    m, n = integers(3, 4), integers(4, 2)
+    close(run(lambda a: mb.matmul(x=a, y=n.astype(np.float32)), m), m @ n)
+    x = m.astype(np.float32)
+    close(run(lambda a: mb.linear(x=a, weight=n.T, bias=n[0]), x), x @ n + n[0])
+
+
 @pytest.mark.parametrize(
     ("equation", "first", "second"),
     [

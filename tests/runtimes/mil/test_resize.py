@@ -207,6 +207,23 @@ def test_crop_resize_of_normalized_boxes_and_rois() -> None:
     close(found, np.stack([np.stack([_cut(image, box) for image in x]) for box in BOX]))
 
 
+def test_crop_resize_of_a_box_that_ends_before_it_starts_is_mirrored() -> None:
+    x = floats(1, 3, 5, 7)
+    box = BOX[0][[2, 3, 0, 1]]
+    found = run(
+        lambda a: mb.crop_resize(
+            x=a,
+            roi=box.reshape(1, 1, 4, 1, 1),
+            target_height=4,
+            target_width=3,
+            sampling_mode="ALIGN_CORNERS",
+        ),
+        x,
+        opset=IOS16,
+    )
+    close(found, _cut(x[0], box)[None, None])
+
+
 def _cut(image: Any, box: Any) -> Any:
     at = np.meshgrid(np.linspace(box[0], box[2], 4), np.linspace(box[1], box[3], 3), indexing="ij")
     return np.stack([ndimage.map_coordinates(c.astype(np.float64), at, order=1) for c in image])

@@ -68,7 +68,8 @@ def conv_transpose(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.linear(x, weight, bias)
+    x, weight = _of_one_type(x, weight)
+    return F.linear(x, weight, None if bias is None else bias.to(x.dtype))
 
 
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
@@ -76,7 +77,13 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
         x = x.transpose(-1, -2)
     if transpose_y and y.dim() > 1:
         y = y.transpose(-1, -2)
-    return torch.matmul(x, y)
+    return torch.matmul(*_of_one_type(x, y))
+
+
+def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """One of two may be a constant of another type: integers, where the other is floating."""
+    kind = torch.promote_types(x.dtype, y.dtype)
+    return x.to(kind), y.to(kind)
 
 
 def einsum(values: list[Tensor], equation: str) -> Tensor:

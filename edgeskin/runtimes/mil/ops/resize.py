@@ -26,8 +26,8 @@ from edgeskin.runtimes.mil.ops.operator import Ints, Ops
 from edgeskin.runtimes.mil.program import check_size
 
 
-def places(mode: str, extent: float, count: int, start: float = 0.0) -> NDArray[np.float64]:
-    """Where `count` values are read in a range of `extent` values from `start`."""
+def places(mode: str, extent: float, count: int) -> NDArray[np.float64]:
+    """Where `count` values are read in a range of `extent` values, from its start."""
     i = np.arange(count)
     if mode == "ALIGN_CORNERS" and count == 1:
         at = np.array([(extent - 1) / 2])
@@ -41,7 +41,7 @@ def places(mode: str, extent: float, count: int, start: float = 0.0) -> NDArray[
         at = (i + 0.5) * extent / count - 0.5
     else:
         raise ValueError(f"the sampling mode '{mode}' is unknown")
-    return start + np.clip(at, 0, max(extent - 1, 0))
+    return np.clip(at, 0, max(extent - 1, 0))
 
 
 @lru_cache(maxsize=64)
@@ -151,7 +151,8 @@ def crop_resize(
     """Boxes of iOS 17, one image each; or iOS 15's `roi`, (N, 1, 4 or 5, 1, 1).
 
     Without image indices a `roi` is taken from every image, and the output has
-    an axis for them: (N, B, C, h, w), else (N, 1, C, h, w).
+    an axis for them: (N, B, C, h, w), else (N, 1, C, h, w). A box whose end
+    lies before its start is read backwards.
     """
     old = roi is not None
     rows = (roi.reshape(len(roi), -1) if roi is not None else boxes).double().tolist()  # type: ignore[union-attr]
@@ -170,8 +171,9 @@ def crop_resize(
             (2, top, bottom, scale[0], target_height),
             (3, left, right, scale[1], target_width),
         ):
-            extent = (end - start) * factor + 1
-            at = places(sampling_mode, extent, count, start * factor)
+            extent, back = abs(end - start) * factor + 1, end < start
+            steps = places(sampling_mode, extent, count)
+            at = start * factor + (-steps if back else steps)
             part = _linear_or_pad(part, axis, at, pad_value)
         results.append(part if old else part[0])
     return torch.stack(results)
