@@ -10,8 +10,8 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,27 @@ import numpy as np
 
 from edgeskin import files
 from edgeskin.benchmarks import accuracy, result
+from edgeskin.benchmarks.devices import nvidia
 from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.names import open_device, reserved, together
 from edgeskin.benchmarks.pack import Pack, read
 from edgeskin.benchmarks.protocol import Protocol, protocol_named
+from edgeskin.benchmarks.runner.request import ANYWHERE
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
-from edgeskin.errors import EdgeskinError, NotSupportedHere
+from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the same artifact computed on this machine, and the `engine` of that result."""
+
+    outputs: Outputs
+    engine: Mapping[str, Any]
 
 
 def result_path(out: Path, device: str, artifact: Path) -> Path:
@@ -94,24 +104,31 @@ def bench_all(
     next run goes on with it.
     """
     documents = []
+    device.probe()  # does it answer? before anything is computed here
     for artifact in artifacts:
-        twin = None if device.name == "host" else _on_this_machine(artifact, pack, tell)
+        on_host = device.name == "host"
+        twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
         options: dict[str, Any] = {"protocol": protocol, "choice": choice, "twin": twin}
         documents.append(bench(artifact, pack, device, out, **options, force=force, tell=tell))
     device.clean()
     return documents
 
 
-def _on_this_machine(artifact: Path, pack: Pack, tell: Tell) -> Outputs | None:
-    """What the artifact computes here on its default engine; None where none runs here."""
+def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> Twin | None:
+    """By the same kernels where every machine has them, else by the default ones.
+
+    None where neither runs here.
+    """
+    same = choice.accelerator if choice.accelerator in ANYWHERE else None
     with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
+        options: dict[str, Any] = {"protocol": None, "choice": Choice(accelerator=same)}
         try:
-            bench(artifact, pack, host, Path(folder), protocol=None, tell=tell)
+            document = bench(artifact, pack, host, Path(folder), **options, tell=tell)
         except NotSupportedHere:
             return None
         path = result_path(Path(folder), host.name, artifact).with_suffix(".npz")
         with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
+            return Twin({name: stored[name] for name in stored.files}, document["engine"])
 
 
 def bench(
@@ -122,7 +139,7 @@ def bench(
     *,
     protocol: Protocol | None,
     choice: Choice | None = None,
-    twin: Outputs | None = None,
+    twin: Twin | None = None,
     sensors: str = "/",
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
@@ -132,7 +149,7 @@ def bench(
     Args:
         pack: A pack of the model that the artifact was made from.
         protocol: How to measure latency; None: accuracy only.
-        twin: The same artifact's outputs on this machine, to compare with.
+        twin: The same artifact on this machine, to compare with.
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
@@ -154,17 +171,37 @@ def bench(
         **_identity(setup, device.name, facts, steps),
         "accuracy": {
             "bit_equal_inputs": steps.bit_equal_inputs(),
-            **accuracy.report(pack, found, twin),
+            **accuracy.report(pack, found, twin.outputs if twin else None),
         },
     }
+    if twin is not None:
+        document["accuracy"]["host"]["engine"] = twin.engine
     if protocol is not None:
         document["protocol"] = asdict(protocol)
-        document["latency"] = result.latency(steps.latency(protocol))
-        document["doubts"] = result.doubts(document["latency"], document["device"])
+        with nvidia.tegrastats(device, facts, parts) as readings:
+            document["latency"] = result.latency(steps.latency(protocol))
+        document["device_after"] = asdict(device.probe())
+        states = document["device"], document["device_after"]
+        document["doubts"] = result.doubts(document["latency"], *states)
+        document |= {"tegrastats": readings} if readings else {}
+        document |= _tensorrt(setup, device, facts, parts)
+    np.savez(parts / "outputs.npz", **found)
+    (parts / "outputs.npz").replace(target.with_suffix(".npz"))
     files.write_json(target, document)
-    np.savez(target.with_suffix(".npz"), **found)
     shutil.rmtree(parts)
     return document
+
+
+def _tensorrt(setup: Setup, device: Device, facts: Facts, parts: Path) -> dict[str, Any]:
+    """What the device's own trtexec measures of an ONNX file, or why it does not."""
+    if setup.artifact.suffix != ".onnx" or not nvidia.has(facts, "trtexec"):
+        return {}
+    precision = setup.metadata.precision
+    try:
+        times = nvidia.trtexec(device, facts, setup.artifact.name, parts, precision=precision)
+    except RunFailed as error:  # an operator that TensorRT lacks; the rest of the result stands
+        return {"trtexec": {"error": str(error)}}
+    return {"trtexec": asdict(times)}
 
 
 def _identity(setup: Setup, device: str, facts: Facts, steps: Steps) -> dict[str, Any]:

@@ -52,5 +52,5 @@ PROTOCOLS = {
 def protocol_named(name: str) -> Protocol:
     """Raises UnknownName."""
     if name not in PROTOCOLS:
-        raise UnknownName(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
+        raise UnknownName(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}, none")
     return PROTOCOLS[name]

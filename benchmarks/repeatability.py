@@ -3,14 +3,13 @@
     python -m edgeskin.benchmarks.repeatability FILE... --pack PACK [--protocol standard] > out.json
 
 For each file: the median inference of two runs of the protocol, of a plain loop around the same
-library in between (ctypes for LiteRT's C API, ONNX Runtime's own Python), and what the runner
-spends on a query beside its three parts. Worth reading on an idle machine only.
+version of the runtime in between (its own Python), and what the runner spends on a query beside
+reading the image and the three parts. Worth reading on an idle machine only.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
@@ -28,30 +28,37 @@ from edgeskin.benchmarks.devices.base import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol, protocol_named
+from edgeskin.benchmarks.result import PARTS
 from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.preprocess import preprocess
 from edgeskin.timing import machine
 
 Run = Callable[[], object]
+Pixels = NDArray[np.uint8]
 LOOP_WARMUP = 50
 
 
 def measure(artifact: Path, pack: Pack, protocol: Protocol) -> dict[str, Any]:
-    """Two runs of the protocol with a plain loop between them."""
+    """Two runs of the protocol with a plain loop between them, and all their samples."""
     lib = _library(artifact)
     first = _runner(artifact, pack, protocol, lib)
-    plain = _plain_loop(_plain(artifact, pack, lib), protocol.queries)
+    loop_ms = _plain_loop(_plain(artifact, pack), protocol)
     second = _runner(artifact, pack, protocol, lib)
     p50 = [run["summary"]["run"]["p50_ms"] for run in (first, second)]
+    plain = float(np.median(loop_ms))
     return {
         "artifact": artifact.name,
         "p50_ms": p50,
         "repeat_percent": 100 * abs(p50[1] / p50[0] - 1),
         "plain_p50_ms": plain,
         "to_plain_percent": [100 * (value / plain - 1) for value in p50],
-        "overhead_us": _overhead_us(second),
+        "overhead_us": [_overhead_us(run) for run in (first, second)],
         "doubts": sorted({*first["doubts"], *second["doubts"]}),
+        "samples_ms": {
+            "runner": [run["samples"]["run_ms"] for run in (first, second)],
+            "plain": loop_ms,
+        },
     }
 
 
@@ -63,24 +70,28 @@ def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> dict[s
 
 
 def _overhead_us(latency: dict[str, Any]) -> float:
-    """Median time from the end of a query to the next one's start, reading the image included."""
+    """Median time from the end of a query to the next one's start, without reading the image."""
     samples = latency["samples"]
-    whole = np.sum([samples[f"{part}_ms"] for part in ("pre", "run", "post")], axis=0)
-    return float(np.median(np.diff(samples["at_ms"]) - whole[:-1]) * 1000)
+    whole = np.sum([samples[f"{part}_ms"] for part in PARTS], axis=0)
+    between = np.diff(samples["at_ms"]) - whole[:-1] - samples["read_ms"][1:]
+    return float(np.median(between) * 1000)
 
 
-def _plain_loop(run: Run, count: int) -> float:
-    taken = []
-    for i in range(LOOP_WARMUP + count):
+def _plain_loop(run: Run, protocol: Protocol) -> list[float]:
+    """As many inferences and as long as the protocol says, in milliseconds each."""
+    taken: list[float] = []
+    for _ in range(LOOP_WARMUP):
+        run()
+    end = time.perf_counter() + protocol.seconds
+    while len(taken) < protocol.queries or time.perf_counter() < end:
         start = time.perf_counter_ns()
         run()
-        if i >= LOOP_WARMUP:
-            taken.append((time.perf_counter_ns() - start) / 1e6)
-    return float(np.median(taken))
+        taken.append((time.perf_counter_ns() - start) / 1e6)
+    return taken
 
 
 def _library(artifact: Path) -> Path:
-    """Of the very build that the plain loop uses."""
+    """Of the very version that the plain loop uses."""
     if artifact.suffix == ".tflite":
         return library("tflite", os.uname().machine)
     import onnxruntime
@@ -88,13 +99,28 @@ def _library(artifact: Path) -> Path:
     return next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
 
 
-def _plain(artifact: Path, pack: Pack, lib: Path) -> Run:
+def _plain(artifact: Path, pack: Pack) -> Run:
+    """The inference alone, as the runtime's own documentation shows it, on one thread."""
     metadata = read_metadata(artifact)
     if metadata.io != "app":
         raise SystemExit(f"{artifact.name}: only files with --io app are measured here")
     pixels = preprocess(pack.image(0), pack.spec.input)[None]
     if artifact.suffix == ".tflite":
-        return _litert(artifact, pixels, lib)
+        return _litert(artifact, pixels)
+    return _onnx(artifact, pixels)
+
+
+def _litert(artifact: Path, pixels: Pixels) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(artifact), num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+    run: Run = interpreter.invoke
+    return run
+
+
+def _onnx(artifact: Path, pixels: Pixels) -> Run:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -102,54 +128,6 @@ def _plain(artifact: Path, pack: Pack, lib: Path) -> Run:
     session = ort.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
     feeds = {session.get_inputs()[0].name: pixels}
     return lambda: session.run(None, feeds)
-
-
-def _litert(artifact: Path, pixels: Any, lib: Path) -> Run:
-    """LiteRT 2.1's C API on one thread, the input's bytes written once (x86-64)."""
-    api = ctypes.CDLL(str(lib))
-    size = ctypes.c_size_t
-
-    def make(name: str, *arguments: Any) -> ctypes.c_void_p:
-        made = ctypes.c_void_p()
-        _check(name, getattr(api, f"LiteRt{name}")(*arguments, ctypes.byref(made)))
-        return made
-
-    options, model = make("CreateOptions"), make("CreateModelFromFile", str(artifact).encode())
-    _check("hardware", api.LiteRtSetOptionsHardwareAccelerators(options, 1))
-    compiled = make("CreateCompiledModel", make("CreateEnvironment", 0, None), model, options)
-    signature = make("GetModelSignature", model, size(0))
-    count = size()
-    _check("outputs", api.LiteRtGetNumSignatureOutputs(signature, ctypes.byref(count)))
-    kept: list[Any] = []
-
-    def buffer(which: str, index: int, fill: Any = None) -> ctypes.c_void_p:
-        kind = (ctypes.c_int32 * 64)()
-        tensor = make(f"GetSignature{which}TensorByIndex", signature, size(index))
-        _check("type", api.LiteRtGetRankedTensorType(tensor, kind))
-        shape = kind[2 : 2 + (kind[1] & 127)]
-        bytes_ = int(np.prod(shape)) * (1 if fill is not None else 4)  # uint8 in, float32 out
-        memory = np.zeros(bytes_ + 64, np.uint8)
-        start = -memory.ctypes.data % 64
-        kept.append(memory)
-        if fill is not None:
-            memory[start : start + bytes_] = fill.ravel()
-        address = ctypes.c_void_p(memory.ctypes.data + start)
-        return make("CreateTensorBufferFromHostMemory", kind, address, size(bytes_), None)
-
-    inputs = (ctypes.c_void_p * 1)(buffer("Input", 0, pixels))
-    outputs = (ctypes.c_void_p * count.value)(*(buffer("Output", i) for i in range(count.value)))
-    arguments = (compiled, size(0), size(1), inputs, count, outputs)
-
-    def run() -> None:
-        _check("run", api.LiteRtRunCompiledModel(*arguments))
-        assert kept
-
-    return run
-
-
-def _check(what: str, status: int) -> None:
-    if status != 0:
-        raise RuntimeError(f"LiteRT: {what} gave status {status}")
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ def latency(events: Events) -> dict[str, Any]:
     """The latency part: loads, first inferences, percentiles and every sample, of one run.
 
     Times are in milliseconds: `pre` from the image to the input tensor, `run` the inference,
-    `post` from the outputs to the answer, `whole` their sum. Percentiles are interpolated
-    linearly between samples; warm-up is left out of them.
+    `post` from the outputs to the answer, `whole` their sum; `read`, the image from the file
+    into memory, is no part of it. Percentiles are interpolated linearly between samples; warm-up
+    is left out of them.
     """
     samples = events.named("sample")
     if not samples:
@@ -40,7 +41,7 @@ def latency(events: Events) -> dict[str, Any]:
         "samples": {
             "image": [sample["image"] for sample in samples],
             "at_ms": [(sample["at_ns"] - samples[0]["at_ns"]) / 1e6 for sample in samples],
-            **{f"{part}_ms": _ms(samples, part) for part in PARTS},
+            **{f"{part}_ms": _ms(samples, part) for part in ("read", *PARTS)},
         },
         "sensors": events.named("sensors"),
         "memory_kb": {event["when"]: event["peak_kb"] for event in events.named("memory")},
@@ -94,14 +95,19 @@ def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
     return list(found.values())
 
 
-def doubts(latency: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+def doubts(
+    latency: Mapping[str, Any], facts: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[str]:
     """Why these figures may be wrong, a sentence each; empty where nothing speaks against them.
 
     Args:
         latency: As `latency` gives it.
-        facts: Of the device, as `probe` found it; its `problems` come first.
+        facts: Of the device, as `probe` found it before; its `problems` come first.
+        after: The same right after. Of that, only what no sensor of the runner sees counts.
     """
     found = list(facts.get("problems", ()))
+    if (after.get("thermal_status") or 0) > (facts.get("thermal_status") or 0):
+        found.append(f"throttled: Android's thermal status rose to {after['thermal_status']}")
     if facts.get("emulated"):
         found.append("emulated: numerics are the device's, times mean nothing")
     samples, sensors = latency["samples"]["run_ms"], latency["sensors"]

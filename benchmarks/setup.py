@@ -14,7 +14,7 @@ from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.runner.build import PROGRAM, build
 from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
-from edgeskin.benchmarks.runner.request import ACCELERATORS, Engine, request
+from edgeskin.benchmarks.runner.request import ACCELERATORS, DELEGATES, Engine, request
 from edgeskin.errors import InvalidPack, NotSupportedHere, UnknownName
 
 RUNTIME_OF = {".tflite": "tflite", ".onnx": "onnx"}
@@ -62,7 +62,10 @@ class Setup:
         _same_model(pack, metadata, artifact)
         if (runtime := RUNTIME_OF.get(artifact.suffix)) is None:
             raise NotSupportedHere(f"{artifact.name} runs on Apple devices only, not on this one")
-        lib = choice.library or library(runtime, facts.machine)
+        accelerator = _accelerator(runtime, choice.accelerator)
+        lib = choice.library or library(
+            runtime, facts.machine, facts.glibc, for_delegate=accelerator in DELEGATES
+        )
         pushed = {PROGRAM: build(facts.machine), lib.name: lib, artifact.name: artifact}
         if (delegate := choice.accelerator_library) is not None:
             pushed[delegate.name] = delegate
@@ -73,7 +76,7 @@ class Setup:
         engine = Engine(
             runtime=runtime,
             library=lib.name,
-            accelerator=_accelerator(runtime, choice.accelerator),
+            accelerator=accelerator,
             accelerator_library=delegate.name if delegate else "",
             options=choice.options,
             threads=choice.threads,

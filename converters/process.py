@@ -17,6 +17,7 @@ from edgeskin import errors
 from edgeskin.converters.worker import Request
 from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
 from edgeskin.files import reason
+from edgeskin.processes import end
 
 
 class Process:
@@ -61,7 +62,7 @@ class Process:
         elapsed = time.monotonic() - self._started
         if code is None and elapsed < self.timeout_s:
             return False
-        self._end()
+        end(self._popen)
         if code is None:
             raise self._failed(
                 f"took longer than {self.timeout_s:g} s and was ended. Raise --timeout if the "
@@ -78,18 +79,9 @@ class Process:
 
     def kill(self) -> None:
         """End it, whatever it is doing; only a failure's log is worth keeping."""
-        self._end()
+        end(self._popen)
         if not self._has_failed:
             self.log.unlink(missing_ok=True)
-
-    def _end(self) -> None:
-        """Kill the worker's whole process group, and wait for it."""
-        with suppress(ProcessLookupError, PermissionError):  # it ended by itself
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        if self._popen.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._popen.stdin.close()
-        self._popen.wait()
 
     def _read_answer(self, code: int) -> dict[str, Any]:
         path = Path(self.request.answer)

@@ -8,10 +8,7 @@ JSON file, so that whatever native code prints does no harm.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
@@ -20,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeskin.errors import EdgeskinError
+from edgeskin.processes import follow_parent
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Request:
 
 def main() -> int:
     request = Request(**json.loads(sys.stdin.buffer.readline()))
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     try:
         answer = work(request)
     except EdgeskinError as error:
@@ -121,12 +119,6 @@ def _speed(job: Any, request: Request, scheme: str) -> dict[str, Any]:
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         return {"not_run": f"no float file to compare with: {_line(error)}"}
-
-
-def _follow_parent() -> None:
-    """End with the parent, however it ended."""
-    os.read(0, 1)  # returns when the pipe closes; sys.stdin would hold a lock at exit
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _version(package: str) -> str:

@@ -37,6 +37,10 @@ class InvalidArtifact(EdgeskinError):
     """A converted model that is damaged, foreign, or not the one its manifest names."""
 
 
+class InvalidResult(EdgeskinError):
+    """A device's result that is damaged, or of another artifact or other images than asked."""
+
+
 class UnknownName(EdgeskinError):
     """A task, network, target, scheme or precision that edgeskin does not have."""
 

@@ -106,8 +106,8 @@ case $verb in
   alive) # PID STARTED
     is_alive "$1" "$2" && echo yes || echo no
     ;;
-  kill) # PID STARTED: ends it and what it started; another process of that id is left alone
-    is_alive "$1" "$2" && kill -s KILL -- "-$1"
+  kill) # PID STARTED LOG: ends it and what it started; another process of that id is left alone
+    is_alive "$1" "$2" && kill -s KILL -- "-$1" && echo "edgeskin-exit 137" >> "$3"
     rm -f "jobs/$1"
     ;;
   clean) # ends what still runs and removes the folder

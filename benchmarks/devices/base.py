@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol
+from weakref import WeakSet
 
 from edgeskin.benchmarks.devices.facts import Facts, read_facts
 from edgeskin.benchmarks.devices.pipes import END, Answer, ask, drain, feed, follow_lines
@@ -93,6 +95,9 @@ class Device:
         self.link = link
         self.name = link.name
         self.patience = patience or Patience()
+        self._jobs: list[Job] = []
+        self._interrupted = False
+        _OPEN.add(self)
 
     def __enter__(self) -> Device:
         return self
@@ -149,7 +154,7 @@ class Device:
                 self._command("fetch", remote, str(offset)),
                 file,
                 self.patience.stall_s,
-                lambda done: tell(what, offset + done, int(size)),
+                lambda done: self._tell(tell, what, offset + done, int(size)),
             )
         self._check(answer, "fetch")
         if sha256(part) != digest:
@@ -171,12 +176,13 @@ class Device:
         settings = [f"{key}={value}" for key, value in (env or {}).items()]
         answer = self._ask("start", checked(log), "env", *settings, *self.link.launch(argv))
         pid, started = answer.split()
-        return Job(int(pid), started, log)
+        self._jobs.append(Job(int(pid), started, log))
+        return self._jobs[-1]
 
     def stream(self, job: Job, offset: int = 0) -> Iterator[str]:
         """Lines of a job's log from a byte offset, with their newlines, until the job has ended.
 
-        The last line is `edgeskin-exit CODE`, unless the job was killed or the disk was
+        The last line is `edgeskin-exit CODE`, unless others killed the job or the disk was
         full. `len(line.encode(errors="surrogateescape"))` is a line's length in bytes.
 
         Raises:
@@ -210,7 +216,14 @@ class Device:
 
     def kill(self, job: Job) -> None:
         """End the job and what it started; another process that has got its id is left alone."""
-        self._ask("kill", str(job.pid), job.started)
+        self._ask("kill", str(job.pid), job.started, job.log)
+
+    def interrupt(self) -> None:
+        """End its jobs; whoever waits for one sees it end, and can ask for nothing more."""
+        self._interrupted = True
+        for job in self._jobs:
+            with suppress(DeviceError):
+                self.kill(job)
 
     def clean(self) -> None:
         """End edgeskin's jobs on the device and remove its folder."""
@@ -218,6 +231,7 @@ class Device:
 
     def close(self) -> None:
         """Hang up; jobs go on."""
+        _OPEN.discard(self)
         self.link.close()
 
     def _put(self, local: Path, remote: str, digest: str, arrived: int, tell: Tell) -> None:
@@ -242,13 +256,23 @@ class Device:
                 file,
                 self.patience.stall_s,
                 self.patience.answer_s,
-                lambda done: tell(what, offset + done, total),
+                lambda done: self._tell(tell, what, offset + done, total),
             )
         self._check(answer, "put")
         return answer.stdout.strip()
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
+        if verb != "kill":
+            self._check_wanted()
         return self.link.command(["sh", "-c", AGENT, "edgeskin", self.link.work, verb, *arguments])
+
+    def _tell(self, tell: Tell, what: str, done: int, total: int) -> None:
+        self._check_wanted()
+        tell(what, done, total)
+
+    def _check_wanted(self) -> None:
+        if self._interrupted:
+            raise DeviceError(f"{self.name}: interrupted")
 
     def _ask(self, verb: str, *arguments: str) -> str:
         answer = ask(self._command(verb, *arguments), self.patience.answer_s)
@@ -275,6 +299,15 @@ class Device:
         if "ermission denied" in why or "Read-only" in why:
             return DeviceDenied(f"{self.name}: {why}. The folder {self.link.work} must be ours.")
         return DeviceError(f"{self.name}: {verb} failed there: {why or 'it gave no reason'}")
+
+
+_OPEN: WeakSet[Device] = WeakSet()
+
+
+def interrupt_all() -> None:
+    """`Device.interrupt` for every device that is open in this process."""
+    for device in list(_OPEN):
+        device.interrupt()
 
 
 def follow(device: Device, job: Job, offset: int = 0, reconnect_s: float = 120.0) -> Iterator[str]:

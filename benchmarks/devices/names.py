@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgeskin.benchmarks.devices.adb import AdbLink, listed
-from edgeskin.benchmarks.devices.base import Device, Link, Patience, Tell, silent
+from edgeskin.benchmarks.devices.base import Device, Link, Patience, Tell, interrupt_all, silent
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
@@ -89,7 +89,11 @@ def together(
             return error
 
     with ThreadPoolExecutor(max(len(devices), 1)) as pool:
-        return dict(zip([d.name for d in devices], pool.map(one, devices), strict=True))
+        try:
+            return dict(zip([d.name for d in devices], pool.map(one, devices), strict=True))
+        except KeyboardInterrupt:
+            interrupt_all()  # so that the threads end, for which the block waits
+            raise
 
 
 def survey(

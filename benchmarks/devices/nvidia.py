@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgeskin.benchmarks.devices.base import Device, Job, follow
+from edgeskin.benchmarks.devices.base import Device, follow
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
-from edgeskin.errors import NotSupportedHere, RunFailed
+from edgeskin.errors import DeviceError, NotSupportedHere, RunFailed
 
 _SECONDS = 60
 _TIMES = "trtexec-times.json"
@@ -33,16 +34,20 @@ class EngineTimes:
     log: tuple[str, ...]
 
 
+def has(facts: Facts, name: str) -> bool:
+    """Whether one of NVIDIA's programs is on the device."""
+    return any(PurePosixPath(path).name == name for path in facts.tools)
+
+
 def tool(facts: Facts, name: str) -> str:
     """The path of one of NVIDIA's programs on the device.
 
     Raises:
         NotSupportedHere: It is not there.
     """
-    for path in facts.tools:
-        if PurePosixPath(path).name == name:
-            return path
-    raise NotSupportedHere(f"no {name} on this device: it comes with JetPack")
+    if not has(facts, name):
+        raise NotSupportedHere(f"no {name} on this device: it comes with JetPack")
+    return next(path for path in facts.tools if PurePosixPath(path).name == name)
 
 
 def trtexec(
@@ -87,14 +92,27 @@ def read_times(path: Path, log: tuple[str, ...] = ()) -> EngineTimes:
     return EngineTimes(compute, latency, log)
 
 
-def start_tegrastats(device: Device, facts: Facts, *, interval_ms: int = 1000) -> Job:
-    """Start sampling; end it with `device.kill`, then pull its log and read it with `read_line`.
+@contextmanager
+def tegrastats(device: Device, facts: Facts, scratch: Path) -> Iterator[list[Mapping[str, float]]]:
+    """Sample once a second while the body runs; its list holds the readings afterwards.
 
-    Raises:
-        NotSupportedHere: There is no tegrastats.
+    Where there is no tegrastats the list stays empty. Readings are `read_line`'s.
     """
-    argv = [tool(facts, "tegrastats"), "--interval", str(interval_ms)]
-    return device.start(argv, log="tegrastats.log")
+    readings: list[Mapping[str, float]] = []
+    if not has(facts, "tegrastats"):
+        yield readings
+        return
+    job = device.start([tool(facts, "tegrastats"), "--interval", "1000"], log="tegrastats.log")
+    try:
+        yield readings
+    except BaseException:
+        with suppress(DeviceError):  # what went wrong in the body is what must be told
+            device.kill(job)
+        raise
+    device.kill(job)
+    device.pull(job.log, scratch / job.log)
+    lines = (scratch / job.log).read_text(encoding="utf-8", errors="replace").splitlines()
+    readings += [found for line in lines if (found := read_line(line))]
 
 
 def read_line(line: str) -> Mapping[str, float]:

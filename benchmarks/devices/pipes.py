@@ -125,7 +125,13 @@ def _running(
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """A process and the file of its stderr; the process is ended with the block."""
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors)
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C is ours to answer: the link is still needed
+        )
         try:
             yield process, errors
         finally:

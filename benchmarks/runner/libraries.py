@@ -17,49 +17,66 @@ from edgeskin.files import sha256
 
 @dataclass(frozen=True)
 class Source:
-    """A library inside a wheel; `sha256` is the library's own."""
+    """A library inside a wheel.
+
+    Attributes:
+        glibc: The oldest that it runs on.
+        sha256: The library's own.
+        takes_delegates: Whether it has the TfLite C API, which gpu and external delegates need.
+    """
 
     package: str
     version: str
     platform: str
     member: str
+    glibc: str
     sha256: str
+    takes_delegates: bool = False
 
     @property
     def name(self) -> str:
         return Path(self.member).name
 
 
+def _litert(
+    version: str, machine: str, glibc: str, sha256: str, takes_delegates: bool = False
+) -> Source:
+    platform, member = f"manylinux_2_27_{machine}", "ai_edge_litert/libLiteRt.so"
+    return Source("ai-edge-litert", version, platform, member, glibc, sha256, takes_delegates)
+
+
+def _onnx(machine: str, sha256: str) -> Source:
+    version, platform = "1.31.1", f"manylinux_2_28_{machine}"
+    member = f"onnxruntime/capi/libonnxruntime.so.{version}"
+    return Source("onnxruntime", version, platform, member, "2.28", sha256)
+
+
 SOURCES = {
-    (runtime, machine): Source(package, version, f"{tag}_{machine}", member, digest)
-    for runtime, package, version, tag, member, digests in (
-        (
-            "tflite",
-            # The last version whose libraries run on glibc 2.30 and have a C API that the runner
-            # speaks: TfLite's on aarch64, LiteRT's own on x86_64.
-            "ai-edge-litert",
-            "2.1.0",
-            "manylinux_2_27",
-            "ai_edge_litert/libLiteRt.so",
-            {
-                "x86_64": "3b7983b89907bddba3bd15988b0800af96bd7bd144d7184da7fafe47a46306de",
-                "aarch64": "5851ef6be3be03ece706c00a5cc728a9e3450f352c56302254bfb4e8fa5d4f78",
-            },
+    ("tflite", "x86_64"): (
+        _litert(
+            "2.3.0", "x86_64", "2.27",
+            "eec47eb35e2924b3166015887e652a58edc9af823ae38e02bf83bef2548300bb",
         ),
-        (
-            "onnx",
-            "onnxruntime",
-            "1.23.2",
-            "manylinux_2_28",
-            "onnxruntime/capi/libonnxruntime.so.1.23.2",
-            {
-                "x86_64": "718c3fb0785d5ea06061b92c32ce4ad35be1bd4c71ae6192efe06f1ab21f0f8a",
-                "aarch64": "ab8c4363e06ac80b3d1279ea55ebea44e906c5b131ba783ff684a067540c0e94",
-            },
+    ),
+    ("tflite", "aarch64"): (
+        _litert(
+            "2.3.0", "aarch64", "2.34",
+            "b57687dc234d2b8b0598aef5a9c961ed24263df8f8b3f56adbee1cff618e544b",
         ),
-    )
-    for machine, digest in digests.items()
-}
+        _litert(
+            "2.1.0", "aarch64", "2.30",
+            "5851ef6be3be03ece706c00a5cc728a9e3450f352c56302254bfb4e8fa5d4f78",
+            takes_delegates=True,
+        ),
+    ),
+    ("onnx", "x86_64"): (
+        _onnx("x86_64", "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3"),
+    ),
+    ("onnx", "aarch64"): (
+        _onnx("aarch64", "8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467"),
+    ),
+}  # fmt: skip
+"""By runtime and machine, the one that the host's own Python uses first."""
 
 
 LOADER = (
@@ -69,22 +86,52 @@ LOADER = (
 )
 
 
-def library(runtime: str, machine: str) -> Path:
+def library(
+    runtime: str, machine: str, glibc: str | None = None, *, for_delegate: bool = False
+) -> Path:
     """The library of `runtime` for a machine (`uname -m`), fetched on the first call.
+
+    Args:
+        glibc: The device's; None: recent enough, or pushed with the library.
+        for_delegate: It must take a gpu or external delegate.
 
     Raises:
         NotSupportedHere: No package has one; the user must bring a library.
         CannotFetch: pip could not fetch it, or what came is another file.
     """
-    source = SOURCES.get((runtime, machine))
-    if source is None:
-        known = ", ".join(m for r, m in SOURCES if r == runtime)
-        raise NotSupportedHere(
-            f"no package has {runtime}'s library for {machine} (there are {known}). "
-            "Pass one of your own with --library."
-        )
+    source = choose(runtime, machine, glibc, for_delegate=for_delegate)
     name = f"{source.package}-{source.version}-{machine}"
     return kept(name, lambda folder: _fetch(source, folder / source.name)) / source.name
+
+
+def choose(
+    runtime: str, machine: str, glibc: str | None = None, *, for_delegate: bool = False
+) -> Source:
+    """The first of SOURCES that does; arguments and errors as of `library`."""
+    known = SOURCES.get((runtime, machine))
+    if known is None:
+        machines = ", ".join(m for r, m in SOURCES if r == runtime)
+        raise NotSupportedHere(
+            f"no package has {runtime}'s library for {machine} (there are {machines}). "
+            "Pass one of your own with --library."
+        )
+    able = [source for source in known if source.takes_delegates or not for_delegate]
+    if not able:
+        raise NotSupportedHere(
+            f"{known[0].package} for {machine} takes no delegates. Pass a TensorFlow Lite library "
+            "that has the TfLite C API with --library."
+        )
+    for source in able:
+        if glibc is None or _numbers(glibc) >= _numbers(source.glibc):
+            return source
+    raise NotSupportedHere(
+        f"the device has glibc {glibc}; {able[-1].package} {able[-1].version} needs "
+        f"{able[-1].glibc}. Pass an older build of it with --library."
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def loader(machine: str) -> dict[str, Path]:

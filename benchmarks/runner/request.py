@@ -11,10 +11,16 @@ from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.spec import ClassificationHead, DistributionHead, Head
 
 ACCELERATORS = {
-    "tflite": ("xnnpack", "none", "gpu", "external"),
+    "tflite": ("xnnpack", "none", "reference", "gpu", "external"),
     "onnx": ("none", "xnnpack", "cuda", "tensorrt"),
 }
 """By runtime, the one that is used when none is asked for first."""
+
+ANYWHERE = ("none", "reference")
+"""Of ACCELERATORS, kernels that a runtime has on every CPU."""
+
+DELEGATES = ("gpu", "external")
+"""Of ACCELERATORS, those that need a library of their own and the TfLite C API."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Engine:
     Attributes:
         runtime: tflite or onnx.
         library: Its shared library.
-        accelerator: One of ACCELERATORS; `none` is the runtime's own CPU kernels.
+        accelerator: One of ACCELERATORS; `none` is the runtime's own optimized CPU kernels,
+            `reference` TFLite's plain ones.
         accelerator_library: Of a gpu or external delegate.
         options: Of the accelerator; `session.*` are ONNX Runtime's own.
     """

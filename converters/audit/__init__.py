@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+
+from edgeskin.errors import MissingPackage
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,22 @@ class Reader:
     package: str
     extra: str
 
-    def load(self) -> ModuleType:
-        return importlib.import_module(self.module)
+    @contextmanager
+    def opened(self) -> Iterator[ModuleType]:
+        """The module, for use inside.
+
+        Raises:
+            MissingPackage: What it imports, now or inside, is not installed.
+        """
+        try:
+            yield importlib.import_module(self.module)
+        except ModuleNotFoundError as error:
+            if error.name != self.package:
+                raise
+            raise MissingPackage(
+                f"reading {self.format} files needs {self.package}: "
+                f"pip install 'edgeskin[{self.extra}]'"
+            ) from error
 
 
 _CORE_ML = Reader("Core ML", "edgeskin.converters.audit.coreml", "coremltools", "coreml")

@@ -11,7 +11,7 @@ from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.apart import apart
 from edgeskin.converters.audit.document import document
 from edgeskin.converters.audit.network import Network, check
-from edgeskin.errors import InvalidArtifact, InvalidData, InvalidSpec, MissingPackage
+from edgeskin.errors import InvalidArtifact, InvalidData, InvalidSpec
 from edgeskin.files import size_bytes
 
 Progress = Callable[[int, int], None]
@@ -61,17 +61,10 @@ def audit(path: Path) -> dict[str, Any]:
     """The document of `inspect`, in this process: for files that edgeskin has just made."""
     _check_kind(path)
     reader = READERS[path.suffix]
-    try:
-        module = reader.load()
+    with reader.opened() as module:
         network = module.read(path)
         _check_names(network, path)
         placement = module.place(path, network)
-    except ModuleNotFoundError as error:
-        if error.name != reader.package:
-            raise
-        raise MissingPackage(
-            f"reading {path.suffix} needs {reader.package}: pip install 'edgeskin[{reader.extra}]'"
-        ) from error
     found = {
         "file": path.name,
         "format": reader.format,

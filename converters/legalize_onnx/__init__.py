@@ -18,10 +18,12 @@ from edgeskin.converters.legalize_onnx.integers import (
     full_rank_constants,
     integer_biases,
     mean_to_pooling,
+    own_zero_points,
 )
 from edgeskin.converters.legalize_onnx.linear import linear_to_convolution
-from edgeskin.converters.legalize_onnx.padding import drop_requantization, pad_in_convolution
+from edgeskin.converters.legalize_onnx.padding import pad_in_convolution
 from edgeskin.converters.legalize_onnx.pixels import pixels_are_integers
+from edgeskin.converters.legalize_onnx.redundant import drop_clamps, drop_requantization
 from edgeskin.converters.legalize_onnx.stem import widen_stem
 from edgeskin.converters.legalize_onnx.tensorrt import open_residual_add
 
@@ -46,10 +48,12 @@ ONNX_RUNTIME = Form(
         mean_to_pooling,
         pad_in_convolution,
         drop_requantization,
+        drop_clamps,
         pad_depthwise_channels,
         widen_stem,
         linear_to_convolution,
         integer_biases,
+        own_zero_points,
     ),
 )
 # int8 with zero point 0 and biases in float, as it asks; TensorRT 8.5 and 8.6 read opset 17.

@@ -9,7 +9,6 @@ from edgeskin.converters.legalize_onnx.qdq import (
     QUANTIZE,
     attribute,
     constant,
-    dequantize_of,
     nodes,
     only_user,
     sizes,
@@ -52,20 +51,3 @@ def _widths(pad: ir.Node) -> list[int] | None:
 
 def _takes_padding(node: ir.Node) -> bool:
     return node.op_type == "Conv" and node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"
-
-
-def drop_requantization(graph: ir.Graph) -> None:
-    """Take out a dequantize and quantize step in a row that share scale and zero point."""
-    for quantize in nodes(graph, QUANTIZE):
-        dequantize = dequantize_of(quantize.inputs[0])
-        if dequantize is None or quantize.outputs[0].is_graph_output():
-            continue
-        if all(map(_equal, quantize.inputs[1:], dequantize.inputs[1:])):
-            assert dequantize.inputs[0] is not None
-            quantize.outputs[0].replace_all_uses_with(dequantize.inputs[0])
-            graph.remove(quantize, safe=True)
-
-
-def _equal(one: ir.Value | None, other: ir.Value | None) -> bool:
-    a, b = constant(one), constant(other)
-    return a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b)

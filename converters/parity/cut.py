@@ -15,7 +15,7 @@ from typing import Protocol
 
 from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network
-from edgeskin.errors import InvalidArtifact, MissingPackage
+from edgeskin.errors import InvalidArtifact
 
 _CUTTERS = {
     ".onnx": "edgeskin.converters.parity.cut_onnx",
@@ -51,15 +51,8 @@ def read_network(path: Path) -> Network:
     """
     if path.suffix not in READERS:
         raise InvalidArtifact(f"{path} is none of {', '.join(READERS)}")
-    reader = READERS[path.suffix]
-    try:
-        network: Network = reader.load().read(path)
-    except ModuleNotFoundError as error:
-        if error.name != reader.package:
-            raise
-        raise MissingPackage(
-            f"reading {path.suffix} needs {reader.package}: pip install 'edgeskin[{reader.extra}]'"
-        ) from error
+    with READERS[path.suffix].opened() as module:
+        network: Network = module.read(path)
     return network
 
 

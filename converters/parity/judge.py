@@ -36,11 +36,12 @@ def faults(document: Mapping[str, Any], min_sqnr_db: float | None = None) -> lis
 
 def disagrees(path: Path, metadata: Metadata, model: Model) -> list[str]:
     """What a file says of itself that is not so of its reference, and not so of its program."""
-    return [*_other_weights(metadata, model), *_other_program(path, model)]
+    return [*other_weights(metadata.weights_sha256, model), *_other_program(path, model)]
 
 
-def _other_weights(metadata: Metadata, model: Model) -> list[str]:
-    ours, theirs = model.weights_sha256, metadata.weights_sha256
+def other_weights(theirs: str, model: Model) -> list[str]:
+    """Of what says that it was made from the weights `theirs`, by hash; "" where it does not."""
+    ours = model.weights_sha256
     if not (ours and theirs) or ours == theirs:
         return []
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from edgeskin.errors import MissingPackage
@@ -14,6 +15,7 @@ _CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
 _BOTTOM_DB = -20.0
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#9aa3ad", "#c0392b", "#2e8b57"
 MARKED = 5
+_LABEL = 14  # characters a line
 
 
 def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
@@ -51,6 +53,8 @@ def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) ->
 def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool = False) -> None:
     """A waterfall of one metric: where it starts, what each step changes, where it ends.
 
+    Behind the end, what other kernels change from there.
+
     Args:
         document: Of `drift.measure`.
 
@@ -58,36 +62,21 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
         As `plot_layers`.
     """
     found = document["metrics"][metric]
-    steps = found["steps"]
-    figure, axes = _figure(9.0, 4.2)
-    labels = ["trained", *(step["stage"] for step in steps), "on the device"]
-    axes.bar(0, found["start"], color=_BLUE)
-    level = found["start"]
+    steps, elsewhere = found["steps"], found["elsewhere"]
+    figure, axes = _figure(9.0 + 1.2 * len(elsewhere), 4.2)
+    end = len(steps) + 1
     for i, step in enumerate(steps, start=1):
-        change = step["change"]
-        better = (change["value"] > 0) == found["higher_is_better"]
-        axes.bar(i, change["value"], bottom=level, color=_GREEN if better else _RED)
-        end = level + change["value"]
-        low, high = level + change["low"], level + change["high"]
-        axes.vlines(i, low, high, color="black", lw=1)
-        axes.hlines([low, high], i - 0.06, i + 0.06, color="black", lw=1)
-        axes.hlines(level, i - 1.4, i + 0.4, color=_GREY, lw=0.8)
-        axes.annotate(
-            f"{change['value']:+.4f}",
-            (i, max(high, end, level)),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
-        level = end
-    axes.hlines(level, len(steps) - 0.4, len(steps) + 1.4, color=_GREY, lw=0.8)
-    axes.bar(len(steps) + 1, found["end"], color=_BLUE)
-    for i, value in ((0, found["start"]), (len(steps) + 1, found["end"])):
+        _draw_change(axes, i, step, found["higher_is_better"])
+    for i, step in enumerate(elsewhere, start=end + 1):
+        _draw_change(axes, i, step, found["higher_is_better"])
+    axes.hlines(found["end"], end - 1.4, end + len(elsewhere) + 0.4, color=_GREY, lw=0.8)
+    for i, value in ((0, found["start"]), (end, found["end"])):
+        axes.bar(i, value, color=_BLUE)
         axes.annotate(
             f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
         )
-    axes.set_xticks(range(len(labels)), labels)
+    names = ["trained", *(s["stage"] for s in steps), "in all", *(s["stage"] for s in elsewhere)]
+    axes.set_xticks(range(len(names)), [fill(name.replace(":", ": "), _LABEL) for name in names])
     axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
     axes.set_ylim(*_window(found))
     axes.set_title(
@@ -98,13 +87,33 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
     _save(figure, path, force)
 
 
+def _draw_change(axes: Any, at: int, step: dict[str, Any], higher_is_better: bool) -> None:
+    """A bar from the level before to the step's value, its interval and its figure."""
+    change = step["change"]
+    level = step["value"] - change["value"]
+    better = (change["value"] > 0) == higher_is_better
+    axes.bar(at, change["value"], bottom=level, color=_GREEN if better else _RED)
+    low, high = level + change["low"], level + change["high"]
+    axes.vlines(at, low, high, color="black", lw=1)
+    axes.hlines([low, high], at - 0.06, at + 0.06, color="black", lw=1)
+    axes.hlines(level, at - 1.4, at + 0.4, color=_GREY, lw=0.8)
+    axes.annotate(
+        f"{change['value']:+.4f}",
+        (at, max(high, step["value"], level)),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+    )
+
+
 def _window(found: dict[str, Any]) -> tuple[float, float]:
     """The part of the axis where something happens, with room for the figures."""
-    level, seen = found["start"], [found["start"], found["end"]]
-    for step in found["steps"]:
+    seen = [found["start"], found["end"]]
+    for step in (*found["steps"], *found["elsewhere"]):
         change = step["change"]
-        seen += [level + change["low"], level + change["high"], level + change["value"]]
-        level += change["value"]
+        level = step["value"] - change["value"]
+        seen += [level + change["low"], level + change["high"], step["value"]]
     room = 0.25 * (max(seen) - min(seen)) or 0.05 * abs(found["start"]) or 1.0
     return min(seen) - room, max(seen) + room
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,10 @@ def bench(
     ] = "standard",
     accelerator: Annotated[
         str | None,
-        typer.Option(help="xnnpack, none, gpu or external; ONNX: none, xnnpack, cuda, tensorrt."),
+        typer.Option(
+            help="xnnpack (the default), none (the runtime's own kernels), reference (its plain "
+            "ones), gpu or external; ONNX: none, xnnpack, cuda, tensorrt."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE of the accelerator; may be repeated.")
@@ -80,13 +84,21 @@ def _options(texts: list[str]) -> dict[str, str]:
 
 
 def _print(documents: list[dict[str, Any]], out: Path) -> None:
-    columns = ("device", "artifact", "p50 ms", "p90 ms", "p99 ms", "cold load ms", "peak MB")
+    columns = ("device", "artifact", "kernels", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB")
     title = f"{len(documents)} results; every sample is in {out}"
     rows = [_row(document) for document in documents]
-    console.table(title, (*columns, "equal decisions %"), rows)
+    console.table(title, (*columns, "equal decisions %", "as here dB"), rows)
     for document in documents:
-        for doubt in document.get("doubts", ()):
-            print(f"{document['device']['name']}, {document['artifact']['name']}: {doubt}")
+        for remark in (*_of_tensorrt(document.get("trtexec")), *document.get("doubts", ())):
+            print(f"{document['device']['name']}, {document['artifact']['name']}: {remark}")
+
+
+def _of_tensorrt(times: dict[str, Any] | None) -> list[str]:
+    if times is None:
+        return []
+    if "error" in times:
+        return [f"TensorRT: {times['error']}"]
+    return [f"TensorRT by trtexec: p50 {median(times['compute_ms']):.3f} ms on the GPU"]
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:
@@ -100,4 +112,13 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
             f"{max(latency['memory_kb'].values()) / 1000:.1f}",
         )
     names = (document["device"]["name"], document["artifact"]["name"])
-    return (*names, *times, f"{100 * equal:.2f}")
+    kernels = document["engine"]["accelerator"]
+    return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))
+
+
+def _as_here(accuracy: dict[str, Any]) -> str:
+    """SQNR of the output that differs most from this machine's; empty where there is no other."""
+    if "host" not in accuracy:
+        return ""
+    entries = accuracy["host"]["agreement"].values()
+    return f"{min(entry['sqnr_db'] for entry in entries):.1f}"

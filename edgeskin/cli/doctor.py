@@ -21,6 +21,7 @@ PARTS = {
     "coreml": ("coremltools",),
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),
+    "bench": ("ziglang",),
 }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Data, Force, Json, Split
+
+if TYPE_CHECKING:
+    from edgeskin.data.manifest import Dataset
 
 
 def drift(
@@ -31,7 +34,17 @@ def drift(
             "'qemu-x86_64 -cpu Haswell'. May be given several times."
         ),
     ] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A result (.json) of edgeskin bench for the same artifact and images, from a "
+            "phone for instance. May be given several times."
+        ),
+    ] = None,
     split: Split = "test",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many of the split's images; else all.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="The metric of the picture; by default the first.")
     ] = None,
@@ -43,12 +56,15 @@ def drift(
     from edgeskin.converters.parity.drift import measure
     from edgeskin.converters.parity.plots import plot_drift
     from edgeskin.data.manifest import load_split
-    from edgeskin.errors import UnknownName
     from edgeskin.files import check_writable
+    from edgeskin.measured import read_measured
 
     if plot is not None:
         check_writable(plot, force=force)
     dataset = load_split(data, split)
+    dataset = dataset if images is None else dataset.take(images)
+    drawn = _metric(artifact, dataset, metric) if metric or plot else ""
+    results = [read_measured(path) for path in measured or ()]
     with console.progress() as tell:
         document = measure(
             artifact,
@@ -57,32 +73,46 @@ def drift(
             program=program,
             preprocess=preprocess,
             under=under or (),
+            measured=results,
             tell=tell,
         )
     if plot is not None:
-        chosen = metric or next(iter(document["metrics"]))
-        if chosen not in document["metrics"]:
-            raise UnknownName(f"no metric '{chosen}'; there are {', '.join(document['metrics'])}")
-        plot_drift(document, chosen, plot, force=force)
+        plot_drift(document, drawn, plot, force=force)
     if json:
         console.emit(document)
     else:
         print_report(document)
 
 
+def _metric(artifact: Path, dataset: Dataset, wanted: str | None) -> str:
+    """The metric of the picture: `wanted`, else the first that the labels allow."""
+    from edgeskin.artifacts import read_metadata
+    from edgeskin.errors import UnknownName
+    from edgeskin.evaluation import measures
+
+    spec = read_metadata(artifact).spec
+    names = [measure.name for measure in measures(spec, dataset.truth(spec))]
+    chosen = wanted or (names[0] if names else "of any kind")
+    if chosen not in names:
+        raise UnknownName(f"no metric '{chosen}'; there are {', '.join(names) or 'none'}")
+    return chosen
+
+
 def print_report(document: dict[str, Any]) -> None:
     for stage in document["stages"]:
         sqnr = f", {stage['sqnr_db']:.1f} dB against the one before" if "sqnr_db" in stage else ""
         print(f"{stage['stage']}: {stage['what']}{sqnr}")
+    for stage in document["elsewhere"]:
+        print(f"{stage['stage']}: {stage['what']}, {stage['sqnr_db']:.1f} dB against the kernels")
     title = f"{document['artifact']} on {document['data']}/{document['split']}"
     rows = []
     for name, found in document["metrics"].items():
         rows.append((name, "trained", f"{found['start']:.4f}", "", "", found["unit"]))
+        whole = {"stage": "in all", "value": found["end"], "change": found["total"]}
         rows += [
             ("", step["stage"], f"{step['value']:.4f}", *_change(step["change"]), "")
-            for step in found["steps"]
+            for step in (*found["steps"], whole, *found["elsewhere"])
         ]
-        rows.append(("", "in all", f"{found['end']:.4f}", *_change(found["total"]), ""))
     columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
     console.table(f"{title}, {document['images']} images", columns, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeskin import metrics
+from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench, bench_all, result_path
 from edgeskin.benchmarks.devices.base import Device
@@ -24,8 +25,9 @@ from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
-from edgeskin.predictor import load
+from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
+from edgeskin.runtimes import Kernels, open_session
 
 pytestmark = pytest.mark.slow
 SHORT = replace(
@@ -40,48 +42,52 @@ def host(tmp_path: Path) -> Iterator[Device]:
         yield device
 
 
-def on_python(artifact: Path, pack: Pack) -> dict[str, Any]:
-    with load(artifact) as predictor:
+def on_python(artifact: Path, pack: Pack, kernels: Kernels = "fast") -> dict[str, Any]:
+    metadata = read_metadata(artifact)
+    session = open_session(artifact, kernels=kernels)
+    with Predictor(metadata.spec, session, metadata.io) as predictor:
         return predictor.run_all(
             preprocess(pack.image(i), pack.spec.input) for i in range(len(pack))
         )
 
 
 @pytest.mark.parametrize(
-    ("target", "precision", "io"),
+    ("target", "precision", "io", "kernels"),
     [
-        ("tflite", "fp32", "app"),
-        ("tflite", "int8", "app"),
-        ("tflite", "int8", "tensor"),  # int8 in and out
-        ("onnx", "fp32", "app"),
-        ("onnx", "int8", "app"),
-        ("onnx", "fp32", "tensor"),
+        ("tflite", "fp32", "app", "fast"),
+        ("tflite", "int8", "app", "fast"),
+        ("tflite", "int8", "tensor", "fast"),  # int8 in and out
+        ("tflite", "fp32", "app", "reference"),
+        ("tflite", "int8", "tensor", "reference"),
+        ("onnx", "fp32", "app", "fast"),
+        ("onnx", "int8", "app", "fast"),
+        ("onnx", "fp32", "tensor", "fast"),
     ],
 )
 def test_the_device_computes_what_the_runtime_s_own_python_does(
     target: str,
     precision: str,
     io: str,
+    kernels: Kernels,
     tiny_file: Convert,
     tiny_pack: Pack,
     host: Device,
     tmp_path: Path,
 ) -> None:
     artifact = tiny_file(target, precision, io)
-    document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT)
+    choice = Choice(accelerator="reference" if kernels == "reference" else None)
+    document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
     with np.load(result_path(tmp_path, "host", artifact).with_suffix(".npz")) as stored:
         found = dict(stored)
-    for name, expected in on_python(artifact, tiny_pack).items():
-        assert found[name].shape == expected.shape
-        # Two versions of a runtime: float32 sums in another order (110 dB and more), or int8
-        # steps rounded the other way here and there.
-        limit = 100 if precision == "fp32" else 35
-        assert metrics.sqnr_db(expected, found[name]) > limit, name
+    for name, expected in on_python(artifact, tiny_pack, kernels).items():
+        # The same version of the runtime: the same bits, by whichever API.
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
     assert document["accuracy"]["bit_equal_inputs"] == 1.0
-    check_latency(document, target)
+    check_latency(document)
+    check_operators(document["latency"]["operators"], "onnx" if target == "onnx" else kernels)
 
 
-def check_latency(document: dict[str, Any], target: str) -> None:
+def check_latency(document: dict[str, Any]) -> None:
     latency = document["latency"]
     assert len(latency["samples"]["run_ms"]) == SHORT.queries
     assert [load["cold"] for load in latency["loads"]] == [True, False]
@@ -90,13 +96,22 @@ def check_latency(document: dict[str, Any], target: str) -> None:
     assert latency["warmup"]["runs"] >= SHORT.warmup_runs
     assert len(latency["sensors"]) >= 3  # before and after warm-up, and at the end
     assert latency["memory_kb"]["measured"] >= latency["memory_kb"]["loaded"] > 1000
-    operators = latency["operators"]
-    if target == "onnx":
+
+
+def check_operators(operators: dict[str, Any], kernels: str) -> None:
+    """Which ran where: all in XNNPACK, all in TFLite itself, all in ONNX Runtime's CPU provider."""
+    if kernels == "onnx":
         assert {op["provider"] for op in operators["plan"]} == {"CPUExecutionProvider"}
-        names = {op["name"] for op in operators["plan"]}
+    elif kernels == "reference":
+        assert operators["delegated"] == []
+        assert operators["placement"]["plan"] == operators["placement"]["graph"]
+        assert len(operators["plan"]) == len(operators["placement"]["graph"])
     else:
-        names = {op["name"] for op in operators["delegated"]}
-    assert any("Conv" in name for name in names), operators
+        [delegate] = operators["placement"]["plan"]
+        assert delegate["name"] == "TfLiteXNNPackDelegate"
+        assert delegate["replaces"] == list(range(len(operators["placement"]["graph"])))
+    names = [op["name"] for op in operators["delegated" if kernels == "fast" else "plan"]]
+    assert any("conv" in name.lower() for name in names), operators
 
 
 def test_queries_take_the_images_in_a_random_order_each_as_often(
@@ -112,7 +127,9 @@ def test_queries_take_the_images_in_a_random_order_each_as_often(
 def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
     tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
 ) -> None:
-    [document] = bench_all([tiny_file("tflite", "fp32")], tiny_pack, host, tmp_path, protocol=None)
+    artifact = tmp_path / "a nurse's model.tflite"
+    shutil.copy(tiny_file("tflite", "fp32"), artifact)
+    [document] = bench_all([artifact], tiny_pack, host, tmp_path, protocol=None)
     accuracy = document["accuracy"]
     assert accuracy["changed"] == []
     assert accuracy["equal_decisions"]["severity"] == 1.0
@@ -179,6 +196,15 @@ def test_the_gpu_s_providers_travel_with_the_runtime(
     choice = Choice(library=tmp_path / "libonnxruntime.so", accelerator="tensorrt")
     setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), choice)
     assert set(setup.files) > names
+
+
+def test_litert_s_own_api_takes_no_delegate(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    file = library("tflite", platform.machine())
+    choice = Choice(library=file, accelerator="external", accelerator_library=file)
+    with pytest.raises(RunFailed, match="takes no delegate such as external: pass a library"):
+        bench(tiny_file("tflite", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
 
 
 def test_heat_clocks_and_battery_are_read_beside_a_sustained_run(

@@ -46,6 +46,7 @@ def run(run_ms: list[float], *readings: dict[str, Any], stable: bool = True) -> 
                 "event": "sample",
                 "image": i % 7,
                 "at_ns": i * 10_000_000,
+                "read_ns": 50_000,
                 "pre_ns": 200_000,
                 "run_ns": int(ms * 1e6),
                 "post_ns": 10_000,
@@ -58,8 +59,8 @@ def run(run_ms: list[float], *readings: dict[str, Any], stable: bool = True) -> 
     return events
 
 
-def doubts(events: Events, **facts: Any) -> list[str]:
-    return result.doubts(result.latency(events), facts)
+def doubts(events: Events, after: int | None = None, **facts: Any) -> list[str]:
+    return result.doubts(result.latency(events), facts, {"thermal_status": after})
 
 
 STEADY = [5.0] * 1024
@@ -112,6 +113,14 @@ def test_an_emulated_device_and_its_problems_are_doubts() -> None:
     found = doubts(run(STEADY), emulated=True, problems=("battery at 9 %",))
     assert found[0] == "battery at 9 %"
     assert found[1].startswith("emulated")
+
+
+def test_a_thermal_status_that_rose_is_a_doubt() -> None:
+    """Android tells it to no program that may not ask the system's services."""
+    assert doubts(run(STEADY), thermal_status=1, after=2) == [
+        "throttled: Android's thermal status rose to 2"
+    ]
+    assert doubts(run(STEADY), thermal_status=1, after=1) == []
 
 
 def test_throttle_ratio_is_last_tenth_over_first() -> None:

@@ -14,7 +14,6 @@ import pytest
 from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
 from edgeskin.cli.verify import gates
-from edgeskin.data.phantoms import write_set
 
 Verify = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -214,44 +213,3 @@ def test_what_layers_and_references_refuse(
     plot = ("--plot", tmp_path / "picture.png")
     line = refused(capsys, "verify", artifact, "--reference", float_, *told, *plot)
     assert "exists already" in line
-
-
-@pytest.mark.slow
-def test_drift_of_a_float_file_has_no_quantization(
-    files: Path,
-    lively_run: Path,
-    phantom_set: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    artifact, picture = files / "acne-test-fp32.onnx", tmp_path / "drift.svg"
-    command = ["drift", str(artifact), "--reference", str(lively_run), "--data", str(phantom_set)]
-    assert run([*command, "--json", "--plot", str(picture)]) == 0
-    document = json.loads(capsys.readouterr().out)
-    steps = [stage["stage"] for stage in document["stages"]]
-    assert steps == ["trained", "preprocessing", "conversion", "kernels"]
-    assert document["stages"][1]["what"] == "pixels by core: the same bytes"
-    assert document["metrics"]["severity_accuracy"]["total"]["value"] == 0.0
-    assert picture.is_file()
-
-
-@pytest.mark.slow
-def test_drift_of_an_int8_file_needs_its_program(
-    int8: Path,
-    lively_run: Path,
-    program: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    write_set(tmp_path / "larger", train=1, val=0, test=8, size=100)  # so that there is a resize
-    command = ("drift", int8, "--reference", lively_run, "--data", tmp_path / "larger")
-    assert "pass it with --program" in refused(capsys, *command)
-    told = (*command, "--program", program, "--preprocess", "nearest", "--json")
-    assert run([str(argument) for argument in told]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert [stage["stage"] for stage in document["stages"]][2] == "quantization"
-    for found in document["metrics"].values():
-        total = sum(float(step["change"]["value"]) for step in found["steps"])
-        whole = float(found["total"]["value"])  # NaN, as text, where a class is missing
-        assert total == pytest.approx(whole, abs=1e-9, nan_ok=True)
-    assert document["stages"][1]["sqnr_db"] < 60.0  # other pixels, other answers

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from samples import acne_spec
 
-from edgeskin.converters.parity.drift import Stage, split
+from edgeskin.artifacts import Metadata
+from edgeskin.converters.parity.drift import Stage, check_origin, split
 from edgeskin.converters.parity.plots import plot_drift, plot_layers
+from edgeskin.converters.parity.reference import Model
 from edgeskin.converters.parity.resizes import RESIZES, find_resize
-from edgeskin.errors import CannotWrite, UnknownName
+from edgeskin.errors import CannotWrite, InvalidRun, UnknownName
 from edgeskin.preprocess import preprocess
 from edgeskin.spec import InputSpec
 from edgeskin.statistics import RESAMPLES
@@ -57,7 +59,7 @@ def stages(truth: dict[str, np.ndarray]) -> list[Stage]:
 
 @pytest.fixture(scope="module")
 def document(stages: list[Stage], truth: dict[str, np.ndarray]) -> dict[str, Any]:
-    found = split(acne_spec(), stages, truth)
+    found = split(acne_spec(), stages, truth, [Stage("an older processor", "", stages[2].outputs)])
     return {"artifact": "a.onnx", "data": "d", "split": "test", "images": N, **found}
 
 
@@ -70,6 +72,25 @@ def test_the_steps_add_up_to_the_whole_change(document: dict[str, Any]) -> None:
         assert total == pytest.approx(found["total"]["value"], abs=1e-12)
         assert found["start"] + total == pytest.approx(found["end"], abs=1e-12)
         assert steps[-1]["value"] == found["end"]
+
+
+def test_other_kernels_are_each_held_against_those_here(
+    stages: list[Stage], truth: dict[str, np.ndarray], document: dict[str, Any]
+) -> None:
+    worse, same = Stage("worse", "W", stages[2].outputs), Stage("same", "S", stages[-1].outputs)
+    found = split(acne_spec(), stages, truth, [worse, same])
+    assert found["stages"] == document["stages"]
+    assert [entry["stage"] for entry in found["elsewhere"]] == ["worse", "same"]
+    assert found["elsewhere"][1]["sqnr_db"] == np.inf
+    for name, metric in found["metrics"].items():
+        bad, equal = metric.pop("elsewhere")
+        before = document["metrics"][name]
+        assert metric == {key: before[key] for key in metric}  # the steps are as without them
+        assert bad["value"] == metric["steps"][1]["value"]
+        assert bad["change"]["value"] == pytest.approx(bad["value"] - metric["end"], abs=1e-12)
+        assert bad["total"]["value"] == pytest.approx(bad["value"] - metric["start"], abs=1e-12)
+        assert equal["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+        assert equal["total"] == metric["total"]
 
 
 def test_what_is_switched_to_the_same_changes_nothing(document: dict[str, Any]) -> None:
@@ -95,6 +116,25 @@ def test_a_step_is_the_paired_change_that_numpy_says(
     assert RESAMPLES == 2000
     assert step["change"]["low"] == pytest.approx(gain.mean() - error, abs=0.15 * error + 1 / N)
     assert step["change"]["high"] == pytest.approx(gain.mean() + error, abs=0.15 * error + 1 / N)
+
+
+def test_run_program_and_artifact_are_of_each_other_or_refused() -> None:
+    spec = acne_spec()
+
+    def model(name: str, weights: str) -> Model:
+        return Model(name, spec, "", dict, weights_sha256=weights)  # type: ignore[arg-type]
+
+    def of(artifact: str, run: str, program: str) -> None:
+        metadata = Metadata(spec, "app", "int8", weights_sha256=artifact)
+        check_origin(Path("a.onnx"), metadata, model("run", run), model("p.pt2", program))
+
+    ours, theirs = "a" * 64, "b" * 64
+    of(ours, ours, ours)
+    of("", ours, ours)  # an older file does not say
+    with pytest.raises(InvalidRun, match=r"^p\.pt2: it was made from the weights bbbb"):
+        of("", ours, theirs)
+    with pytest.raises(InvalidRun, match=r"^a\.onnx: it was made from the weights bbbb"):
+        of(theirs, ours, ours)
 
 
 @pytest.mark.parametrize(

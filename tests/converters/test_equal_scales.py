@@ -24,10 +24,10 @@ from edgeskin.calibration.program import Program
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.calibration.trainable import settled, trainable
 from edgeskin.converters import TARGETS
-from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network, Operator, Quantization
 from edgeskin.converters.audit.network import Tensor as Stored
 from edgeskin.converters.model import Job
+from edgeskin.converters.parity.cut import read_network
 from edgeskin.converters.selfcheck import images
 
 pytestmark = pytest.mark.slow
@@ -108,7 +108,7 @@ def _spec() -> Any:
 def test_scales_are_the_programs(target: str, program: fx.GraphModule, tmp_path: Path) -> None:
     path = tmp_path / f"patterns{TARGETS[target].suffix}"
     TARGETS[target].load().convert(Job(program, Metadata(_spec(), "tensor", "int8")), path)
-    found = Counter(rows_of_file(READERS[path.suffix].load().read(path)))
+    found = Counter(rows_of_file(read_network(path)))
     expected = Counter(rows_of_program(program))
     assert len(expected) >= 20
     assert found == expected

@@ -25,6 +25,7 @@ from edgeskin.converters.legalize_onnx import (
     linear,
     padding,
     pixels,
+    redundant,
     stem,
     tensorrt,
 )
@@ -94,8 +95,10 @@ class Builder:
         return ShapeInferencePass()(model).model
 
 
-def run(model: ir.Model, x: Array, level: Any) -> Array:
+def run(model: ir.Model, x: Array, level: Any, **settings: str) -> Array:
     options = onnxruntime.SessionOptions()
+    for name, value in settings.items():
+        options.add_session_config_entry(f"session.{name}", value)
     options.graph_optimization_level = level
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
@@ -275,8 +278,35 @@ def test_padding_with_another_number_stays() -> None:
 def test_quantizing_twice_to_the_same_grid_is_once(scale: float, left: int) -> None:
     builder = Builder((1, 4, 8, 8))
     again = builder.quantize(builder.input, scale)
-    graph = assert_same(builder, builder.conv(again, (8, 4, 3, 3)), padding.drop_requantization)
+    graph = assert_same(builder, builder.conv(again, (8, 4, 3, 3)), redundant.drop_requantization)
     assert len(find(graph, "QuantizeLinear")) == left
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "left"),
+    # The integers of 1/16 from zero point 120 stand for -7.5 to 8.4375.
+    [(-7.48, 8.42, 0), (-100, 100, 0), (None, 8.42, 0), (-7.46, 8.42, 1), (-7.48, 8.4, 1)],
+)
+def test_clamp_is_dropped_where_it_changes_no_integer(
+    low: float | None, high: float, left: int
+) -> None:
+    builder = Builder((1, 4, 8, 8))
+    bounds = ["" if v is None else builder.constant(np.array(v, np.float32)) for v in (low, high)]
+    made = builder.node("Conv", builder.input, *builder.weight((8, 4, 3, 3)), kernel_shape=(3, 3))
+    output = builder.quantize(builder.node("Clip", made, *bounds))
+    graph = assert_same(builder, output, redundant.drop_clamps)
+    assert len(find(graph, "Clip")) == left
+
+
+def test_relu_is_dropped_where_the_integers_begin_at_zero() -> None:
+    builder = Builder((1, 4, 8, 8))
+    scale, zero = builder.constant(np.array(0.25, np.float32)), builder.constant(np.uint8([0])[0])
+    made = builder.node("Conv", builder.input, *builder.weight((8, 4, 3, 3)), kernel_shape=(3, 3))
+    quantized = builder.node("QuantizeLinear", builder.node("Relu", made), scale, zero)
+    output = builder.node("DequantizeLinear", quantized, scale, zero)
+    assert not find(assert_same(builder, output, redundant.drop_clamps), "Relu")
+    negative = builder.quantize(builder.node("Relu", made))
+    assert find(assert_same(builder, negative, redundant.drop_clamps), "Relu")
 
 
 # Pixels
@@ -412,3 +442,18 @@ def test_uint8_activations_change_no_value() -> None:
     before, after = run(signed, x, ALL), run(unsigned, x, ALL)
     np.testing.assert_array_equal(before, after)
     assert (before.min(), before.max()) == pytest.approx((-0.63, 7.02))
+
+
+def test_weights_with_zero_points_of_their_own_load_in_the_precise_mode() -> None:
+    builder = Builder((1, 8, 6, 6))
+    output = builder.conv(builder.conv(builder.input, (8, 8, 1, 1)), (8, 8, 1, 1))
+    first, second = (node for node in builder.nodes if node.attribute and node.op_type != "Conv")
+    second.input[2] = first.input[2]
+    graph = assert_same(builder, output, integers.own_zero_points)
+    weights = [conv.inputs[1].producer() for conv in find(graph, "Conv")]  # type: ignore[union-attr]
+    assert len({node.inputs[2].name for node in weights if node}) == 2  # type: ignore[union-attr]
+    model = builder.model(output)
+    integers.own_zero_points(model.graph)
+    x = builder.random.uniform(-8, 8, builder.shape).astype(np.float32)
+    expected = run(model, x, NONE)
+    np.testing.assert_array_equal(run(model, x, ALL, x64quantprecision="1"), expected)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeskin.benchmarks.bench import bench_all
+from edgeskin.benchmarks.bench import bench, bench_all
 from edgeskin.benchmarks.devices import Device, together
 from edgeskin.benchmarks.lab.jetson import Jetson
 from edgeskin.benchmarks.lab.phone import Phone
@@ -20,6 +20,11 @@ pytestmark = pytest.mark.slow
 FILES = {
     "jetson": [("tflite", "fp32"), ("onnx", "int8")],
     "phone": [("tflite", "int8"), ("onnx", "fp32")],
+}
+NVIDIA = {
+    "trtexec": """echo '[I] engine built'
+        echo '[{"computeMs": 1.25, "latencyMs": 1.5}]' > trtexec-times.json""",
+    "tegrastats": "while :; do echo 'RAM 2448/7620MB GR3D_FREQ 97%@[624]'; sleep 0.2; done",
 }
 SHORT = replace(PROTOCOLS["quick"], warmup_runs=2, warmup_s=0, queries=10, loads=1, profile_runs=2)
 
@@ -47,6 +52,49 @@ def test_a_board_and_a_phone_at_once(
             check(document, target, precision, device.name)
 
 
+def test_the_cable_is_pulled_while_it_runs(
+    lab_phone: Phone, tiny_file: Callable[..., Path], tiny_pack: Pack, tmp_path: Path
+) -> None:
+    pulled: list[str] = []
+
+    def pull_and_plug(what: str, done: int, total: int) -> None:
+        if what.endswith("images") and not pulled:
+            pulled.append(what)
+            lab_phone.box.stop()
+            lab_phone.box.start()
+
+    with lab_phone.open() as device:
+        document = bench(
+            tiny_file("tflite", "int8"),
+            tiny_pack,
+            device,
+            tmp_path,
+            protocol=None,
+            tell=pull_and_plug,
+        )
+        device.clean()
+    assert pulled
+    assert document["accuracy"]["images"] == len(tiny_pack)
+    assert document["accuracy"]["bit_equal_inputs"] == 1.0
+
+
+def test_both_tools_beside_a_run(
+    lab_jetson: Jetson, tiny_file: Callable[..., Path], tiny_pack: Pack, tmp_path: Path
+) -> None:
+    """The programs are stand-ins: that TensorRT builds an engine only a Jetson can show."""
+    for name, lines in NVIDIA.items():
+        lab_jetson.box.write(f"usr/local/bin/{name}", f"#!/bin/sh\n{lines}\n", 0o755)
+    artifact = tiny_file("onnx", "fp32")
+    with lab_jetson.open() as device:
+        document = bench(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
+        device.clean()
+    for name in NVIDIA:
+        lab_jetson.box.remove(f"usr/local/bin/{name}")
+    assert document["trtexec"]["compute_ms"] == (1.25,)
+    assert document["trtexec"]["log"] == ("[I] engine built",)
+    assert document["tegrastats"][0]["gpu_percent"] == 97
+
+
 def one_shard(pack: Pack) -> Pack:
     """The images of the first shard alone."""
     n = len(pack.members(0))
@@ -70,7 +118,8 @@ def check(document: dict[str, Any], target: str, precision: str, device: str) ->
     for name, entry in accuracy["host"]["agreement"].items():
         assert entry["sqnr_db"] > limit, (device, target, precision, name)
     assert len(document["latency"]["samples"]["run_ms"]) == SHORT.queries
-    assert document["latency"]["operators"]["plan"]
+    operators = document["latency"]["operators"]
+    assert operators["plan"] or operators["delegated"]
     if target == "tflite":
-        plan = document["latency"]["operators"]["placement"]["plan"]
+        plan = operators["placement"]["plan"]
         assert any(op.get("name") == "TfLiteXNNPackDelegate" for op in plan), plan

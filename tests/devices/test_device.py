@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from numpy.random import default_rng
 
 from edgeskin.benchmarks.devices import Device, Job, Patience, follow, open_device
+from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.errors import DeviceError
 from edgeskin.files import sha256
 
@@ -123,9 +124,18 @@ def test_a_job_is_ended_with_its_children_and_by_its_own_id_only(device: Device)
     assert device.alive(job)
     device.kill(job)
     assert not device.alive(job)
-    started = time.monotonic()
-    assert list(device.stream(job)) == []  # no exit line; the silence is noticed
-    assert time.monotonic() - started < 60
+    assert list(device.stream(job)) == ["edgeskin-exit 137\n"]
+
+
+def test_an_interrupt_ends_jobs_and_those_who_wait_for_them(tmp_path: Path) -> None:
+    with Device(HostLink(tmp_path / "work")) as device:
+        job = device.start(["sleep", "60"], log="sleep.log")
+        interrupting = threading.Timer(0.5, device.interrupt)
+        interrupting.start()
+        assert list(device.stream(job)) == ["edgeskin-exit 137\n"]
+        interrupting.join()
+        with pytest.raises(DeviceError, match="interrupted"):
+            device.probe()
 
 
 def test_clean_ends_jobs_and_leaves_nothing(device: Device) -> None:

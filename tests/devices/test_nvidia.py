@@ -1,22 +1,11 @@
-"""NVIDIA's tools: their formats as JetPack 5 and 6 print them, and a run over ssh.
-
-The programs on the lab's host are stand-ins that print such lines: that TensorRT
-builds and times an engine only a Jetson can show.
-"""
+"""NVIDIA's tools: their formats as JetPack 5 and 6 print them."""
 
 from pathlib import Path
 
 import pytest
 
 from edgeskin.benchmarks.devices import Facts
-from edgeskin.benchmarks.devices.nvidia import (
-    read_line,
-    read_times,
-    start_tegrastats,
-    tool,
-    trtexec,
-)
-from edgeskin.benchmarks.lab.jetson import Jetson
+from edgeskin.benchmarks.devices.nvidia import read_line, read_times, tool
 from edgeskin.errors import NotSupportedHere, RunFailed
 
 ORIN = (
@@ -62,22 +51,3 @@ def test_a_file_that_is_no_timing_file(tmp_path: Path, text: str) -> None:
 def test_a_device_without_the_tools() -> None:
     with pytest.raises(NotSupportedHere, match="no trtexec.*JetPack"):
         tool(Facts(tools=("/usr/bin/tegrastats",)), "trtexec")
-
-
-def test_both_tools_over_ssh(lab_jetson: Jetson, tmp_path: Path) -> None:
-    say = f"#!/bin/sh\necho '[I] engine built'\ncat > trtexec-times.json <<'E'\n{TIMES}\nE\n"
-    lab_jetson.box.write("usr/local/bin/trtexec", say, 0o755)
-    stats = f"#!/bin/sh\nwhile :; do echo '{ORIN}'; sleep 0.2; done\n"
-    lab_jetson.box.write("usr/local/bin/tegrastats", stats, 0o755)
-    with lab_jetson.open() as device:
-        facts = device.probe()
-        sampling = start_tegrastats(device, facts)
-        times = trtexec(device, facts, "model.onnx", tmp_path, precision="int8")
-        device.kill(sampling)
-        device.pull(sampling.log, tmp_path / "stats")
-        device.clean()
-    for name in ("trtexec", "tegrastats"):
-        lab_jetson.box.remove(f"usr/local/bin/{name}")
-    assert times.compute_ms == (1.25, 2.0)
-    assert times.log == ("[I] engine built",)
-    assert read_line((tmp_path / "stats").read_text().splitlines()[0])["gpu_percent"] == 97

@@ -1,9 +1,11 @@
-// TFLite models by LiteRT's own C API, version 2.1: what LiteRT's libraries for x86-64 Linux have
-// instead of the TfLite C API.
+// TFLite models by LiteRT's own C API, version 2.3: what LiteRT's libraries have since then instead
+// of the TfLite C API.
 //
-// As in tflite.cpp, what is used is declared here; the struct layouts are those of 2.1.
+// As in tflite.cpp, what is used is declared here; the struct layouts are those of 2.3. Options are
+// TOML text under the name of what reads them: `kernel_mode` is xnnpack, builtin or reference.
 #include <cstdlib>
-#include <map>
+#include <cstring>
+#include <set>
 
 #include "events.h"
 #include "library.h"
@@ -14,6 +16,7 @@ namespace {
 
 struct Opaque;  // LiteRtEnvironment, LiteRtModel, ..., by pointer only
 constexpr int kCpu = 1;
+constexpr int kDelegate = 51;      // among TFLite's operator codes
 constexpr size_t kAlignment = 64;  // of a tensor buffer's memory
 
 struct RankedType {
@@ -42,18 +45,17 @@ struct ProfiledEvent {
 
 struct Api {
   int (*environment)(int, const void *, Opaque **);
-  int (*model)(const char *, Opaque **);
+  int (*model)(Opaque *environment, const char *, Opaque **);
   int (*options)(Opaque **);
   int (*hardware)(Opaque *, int);
-  int (*cpu_options)(Opaque **);
-  int (*find_cpu)(Opaque *, Opaque **);
-  int (*set_threads)(Opaque *, int);
-  int (*runtime_options)(Opaque **);
-  int (*find_runtime)(Opaque *, Opaque **);
-  int (*set_profiling)(Opaque *, bool);
+  int (*opaque_options)(const char *reader, void *text, void (*destroy)(void *), Opaque **);
   int (*add)(Opaque *options, Opaque *opaque);
   int (*compile)(Opaque *, Opaque *, Opaque *, Opaque **);
   int (*signature)(Opaque *, size_t, Opaque **);
+  int (*subgraph)(Opaque *, Opaque **);
+  int (*operator_count)(Opaque *, size_t *);
+  int (*operator_at)(Opaque *, size_t, Opaque **);
+  int (*operator_code)(Opaque *, int *);
   int (*input_count)(Opaque *, size_t *);
   int (*output_count)(Opaque *, size_t *);
   int (*input_name)(Opaque *, size_t, const char **);
@@ -69,24 +71,24 @@ struct Api {
   int (*start)(Opaque *);
   int (*event_count)(Opaque *, int *);
   int (*events)(Opaque *, int, ProfiledEvent *);
-  const char *(*status_text)(int);
   void (*delete_environment)(Opaque *), (*delete_model)(Opaque *), (*delete_options)(Opaque *);
   void (*delete_compiled)(Opaque *), (*delete_buffer)(Opaque *);
 
   explicit Api(const Library &from) {
+    void *since_2_3 = nullptr;  // before, signatures differ and kernel_mode is not read
+    from.find(since_2_3, "LiteRtCompiledModelIsNonCpuFullyAccelerated");
     from.find(environment, "LiteRtCreateEnvironment");
     from.find(model, "LiteRtCreateModelFromFile");
     from.find(options, "LiteRtCreateOptions");
     from.find(hardware, "LiteRtSetOptionsHardwareAccelerators");
-    from.find(cpu_options, "LiteRtCreateCpuOptions");
-    from.find(find_cpu, "LiteRtFindCpuOptions");
-    from.find(set_threads, "LiteRtSetCpuOptionsNumThread");
-    from.find(runtime_options, "LiteRtCreateRuntimeOptions");
-    from.find(find_runtime, "LiteRtFindRuntimeOptions");
-    from.find(set_profiling, "LiteRtSetRuntimeOptionsEnableProfiling");
+    from.find(opaque_options, "LiteRtCreateOpaqueOptions");
     from.find(add, "LiteRtAddOpaqueOptions");
     from.find(compile, "LiteRtCreateCompiledModel");
     from.find(signature, "LiteRtGetModelSignature");
+    from.find(subgraph, "LiteRtGetSignatureSubgraph");
+    from.find(operator_count, "LiteRtGetNumSubgraphOps");
+    from.find(operator_at, "LiteRtGetSubgraphOp");
+    from.find(operator_code, "LiteRtGetOpCode");
     from.find(input_count, "LiteRtGetNumSignatureInputs");
     from.find(output_count, "LiteRtGetNumSignatureOutputs");
     from.find(input_name, "LiteRtGetSignatureInputName");
@@ -102,7 +104,6 @@ struct Api {
     from.find(start, "LiteRtStartProfiler");
     from.find(event_count, "LiteRtGetNumProfilerEvents");
     from.find(events, "LiteRtGetProfilerEvents");
-    from.find(status_text, "LiteRtGetStatusString");
     from.find(delete_environment, "LiteRtDestroyEnvironment");
     from.find(delete_model, "LiteRtDestroyModel");
     from.find(delete_options, "LiteRtDestroyOptions");
@@ -114,6 +115,18 @@ struct Api {
     if (status != 0)
       throw std::runtime_error(std::string("LiteRT failed to ") + what + ": " +
                                status_text(status));
+  }
+
+ private:
+  static std::string status_text(int status) {
+    switch (status) {
+      case 3: return "runtime failure";
+      case 5: return "unsupported";
+      case 500: return "file not readable";
+      case 501: return "not a TFLite model";
+      case 504: return "compilation failed";
+    }
+    return "status " + std::to_string(status);
   }
 };
 
@@ -140,11 +153,8 @@ class LitertSession : public Session {
         model_(api.delete_model),
         options_(api.delete_options),
         compiled_(api.delete_compiled) {
-    if (request.accelerator != "xnnpack")
-      throw std::runtime_error("LiteRT's own API is used with xnnpack only, not with " +
-                               request.accelerator);
-    api_.check(api_.model(request.model.c_str(), model_.place()), "read the model");
-    set_options(request.threads, profiled);
+    api_.check(api_.model(environment, request.model.c_str(), model_.place()), "read the model");
+    set_options(request, profiled);
     api_.check(api_.compile(environment, model_.get(), options_.get(), compiled_.place()),
                "prepare the model");
     if (profiled) {
@@ -170,49 +180,87 @@ class LitertSession : public Session {
     std::vector<ProfiledEvent> events(static_cast<size_t>(count));
     api_.check(api_.events(profiler_, count, events.data()), "tell its events");
     OperatorTimes plan, inside;
+    std::set<size_t> own;
     for (const ProfiledEvent &event : events) {
       const auto ns = static_cast<int64_t>(event.took_us) * 1000;
+      if (event.type == 2) own.insert(event.index);
       if (event.type == 2) plan.add(static_cast<int64_t>(event.index), event.tag, ns);
-      if (event.type == 4 || event.type == 8) inside.add(static_cast<int64_t>(event.index), event.tag, ns);
+      if (event.type == 4 || event.type == 8)
+        inside.add(static_cast<int64_t>(event.index), event.tag, ns);
     }
+    report_placement(own);
     Event("profile").json("operators", plan.json()).json("delegated", inside.json()).emit();
   }
 
  private:
-  void set_options(int threads, bool profiled) {
-    Opaque *opaque = nullptr, *cpu = nullptr;
+  void set_options(const Request &request, bool profiled) {
     api_.check(api_.options(options_.place()), "make options");
     api_.check(api_.hardware(options_.get(), kCpu), "choose the CPU");
-    api_.check(api_.cpu_options(&opaque), "make CPU options");
-    api_.check(api_.find_cpu(opaque, &cpu), "find CPU options");
-    api_.check(api_.set_threads(cpu, threads), "set threads");
-    api_.check(api_.add(options_.get(), opaque), "take CPU options");
-    if (!profiled) return;
-    api_.check(api_.runtime_options(&opaque), "make runtime options");
-    api_.check(api_.find_runtime(opaque, &cpu), "find runtime options");
-    api_.check(api_.set_profiling(cpu, true), "set profiling");
-    api_.check(api_.add(options_.get(), opaque), "take runtime options");
+    const std::string cpu = "kernel_mode = \"" + kernel_mode(request.accelerator) +
+                            "\"\nnum_threads = " + std::to_string(request.threads) + "\n";
+    set("cpu_delegate", cpu);  // read where operators are resolved: reference or not
+    set("xnnpack", cpu);       // read where the delegate is made: at all or not
+    if (profiled) set("runtime_options_string", "enable_profiling = true\n");
+  }
+
+  static std::string kernel_mode(const std::string &accelerator) {
+    if (accelerator == "none") return "builtin";
+    if (accelerator == "xnnpack" || accelerator == "reference") return accelerator;
+    throw std::runtime_error("LiteRT's own API takes no delegate such as " + accelerator +
+                             ": pass a library that has the TfLite C API");
+  }
+
+  void set(const char *reader, const std::string &text) {
+    Opaque *made = nullptr;
+    api_.check(api_.opaque_options(reader, strdup(text.c_str()), std::free, &made), "make options");
+    api_.check(api_.add(options_.get(), made), "take options");
+  }
+
+  // The graph, and what became of it: the operators that TFLite ran itself, and one entry for all
+  // that XNNPACK took, in however many parts.
+  void report_placement(const std::set<size_t> &own) const {
+    Opaque *subgraph = nullptr, *op = nullptr;
+    size_t count = 0;
+    api_.check(api_.subgraph(signature_, &subgraph), "find the graph");
+    api_.check(api_.operator_count(subgraph, &count), "count operators");
+    std::string graph, plan, taken;
+    for (size_t i = 0; i < count; ++i) {
+      int code = 0;
+      api_.check(api_.operator_at(subgraph, i, &op), "find an operator");
+      api_.check(api_.operator_code(op, &code), "name an operator");
+      const std::string entry = "{\"code\":" + std::to_string(code) + "}";
+      append(graph, entry);
+      if (own.count(i)) append(plan, entry);
+      else append(taken, std::to_string(i));
+    }
+    if (!taken.empty())
+      append(plan, "{\"code\":" + std::to_string(kDelegate) +
+                       ",\"name\":\"TfLiteXNNPackDelegate\",\"replaces\":[" + taken + "]}");
+    Event("placement").json("graph", '[' + graph + ']').json("plan", '[' + plan + ']').emit();
+  }
+
+  static void append(std::string &list, const std::string &item) {
+    list += (list.empty() ? "" : ",") + item;
   }
 
   void bind() {
-    Opaque *signature = nullptr;
     size_t inputs = 0, count = 0;
-    api_.check(api_.signature(model_.get(), 0, &signature), "find a signature");
-    api_.check(api_.input_count(signature, &inputs), "count inputs");
-    api_.check(api_.output_count(signature, &count), "count outputs");
+    api_.check(api_.signature(model_.get(), 0, &signature_), "find a signature");
+    api_.check(api_.input_count(signature_, &inputs), "count inputs");
+    api_.check(api_.output_count(signature_, &count), "count outputs");
     if (inputs != 1) throw std::runtime_error("the model has not one input");
-    input = tensor(signature, 0, api_.input, api_.input_name);
+    input = tensor(0, api_.input, api_.input_name);
     for (size_t i = 0; i < count; ++i)
-      outputs.push_back(tensor(signature, i, api_.output, api_.output_name));
+      outputs.push_back(tensor(i, api_.output, api_.output_name));
   }
 
-  Tensor tensor(Opaque *signature, size_t index, int (*find)(Opaque *, size_t, Opaque **),
+  Tensor tensor(size_t index, int (*find)(Opaque *, size_t, Opaque **),
                 int (*name)(Opaque *, size_t, const char **)) {
     Tensor made;
     Opaque *from = nullptr;
     const char *called = "";
-    api_.check(find(signature, index, &from), "find a tensor");
-    api_.check(name(signature, index, &called), "name a tensor");
+    api_.check(find(signature_, index, &from), "find a tensor");
+    api_.check(name(signature_, index, &called), "name a tensor");
     RankedType type = {};
     api_.check(api_.type(from, &type), "type a tensor");
     made.name = called;
@@ -244,7 +292,8 @@ class LitertSession : public Session {
 
   const Api &api_;
   Owned model_, options_, compiled_;
-  Opaque *profiler_ = nullptr;  // the compiled model's
+  Opaque *signature_ = nullptr;  // the model's
+  Opaque *profiler_ = nullptr;   // the compiled model's
   std::vector<std::unique_ptr<void, void (*)(void *)>> memory_;
   std::vector<Opaque *> buffers_;  // the input, then the outputs
 };
@@ -255,7 +304,7 @@ class LitertRuntime : public Runtime {
       : api_(library), environment_(api_.delete_environment) {
     api_.check(api_.environment(0, nullptr, environment_.place()), "start");
   }
-  std::string version() const override { return "LiteRT 2.1"; }
+  std::string version() const override { return "LiteRT, API of 2.3"; }
   std::unique_ptr<Session> open(const Request &request, bool profiled) override {
     return std::make_unique<LitertSession>(api_, environment_.get(), request, profiled);
   }

@@ -43,6 +43,13 @@ Reader into(T Request::*member) {
   return [member](Request &request, std::istream &words) { words >> request.*member; };
 }
 
+// A text goes to the end of its line: a file's name may have spaces in it.
+Reader into(std::string Request::*member) {
+  return [member](Request &request, std::istream &words) {
+    std::getline(words >> std::ws, request.*member);
+  };
+}
+
 const std::map<std::string, Reader> &readers() {
   static const std::map<std::string, Reader> known = {
       {"runtime", into(&Request::runtime)},
@@ -73,7 +80,8 @@ const std::map<std::string, Reader> &readers() {
       {"option",
        [](Request &r, std::istream &words) {
          std::pair<std::string, std::string> option;
-         words >> option.first >> option.second;
+         words >> option.first >> std::ws;
+         std::getline(words, option.second);
          r.options.push_back(option);
        }},
       {"spec",

@@ -1,4 +1,4 @@
-// TFLite models by the TfLite C API (TensorFlow Lite 2.10 and newer, LiteRT's libraries that have it).
+// TFLite models by the TfLite C API (TensorFlow Lite 2.10 and newer, LiteRT's until 2.1).
 //
 // No header of TensorFlow's is used: only the functions and the first fields of the structs that
 // every version since 2.10 shares are declared here.
@@ -242,6 +242,9 @@ class Accelerator {
       made_ = create(nullptr);
     } else if (request.accelerator == "external") {
       make_external(request);
+    } else if (request.accelerator == "reference") {
+      throw std::runtime_error(
+          "the TfLite C API has no reference kernels: pass LiteRT 2.3 or newer with --library");
     } else if (request.accelerator != "none") {
       throw std::runtime_error("TFLite has no accelerator " + request.accelerator);
     }

@@ -19,9 +19,8 @@ def max_pool(
     pad: Ints = (),
     ceil_mode: bool = False,
 ) -> Tensor:
-    strides = strides or [1] * len(kernel_sizes)
-    ends = padding(x.shape[2:], kernel_sizes, strides, [1] * len(strides), pad_type, pad)
-    x = pad_ends(x, _to_last_window(x, kernel_sizes, strides, ends, ceil_mode), -math.inf)
+    strides, _, full = _laid_out(x, kernel_sizes, pad_type, strides, pad, ceil_mode)
+    x = pad_ends(x, full, -math.inf)
     function = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(kernel_sizes) - 1]
     return function(x, list(kernel_sizes), list(strides))
 
@@ -35,9 +34,7 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    strides = strides or [1] * len(kernel_sizes)
-    ends = padding(x.shape[2:], kernel_sizes, strides, [1] * len(strides), pad_type, pad)
-    full = _to_last_window(x, kernel_sizes, strides, ends, ceil_mode)
+    strides, ends, full = _laid_out(x, kernel_sizes, pad_type, strides, pad, ceil_mode)
     sums = _sums(pad_ends(x, full), kernel_sizes, strides)
     counted = x.new_ones(1, 1, *x.shape[2:])
     if not exclude_padding_from_average:
@@ -54,9 +51,7 @@ def l2_pool(
     pad: Ints = (),
     ceil_mode: bool = False,
 ) -> Tensor:
-    strides = strides or [1] * len(kernel_sizes)
-    ends = padding(x.shape[2:], kernel_sizes, strides, [1] * len(strides), pad_type, pad)
-    full = _to_last_window(x, kernel_sizes, strides, ends, ceil_mode)
+    strides, _, full = _laid_out(x, kernel_sizes, pad_type, strides, pad, ceil_mode)
     return _sums(pad_ends(x, full).square(), kernel_sizes, strides).sqrt()
 
 
@@ -66,6 +61,15 @@ def _sums(x: Tensor, kernel: Ints, strides: Ints) -> Tensor:
     if len(kernel) == 2:
         return F.avg_pool2d(x, list(kernel), list(strides), divisor_override=1)
     return F.avg_pool3d(x, list(kernel), list(strides), divisor_override=1)
+
+
+def _laid_out(
+    x: Tensor, kernel: Ints, pad_type: str, strides: Ints, pad: Ints, ceil: bool
+) -> tuple[Ints, Ends, Ends]:
+    """The strides, the padding, and the padding that also fills the last window."""
+    strides = strides or [1] * len(kernel)
+    ends = padding(x.shape[2:], kernel, strides, [1] * len(strides), pad_type, pad)
+    return strides, ends, _to_last_window(x, kernel, strides, ends, ceil)
 
 
 def _to_last_window(x: Tensor, kernel: Ints, strides: Ints, ends: Ends, ceil: bool) -> Ends:

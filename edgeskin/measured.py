@@ -1,0 +1,110 @@
+"""What a device computed: a result of `edgeskin bench`, read by those who do not measure.
+
+A result is `NAME.json`, which says what was run on what, and `NAME.npz`, the
+decoded outputs of every image.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.errors import InvalidResult
+from edgeskin.files import sha256
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The outputs of one artifact on one device.
+
+    Attributes:
+        device: Its name, as "emulated:cortex-a76".
+        engine: The runtime there, its version and its accelerator.
+        artifact_sha256: Of the model file.
+        images: SHA-256 of each image file.
+        outputs: Decoded outputs; row i belongs to `images[i]`.
+        equal_inputs: The share of images that the device preprocessed to the very
+            bytes that this machine makes.
+    """
+
+    path: Path
+    device: str
+    engine: str
+    artifact_sha256: str
+    images: tuple[str, ...]
+    outputs: dict[str, NDArray[Any]]
+    equal_inputs: float
+
+    def of(self, artifact: Path, images: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """The outputs of `artifact` on the images of these hashes, rows in their order.
+
+        Raises:
+            InvalidResult: Of another file, of other images, or of other pixels of them.
+        """
+        if (ours := sha256(artifact)) != self.artifact_sha256:
+            raise InvalidResult(
+                f"{self.path} is a result of the file {self.artifact_sha256[:16]}..., "
+                f"{artifact.name} is {ours[:16]}.... Measure this one: edgeskin bench"
+            )
+        rows = {image: row for row, image in enumerate(self.images)}
+        if missing := [image for image in images if image not in rows]:
+            raise InvalidResult(
+                f"{self.path} has {len(images) - len(missing)} of these {len(images)} images; the "
+                f"first that it has not is {missing[0][:16]}.... Pack the same data and split"
+            )
+        if self.equal_inputs != 1.0:
+            raise InvalidResult(
+                f"{self.path}: the device made other pixels of {1 - self.equal_inputs:.1%} of the "
+                "images, so that more than its kernels is in its outputs"
+            )
+        chosen = [rows[image] for image in images]
+        return {name: values[chosen] for name, values in self.outputs.items()}
+
+
+def read_measured(path: Path | str) -> Measured:
+    """Read a result.
+
+    Raises:
+        InvalidResult: Missing, damaged, of another version, or without its outputs.
+    """
+    path = Path(path)
+    try:
+        document = json.loads(path.read_bytes())
+        if document["version"] != VERSION:
+            raise InvalidResult(f"{path} has version {document['version']}; upgrade edgeskin")
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+            outputs = dict(stored)
+        engine = document["engine"]
+        found = Measured(
+            path=path,
+            device=document["device"]["name"],
+            engine=f"{engine['version']}, {engine['accelerator']}",
+            artifact_sha256=document["artifact"]["sha256"],
+            images=tuple(document["pack"]["source_sha256"]),
+            outputs=outputs,
+            equal_inputs=document["accuracy"]["bit_equal_inputs"],
+        )
+    except FileNotFoundError as error:
+        raise InvalidResult(
+            f"{path} is no result: {Path(error.filename).name} is missing. A result is the .json "
+            "that edgeskin bench writes, with the .npz of the same name beside it"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InvalidResult(
+            f"{path} is damaged ({type(error).__name__}: {error}). Measure it again"
+        ) from error
+    for name, values in outputs.items():
+        if len(values) != len(found.images):
+            raise InvalidResult(
+                f"{path} names {len(found.images)} images, '{name}' in its .npz is of {len(values)}"
+            )
+    return found
