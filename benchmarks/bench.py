@@ -30,6 +30,7 @@ from edgeskin.benchmarks.runner.request import ANYWHERE
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
 from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
+from edgeskin.measured import VERSION
 from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
 
@@ -208,7 +209,7 @@ def _identity(setup: Setup, device: str, facts: Facts, steps: Steps) -> dict[str
     """What was run, on what, by what: enough to run it again."""
     artifact, pack, metadata = setup.artifact, setup.pack, setup.metadata
     return {
-        "version": result.VERSION,
+        "version": VERSION,
         "edgeskin": __version__,
         "artifact": {
             "name": artifact.name,
@@ -218,7 +219,12 @@ def _identity(setup: Setup, device: str, facts: Facts, steps: Steps) -> dict[str
             "io": metadata.io,
             "model": metadata.spec.name,
         },
-        "pack": {"name": pack.folder.resolve().name, "sha256": pack.sha256, "images": len(pack)},
+        "pack": {
+            "name": pack.folder.resolve().name,
+            "sha256": pack.sha256,
+            "images": len(pack),
+            "source_sha256": [item.source_sha256 for item in pack.items],
+        },
         "device": {"name": device, **asdict(facts)},
         "harness": {"machine": platform.machine(), "system": platform.system()},
         "engine": {

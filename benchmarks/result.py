@@ -10,7 +10,6 @@ import numpy as np
 from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.errors import RunFailed
 
-VERSION = 1
 PARTS = ("pre", "run", "post")
 ENOUGH_QUERIES = 1024
 HOT_MC = 60_000

@@ -28,7 +28,7 @@ class Measured:
 
     Attributes:
         device: Its name, as "emulated:cortex-a76".
-        engine: The runtime there, its version and its accelerator.
+        engine: The runtime there with its version, and its accelerator.
         artifact_sha256: Of the model file.
         images: SHA-256 of each image file.
         outputs: Decoded outputs; row i belongs to `images[i]`.
@@ -84,10 +84,11 @@ def read_measured(path: Path | str) -> Measured:
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
             outputs = dict(stored)
         engine = document["engine"]
+        parts = [engine["version"], engine["accelerator"]]
         found = Measured(
             path=path,
             device=document["device"]["name"],
-            engine=f"{engine['version']}, {engine['accelerator']}",
+            engine=", ".join(part for part in parts if part != "none"),
             artifact_sha256=document["artifact"]["sha256"],
             images=tuple(document["pack"]["source_sha256"]),
             outputs=outputs,

@@ -30,7 +30,7 @@ def written(folder: Path, change: Change = lambda document: None, rows: int = 4)
         "artifact": {"name": "m.onnx", "sha256": hashlib.sha256(MODEL).hexdigest()},
         "pack": {"images": 4, "source_sha256": list(IMAGES)},
         "device": {"name": "emulated:cortex-a76"},
-        "engine": {"runtime": "onnx", "version": "1.23.2", "accelerator": "none"},
+        "engine": {"runtime": "onnx", "version": "ONNX Runtime 1.23.2", "accelerator": "none"},
         "accuracy": {"bit_equal_inputs": 1.0},
     }
     change(document)
@@ -43,7 +43,7 @@ def written(folder: Path, change: Change = lambda document: None, rows: int = 4)
 
 def test_rows_follow_the_images_that_are_asked_for(tmp_path: Path) -> None:
     result = read_measured(written(tmp_path))
-    assert (result.device, result.engine) == ("emulated:cortex-a76", "1.23.2, none")
+    assert (result.device, result.engine) == ("emulated:cortex-a76", "ONNX Runtime 1.23.2")
     order = [2, 0, 2]
     found = result.of(tmp_path / "m.onnx", [IMAGES[i] for i in order])
     assert found.keys() == OUTPUTS.keys()

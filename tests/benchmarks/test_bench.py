@@ -25,6 +25,7 @@ from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
+from edgeskin.measured import read_measured
 from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
 from edgeskin.runtimes import Kernels, open_session
@@ -77,8 +78,8 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
     artifact = tiny_file(target, precision, io)
     choice = Choice(accelerator="reference" if kernels == "reference" else None)
     document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
-    with np.load(result_path(tmp_path, "host", artifact).with_suffix(".npz")) as stored:
-        found = dict(stored)
+    images = [item.source_sha256 for item in tiny_pack.items]
+    found = read_measured(result_path(tmp_path, "host", artifact)).of(artifact, images)
     for name, expected in on_python(artifact, tiny_pack, kernels).items():
         # The same version of the runtime: the same bits, by whichever API.
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
