@@ -69,6 +69,8 @@ class Setup:
         pushed = {PROGRAM: build(facts.machine), lib.name: lib, artifact.name: artifact}
         if (delegate := choice.accelerator_library) is not None:
             pushed[delegate.name] = delegate
+        if choice.accelerator in ("cuda", "tensorrt"):  # ONNX Runtime looks for them beside itself
+            pushed |= {p.name: p for p in lib.parent.glob("libonnxruntime_providers_*.so")}
         if facts.glibc is None:
             pushed |= {f"{LOADED}/{n}": path for n, path in loader(facts.machine).items()}
         engine = Engine(

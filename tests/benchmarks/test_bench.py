@@ -22,7 +22,7 @@ from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.runner.libraries import library
-from edgeskin.benchmarks.setup import Choice
+from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
 from edgeskin.measured import read_measured
@@ -185,6 +185,18 @@ def test_a_foreign_library_lacks_a_symbol(
     choice = Choice(library=library("tflite", platform.machine()))
     with pytest.raises(MissingSymbol, match="undefined symbol OrtGetApiBase in libLiteRt.so"):
         bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
+
+
+def test_the_gpu_s_providers_travel_with_the_runtime(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    names = {"libonnxruntime.so", "libonnxruntime_providers_shared.so"}
+    names.add("libonnxruntime_providers_tensorrt.so")
+    for name in names:
+        (tmp_path / name).touch()
+    choice = Choice(library=tmp_path / "libonnxruntime.so", accelerator="tensorrt")
+    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), choice)
+    assert set(setup.files) > names
 
 
 def test_litert_s_own_api_takes_no_delegate(

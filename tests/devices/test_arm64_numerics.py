@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from edgeskin.benchmarks.bench import bench_all
-from edgeskin.benchmarks.devices import open_device
+from edgeskin.benchmarks.devices import Device
+from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
@@ -24,7 +25,7 @@ SHORT = replace(PROTOCOLS["quick"], warmup_runs=1, warmup_s=0, queries=2, loads=
 
 
 def on_arm64(artifact: Path, pack: Pack, out: Path, **choice: Any) -> dict[str, Any]:
-    with open_device("emulated:cortex-a76") as device:
+    with Device(EmulatedLink("cortex-a76", out / "work")) as device:  # not the user's folder for it
         options: dict[str, Any] = {"protocol": SHORT, "choice": Choice(**choice)}
         [document] = bench_all([artifact], pack, device, out, **options)
     assert document["accuracy"]["bit_equal_inputs"] == 1.0

@@ -20,6 +20,7 @@ from edgeskin.benchmarks.devices import (
     survey,
     together,
 )
+from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.lab.jetson import Jetson
 from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.errors import DeviceBusy, DeviceError, DeviceLost, UnknownName
@@ -165,10 +166,10 @@ int main(void) {
     ],
 )
 def test_emulated_cpu_runs_programs_as_it_is(
-    cpu: str, machine: str, code: str, said: str, compiled: Callable[..., Path]
+    cpu: str, machine: str, code: str, said: str, compiled: Callable[..., Path], tmp_path: Path
 ) -> None:
     program = compiled(code, name=cpu, machine=machine)
-    with open_device(f"emulated:{cpu}") as device:
+    with Device(EmulatedLink(cpu, tmp_path / "work")) as device:  # not the user's folder for it
         facts = device.probe()
         device.push(program, "program")
         lines = list(follow(device, device.start(["./program"], log="log.txt")))
