@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeskin.benchmarks import accuracy, result
-from edgeskin.benchmarks.devices.base import Device, Job, follow
+from edgeskin.benchmarks.devices.base import Device, Job, collect, follow
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.benchmarks.setup import Setup
@@ -59,7 +59,7 @@ class Steps:
             if "file" in profile:  # ONNX Runtime writes its own
                 kept = self._parts / profile["file"]
                 if not kept.exists():
-                    self._device.pull(profile["file"], kept, self._tell)
+                    collect(self._device, profile["file"], kept, self._tell)
                 profile["operators"] = result.onnx_operators(json.loads(kept.read_bytes()))
         return events
 
@@ -82,7 +82,7 @@ class Steps:
         events = self._taken_up(name, log) or self._run(name, text, shard, log)
         events.check_ended(self._device)
         if outputs is not None:
-            self._device.pull("outputs.bin", outputs, self._tell)
+            collect(self._device, "outputs.bin", outputs, self._tell)
         return events
 
     def _run(self, name: str, text: str, shard: int, log: Path) -> Events:

@@ -332,6 +332,25 @@ def follow(device: Device, job: Job, offset: int = 0, reconnect_s: float = 120.0
             time.sleep(1.0)
 
 
+def collect(
+    device: Device, remote: str, local: Path, tell: Tell = silent, reconnect_s: float = 120.0
+) -> None:
+    """`Device.pull`, going on whenever the link drops, for up to `reconnect_s` in all.
+
+    Raises:
+        DeviceLost: The device did not come back in that time.
+    """
+    deadline = time.monotonic() + reconnect_s
+    while True:
+        try:
+            device.pull(remote, local, tell)
+            return
+        except DeviceLost:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(1.0)
+
+
 def checked(name: str) -> str:
     """A remote name, which must stay inside edgeskin's folder there.
 

@@ -7,6 +7,7 @@ to tell the log's end from its silence; the tests allow for a busy machine.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 from numpy.random import default_rng
 
 from edgeskin.benchmarks.devices import Device, Patience, explain, follow
+from edgeskin.benchmarks.devices.base import collect
 from edgeskin.benchmarks.lab.jetson import Jetson, jetson
 from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.errors import (
@@ -128,6 +130,20 @@ def test_daemon_killed_in_mid_pull(
     device.pull("big", tmp_path / "back", seen)
     assert seen.first > 1 << 16
     assert sha256(tmp_path / "back") == sha256(big)
+
+
+def test_daemon_back_while_results_are_collected(
+    peer: Jetson | Phone, device: Device, tmp_path: Path
+) -> None:
+    (tmp_path / "small").write_bytes(b"results")
+    device.push(tmp_path / "small", "small")
+    peer.box.stop()
+    back = threading.Timer(2.0, peer.box.start)
+    back.start()
+    with ends_within(60):
+        collect(device, "small", tmp_path / "back")
+    back.join()
+    assert (tmp_path / "back").read_bytes() == b"results"
 
 
 COUNT = ["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.5; done"]
