@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from edgeskin import errors
 from edgeskin.converters.worker import Request
-from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
+from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError, from_answer
 from edgeskin.files import reason
 from edgeskin.processes import end
 
@@ -93,15 +92,14 @@ class Process:
             raise self._failed(f"ended with exit code {code} and no answer.")
         answer: dict[str, Any] = json.loads(path.read_text())
         if "error" in answer:
-            raise self._refused(answer["error"], answer["message"])
+            raise self._refused(answer)
         return answer
 
-    def _refused(self, kind: str, message: str) -> EdgeskinError:
-        if kind == "ConversionFailed":
-            return self._failed(f"failed: {message}")
+    def _refused(self, answer: dict[str, Any]) -> EdgeskinError:
+        if answer["error"] == "ConversionFailed":
+            return self._failed(f"failed: {answer['message']}")
         self.log.unlink(missing_ok=True)
-        error: EdgeskinError = getattr(errors, kind)(message)
-        return error
+        return from_answer(answer)
 
     def _failed(self, what: str) -> ConversionFailed:
         self._has_failed = True

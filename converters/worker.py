@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgeskin.errors import EdgeskinError
+from edgeskin.errors import EdgeskinError, to_answer
 from edgeskin.processes import follow_parent
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     try:
         answer = work(request)
     except EdgeskinError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
+        answer = to_answer(error)
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         answer = {"error": "ConversionFailed", "message": _line(error)}

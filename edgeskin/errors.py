@@ -6,11 +6,25 @@ a message says what disagreed, both values, the likely cause and the next step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class EdgeskinError(Exception):
     """Base of all errors below; catch it to catch whatever edgeskin refuses."""
+
+
+def to_answer(error: EdgeskinError) -> dict[str, Any]:
+    """An error as JSON can carry it from one process to another."""
+    return {"error": type(error).__name__, "message": str(error), "facts": vars(error)}
+
+
+def from_answer(answer: Mapping[str, Any]) -> EdgeskinError:
+    """The error that `to_answer` wrote, of the same class and with the same attributes."""
+    kind = globals()[answer["error"]]
+    error: EdgeskinError = kind.__new__(kind, answer["message"])
+    vars(error).update(answer.get("facts", {}))
+    return error
 
 
 class InvalidImage(EdgeskinError):

@@ -20,5 +20,6 @@ SWITCHES = {
 
 
 def stay_offline() -> None:
-    """Set the switches for this process and those it starts."""
-    os.environ.update(SWITCHES)
+    """Set the switches for this process and those it starts; one that the host set stays."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)

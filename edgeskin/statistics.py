@@ -96,9 +96,11 @@ def wilcoxon_p(reference: NDArray[np.floating], candidate: NDArray[np.floating])
     Nonparametrics, 1975): good from about 10 differing images on.
 
     Returns:
-        1 where no image differs.
+        1 where no image differs; nan where an error is nan.
     """
     change = np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)
+    if np.isnan(change).any():
+        return math.nan
     change = change[change != 0]
     if not len(change):
         return 1.0

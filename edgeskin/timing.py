@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 Samples = dict[str, list[float]]
@@ -26,20 +27,31 @@ def interleave(
     """
     names = list(turns)
     found: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
-    gc.disable()
-    for count in range(warmup + rounds):
-        first = count % max(1, len(names))
-        for name in names[first:] + names[:first]:
-            run = turns[name]
-            run()
-            cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-            run()
-            wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
-            if count >= warmup:
-                found[name]["cpu_ms"].append(round(cpu / 1e6, 4))
-                found[name]["wall_ms"].append(round(wall / 1e6, 4))
-    gc.enable()
+    with _no_collection():
+        for count in range(warmup + rounds):
+            first = count % max(1, len(names))
+            for name in names[first:] + names[:first]:
+                run = turns[name]
+                run()
+                cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+                run()
+                wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
+                if count >= warmup:
+                    found[name]["cpu_ms"].append(round(cpu / 1e6, 4))
+                    found[name]["wall_ms"].append(round(wall / 1e6, 4))
     return found
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """The garbage collector is off inside, and afterwards as it was."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def machine() -> str:

@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeskin import errors
-from edgeskin.errors import EdgeskinError, InvalidArtifact
+from edgeskin.errors import EdgeskinError, InvalidArtifact, from_answer, to_answer
 from edgeskin.files import size_bytes
 
 COMMAND = (sys.executable, "-P", "-m", "edgeskin.converters.audit.apart")
@@ -53,8 +52,7 @@ def apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) ->
     if said is None:
         raise InvalidArtifact(f"{path} {_why_ended(done.returncode, done.stderr)}")
     if "error" in said:
-        refused: EdgeskinError = getattr(errors, said["error"])(said["message"])
-        raise refused
+        raise from_answer(said)
     document: dict[str, Any] = said["document"]
     return document
 
@@ -66,7 +64,7 @@ def answer(path: Path) -> dict[str, Any]:
     try:
         return {"document": audit(path)}
     except EdgeskinError as error:
-        return {"error": type(error).__name__, "message": str(error)}
+        return to_answer(error)
     except MemoryError:
         why = f"{path} asks for more memory than its size explains, and is likely damaged"
         return {"error": "InvalidArtifact", "message": why}

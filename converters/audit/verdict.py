@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch._subclasses import FakeTensorMode
 
 from edgeskin.converters.audit.document import multiply_adds, weights
 from edgeskin.converters.audit.grids import other_grids
@@ -131,10 +130,13 @@ def _ends(job: Job, document: Mapping[str, Any]) -> list[str]:
 
 
 def _output_shapes(job: Job) -> list[list[int]]:
-    """What the torch module gives for its own input; nothing is computed."""
-    module, example = job.module("NCHW"), job.example("NCHW")
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        return [list(map(int, out.shape)) for out in module(fake.from_tensor(example))]
+    """What the torch module gives for its own input.
+
+    It is run as anybody runs it: under FakeTensorMode a network that caches
+    tensors (timm's attention biases) would keep fake ones.
+    """
+    with torch.no_grad():
+        return [list(out.shape) for out in job.module("NCHW")(job.example("NCHW"))]
 
 
 def _named(ends: Sequence[tuple[str, Sequence[int]]]) -> str:

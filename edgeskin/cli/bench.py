@@ -111,6 +111,8 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
             f"{latency['loads'][0]['load_ms']:.1f}",
             f"{max(latency['memory_kb'].values()) / 1000:.1f}",
         )
+    if document["device"].get("emulated"):
+        times = ("-",) * 5  # they are in the file, and no speed of any device
     names = (document["device"]["name"], document["artifact"]["name"])
     kernels = document["engine"]["accelerator"]
     return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))

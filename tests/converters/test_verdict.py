@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 from tiny_network import network, tiny_job, tiny_spec
 
@@ -181,3 +183,29 @@ def test_the_summary_is_short(converted: Convert) -> None:
     assert found["scales"]["oddities"] == {}
     assert found["constant_bytes"] > 0
     assert len(str(found)) < 4000
+
+
+class _Cached(torch.nn.Module):
+    """As timm's attention biases: what the first run in eval mode makes is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1, 3, 1, 1))
+        self.cache: dict[str, torch.Tensor] = {}
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        bias = self.cache.setdefault("bias", self.weight * 2)
+        return ((x + bias).mean((2, 3)),)
+
+
+def test_asking_a_network_for_its_shapes_leaves_nothing_fake_in_it() -> None:
+    from torch._subclasses import FakeTensor
+
+    from edgeskin.converters.audit.verdict import _output_shapes
+
+    cached = _Cached().eval()
+    job = replace(tiny_job("fp32"), network=cached)
+    job = replace(job, metadata=replace(job.metadata, io="tensor"))
+    assert _output_shapes(job) == [[1, 3]]
+    assert not isinstance(cached.cache["bias"], FakeTensor)
+    assert cached.cache["bias"].numpy().tolist() == (2 * np.ones((1, 3, 1, 1))).tolist()
