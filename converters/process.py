@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edgeskin.converters.worker import Request
-from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError, from_answer
+from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError, from_document
 from edgeskin.files import reason
 from edgeskin.processes import end
 
@@ -92,14 +92,14 @@ class Process:
             raise self._failed(f"ended with exit code {code} and no answer.")
         answer: dict[str, Any] = json.loads(path.read_text())
         if "error" in answer:
-            raise self._refused(answer)
+            raise self._refused(from_document(answer))
         return answer
 
-    def _refused(self, answer: dict[str, Any]) -> EdgeskinError:
-        if answer["error"] == "ConversionFailed":
-            return self._failed(f"failed: {answer['message']}")
+    def _refused(self, error: EdgeskinError) -> EdgeskinError:
+        if isinstance(error, ConversionFailed):
+            return self._failed(f"failed: {error}")
         self.log.unlink(missing_ok=True)
-        return from_answer(answer)
+        return error
 
     def _failed(self, what: str) -> ConversionFailed:
         self._has_failed = True

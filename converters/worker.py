@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgeskin.errors import EdgeskinError, to_answer
+from edgeskin.errors import ConversionFailed, EdgeskinError, to_document
 from edgeskin.processes import follow_parent
 
 
@@ -41,10 +41,10 @@ def main() -> int:
     try:
         answer = work(request)
     except EdgeskinError as error:
-        answer = to_answer(error)
+        answer = to_document(error)
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
-        answer = {"error": "ConversionFailed", "message": _line(error)}
+        answer = to_document(ConversionFailed(_line(error)))
     try:
         Path(request.answer).write_text(json.dumps(answer))
     except OSError as error:  # a full disk: the exit code still gets through

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from edgeskin.offline import stay_offline
+from edgeskin.offline import disable_telemetry
 from edgeskin.version import __version__
 
-stay_offline()
+disable_telemetry()
 
 _PUBLIC = {
     "Dataset": "edgeskin.data.manifest",

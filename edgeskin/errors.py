@@ -14,19 +14,6 @@ class EdgeskinError(Exception):
     """Base of all errors below; catch it to catch whatever edgeskin refuses."""
 
 
-def to_answer(error: EdgeskinError) -> dict[str, Any]:
-    """An error as JSON can carry it from one process to another."""
-    return {"error": type(error).__name__, "message": str(error), "facts": vars(error)}
-
-
-def from_answer(answer: Mapping[str, Any]) -> EdgeskinError:
-    """The error that `to_answer` wrote, of the same class and with the same attributes."""
-    kind = globals()[answer["error"]]
-    error: EdgeskinError = kind.__new__(kind, answer["message"])
-    vars(error).update(answer.get("facts", {}))
-    return error
-
-
 class InvalidImage(EdgeskinError):
     """A file or byte string that is not a whole, safe, decodable image."""
 
@@ -153,3 +140,21 @@ class MissingSymbol(RunFailed):
 
 class ProgramCrashed(RunFailed):
     """A program on the device was ended by a signal."""
+
+
+def to_document(error: EdgeskinError) -> dict[str, Any]:
+    """The error as JSON, for the process that asked: `from_document` makes it again."""
+    return {"error": type(error).__name__, "message": str(error), "fields": vars(error)}
+
+
+def from_document(document: Mapping[str, Any]) -> EdgeskinError:
+    """The error that another process wrote, its fields too; an unknown kind becomes the base.
+
+    The constructor is not called: it may ask for more than the message.
+    """
+    kind = globals().get(document["error"])
+    if not (isinstance(kind, type) and issubclass(kind, EdgeskinError)):
+        kind = EdgeskinError
+    error = kind.__new__(kind, document["message"])
+    vars(error).update(document.get("fields", {}))
+    return error

@@ -27,7 +27,7 @@ def interleave(
     """
     names = list(turns)
     found: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
-    with _no_collection():
+    with _no_garbage_collection():
         for count in range(warmup + rounds):
             first = count % max(1, len(names))
             for name in names[first:] + names[:first]:
@@ -43,14 +43,14 @@ def interleave(
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """The garbage collector is off inside, and afterwards as it was."""
-    before = gc.isenabled()
+def _no_garbage_collection() -> Iterator[None]:
+    """Off while timing; afterwards as it was, whatever happened."""
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if before:
+        if was_on:
             gc.enable()
 
 

@@ -104,6 +104,9 @@ def test_wilcoxon_of_equal_errors_is_one() -> None:
     assert wilcoxon_p(np.ones(9), np.ones(9)) == 1.0
 
 
-def test_wilcoxon_of_an_error_that_is_not_a_number_is_none_either() -> None:
-    """As scipy's; it was 0.317, a figure of nothing."""
-    assert math.isnan(wilcoxon_p(np.array([1.0, np.nan]), np.array([2.0, 3.0])))
+def test_wilcoxon_hides_no_nan() -> None:
+    reference, candidate = np.arange(20.0), np.arange(20.0) + 1
+    candidate[3] = np.nan
+    assert math.isnan(stats.wilcoxon(candidate, reference).pvalue)
+    assert math.isnan(wilcoxon_p(reference, candidate))
+    assert math.isnan(wilcoxon_p(candidate, reference))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeskin.errors import EdgeskinError, InvalidArtifact, from_answer, to_answer
+from edgeskin.errors import EdgeskinError, InvalidArtifact, from_document, to_document
 from edgeskin.files import size_bytes
 
 COMMAND = (sys.executable, "-P", "-m", "edgeskin.converters.audit.apart")
@@ -52,7 +52,7 @@ def apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) ->
     if said is None:
         raise InvalidArtifact(f"{path} {_why_ended(done.returncode, done.stderr)}")
     if "error" in said:
-        raise from_answer(said)
+        raise from_document(said)
     document: dict[str, Any] = said["document"]
     return document
 
@@ -64,10 +64,10 @@ def answer(path: Path) -> dict[str, Any]:
     try:
         return {"document": audit(path)}
     except EdgeskinError as error:
-        return to_answer(error)
+        return to_document(error)
     except MemoryError:
         why = f"{path} asks for more memory than its size explains, and is likely damaged"
-        return {"error": "InvalidArtifact", "message": why}
+        return to_document(InvalidArtifact(why))
 
 
 def _why_ended(code: int, stderr: bytes) -> str:

@@ -104,15 +104,15 @@ def _of_tensorrt(times: dict[str, Any] | None) -> list[str]:
 def _row(document: dict[str, Any]) -> tuple[str, ...]:
     equal = min(document["accuracy"]["equal_decisions"].values(), default=float("nan"))
     times: tuple[str, ...] = ("",) * 5
-    if latency := document.get("latency"):
+    if document["device"]["emulated"]:  # its times stay in the file: no speed of any device
+        times = ("-",) * 5
+    elif latency := document.get("latency"):
         run = latency["summary"]["run"]
         times = (
             *(f"{run[key]:.3f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
             f"{latency['loads'][0]['load_ms']:.1f}",
             f"{max(latency['memory_kb'].values()) / 1000:.1f}",
         )
-    if document["device"].get("emulated"):
-        times = ("-",) * 5  # they are in the file, and no speed of any device
     names = (document["device"]["name"], document["artifact"]["name"])
     kernels = document["engine"]["accelerator"]
     return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NUMBER = re.compile(r"nan|inf|[-+\[]?\d[-+\d.,e%() \[\]]*")
+_NUMBER = re.compile(r"-|nan|inf|[-+\[]?\d[-+\d.,e%() \[\]]*")
 
 Tell = Callable[[str, int, int], None]
 

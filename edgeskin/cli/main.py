@@ -16,6 +16,7 @@ import sys
 from edgeskin.cli import console
 from edgeskin.errors import EdgeskinError
 from edgeskin.files import reason
+from edgeskin.offline import stay_offline
 
 _INTERRUPTED = "interrupted; nothing was left half-written"
 _TYPER_INTERRUPTED = 130  # what typer makes of Ctrl-C in a command
@@ -39,6 +40,7 @@ def _stop(number: int, frame: object) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
+    stay_offline()
     debug = "--debug" in arguments  # before or after the command's name
     try:
         code = _run([a for a in arguments if a != "--debug"] or ["--help"])

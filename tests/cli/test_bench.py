@@ -40,3 +40,27 @@ def test_bench_without_a_pack(tmp_path: Path) -> None:
 def test_bench_by_a_protocol_that_is_none(tmp_path: Path) -> None:
     options = ("--pack", tmp_path, "--out", tmp_path / "out", "--protocol", "slow")
     assert refusal("bench", "x.onnx", *options).startswith("no protocol 'slow'; there are quick")
+
+
+@pytest.mark.parametrize(("emulated", "shown"), [(True, "-"), (False, "187.000")])
+def test_times_of_an_emulated_device_are_no_figures(
+    emulated: bool, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeskin.cli.bench import _print
+
+    times = {"p50_ms": 187.0, "p90_ms": 188.0, "p99_ms": 189.0}
+    document = {
+        "device": {"name": "emulated:cortex-a76", "emulated": emulated},
+        "artifact": {"name": "a.onnx"},
+        "engine": {"accelerator": "none"},
+        "accuracy": {"equal_decisions": {"severity": 1.0}},
+        "latency": {
+            "summary": {"run": times},
+            "loads": [{"load_ms": 12.5}],
+            "memory_kb": {"peak": 81500},
+        },
+    }
+    _print([document], Path("out"))
+    printed = capsys.readouterr().out
+    assert shown in printed.split()
+    assert ("187.000" in printed) is not emulated

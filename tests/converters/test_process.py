@@ -14,7 +14,7 @@ from processes import gone, wait_for
 from edgeskin.converters.convert import run_all
 from edgeskin.converters.process import Process
 from edgeskin.converters.worker import Request
-from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
+from edgeskin.errors import CannotWrite, ConversionFailed, InvalidInput, to_document
 
 
 def process(folder: Path, code: str, *, name: str = "m.onnx", timeout_s: float = 30.0) -> Process:
@@ -70,13 +70,11 @@ def test_what_the_worker_refuses_comes_as_it_said_it(tmp_path: Path) -> None:
     assert not (tmp_path / "m.onnx.log").exists()
 
 
-def test_every_error_a_worker_can_name_exists() -> None:
-    from edgeskin import errors
-
-    own = (e for e in vars(errors).values() if getattr(e, "__module__", "") == errors.__name__)
-    named = [e for e in own if isinstance(e, type)]
-    assert EdgeskinError in named
-    assert all(issubclass(error, EdgeskinError) for error in named)
+def test_an_error_with_fields_of_its_own_comes_whole(tmp_path: Path) -> None:
+    refusal = to_document(InvalidInput("the recipe has no size", "ES_INVALID_ARGUMENT"))
+    with pytest.raises(InvalidInput, match=r"^the recipe has no size$") as caught:
+        run_all([process(tmp_path, answer(refusal))], 1)
+    assert caught.value.status == "ES_INVALID_ARGUMENT"
 
 
 with_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
