@@ -13,6 +13,7 @@ from torch import fx
 
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.model import INPUT, Job
+from edgeskin.mlpackage import MANIFEST, Package
 
 aten = torch.ops.aten
 _POOLS = {aten.max_pool2d.default, aten.avg_pool2d.default}
@@ -100,13 +101,11 @@ def _describe(model: Any, metadata: Metadata) -> None:
 
 def _make_reproducible(path: Path) -> None:
     """Take the date and the random identifiers out, so that the bytes depend on the model only."""
-    from coremltools.proto import Model_pb2
-
-    file = path / "Data/com.apple.CoreML/model.mlmodel"
-    spec = Model_pb2.Model.FromString(file.read_bytes())
+    package = Package.open(path)
+    spec = package.read_model()
     spec.description.metadata.userDefined.pop(_DATE, None)
-    file.write_bytes(spec.SerializeToString(deterministic=True))
-    manifest = path / "Manifest.json"
+    package.model_file.write_bytes(spec.SerializeToString(deterministic=True))
+    manifest = path / MANIFEST
     document = json.loads(manifest.read_text())
     renamed = {
         old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"]))

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 
 from edgeskin.errors import InvalidArtifact
 from edgeskin.files import locked, sha256, write_json
+from edgeskin.mlpackage import Package
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.version import __version__
 
@@ -25,7 +26,6 @@ Io = Literal["app", "tensor"]
 Precision = Literal["fp32", "fp16", "int8"]
 MANIFEST = "manifest.json"
 TFLITE_ENTRY = "edgeskin.json"
-_COREML_MODEL = "Data/com.apple.CoreML/model.mlmodel"
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _onnx_entries(path: Path) -> dict[str, str]:
 
 def _coreml_entries(path: Path) -> dict[str, str]:
     """Model.description (2) .metadata (100) .userDefined (100): a map of strings."""
-    return _string_map(path, path / _COREML_MODEL, (2, 100, 100))
+    return _string_map(path, Package.open(path).model_file, (2, 100, 100))
 
 
 def _string_map(path: Path, file: Path, fields: tuple[int, ...]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Outputs that are whole or not there at all.
+"""Outputs that are whole or not there at all, and inputs that stay in their folder.
 
 Every command writes to a temporary name beside its target and renames it when
 it is complete, so that a full disk, Ctrl-C or a crash leaves the old file, or
-none, and never half of a new one.
+none, and never half of a new one. A document that came from elsewhere may name
+files of its own folder only: see `inside`.
 """
 
 from __future__ import annotations
@@ -121,6 +122,39 @@ def open_to_readers(path: Path) -> None:
     os.umask(mask)
     for entry in [path, *path.rglob("*")]:
         entry.chmod((0o777 if entry.is_dir() else 0o666) & ~mask)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of what a document in `folder` calls `name`, symbolic links resolved.
+
+    Nothing need be there.
+
+    Raises:
+        ValueError: `name` is empty, absolute, has a part `..`, leads out of `folder` by
+            a symbolic link (the message names it), or is no path at all.
+
+    >>> inside(Path("pack"), "../secret.bin")
+    Traceback (most recent call last):
+    ...
+    ValueError: '../secret.bin' lies outside its folder
+    """
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
+        raise ValueError(f"{name!r} cannot be followed: {error}") from error
+    if Path(name).is_absolute() or ".." in Path(name).parts or root not in path.parents:
+        raise ValueError(f"{name!r} lies outside its folder{_by_link(root, name)}")
+    return path
+
+
+def _by_link(root: Path, name: str) -> str:
+    """Which part of `name` is a symbolic link, for a message; empty where none is."""
+    steps = [root.joinpath(*Path(name).parts[: i + 1]) for i in range(len(Path(name).parts))]
+    link = next((step for step in steps if step.is_symlink()), None)
+    if link is None:
+        return ""
+    return f" ({link.name} is a link to {link.readlink()}; cp -rL copies what it points to)"
 
 
 def sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ from coremltools.converters.mil.mil import types
 from coremltools.proto import Model_pb2
 from numpy.typing import NDArray
 
+from edgeskin.mlpackage import Package
 from edgeskin.runtimes.mil.plan import Arithmetic, make_plan
 from edgeskin.runtimes.mil.program import Program, read_program
 
@@ -34,12 +35,13 @@ def program(build: Build, *inputs: NDArray[Any], opset: Any = IOS17) -> Program:
     ]
     made = mb.program(input_specs=specs, opset_version=opset)(_named(build, len(inputs)))
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "weights"
+        root = Path(folder)
+        weights = root / "weights"
         weights.mkdir()
         model = Model_pb2.Model()
         exported = MILProtoExporter(made, str(weights), opset.value).export()
         model.mlProgram.CopyFrom(exported)
-        return read_program(model, Path(folder), Path(folder) / "model.mlmodel")
+        return read_program(model, Package(root, root / "model.mlmodel"))
 
 
 def run(

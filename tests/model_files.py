@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.converters.audit.coreml_proto import messages
+from edgeskin.mlpackage import messages
 
 WEIGHTS = np.arange(-36, 36, dtype=np.int8).reshape(2, 3, 3, 4)  # O, H, W, I: 72 values
 FLOAT16, FLOAT32, INT8 = 10, 11, 21  # of MIL
@@ -164,7 +165,16 @@ def mlpackage(path: Path) -> Path:
     _mil(block, "gather", {"x": "positive", "indices": "chosen"}, "out", FLOAT16, (1, 2, 6, 5))
     block.outputs.append("out")
     (path / "Data/com.apple.CoreML/model.mlmodel").write_bytes(model.SerializeToString())
-    return path
+    return manifest(path)
+
+
+def manifest(package: Path, model: str = "com.apple.CoreML/model.mlmodel") -> Path:
+    """Write the Manifest.json that says where the package's model lies, below Data."""
+    entry = {"author": "by hand", "name": "model.mlmodel", "path": model}
+    document = {"fileFormatVersion": "1.0.0", "itemInfoEntries": {"model": entry}}
+    text = json.dumps(document | {"rootModelIdentifier": "model"})
+    (package / "Manifest.json").write_text(text)
+    return package
 
 
 def _mil(

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import model_files
 import onnx
 import pytest
 
@@ -55,6 +56,7 @@ def write_coreml(path: Path, entries: dict[str, str]) -> None:
     file = path / "Data/com.apple.CoreML/model.mlmodel"
     file.parent.mkdir(parents=True)
     file.write_bytes(model.SerializeToString())
+    model_files.manifest(path)
 
 
 def write_tflite(path: Path, entries: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgeskin.errors import CannotWrite
-from edgeskin.files import atomic, sha256, size_bytes, write_json
+from edgeskin.files import atomic, inside, sha256, size_bytes, write_json
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -69,3 +69,53 @@ def test_force_spares_a_folder_of_somebody_else(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "thesis" / "chapter1.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["a.bin", "sub/a.bin", "./a.bin", "..a", "not yet"])
+def test_a_name_inside_a_folder_is_its_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sub").mkdir()
+    assert inside(tmp_path, name) == (tmp_path / name).resolve()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "'' lies outside its folder$"),
+        (".", "'.' lies outside its folder$"),
+        ("sub/..", "lies outside its folder$"),
+        ("../secret.bin", "'../secret.bin' lies outside its folder$"),
+        ("../pack-of-another/a.bin", "lies outside"),  # of a name that begins alike
+        ("sub/../../secret.bin", "lies outside"),
+        ("sub/../a.bin", "lies outside"),  # where `sub` is a link, `..` leads elsewhere
+        ("/etc/passwd", "lies outside"),
+        ("link", r"lies outside its folder \(link is a link to .*; cp -rL copies"),
+        ("folder/secret.bin", r"lies outside its folder \(folder is a link to .*; cp -rL copies"),
+        ("circle", "'circle' cannot be followed|Symlink loop"),
+        ("nul\0", "null"),
+    ],
+)
+def test_a_name_that_leads_out_of_its_folder_is_refused(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    folder = tmp_path / "pack"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "secret.bin").write_bytes(b"secret")
+    (folder / "link").symlink_to(tmp_path / "secret.bin")
+    (folder / "folder").symlink_to(tmp_path)
+    (folder / "circle").symlink_to("circle")
+    with pytest.raises(ValueError, match=why) as caught:
+        inside(folder, name)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_absolute_name_of_a_file_inside_is_refused_too(tmp_path: Path) -> None:
+    """It would not be found where the folder is copied to."""
+    (tmp_path / "a.bin").touch()
+    with pytest.raises(ValueError, match="lies outside its folder"):
+        inside(tmp_path, str(tmp_path / "a.bin"))
+
+
+def test_a_folder_may_itself_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "folder").symlink_to("real")
+    assert inside(tmp_path / "folder", "a.bin") == tmp_path.resolve() / "real/a.bin"

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeskin.converters.audit import coreml_proto, ml_program, neural_network
-from edgeskin.converters.audit.coreml_proto import kind_name
-from edgeskin.converters.audit.coreml_values import Values
+from edgeskin.converters.audit import ml_program, neural_network
+from edgeskin.converters.audit.coreml_values import Values, kind_name
 from edgeskin.converters.audit.network import Facts, Network, Off, Operator, Placement
 from edgeskin.converters.audit.neural_engine import why_beside
 from edgeskin.errors import InvalidArtifact
+from edgeskin.mlpackage import Package
 
 _FUSED = {"conv", "linear", "add", "avg_pool", "max_pool"}
 _ACTIVATIONS = {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6"}
@@ -48,15 +48,15 @@ def read(path: Path) -> Network:
     Raises:
         InvalidArtifact: Truncated, weights missing, or a model of another kind.
     """
-    spec = coreml_proto.load(path)
-    folder = path / coreml_proto.WEIGHTS if path.is_dir() else None
+    package = Package.open(path)
+    spec = package.read_model()
     try:
-        network = _model(spec, Values(path, folder))
+        network = _model(spec, Values(package))
     except (KeyError, IndexError, AttributeError, ValueError, TypeError, OverflowError) as error:
         why = (
             str(error) if type(error) is ValueError else f"it refers to what is not there, {error}"
         )
-        raise InvalidArtifact(f"{path} is truncated or not a Core ML model: {why}") from error
+        raise package.damaged(why) from error
     return replace(network, facts=replace(network.facts, **_facts(spec)))
 
 
@@ -71,7 +71,7 @@ def _model(spec: Any, values: Values) -> Network:
         return replace(network, facts=Facts(images=tuple(images)))
     if kind in _PIPELINES:
         return _pipeline(getattr(body, "pipeline", body), values)
-    raise InvalidArtifact(f"{values.where} is a {kind}, which has no network to examine")
+    raise InvalidArtifact(f"{values.package.path} is a {kind}, which has no network to examine")
 
 
 def _program(spec: Any, values: Values) -> Network:
@@ -79,7 +79,8 @@ def _program(spec: Any, values: Values) -> Network:
     name = spec.description.defaultFunctionName or "main"
     if name not in functions:
         raise InvalidArtifact(
-            f"{values.where} has no function '{name}'; there are {', '.join(functions) or 'none'}"
+            f"{values.package.path} has no function '{name}'; "
+            f"there are {', '.join(functions) or 'none'}"
         )
     network = ml_program.network(functions[name], values)
     images = []
@@ -96,7 +97,7 @@ def _pipeline(body: Any, values: Values) -> Network:
     at = next((i for i, k in enumerate(kinds) if k in ("mlProgram", *_LAYERS)), None)
     if at is None:
         raise InvalidArtifact(
-            f"{values.where} is a pipeline of {', '.join(kinds) or 'nothing'}: "
+            f"{values.package.path} is a pipeline of {', '.join(kinds) or 'nothing'}: "
             "there is no network to examine"
         )
     network = _model(body.models[at], values)

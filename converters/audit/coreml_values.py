@@ -15,13 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.converters.audit.coreml_proto import kind_name, messages
 from edgeskin.converters.audit.network import bits
-from edgeskin.errors import InvalidArtifact
+from edgeskin.mlpackage import Package, messages
 
 _SENTINEL = 0xDEADBEEF
 _HEADER = struct.Struct("<IIQQ")
 _FIELDS = {"floats": "f4", "doubles": "f8", "ints": "i4", "longInts": "i8", "bools": "?"}
+
+
+def kind_name(enumeration: Any, number: int) -> str:
+    """The word for a number of a protobuf enumeration; the number where it has none."""
+    found = enumeration.DESCRIPTOR.values_by_number.get(number)
+    return str(number) if found is None else str(found.name)
 
 
 def dtype(kind: int) -> str:
@@ -38,11 +43,10 @@ def shape(kind: Any) -> tuple[int, ...]:
 
 
 class Values:
-    """The values of one program; `folder` is that of its weights, None where it has none."""
+    """The values of one program."""
 
-    def __init__(self, where: Path, folder: Path | None):
-        self.where = where
-        self.folder = folder
+    def __init__(self, package: Package):
+        self.package = package
 
     def stored_bytes(self, value: Any) -> int:
         """What `value` takes; a blob's header, place and length are checked."""
@@ -72,43 +76,30 @@ class Values:
 
     def _blob(self, value: Any) -> tuple[Path, int, int]:
         """File, length and place of a value's data."""
-        file = self._file(value.blobFileValue.fileName)
+        file = self.package.weights_file(value.blobFileValue.fileName)
         at, end = int(value.blobFileValue.offset), file.stat().st_size
         with file.open("rb") as opened:
             opened.seek(min(at, end))
             header = opened.read(_HEADER.size)
         if len(header) < _HEADER.size:
-            raise self._broken(f"{file.name} has {end} bytes, a weight's header begins at {at}")
+            raise self.package.damaged(
+                f"{file.name} has {end} bytes, a weight's header begins at {at}"
+            )
         sentinel, _, size, start = _HEADER.unpack(header)
         if sentinel != _SENTINEL:
-            raise self._broken(f"{file.name} has no weight at {at}")
+            raise self.package.damaged(f"{file.name} has no weight at {at}")
         if start + size > end:
-            raise self._broken(
+            raise self.package.damaged(
                 f"{file.name} has {end} bytes, a weight reaches from {start} to {start + size}"
             )
         sizes, kind = shape(value.type), dtype(value.type.tensorType.dataType)
         needed = -(-math.prod(sizes) * bits(kind) // 8)
         if needed > size:
-            raise self._broken(
+            raise self.package.damaged(
                 f"a weight of {'x'.join(map(str, sizes))} {kind} takes {needed} bytes, "
                 f"{file.name} has {size} for it"
             )
         return file, size, start
-
-    def _file(self, name: str) -> Path:
-        """`name` is as `@model_path/weights/weight.bin`; nothing outside the package is opened."""
-        if self.folder is None:
-            raise self._broken(f"its weights are in {name}, which a bare .mlmodel does not have")
-        root = self.folder.parent.resolve()
-        file = (root / name.removeprefix("@model_path/")).resolve()
-        if not file.is_relative_to(root):
-            raise self._broken(f"it names weights outside its package, {name}")
-        if not file.is_file():
-            raise self._broken(f"its weights, {name}, are missing")
-        return file
-
-    def _broken(self, why: str) -> InvalidArtifact:
-        return InvalidArtifact(f"{self.where} is truncated or not a Core ML model: {why}")
 
 
 def _of_type(data: bytes, kind: str) -> NDArray[Any]:

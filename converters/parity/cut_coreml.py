@@ -12,7 +12,7 @@ from typing import Any
 from edgeskin.converters.audit.network import Network
 from edgeskin.converters.parity.cut import needed
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes.mil.package import messages, read_model
+from edgeskin.mlpackage import Package, messages, within
 
 # MIL's types by their numbers, and what the description of a model calls them.
 _ARRAYS = {10: 65552, 11: 65568, 21: 131080, 23: 131104}
@@ -27,9 +27,11 @@ class CoreMLCutter:
 
     def __init__(self, path: Path):
         self.path = path
-        self.model, file = read_model(path)
-        self.place = file.relative_to(path.resolve())
-        function = self.model.mlProgram.functions["main"]
+        package = Package.open(path)
+        self.model = package.read_model()
+        self.place = package.model_file.relative_to(path)
+        self.name = self.model.description.defaultFunctionName or "main"
+        function = self.model.mlProgram.functions[self.name]
         self.block = function.block_specializations[function.opset]
         made = [value for op in self.block.operations for value in op.outputs]
         self.values = {value.name: value for value in (*function.inputs, *made)}
@@ -58,12 +60,13 @@ class CoreMLCutter:
         program, whole = model.mlProgram, self.model.mlProgram
         program.version = whole.version
         function = program.functions["main"]
-        function.opset = whole.functions["main"].opset
+        function.opset = whole.functions[self.name].opset
         function.inputs.extend(self.values[name] for name in inputs)
         block = function.block_specializations[function.opset]
         block.operations.extend(kept)
         block.outputs.extend(outputs)
         _twin(self.path, out, self.place)
+        (out / self.place).parent.mkdir(parents=True, exist_ok=True)
         (out / self.place).write_bytes(model.SerializeToString())
 
     def _feature(self, name: str) -> Any:
@@ -90,14 +93,18 @@ def _reads(op: Any) -> Iterator[str]:
 
 
 def _twin(package: Path, out: Path, model: Path) -> None:
-    """A package of the same files but for its model; they are links where that is possible."""
+    """A package of the same files but for its model; they are hard links where that is possible.
+
+    Raises:
+        InvalidArtifact: A file is a symbolic link that leads out of the package.
+    """
     for path in package.rglob("*"):
         place = path.relative_to(package)
         if path.is_dir():
             (out / place).mkdir(parents=True, exist_ok=True)
-        elif place != model:
+        elif (source := within(package, str(place), "a file")) != (package / model).resolve():
             (out / place).parent.mkdir(parents=True, exist_ok=True)
             with suppress(OSError):
-                os.link(path, out / place)
+                os.link(source, out / place)
             if not (out / place).exists():
-                shutil.copyfile(path, out / place)
+                shutil.copyfile(source, out / place)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact, NotSupportedHere
+from edgeskin.mlpackage import Package
 from edgeskin.runtimes import Kernels, Session
 from edgeskin.runtimes.base import BaseSession
 
@@ -41,11 +42,11 @@ class CoreMLSession(BaseSession):
         import coremltools as ct
 
         from edgeskin.runtimes.mil.features import read_features
-        from edgeskin.runtimes.mil.package import read_model
         from edgeskin.runtimes.mil.program import read_program
 
-        message, file = read_model(path)
-        self._features = read_features(message, read_program(message, path, file))
+        package = Package.open(path)
+        model = package.read_model()
+        self._features = read_features(model, read_program(model, package))
         self.inputs, self.outputs = self._features.inputs, self._features.outputs
         self.classes = self._features.classes
         try:

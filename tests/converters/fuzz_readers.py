@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import model_files
 
 from edgeskin.converters.audit.apart import answer, limit_memory
-from edgeskin.converters.audit.coreml_proto import messages
+from edgeskin.mlpackage import messages
 
 SECONDS = 20  # of processor time
 _STUCK = 600  # seconds on the clock, which a busy machine may take

@@ -222,7 +222,10 @@ def other_opset(spec: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (outside, "names weights outside its package, @model_path/../../../../secret.bin"),
+        (
+            outside,
+            "weights outside of itself: 'Data/com.apple.CoreML/../../../../secret.bin'",
+        ),
         (elsewhere, "weight.bin has no weight at 65"),
         (too_large, "takes 39582418599936 bytes, weight.bin has 72 for it"),
         (no_function, "has no function 'predict'; there are main"),

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from edgeskin.artifacts import TFLITE_ENTRY, Metadata, labels
 from edgeskin.converters.legalize.tflite import Graph
-from edgeskin.runtimes.mil.package import messages
+from edgeskin.mlpackage import messages
 from mutations.world import SPEC, World
 
 _MODEL = "Data/com.apple.CoreML/model.mlmodel"

@@ -44,10 +44,8 @@ class Blobs:
     """One weights file, mapped into memory: a value is read when it is asked for."""
 
     def __init__(self, path: Path):
-        """Raises InvalidArtifact: missing, empty, or not a weights file."""
+        """Raises InvalidArtifact: empty, or not a weights file."""
         self.path = path
-        if not path.is_file():
-            raise InvalidArtifact(f"the weights file {path} is missing")
         if path.stat().st_size < _RECORD.size:
             raise InvalidArtifact(f"the weights file {path} is truncated: it has no header")
         self._bytes = np.memmap(path, np.uint8, "r")

@@ -8,15 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
+from edgeskin.mlpackage import Package
 from edgeskin.runtimes.mil.blobs import BITS, Blobs, stored_bytes, unpack
-from edgeskin.runtimes.mil.package import weights_path
 
 MAX_ELEMENTS = 2**28  # of one tensor; 1 GiB in float32
 OPSETS = ("CoreML5", "CoreML6", "CoreML7", "CoreML8", "CoreML9")  # iOS 15 to 18, and 26
@@ -98,7 +97,7 @@ class Program:
     constants: Mapping[str, Constant]
 
 
-def read_program(model: Any, package: Path, model_file: Path) -> Program:
+def read_program(model: Any, package: Package) -> Program:
     """The default function of a Model message.
 
     Raises:
@@ -108,18 +107,18 @@ def read_program(model: Any, package: Path, model_file: Path) -> Program:
     kind = model.WhichOneof("Type")
     if kind != "mlProgram":
         raise InvalidArtifact(
-            f"{package} holds a {kind or 'model without a type'}, not an ML Program: "
+            f"{package.path} holds a {kind or 'model without a type'}, not an ML Program: "
             "it can be inspected, not run; convert it again for iOS 15 or newer"
         )
     name = model.description.defaultFunctionName or "main"
     if name not in model.mlProgram.functions:
-        raise InvalidArtifact(f"{package} has no function '{name}'")
+        raise InvalidArtifact(f"{package.path} has no function '{name}'")
     function = model.mlProgram.functions[name]
     if function.opset not in OPSETS or function.opset not in function.block_specializations:
         raise InvalidArtifact(
-            f"{package} has the operator set '{function.opset}'; known are {', '.join(OPSETS)}"
+            f"{package.path} has the operator set '{function.opset}'; known are {', '.join(OPSETS)}"
         )
-    reader = _Reader(package, model_file)
+    reader = _Reader(package)
     inputs = tuple(_variable(value) for value in function.inputs)
     block = reader.block(function.block_specializations[function.opset], inputs)
     return Program(function.opset, block, reader.constants)
@@ -128,9 +127,9 @@ def read_program(model: Any, package: Path, model_file: Path) -> Program:
 class _Reader:
     """Walks the messages; opens each weights file once."""
 
-    def __init__(self, package: Path, model_file: Path):
+    def __init__(self, package: Package):
         self.constants: dict[str, Constant] = {}
-        self._package, self._model_file = package, model_file
+        self._package = package
         self._files: dict[str, Blobs] = {}
 
     def block(self, message: Any, inputs: tuple[Variable, ...]) -> Block:
@@ -166,7 +165,7 @@ class _Reader:
             return tuple(np.asarray(self._value(value)).item() for value in values)
         kind = tensor_type(message.type)
         if kind is None or -1 in kind.shape:
-            raise InvalidArtifact(f"{self._package} has a constant that is no tensor of known size")
+            raise self._package.damaged("it has a constant that is no tensor of known size")
         count = math.prod(kind.shape)
         if message.WhichOneof("value") == "blobFileValue":
             place = message.blobFileValue
@@ -179,8 +178,8 @@ class _Reader:
         field = tensor.WhichOneof("value")
         values: Any = getattr(tensor, field).values if field else ()
         if len(values) != (stored_bytes(dtype, count) if field == "bytes" else count):
-            raise InvalidArtifact(
-                f"{self._package} has a constant of {len(values)} {field} for {count} of {dtype}"
+            raise self._package.damaged(
+                f"it has a constant of {len(values)} {field} for {count} of {dtype}"
             )
         if field != "bytes":
             return np.array(values, dtype)
@@ -189,7 +188,7 @@ class _Reader:
 
     def _blobs(self, name: str) -> Blobs:
         if name not in self._files:
-            self._files[name] = Blobs(weights_path(self._package, self._model_file, name))
+            self._files[name] = Blobs(self._package.weights_file(name))
         return self._files[name]
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgeskin.errors import InvalidArtifact
+from edgeskin.mlpackage import Package
 from edgeskin.runtimes.base import BaseSession, check_feeds
 from edgeskin.runtimes.mil.features import Features, read_features
-from edgeskin.runtimes.mil.package import read_model, refusing
 from edgeskin.runtimes.mil.plan import Arithmetic, Plan, make_plan
 from edgeskin.runtimes.mil.program import Variable, read_program
 
@@ -29,9 +30,10 @@ class MilSession(BaseSession):
     native = False
 
     def __init__(self, path: Path, arithmetic: Arithmetic = "as_saved", threads: int = 1):
-        model, file = read_model(path)
-        with refusing(path):
-            self._features: Features = read_features(model, read_program(model, path, file))
+        package = Package.open(path)
+        model = package.read_model()
+        with _refusing(path):
+            self._features: Features = read_features(model, read_program(model, package))
             self._plan: Plan | None = make_plan(self._features.program, arithmetic)
         self._threads = threads
         self.arithmetic = arithmetic
@@ -77,6 +79,16 @@ class MilSession(BaseSession):
         if dtype.startswith("float"):
             dtype = dtype if self.arithmetic == "as_saved" else "float32"
         return np.array(value.numpy(), dtype)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What a damaged message trips over, by whatever name, is InvalidArtifact."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+        why = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InvalidArtifact(f"{path} holds a damaged program: {why}") from error
 
 
 @contextmanager
