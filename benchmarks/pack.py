@@ -12,21 +12,24 @@ asked for as groups, and the SHA-256 of each file, by which its owner can find i
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from edgeskin.errors import InvalidData, InvalidPack
-from edgeskin.files import atomic, sha256
+from edgeskin.files import atomic, inside, sha256
 from edgeskin.images import decode
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
-from edgeskin.spec import Spec
+from edgeskin.spec import Spec, first_problem
 
 if TYPE_CHECKING:
     from edgeskin.data.manifest import Dataset
@@ -34,18 +37,41 @@ if TYPE_CHECKING:
 VERSION = 1
 PACK, REFERENCE = "pack.json", "reference.npz"
 SHARD_BYTES = 64 << 20
+MAX_SIDE = 32768  # ES_MAX_SIDE of the native core
 Progress = Callable[[int, int], None]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
 @dataclass(frozen=True)
 class Item:
     """One image: RGB uint8 (height, width, 3) at `offset` bytes of a shard."""
 
-    shard: int
-    offset: int
-    width: int
-    height: int
-    source_sha256: str
+    shard: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    width: Side
+    height: Side
+    source_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    @property
+    def end(self) -> int:
+        """The byte of the shard behind the image."""
+        return self.offset + self.width * self.height * 3
+
+
+class _Document(BaseModel):
+    """pack.json, field by field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    version: int
+    data: str
+    split: str
+    spec: dict[str, JsonValue]
+    ready: bool
+    items: tuple[Item, ...] = Field(min_length=1)
+    labels: dict[str, tuple[int | float, ...]]
+    groups: dict[str, tuple[str, ...]]
+    sha256: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,39 +165,99 @@ def make(
 
 
 def read(folder: Path) -> Pack:
-    """Open a pack, every file checked against its hash.
+    """Open a pack, every file checked against its hash, every image against its shard's size.
 
     Raises:
-        InvalidPack: Missing, damaged, or of a newer edgeskin.
+        InvalidPack: Missing, damaged, or of a newer edgeskin; or it names files outside `folder`.
     """
     path = Path(folder) / PACK
     try:
-        document = json.loads(path.read_bytes())
-        if document["version"] != VERSION:
-            raise InvalidPack(f"{path} has version {document['version']}; upgrade edgeskin")
-        _check_files(path.parent, document["sha256"])
+        text = path.read_bytes()
+        document = _document(text, path)
+        shards = _check_files(path.parent, document)
         with np.load(path.parent / REFERENCE, allow_pickle=False) as stored:
             reference = {name: stored[name] for name in stored.files}
-        return Pack(
-            folder=path.parent,
-            spec=Spec.from_json(json.dumps(document["spec"]), where=str(path)),
-            ready=document["ready"],
-            items=tuple(Item(**item) for item in document["items"]),
-            shards=tuple(sorted(name for name in document["sha256"] if name != REFERENCE)),
-            truth={name: np.array(values) for name, values in document["labels"].items()},
-            groups={name: tuple(values) for name, values in document["groups"].items()},
-            reference=reference,
-            sha256=sha256(path),
-        )
+        spec = Spec.from_json(json.dumps(document.spec), where=str(path))
+        _check_rows(document, spec, reference)
     except FileNotFoundError as error:
         raise InvalidPack(
             f"{folder} is no pack: {Path(error.filename or path).name} is missing. "
             "Make one with edgeskin pack."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except _DAMAGED as error:
+        why = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise InvalidPack(
-            f"{path} is damaged ({error}). Make it again with edgeskin pack."
+            f"{path} is damaged ({why}). Make it again with edgeskin pack."
         ) from error
+    return Pack(
+        folder=path.parent,
+        spec=spec,
+        ready=document.ready,
+        items=document.items,
+        shards=shards,
+        truth={name: np.array(values) for name, values in document.labels.items()},
+        groups=document.groups,
+        reference=reference,
+        sha256=hashlib.sha256(text).hexdigest(),
+    )
+
+
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, MemoryError)
+
+
+def _document(text: bytes, path: Path) -> _Document:
+    version = json.loads(text)["version"]
+    if version != VERSION:
+        raise InvalidPack(f"{path} has version {version}; upgrade edgeskin")
+    return _Document.model_validate_json(text)
+
+
+def _check_files(folder: Path, document: _Document) -> tuple[str, ...]:
+    """The shards' names, which `make` gives and no document chooses.
+
+    Raises:
+        ValueError: Other files are named, one is a link out of the folder, or an
+            image does not lie in its shard.
+        InvalidPack: A file is another one than was packed.
+    """
+    shards = tuple(map(_shard_name, range(len(document.sha256) - 1)))
+    if foreign := document.sha256.keys() - {REFERENCE, *shards}:
+        raise ValueError(f"it names {min(foreign)!r}; its files are {REFERENCE} and shards")
+    for name, expected in document.sha256.items():
+        if (actual := sha256(inside(folder, name))) != expected:
+            raise InvalidPack(
+                f"{folder / name} is not the file that was packed: sha256 {actual[:16]}... "
+                f"against {expected[:16]}.... Make the pack again with edgeskin pack."
+            )
+    order = [item.shard for item in document.items]
+    if order != sorted(order) or set(order) != set(range(len(shards))):
+        raise ValueError(f"its images are not in the order of its {len(shards)} shards")
+    sizes = [(folder / name).stat().st_size for name in shards]
+    for index, item in enumerate(document.items):
+        if item.end > sizes[item.shard]:
+            raise ValueError(
+                f"image {index} ends at byte {item.end} of {shards[item.shard]}, "
+                f"which has {sizes[item.shard]}"
+            )
+    return shards
+
+
+def _check_rows(document: _Document, spec: Spec, reference: Mapping[str, NDArray[Any]]) -> None:
+    """
+    Raises:
+        ValueError: Labels, groups or the float model's outputs are not one an image,
+            or are of other heads than the spec's.
+    """
+    if (names := set(reference)) != set(spec.output_names("app")):
+        raise ValueError(f"{REFERENCE} holds {sorted(names)}, the spec has other outputs")
+    if foreign := document.labels.keys() - {head.name for head in spec.heads}:
+        raise ValueError(f"it has labels of {min(foreign)!r}, which is no head of its spec")
+    for column in (document.labels, document.groups, reference):
+        for name, values in column.items():
+            if len(values) != len(document.items):
+                raise ValueError(
+                    f"'{name}' has {len(values)} rows for {len(document.items)} images"
+                )
 
 
 def _write_images(
@@ -216,7 +302,7 @@ class _Shards:
     def _next(self) -> BinaryIO:
         self.__exit__()
         self._count += 1
-        return (self._folder / f"shard-{self._count - 1:03d}.bin").open("wb")
+        return (self._folder / _shard_name(self._count - 1)).open("wb")
 
     def __enter__(self) -> _Shards:
         return self
@@ -226,10 +312,5 @@ class _Shards:
             self._file.close()
 
 
-def _check_files(folder: Path, hashes: dict[str, str]) -> None:
-    for name, expected in hashes.items():
-        if (actual := sha256(folder / name)) != expected:
-            raise InvalidPack(
-                f"{folder / name} is not the file that was packed: sha256 {actual[:16]}... "
-                f"against {expected[:16]}.... Make the pack again with edgeskin pack."
-            )
+def _shard_name(index: int) -> str:
+    return f"shard-{index:03d}.bin"

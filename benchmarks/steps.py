@@ -19,7 +19,8 @@ from edgeskin.benchmarks.devices.base import Device, Job, collect, follow
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.benchmarks.setup import Setup
-from edgeskin.errors import DeviceError
+from edgeskin.errors import DeviceError, RunFailed
+from edgeskin.files import inside
 
 Tell = Callable[[str, int, int], None]
 
@@ -57,11 +58,18 @@ class Steps:
         events = self._step(text, 0, None)
         for profile in events.named("profile"):
             if "file" in profile:  # ONNX Runtime writes its own
-                kept = self._parts / profile["file"]
+                kept = self._local(profile["file"])
                 if not kept.exists():
                     collect(self._device, profile["file"], kept, self._tell)
                 profile["operators"] = result.onnx_operators(json.loads(kept.read_bytes()))
         return events
+
+    def _local(self, name: str) -> Path:
+        """Where a file that the device names is kept; a device chooses no place of this machine."""
+        try:
+            return inside(self._parts, name)
+        except ValueError as error:
+            raise RunFailed(f"{self._what}: {error}") from error
 
     def bit_equal_inputs(self) -> float:
         """The share of all images that the device preprocessed to our very bytes."""

@@ -99,13 +99,14 @@ def read_measured(path: Path | str) -> Measured:
             f"{path} is no result: {Path(error.filename).name} is missing. A result is the .json "
             "that edgeskin bench writes, with the .npz of the same name beside it"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, MemoryError) as error:
         raise InvalidResult(
             f"{path} is damaged ({type(error).__name__}: {error}). Measure it again"
         ) from error
     for name, values in outputs.items():
-        if len(values) != len(found.images):
+        count = np.shape(values)[0] if np.ndim(values) else "none"
+        if count != len(found.images):
             raise InvalidResult(
-                f"{path} names {len(found.images)} images, '{name}' in its .npz is of {len(values)}"
+                f"{path} names {len(found.images)} images, '{name}' in its .npz is of {count}"
             )
     return found

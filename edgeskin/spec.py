@@ -201,7 +201,7 @@ class Spec(_Strict):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise InvalidSpec(f"{where}: {_first_problem(error)}") from error
+            raise InvalidSpec(f"{where}: {first_problem(error)}") from error
 
     @classmethod
     def load(cls, path: Path) -> Spec:
@@ -217,7 +217,8 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """What pydantic refuses first, with its place in the document, in one line."""
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"]) or "document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

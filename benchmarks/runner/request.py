@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.pack import Item
 from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.errors import NotSupportedHere
 from edgeskin.spec import ClassificationHead, DistributionHead, Head
 
 ACCELERATORS = {
@@ -74,6 +75,9 @@ def request(
         outputs: Where to write the outputs of every image; None: not wanted.
         protocol: How to measure latency; None: not at all.
         sensors: The folder that holds sys/ and proc/ (another than / in tests).
+
+    Raises:
+        NotSupportedHere: A file's name or an option has a line break.
     """
     lines = [*engine.lines(), f"model {model}", f"images {images}", f"spec {spec}"]
     lines += [f"app_io {int(metadata.io == 'app')}", f"sensors {sensors}"]
@@ -82,6 +86,10 @@ def request(
     if protocol is not None:
         lines += protocol.lines()
     lines += [f"image {item.offset} {item.width} {item.height}" for item in items]
+    if broken := [line for line in lines if "\n" in line]:
+        raise NotSupportedHere(
+            f"{broken[0]!r} has a line break, which no request to a device can have. Rename it."
+        )
     return "\n".join(lines) + "\n"
 
 

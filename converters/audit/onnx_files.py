@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeskin.converters.audit.network import Facts
 from edgeskin.errors import InvalidArtifact
+from edgeskin.files import inside
 
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 
@@ -65,10 +66,12 @@ def _needed(tensor: Any) -> int | None:
 
 def _check_external(tensor: Any, needed: int | None, path: Path) -> None:
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    name, folder = entries.get("location", ""), path.parent.resolve()
-    file = (folder / name).resolve()
-    if not name or Path(name).is_absolute() or not file.is_relative_to(folder):
-        raise _broken(path, tensor, f"is stored outside the file's folder, in '{name}'")
+    name = entries.get("location", "")
+    try:
+        file = inside(path.parent, name)
+    except ValueError as error:
+        why = f"is stored outside the file's folder, in '{name}'"
+        raise _broken(path, tensor, why) from error
     if not file.is_file():
         raise _broken(path, tensor, f"is stored in '{name}', which is missing")
     try:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidData
-from edgeskin.files import sha256
+from edgeskin.files import inside, sha256
 from edgeskin.images import decode
 from edgeskin.preprocess import preprocess
 from edgeskin.spec import ClassificationHead, Head, InputSpec, SegmentationHead, Spec
@@ -126,11 +126,11 @@ def load_split(folder: Path | str, split: str) -> Dataset:
     rows = [row for row in read_manifest(folder) if row["split"] == split]
     if not rows:
         raise InvalidData(f"{folder / 'manifest.csv'} lists no image with split '{split}'")
-    root = folder.resolve()
     for row in rows:
-        path = (folder / row["file"]).resolve()
-        if not path.is_relative_to(root):
-            raise InvalidData(f"{folder / 'manifest.csv'}: {row['file']} lies outside the folder")
+        try:
+            path = inside(folder, row["file"])
+        except ValueError as error:
+            raise InvalidData(f"{folder / 'manifest.csv'}: {error}") from error
         if not path.is_file():
             raise InvalidData(
                 f"{folder / 'manifest.csv'} lists {row['file']}, but there is no such file"

@@ -23,8 +23,9 @@ from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
+from edgeskin.benchmarks.steps import Steps
 from edgeskin.data.manifest import load_split
-from edgeskin.errors import InvalidPack, MissingSymbol, RunFailed, UnknownName
+from edgeskin.errors import InvalidPack, MissingSymbol, NotSupportedHere, RunFailed, UnknownName
 from edgeskin.measured import read_measured
 from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
@@ -263,3 +264,53 @@ def test_an_accelerator_that_a_runtime_has_not_is_refused(
             tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None,
             choice=Choice(accelerator="gpu"),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ({"width": 10**9}, "1000000000 x 72"),
+        ({"width": 32768, "height": 32768}, "image 0 reaches beyond the 62208 bytes of shard-000"),
+        ({"offset": 2**63}, "image 0 reaches beyond the 62208 bytes of shard-000"),
+        ({"offset": -1}, "image 0 reaches beyond the 62208 bytes of shard-000"),
+        ({"width": 2**31}, "not readable: image 0 2147483648 72"),
+    ],
+)
+def test_the_runner_reads_no_image_that_is_not_in_its_shard(
+    place: dict[str, int],
+    why: str,
+    tiny_file: Convert,
+    tiny_pack: Pack,
+    host: Device,
+    tmp_path: Path,
+) -> None:
+    """As no pack that is read from disk has them: the runner checks for itself."""
+    first, *rest = tiny_pack.items
+    spoiled = replace(tiny_pack, items=(replace(first, **place), *rest))
+    with pytest.raises(RunFailed, match=why):
+        bench(tiny_file("onnx", "fp32"), spoiled, host, tmp_path, protocol=None)
+
+
+def test_a_name_with_a_line_break_adds_no_line_to_a_request(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    artifact = tmp_path / "tiny\nlibrary evil.so\n.onnx"
+    shutil.copy(tiny_file("onnx", "fp32"), artifact)
+    with pytest.raises(NotSupportedHere, match=r"'model tiny\\nlibrary evil.so.*line break"):
+        bench(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
+
+
+def test_a_device_chooses_no_place_on_this_machine(
+    tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
+) -> None:
+    """Of a profile that ONNX Runtime wrote there, the runner says the name."""
+    (tmp_path / "secret.json").write_text("[]")
+    (parts := tmp_path / "parts").mkdir()
+    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), Choice())
+    text = setup.request(0, protocol=SHORT, sensors="/")
+    events = [{"event": "profile", "file": "../secret.json"}, {"event": "end", "ok": True}]
+    log = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events)
+    (parts / f"{setup.digest(text)}.jsonl").write_text(log + "edgeskin-exit 0\n")
+    steps = Steps(setup, host, parts, "/", lambda what, done, total: None)
+    with pytest.raises(RunFailed, match=r"'../secret.json' lies outside its folder"):
+        steps.latency(SHORT)

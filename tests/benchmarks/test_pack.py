@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import CannotWrite, InvalidData, InvalidPack
+from edgeskin.files import sha256
 from edgeskin.predictor import load
 from edgeskin.preprocess import preprocess
 
@@ -131,3 +136,135 @@ def test_a_newer_pack_asks_for_a_newer_edgeskin(made: Pack) -> None:
     (made.folder / "pack.json").write_text(json.dumps(document | {"version": 2}))
     with pytest.raises(InvalidPack, match="version 2; upgrade"):
         packs.read(made.folder)
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def change(made: Pack, edit: Change) -> Path:
+    """Rewrite pack.json; its own hash is nowhere."""
+    path = made.folder / "pack.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+    return made.folder
+
+
+def rename_shard(document: dict[str, Any], name: str) -> None:
+    document["sha256"][name] = document["sha256"].pop("shard-000.bin")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.bin",
+        "/etc/hostname",
+        "sub/shard-000.bin",
+        "pack.json",
+        "shard-000.bin\nlibrary ./evil.so",  # a line of its own in the request to a device
+    ],
+)
+def test_a_document_chooses_no_file(made: Pack, name: str) -> None:
+    """The file is there and has the hash that the pack names: only its place is wrong."""
+    (made.folder / "sub").mkdir()
+    secret = made.folder.parent / "secret.bin"
+    for path in (secret, made.folder / "sub/shard-000.bin"):
+        path.write_bytes((made.folder / "shard-000.bin").read_bytes())
+    with pytest.raises(
+        InvalidPack, match="it names .*; its files are reference.npz and shards"
+    ) as e:
+        packs.read(change(made, lambda document: rename_shard(document, name)))
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("victim", ["shard-000.bin", "reference.npz"])
+def test_a_link_out_of_the_pack_is_refused(made: Pack, victim: str) -> None:
+    path = made.folder / victim
+    path.symlink_to(path.rename(made.folder.parent / "elsewhere"))
+    with pytest.raises(InvalidPack, match=rf"lies outside its folder \({victim} is a link to .*"):
+        packs.read(made.folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("width", 10**9, "items.0.width: Input should be less than or equal to 32768"),
+        ("width", 32768, "image 0 ends at byte 7077888 of shard-000.bin, which has 31104"),
+        ("height", 0, "items.0.height: Input should be greater than or equal to 1"),
+        ("height", 72.5, "items.0.height: Input should be a valid integer"),
+        ("offset", -1, "items.0.offset: Input should be greater than or equal to 0"),
+        ("offset", 2**70, "image 0 ends at byte 1180591620717411318976 of shard-000.bin"),
+        ("offset", 15553, "image 0 ends at byte 31105 of shard-000.bin, which has 31104"),
+        ("shard", -1, "items.0.shard: Input should be greater than or equal to 0"),
+        ("shard", 8, "its images are not in the order of its 8 shards"),
+        ("shard", 1, "its images are not in the order of its 8 shards|ends at byte"),
+        ("source_sha256", "../x", "items.0.source_sha256: String should match pattern"),
+        ("colour", "red", "items.0.colour: Unexpected keyword argument"),
+    ],
+)
+def test_an_image_lies_in_its_shard(made: Pack, field: str, value: Any, why: str) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["items"][0][field] = value
+
+    with pytest.raises(InvalidPack, match=why) as caught:
+        packs.read(change(made, edit))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda d: d.pop("items"), "items: Field required"),
+        (lambda d: d.update(items=[]), "items: Tuple should have at least 1 item"),
+        (lambda d: d["items"].pop(), "'severity' has 16 rows for 15 images"),
+        (lambda d: d["items"].reverse(), "its images are not in the order of its 8 shards"),
+        (lambda d: d["labels"]["severity"].pop(), "'severity' has 15 rows for 16 images"),
+        (lambda d: d["labels"].update(age=[1] * 16), "labels of 'age', which is no head"),
+        (lambda d: d["groups"].update(tone=["I"]), "'tone' has 1 rows for 16 images"),
+        (lambda d: d["sha256"].pop("shard-007.bin"), "not in the order of its 7 shards"),
+        (lambda d: d["sha256"].pop("reference.npz"), "it names 'shard-007.bin'"),
+        (lambda d: d.update(ready="yes"), "ready: Input should be a valid boolean"),
+    ],
+)
+def test_a_pack_that_does_not_fit_together(made: Pack, edit: Change, why: str) -> None:
+    with pytest.raises(InvalidPack, match=why):
+        packs.read(change(made, edit))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"version": 1}', "{" * 10, "\xff"])
+def test_a_document_that_is_none(made: Pack, text: str) -> None:
+    (made.folder / "pack.json").write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidPack, match="pack.json is damaged"):
+        packs.read(made.folder)
+
+
+def test_outputs_of_absurd_size_are_refused(made: Pack) -> None:
+    """An array of 8 TB by its header, and no values behind it."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    )
+    reference = made.folder / "reference.npz"
+    with zipfile.ZipFile(reference, "w") as file:
+        file.writestr("severity.npy", header.getvalue())
+    folder = change(made, lambda d: d["sha256"].update({reference.name: sha256(reference)}))
+    with pytest.raises(InvalidPack, match="is damaged"):
+        packs.read(folder)
+
+
+def test_more_than_a_thousand_shards_keep_their_order(made: Pack) -> None:
+    """As text, shard-1000.bin comes before shard-101.bin."""
+    count, reference = 1002, made.folder / "reference.npz"
+    np.savez(reference, **{k: np.repeat(v[:1], count, 0) for k, v in made.reference.items()})
+    for i in range(count):
+        (made.folder / f"shard-{i:03d}.bin").write_bytes(bytes([i % 256] * 3))
+
+    def edit(document: dict[str, Any]) -> None:
+        item = {"offset": 0, "width": 1, "height": 1, "source_sha256": "0" * 64}
+        document["items"] = [{**item, "shard": i} for i in range(count)]
+        names = [reference.name, *(f"shard-{i:03d}.bin" for i in range(count))]
+        document |= {"labels": {}, "sha256": {n: sha256(made.folder / n) for n in names}}
+
+    packed = packs.read(change(made, edit))
+    for i in (100, 101, 999, 1000, 1001):
+        assert packed.image(i).tolist() == [[[i % 256] * 3]]

@@ -1,6 +1,7 @@
 #include "images.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,11 +13,25 @@ void check(es_status status, const es_error &error) {
   if (status != ES_OK) throw std::runtime_error(error.message);
 }
 
+size_t bytes_of(const ImagePlace &place) {
+  es_image image;
+  es_error error;
+  check(es_image_init(ES_RGB, place.width, place.height, &image, &error), error);
+  return image.bytes[0];
+}
+
 }  // namespace
 
 Images::Images(const Request &request)
     : places_(request.places), file_(open(request.images.c_str(), O_RDONLY | O_CLOEXEC)) {
   if (file_ < 0) throw std::runtime_error("cannot read " + request.images);
+  struct stat found = {};
+  fstat(file_, &found);
+  const uint64_t end = static_cast<uint64_t>(found.st_size);
+  for (size_t i = 0; i < places_.size(); ++i)  // before memory is asked for by their sizes
+    if (places_[i].offset > end || bytes_of(places_[i]) > end - places_[i].offset)
+      throw std::runtime_error("image " + std::to_string(i) + " reaches beyond the " +
+                               std::to_string(end) + " bytes of " + request.images);
 }
 
 Images::~Images() { close(file_); }
