@@ -3,17 +3,22 @@
 A spec describes the input (size, colour order, resize rule, mean and std) and
 the heads (labels, units, decoding), so that `edgeskin predict model.tflite
 face.jpg` needs no second file. It is written as JSON; `edgeskin schema` prints
-the JSON schema. Fields are only ever added within one `version`.
+the JSON schema. The C core reads the same texts and refuses the same ones; the
+rules stand in `native/edgeskin.h` at `es_recipe_from_spec`, and hold for values
+given in Python, too. A field that this version does not know is refused: it
+could change what the model eats.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -23,13 +28,67 @@ from pydantic import (
 )
 
 from edgeskin.errors import InvalidSpec
+from edgeskin.strict_json import Members, parse
 
 VERSION = 1
-Channels = tuple[float, float, float]
+BRIGHTEST = 4.0  # of mean and std: far above any on the 0 to 1 scale, far below any on 0 to 255
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 224.0 is 224."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _known_version(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be {VERSION}, got {value}")
+    if isinstance(value, int | float) and value > VERSION:
+        raise ValueError(f"version {value}; this edgeskin reads up to {VERSION}. Upgrade edgeskin.")
+    return _whole(value)
+
+
+def _true(value: Any) -> Any:
+    if value is not True:
+        raise ValueError(f"must be true: every filter but nearest is antialiased, got {value}")
+    return value
+
+
+def _distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    for label, count in Counter(labels).items():
+        if count > 1:
+            raise ValueError(f"'{label}' is the label of {count} classes; each needs its own")
+    return labels
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+Real = Annotated[float, Field(strict=True)]
+Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Channels = tuple[Real, Real, Real]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_once(cls, values: Any) -> Any:
+        if isinstance(values, Members) and values.repeated:
+            raise ValueError(f"'{values.repeated[0]}' is given twice")
+        return values
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = "spec") -> Self:
+        """Read one from JSON; `where` names its place in error messages.
+
+        Raises:
+            InvalidSpec: Not JSON, a newer version, or a field that does not fit.
+        """
+        try:
+            return cls.model_validate(parse(text))
+        except ValidationError as error:  # a ValueError, too
+            raise InvalidSpec(f"{where}: {first_problem(error)}") from error
+        except ValueError as error:
+            raise InvalidSpec(f"{where} is not JSON: {error}") from error
 
 
 class InputSpec(_Strict):
@@ -43,16 +102,27 @@ class InputSpec(_Strict):
     A pixel value v in 0..255 then becomes (v / 255 - mean) / std, per channel.
     """
 
-    height: int = Field(ge=1, le=8192)
-    width: int = Field(ge=1, le=8192)
+    height: Whole = Field(ge=1, le=8192)
+    width: Whole = Field(ge=1, le=8192)
     color_order: Literal["RGB", "BGR"] = "RGB"
     resize: Literal["shortest_edge", "squash", "letterbox"] = "shortest_edge"
-    resize_to: int | None = Field(default=None, ge=1, le=8192)
+    resize_to: Whole | None = Field(default=None, ge=1, le=8192)
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
-    antialias: Literal[True] = True
-    pad_value: int = Field(default=0, ge=0, le=255)
+    antialias: Annotated[Literal[True], BeforeValidator(_true)] = True
+    pad_value: Whole = Field(default=0, ge=0, le=255)
     mean: Channels
     std: Channels
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _for_0_to_1(cls, values: Channels) -> Channels:
+        if max(map(abs, values)) > BRIGHTEST:
+            fractions = ", ".join(f"{value / 255:.4g}" for value in values)
+            raise ValueError(
+                f"{values} looks like the 0 to 255 scale. Pixel values are divided by 255 first: "
+                f"divide by 255 as well, ({fractions})"
+            )
+        return values
 
     @field_validator("std")
     @classmethod
@@ -80,8 +150,8 @@ class RangeTable(_Strict):
     The last grade is open: `upper` has one entry fewer than `labels`.
     """
 
-    labels: tuple[str, ...] = Field(min_length=2)
-    upper: tuple[float, ...]
+    labels: Labels = Field(min_length=2)
+    upper: tuple[Real, ...]
     source: str = ""
 
     @model_validator(mode="after")
@@ -104,7 +174,7 @@ class ClassificationHead(_Head):
     """Exclusive classes. Raw: logits (N, C). Decoded: `name`, softmax probabilities (N, C)."""
 
     kind: Literal["classification"] = "classification"
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: Labels = Field(min_length=2)
 
 
 class DistributionHead(_Head):
@@ -115,9 +185,9 @@ class DistributionHead(_Head):
     """
 
     kind: Literal["distribution"] = "distribution"
-    first: float
-    step: float = Field(default=1.0, gt=0)
-    size: int = Field(ge=2)
+    first: Real
+    step: Real = Field(default=1.0, gt=0)
+    size: Whole = Field(ge=2, le=65536)
     unit: str
     ranges: RangeTable | None = None
 
@@ -127,15 +197,15 @@ class RegressionHead(_Head):
 
     kind: Literal["regression"] = "regression"
     unit: str
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Real = 1.0
+    offset: Real = 0.0
 
 
 class SegmentationHead(_Head):
     """Raw: logits (N, C, H, W). Decoded: `name`, probabilities (N, H, W, C)."""
 
     kind: Literal["segmentation"] = "segmentation"
-    labels: tuple[str, ...] = Field(min_length=1)
+    labels: Labels = Field(min_length=1)
     activation: Literal["softmax", "sigmoid"] = "softmax"
 
 
@@ -148,13 +218,13 @@ Head = Annotated[
 class Spec(_Strict):
     """Everything an app must know to use the model, and a person to judge it."""
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     task: str
     arch: str = ""
     arch_args: dict[str, JsonValue] = Field(default_factory=dict)
     input: InputSpec
-    heads: tuple[Head, ...] = Field(min_length=1)
+    heads: tuple[Head, ...] = Field(min_length=1, max_length=64)
     license: str
     intended_use: str
     training_data: str = ""
@@ -182,28 +252,6 @@ class Spec(_Strict):
         return self.model_dump_json(indent=indent)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, where: str = "spec") -> Spec:
-        """Read a spec; `where` names its place in error messages.
-
-        Raises:
-            InvalidSpec: Not JSON, a newer version, or a field that does not fit.
-        """
-        try:
-            document = json.loads(text)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise InvalidSpec(f"{where} is not JSON: {error}") from error
-        version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
-        if isinstance(version, int) and version > VERSION:
-            raise InvalidSpec(
-                f"{where} has version {version}; this edgeskin reads up to {VERSION}. "
-                "Upgrade edgeskin."
-            )
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise InvalidSpec(f"{where}: {first_problem(error)}") from error
-
-    @classmethod
     def load(cls, path: Path) -> Spec:
         """Read `spec.json`, or the folder that holds one."""
         path = path / "spec.json" if path.is_dir() else path
@@ -222,4 +270,4 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"]) or "document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{place}: {problem['msg']}{more}"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}{more}"

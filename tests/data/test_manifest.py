@@ -85,7 +85,7 @@ def test_a_truncated_image_is_named(folder: Path) -> None:
 def test_a_path_may_not_leave_the_folder(folder: Path) -> None:
     (folder.parent / "secret.png").write_bytes(b"x")
     rewrite(folder, lambda row: row | {"file": "../secret.png"})
-    with pytest.raises(InvalidData, match="outside the folder"):
+    with pytest.raises(InvalidData, match="outside its folder"):
         load_split(folder, "train")
 
 

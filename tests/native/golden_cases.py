@@ -13,7 +13,7 @@ from typing import Any
 from edgeskin.native.core import ffi, lib
 
 FOLDER = Path(__file__).parent / "golden"
-HEADING = "# edgeskin golden vectors, version 1"
+HEADING = "# edgeskin golden vectors, version 2"
 ENUMS = {"format", "orientation", "matrix", "range", "fit", "filter", "channels", "type", "layout"}
 ENUMS |= {"activation"}
 BOX = ("left", "top", "width", "height", "area", "x", "y")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from golden_cases import FOLDER, HEADING, Case, Runner, shown
 from numpy.typing import NDArray
+from spec_table import rows
 
 from edgeskin.data.phantoms import render
 
@@ -117,6 +118,10 @@ def resizes() -> Iterator[Given]:
     yield "preprocess", "as_it_is", show(FACE) | recipe(64, 64)
     yield "preprocess", "one_pixel_of_many", show(ODD) | recipe(1, 1, filter="lanczos")
     yield "preprocess", "many_pixels_of_one", show(ODD[:1, :1]) | recipe(7, 5, filter="bicubic")
+    # 10 of 32 columns are lost. With 40 of 128 rows: down first; with 20: across first.
+    for left in (88, 108):
+        arguments = image("rgb", 32, 128, FACE) | recipe(22, left, filter="lanczos")
+        yield "preprocess", f"order_of_passes_{left}", arguments
     tiny = show(ODD) | recipe(6, 6, filter="bicubic", crop=(7.25, 8.25, 7.75, 8.5))
     yield "preprocess", "crop_within_a_pixel", tiny
 
@@ -132,6 +137,9 @@ def fits() -> Iterator[Given]:
             yield "preprocess", name, show(ODD, orientation=turn) | cut
     thin = recipe(12, 12, fit="letterbox", pad_value=9, type="float32", mean=MEAN, std=STD)
     yield "preprocess", "letterbox_thin", image("rgb", 1024, 4, FACE) | thin
+    for height in (5, 7):  # to 12.5 and 17.5 rows
+        arguments = image("rgb", 8, height, FACE.reshape(-1)[: 24 * height])
+        yield "preprocess", f"half_a_row_{height}", arguments | recipe(20, 20, fit="letterbox")
     crop = (10.0, 4.0, 33.0, 29.0)
     for fit in ("squash", "shortest_edge", "letterbox"):
         to = {"resize_to": 18} if fit == "shortest_edge" else {}
@@ -311,11 +319,14 @@ def specs() -> Iterator[Given]:
         "pad_value": 114,
     }
     boxed |= {"color_order": "BGR", "antialias": True, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    whole = json.loads(rows()[0].text)
     texts = {
         "input_alone": json.dumps(face),
         "letterbox": json.dumps(boxed, indent=2),
-        "within_a_spec": json.dumps({"version": 1, "name": "h\u00e4ut \u2713", "input": face}),
-        "escapes": json.dumps({"a": ["\\", {"input": 1}], "input": boxed}).replace(" ", "\t\r\n"),
+        "within_a_spec": json.dumps(whole | {"limits": "h\u00e4ut \u2713", "input": face}),
+        "escapes": json.dumps(whole | {"arch_args": {"\\": [{"input": 1}]}, "input": boxed})
+        .replace("height", "h\\u0065ight")
+        .replace(" ", "\t\r\n"),
         "no_mean": json.dumps({k: v for k, v in face.items() if k != "mean"}),
         "cut_off": json.dumps(face)[:-9],
         "not_json": "{'height': 224}",

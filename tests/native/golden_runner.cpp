@@ -78,8 +78,8 @@ Case parse(const std::string &line) {
 
 std::vector<Case> read_cases(const std::string &path) {
   const auto lines = split(contents(path), '\n');
-  if (lines.empty() || lines[0] != "# edgeskin golden vectors, version 1")
-    throw Unreadable(path + " is not of version 1");
+  if (lines.empty() || lines[0] != "# edgeskin golden vectors, version 2")
+    throw Unreadable(path + " is not of version 2");
   std::vector<Case> cases;
   for (const auto &line : lines)
     if (!line.empty() && line[0] != '#') cases.push_back(parse(line));

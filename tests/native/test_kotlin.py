@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from faces import ROOT, golden, needs, refusals, run
+from spec_table import write_cases
 
 SCRIPTS = ROOT / "scripts"
 NATIVE = ROOT / "edgeskin" / "native"
@@ -66,3 +67,9 @@ def test_bad_input_throws_what_c_says(check: tuple[str | Path, ...]) -> None:
     said = run(*check, folder)
     assert said.startswith(f"{count} cases"), said
     assert ", 0 differences" in said
+
+
+def test_every_spec_has_the_verdict_of_the_table(check: tuple[str | Path, ...]) -> None:
+    count = write_cases(folder := BUILD / "specs")
+    said = run(*check, folder)
+    assert said.startswith(f"{count} cases (recipe_from_spec {count}), 0 differences"), said

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from faces import ROOT, golden, needs, refusals, run
+from spec_table import write_cases
 
 SWIFT = ROOT / "scripts" / "with_swift.sh"
 PACKAGE = ROOT / "edgeskin" / "native"
@@ -32,6 +33,12 @@ def test_bad_input_throws_what_c_says(check: Path) -> None:
     said = run(SWIFT, check, folder)
     assert said.startswith(f"{count} cases"), said
     assert ", 0 differences" in said
+
+
+def test_every_spec_has_the_verdict_of_the_table(check: Path) -> None:
+    count = write_cases(folder := BUILD / "specs")
+    said = run(SWIFT, check, folder)
+    assert said.startswith(f"{count} cases (recipe_from_spec {count}), 0 differences"), said
 
 
 def test_apples_entry_points_compile_against_stubs() -> None:

@@ -56,7 +56,7 @@ double Axis::weight(double x) const {
     case ES_BILINEAR: return size < 1.0 ? 1.0 - size : 0.0;
     case ES_HAMMING: return hamming(size);
     case ES_BICUBIC: return bicubic(size);
-    default: return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+    default: return -3.0 <= x && x < 3.0 ? sinc(size) * sinc(size / 3) : 0.0;
   }
 }
 

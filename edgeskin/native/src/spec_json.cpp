@@ -1,182 +1,321 @@
-// The "input" of a spec.json as a recipe: a strict JSON reader of just what is needed.
-#include <clocale>
-#include <cstdlib>
-#include <cstring>
+// A spec.json held against the rules of edgeskin.h, and its "input" as a recipe.
+#include <cstdio>
 
 #include "check.h"
+#include "json.h"
 
 namespace {
 
-constexpr int kDepth = 64;  // of nested arrays and objects
+using es::Text;
 
-struct Text {
-  const char *at, *end;
-};
+constexpr double kBrightest = 4.0;  // of mean and std
+constexpr int32_t kMostHeads = 64, kMostValues = 65536;
+constexpr bool kRequired = true, kOptional = false;
 
-bool same(Text text, const char *word) {
-  const size_t n = static_cast<size_t>(text.end - text.at);
-  return std::strlen(word) == n && std::memcmp(text.at, word, n) == 0;
-}
-
-void skip_space(Text &t) {
-  while (t.at < t.end && (*t.at == ' ' || *t.at == '\t' || *t.at == '\n' || *t.at == '\r')) ++t.at;
-}
-
-bool take(Text &t, char wanted) {
-  skip_space(t);
-  if (t.at == t.end || *t.at != wanted) return false;
-  ++t.at;
-  return true;
-}
-
-// A string's content, escapes left as they are: no name that is looked for holds one.
-bool take_string(Text &t, Text &content) {
-  if (!take(t, '"')) return false;
-  content.at = t.at;
-  for (; t.at < t.end && *t.at != '"'; ++t.at) {
-    if (static_cast<unsigned char>(*t.at) < 0x20) return false;
-    if (*t.at == '\\' && ++t.at == t.end) return false;
-  }
-  content.end = t.at;
-  return take(t, '"');
-}
-
-bool take_value(Text &t, Text &value, int depth);
-
-// Calls item() before each member or element; it reads up to the value.
-template <typename Item>
-bool take_items(Text &t, char close, const Item &item) {
-  ++t.at;
-  if (take(t, close)) return true;
-  do {
-    if (!item()) return false;
-  } while (take(t, ','));
-  return take(t, close);
-}
-
-bool take_value(Text &t, Text &value, int depth) {
-  skip_space(t);
-  value.at = t.at;
-  if (t.at == t.end || depth > kDepth) return false;
-  bool good = true;
-  Text part;
-  if (*t.at == '"') {
-    good = take_string(t, part);
-  } else if (*t.at == '{') {
-    good = take_items(t, '}', [&] {
-      Text inner;
-      return take_string(t, part) && take(t, ':') && take_value(t, inner, depth + 1);
-    });
-  } else if (*t.at == '[') {
-    good = take_items(t, ']', [&] { return take_value(t, part, depth + 1); });
-  } else {
-    while (t.at < t.end && std::strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", *t.at) && *t.at)
-      ++t.at;
-  }
-  value.end = t.at;
-  return good && value.end > value.at;
-}
-
-// The member `key` of an object; false if there is none or it is no object.
-bool member(Text object, const char *key, Text &value) {
-  if (object.at == object.end || *object.at != '{') return false;
-  bool found = false;
-  take_items(object, '}', [&] {
-    Text name, inner;
-    if (!take_string(object, name) || !take(object, ':') || !take_value(object, inner, 1))
-      return false;
-    if (same(name, key)) {
-      value = inner;
-      found = true;
-    }
-    return true;
-  });
-  return found;
-}
-
-// Exact where one division or product of exact doubles gives it (Clinger, 1990); else the C
-// library's, which is correctly rounded, with the locale's decimal point.
-bool number(Text text, double &value) {
-  char copy[64];
-  const size_t n = static_cast<size_t>(text.end - text.at);
-  if (n == 0 || n >= sizeof copy || !std::strchr("-0123456789", *text.at)) return false;
-  uint64_t digits = 0;
-  int scale = 0, read = 0;
-  bool point = false, plain = true;
-  for (size_t i = 0; i < n; ++i) {
-    const char c = copy[i] = text.at[i];
-    if (c == '-' && i == 0) continue;
-    if (c == '.' && !point) {
-      point = true;
-    } else if (c >= '0' && c <= '9') {
-      if (++read <= 18) digits = digits * 10 + static_cast<uint64_t>(c - '0');
-      scale += point;
-    } else if (c == 'e' || c == 'E' || c == '+' || c == '-') {
-      plain = false;
-    } else {
-      return false;
-    }
-  }
-  copy[n] = 0;
-  if (read == 0) return false;
-  if (plain && read <= 18 && digits < (uint64_t{1} << 53) && scale <= 18) {
-    double power = 1.0;
-    for (int i = 0; i < scale; ++i) power *= 10.0;
-    value = static_cast<double>(digits) / power;
-    if (*text.at == '-') value = -value;
-    return true;
-  }
-  if (char *dot = std::strchr(copy, '.')) *dot = *std::localeconv()->decimal_point;
-  char *end = nullptr;
-  value = std::strtod(copy, &end);
-  return *end == 0 && es::finite(value);
-}
-
-class Reader {
+// The fields of one object of the spec, and what they must be.
+class Fields {
  public:
-  Reader(Text object, es_error *error) : object_(object), error_(error) {}
+  Fields(const char *where, es_error *error) : error_(error) {
+    std::snprintf(where_, sizeof where_, "%s", where);
+  }
 
-  es_status integer(const char *key, int32_t otherwise, bool required, int32_t *result) {
-    Text value;
+  // Each member a known one, given once. The other functions look for what was read here.
+  template <int kCount>
+  es_status read(Text object, const char *const (&names)[kCount]) {
+    static_assert(kCount <= kMost, "a longer list");
+    if (!object.is('{')) return refuse("is no object");
+    names_ = names;
+    count_ = kCount;
+    es_status status = ES_OK;
+    es::each_member(object, [&](Text name, Text value) {
+      int i = 0;
+      while (i < kCount && !es::same(name, names[i])) ++i;
+      if (i == kCount) status = unknown(name);
+      else if (values_[i].given()) status = refuse(names[i], "is given twice");
+      else values_[i] = value;
+      return status == ES_OK;
+    });
+    return status;
+  }
+
+  Text operator[](const char *name) const {
+    for (int i = 0; i < count_; ++i)
+      if (!std::strcmp(names_[i], name)) return values_[i];
+    return {};
+  }
+
+  es_status text(const char *name, bool required) {
+    const Text value = (*this)[name];
+    if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
+    return value.is('"') ? ES_OK : refuse(name, "is no text");
+  }
+
+  // Letters, digits and `signs`, a letter or digit first; of a head small letters only, one first.
+  es_status identifier(const char *signs, bool of_a_head) {
+    ES_TRY(text("name", kRequired));
+    bool good = false;
+    for (Text t = es::content((*this)["name"]); t.at < t.end;) {
+      const uint32_t c = es::next_character(t);
+      const bool first = !good, small = c >= 'a' && c <= 'z', digit = c >= '0' && c <= '9';
+      const bool sign = c > 0 && c < 128 && std::strchr(signs, static_cast<int>(c));
+      good = small || (c >= 'A' && c <= 'Z' && !of_a_head) || (digit && !(first && of_a_head)) ||
+             (sign && !first);
+      if (!good) break;
+    }
+    return good ? ES_OK : refuse("name", of_a_head ? "is not of a-z, 0-9 and _, a letter first"
+                                                   : "is not of A-Z, a-z, 0-9, _, . and -");
+  }
+
+  es_status whole(const char *name, int32_t low, int32_t high, bool required, int32_t *result) {
+    const Text value = (*this)[name];
+    if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
     double x = 0;
-    *result = otherwise;
-    if (!member(object_, key, value) || (!required && same(value, "null")))
-      return required ? bad(key, "is missing") : ES_OK;
-    if (!number(value, x) || x != static_cast<double>(static_cast<int32_t>(x < 1e9 && x > -1e9 ? x : 0)))
-      return bad(key, "is no whole number");
+    if (!es::to_number(value, x) || !(x >= low && x <= high) || x != static_cast<int32_t>(x))
+      return es::report(error_, ES_BAD_SPEC, "the spec's %s%s is no whole number from %d to %d",
+                        where_, name, low, high);
     *result = static_cast<int32_t>(x);
     return ES_OK;
   }
 
-  template <int kCount>
-  es_status name(const char *key, const char *const (&names)[kCount], int32_t *result) {
-    Text value;
-    if (!member(object_, key, value)) return ES_OK;
-    for (int32_t i = 0; i < kCount; ++i)
-      if (value.end - value.at > 2 && same({value.at + 1, value.end - 1}, names[i])) {
-        *result = i;
-        return ES_OK;
-      }
-    return bad(key, "has an unknown value");
+  es_status real(const char *name, bool required, bool positive = false) {
+    const Text value = (*this)[name];
+    if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
+    double x = 0;
+    if (!es::to_number(value, x)) return refuse(name, "is no number");
+    return positive && !(x > 0) ? refuse(name, "is not above 0") : ES_OK;
   }
 
-  es_status channels(const char *key, double *result) {
-    Text list, value;
-    if (!member(object_, key, list)) return bad(key, "is missing");
-    int count = 0;
-    const bool good = *list.at == '[' && take_items(list, ']', [&] {
-      return take_value(list, value, 1) && count < 3 && number(value, result[count++]);
+  es_status channels(const char *name, double *result) {
+    const Text value = (*this)[name];
+    if (!value.given()) return refuse(name, "is missing");
+    int held = 0;
+    const bool good = value.is('[') && es::each_item(value, [&](Text item) {
+      return held < 3 && es::to_number(item, result[held++]);
     });
-    return good && count == 3 ? ES_OK : bad(key, "is not three numbers");
+    return good && held == 3 ? ES_OK : refuse(name, "is not three numbers");
+  }
+
+  template <int kCount>
+  es_status choice(const char *name, const char *const (&names)[kCount], bool required,
+                   int32_t *result) {
+    const Text value = (*this)[name];
+    if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
+    for (*result = 0; *result < kCount; ++*result)
+      if (es::same(value, names[*result])) return ES_OK;
+    return refuse(name, "has an unknown value");
+  }
+
+  // `least` or more texts, no two the same.
+  es_status labels(int32_t least, int32_t *count) {
+    const Text value = (*this)["labels"];
+    if (!value.given()) return refuse("labels", "is missing");
+    uint64_t seen[1024] = {};  // a bit a hash: labels before are looked through where it is set
+    *count = 0;
+    const bool good = value.is('[') && es::each_item(value, [&](Text label) {
+      if (!label.is('"')) return false;
+      uint32_t hash = 2166136261u;
+      for (Text t = es::content(label); t.at < t.end;) hash = (hash ^ es::next_character(t)) * 16777619u;
+      uint64_t &word = seen[hash >> 22];
+      const uint64_t bit = uint64_t{1} << (hash >> 16 & 63);
+      if (word & bit && !es::each_item(value, [label](Text other) {
+            return other.at == label.at || !es::same(label, other);
+          }))
+        return false;
+      word |= bit;
+      ++*count;
+      return true;
+    });
+    if (good && *count >= least) return ES_OK;
+    return refuse("labels", least > 1 ? "is not two or more different texts"
+                                      : "is not one or more different texts");
+  }
+
+  es_status refuse(const char *name, const char *what) {
+    return es::report(error_, ES_BAD_SPEC, "the spec's %s%s %s", where_, name, what);
+  }
+  es_status refuse(const char *what) {  // the object itself: "heads[1]." without the point
+    const int length = static_cast<int>(std::strlen(where_));
+    if (length == 0) return es::report(error_, ES_BAD_SPEC, "the spec %s", what);
+    return es::report(error_, ES_BAD_SPEC, "the spec's %.*s %s", length - 1, where_, what);
   }
 
  private:
-  es_status bad(const char *key, const char *what) {
-    return es::report(error_, ES_BAD_SPEC, "the spec's input.%s %s", key, what);
+  static constexpr int kMost = 12;
+
+  es_status unknown(Text name) {
+    char shown[33] = {};
+    Text t = es::content(name);
+    for (int i = 0; i < 32 && t.at < t.end; ++i) {
+      const uint32_t c = es::next_character(t);
+      shown[i] = c >= 0x20 && c < 0x7F ? static_cast<char>(c) : '?';
+    }
+    return refuse(shown, "is a field that this version does not know");
   }
-  Text object_;
+
+  char where_[32];
   es_error *error_;
+  const char *const *names_ = nullptr;
+  int count_ = 0;
+  Text values_[kMost];
 };
+
+es_status check_channels(Fields &input, const char *name, double *values) {
+  ES_TRY(input.channels(name, values));
+  for (int c = 0; c < 3; ++c)
+    if (values[c] > kBrightest || values[c] < -kBrightest)
+      return input.refuse(name, "looks like the 0 to 255 scale: divide it by 255");
+  return ES_OK;
+}
+
+es_status read_input(Text object, es_recipe *recipe, es_error *error) {
+  static const char *const kNames[] = {"height", "width", "color_order", "resize", "resize_to", "filter",
+                                       "antialias", "pad_value", "mean", "std"};
+  static const char *const kOrders[] = {"RGB", "BGR"};
+  static const char *const kFits[] = {"squash", "shortest_edge", "letterbox"};
+  static const char *const kFilters[] = {"nearest", "box", "bilinear", "bicubic", "lanczos"};
+  es_recipe r = {};
+  r.fit = ES_SHORTEST_EDGE;
+  r.filter = ES_BILINEAR;
+  r.type = ES_FLOAT32;
+  r.layout = ES_NCHW;
+  r.scale = 1.0 / 255.0;
+  Fields input("input.", error);
+  ES_TRY(input.read(object, kNames));
+  ES_TRY(input.whole("height", 1, ES_MAX_OUTPUT, kRequired, &r.height));
+  ES_TRY(input.whole("width", 1, ES_MAX_OUTPUT, kRequired, &r.width));
+  ES_TRY(input.whole("pad_value", 0, 255, kOptional, &r.pad_value));
+  ES_TRY(input.choice("color_order", kOrders, kOptional, &r.channels));
+  ES_TRY(input.choice("resize", kFits, kOptional, &r.fit));
+  ES_TRY(input.choice("filter", kFilters, kOptional, &r.filter));
+  if (r.filter >= ES_HAMMING) ++r.filter;  // which a spec does not have
+  const Text antialias = input["antialias"], resize_to = input["resize_to"];
+  if (antialias.given() && !antialias.is("true")) return input.refuse("antialias", "is not true");
+  if (resize_to.given() && !resize_to.is("null")) {
+    ES_TRY(input.whole("resize_to", 1, ES_MAX_OUTPUT, kRequired, &r.resize_to));
+    if (r.fit != ES_SHORTEST_EDGE) return input.refuse("resize_to", "belongs to shortest_edge alone");
+  }
+  ES_TRY(check_channels(input, "mean", r.mean));
+  ES_TRY(check_channels(input, "std", r.std));
+  es_error inner;
+  if (es::check_recipe(&r, &inner) != ES_OK)
+    return es::report(error, ES_BAD_SPEC, "the spec's input: %.200s", inner.message);
+  *recipe = r;
+  return ES_OK;
+}
+
+es_status check_ranges(Text object, const char *where, es_error *error) {
+  static const char *const kNames[] = {"labels", "upper", "source"};
+  Fields ranges(where, error);
+  int32_t labels = 0, bounds = 0;
+  ES_TRY(ranges.read(object, kNames));
+  ES_TRY(ranges.labels(2, &labels));
+  ES_TRY(ranges.text("source", kOptional));
+  double last = 0;
+  const Text upper = ranges["upper"];
+  const bool good = upper.is('[') && es::each_item(upper, [&](Text item) {
+    const double before = last;
+    return es::to_number(item, last) && (bounds++ == 0 || last > before);
+  });
+  if (good && bounds == labels - 1) return ES_OK;
+  return ranges.refuse("upper", "is not one number less than labels, increasing");
+}
+
+struct Output {
+  Text name;
+  bool distribution;
+};
+
+enum Kind : int32_t { kClassification, kDistribution, kRegression, kSegmentation };
+
+es_status read_head(Text object, int32_t index, Output *output, es_error *error) {
+  static const char *const kKinds[] = {"classification", "distribution", "regression", "segmentation"};
+  static const char *const kActivations[] = {"softmax", "sigmoid"};
+  static const char *const kAny[] = {"name", "kind", "labels", "activation", "first", "step", "size",
+                                     "unit", "ranges", "scale", "offset"};
+  static const char *const kClasses[] = {"name", "kind", "labels"};
+  static const char *const kValues[] = {"name", "kind", "first", "step", "size", "unit", "ranges"};
+  static const char *const kNumber[] = {"name", "kind", "unit", "scale", "offset"};
+  static const char *const kMask[] = {"name", "kind", "labels", "activation"};
+  char where[32];
+  std::snprintf(where, sizeof where, "heads[%d].", static_cast<int>(index));
+  Fields any(where, error), head(where, error);
+  int32_t kind = 0, number = 0;
+  ES_TRY(any.read(object, kAny));
+  ES_TRY(any.choice("kind", kKinds, kRequired, &kind));
+  ES_TRY(any.identifier("_", true));
+  *output = {any["name"], kind == kDistribution};
+  switch (kind) {
+    case kClassification:
+      ES_TRY(head.read(object, kClasses));
+      return head.labels(2, &number);
+    case kDistribution:
+      ES_TRY(head.read(object, kValues));
+      ES_TRY(head.real("first", kRequired));
+      ES_TRY(head.real("step", kOptional, true));
+      ES_TRY(head.whole("size", 2, kMostValues, kRequired, &number));
+      ES_TRY(head.text("unit", kRequired));
+      std::snprintf(where, sizeof where, "heads[%d].ranges.", static_cast<int>(index));
+      if (!head["ranges"].given() || head["ranges"].is("null")) return ES_OK;
+      return check_ranges(head["ranges"], where, error);
+    case kRegression:
+      ES_TRY(head.read(object, kNumber));
+      ES_TRY(head.text("unit", kRequired));
+      ES_TRY(head.real("scale", kOptional));
+      return head.real("offset", kOptional);
+    default:
+      ES_TRY(head.read(object, kMask));
+      ES_TRY(head.choice("activation", kActivations, kOptional, &number));
+      return head.labels(1, &number);
+  }
+}
+
+bool clash(const Output &a, const Output &b) {
+  return es::same(a.name, b.name) || (a.distribution && es::same(b.name, a.name, "_distribution")) ||
+         (b.distribution && es::same(a.name, b.name, "_distribution"));
+}
+
+es_status check_heads(Fields &spec, es_error *error) {
+  const Text heads = spec["heads"];
+  if (!heads.is('[')) return spec.refuse("heads", "is no array");
+  Output outputs[kMostHeads];
+  int32_t count = 0;
+  es_status status = ES_OK;
+  es::each_item(heads, [&](Text head) {
+    if (count == kMostHeads) {
+      status = spec.refuse("heads", "are more than 64");
+      return false;
+    }
+    status = read_head(head, count, &outputs[count], error);
+    for (int32_t i = 0; status == ES_OK && i < count; ++i)
+      if (clash(outputs[i], outputs[count]))
+        status = spec.refuse("heads", "give two outputs of the same name");
+    ++count;
+    return status == ES_OK;
+  });
+  if (status == ES_OK && count == 0) return spec.refuse("heads", "are none");
+  return status;
+}
+
+es_status read_spec(Text object, es_recipe *recipe, es_error *error) {
+  static const char *const kNames[] = {"version", "name", "task", "arch", "arch_args", "input", "heads",
+                                       "license", "intended_use", "training_data", "limits"};
+  Fields spec("", error);
+  ES_TRY(spec.read(object, kNames));
+  double version = 1;
+  if (spec["version"].given() && !(es::to_number(spec["version"], version) && version == 1))
+    return spec.refuse("version", "is another than 1");
+  ES_TRY(spec.identifier("_.-", false));
+  ES_TRY(spec.text("task", kRequired));
+  ES_TRY(spec.text("license", kRequired));
+  ES_TRY(spec.text("intended_use", kRequired));
+  ES_TRY(spec.text("arch", kOptional));
+  ES_TRY(spec.text("training_data", kOptional));
+  ES_TRY(spec.text("limits", kOptional));
+  if (spec["arch_args"].given() && !spec["arch_args"].is('{'))
+    return spec.refuse("arch_args", "is no object");
+  ES_TRY(read_input(spec["input"], recipe, error));
+  return check_heads(spec, error);
+}
 
 }  // namespace
 
@@ -184,38 +323,15 @@ extern "C" es_status es_recipe_from_spec(const char *text, size_t bytes, es_reci
                                          es_error *error) {
   ES_NEED(text);
   ES_NEED(recipe);
-  Text rest = {text, text + bytes}, document, input, version;
-  if (!take_value(rest, document, 0) || (skip_space(rest), rest.at != rest.end))
+  Text document;
+  if (const char *wrong = es::check_json({text, text + bytes}, document))
     return es::report(error, ES_BAD_SPEC, "the spec is not JSON from byte %zu on",
-                      static_cast<size_t>(rest.at - text));
-  if (*document.at != '{')
-    return es::report(error, ES_BAD_SPEC, "the spec is JSON, but no object");
-  if (member(document, "version", version) && !same(version, "1"))
-    return es::report(error, ES_BAD_SPEC, "the spec has another version than 1");
-  if (!member(document, "input", input)) input = document;
-
-  es_recipe r = {};
-  Reader read(input, error);
-  int32_t order = 0;
-  r.fit = ES_SHORTEST_EDGE;
-  r.filter = ES_BILINEAR;
-  ES_TRY(read.integer("height", 0, true, &r.height));
-  ES_TRY(read.integer("width", 0, true, &r.width));
-  ES_TRY(read.integer("resize_to", 0, false, &r.resize_to));
-  ES_TRY(read.integer("pad_value", 0, false, &r.pad_value));
-  ES_TRY(read.name("color_order", {"RGB", "BGR"}, &order));
-  ES_TRY(read.name("resize", {"squash", "shortest_edge", "letterbox"}, &r.fit));
-  ES_TRY(read.name("filter", {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"},
-                   &r.filter));
-  ES_TRY(read.channels("mean", r.mean));
-  ES_TRY(read.channels("std", r.std));
-  r.channels = order == 0 ? ES_RGB : ES_BGR;
-  r.type = ES_FLOAT32;
-  r.layout = ES_NCHW;
-  r.scale = 1.0 / 255.0;
-  es_error inner;
-  if (es::check_recipe(&r, &inner) != ES_OK)
-    return es::report(error, ES_BAD_SPEC, "the spec's input: %.200s", inner.message);
-  *recipe = r;
+                      static_cast<size_t>(wrong - text));
+  if (!document.is('{')) return es::report(error, ES_BAD_SPEC, "the spec is JSON, but no object");
+  bool whole = false;  // or the input alone
+  es::each_member(document, [&whole](Text name, Text) { return !(whole = es::same(name, "input")); });
+  es_recipe found;
+  ES_TRY(whole ? read_spec(document, &found, error) : read_input(document, &found, error));
+  *recipe = found;
   return es::ok(error);
 }
