@@ -20,6 +20,7 @@ from platforms import (
     missing,
     objects,
 )
+from spec_table import write_cases
 
 from edgeskin.benchmarks.lab.qemu import qemu
 from edgeskin.errors import NotSupportedHere
@@ -82,7 +83,9 @@ def test_the_header_is_plain_c_and_cpp(platform: Platform, language: str, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", RUNS, ids=lambda p: p.name)
-def test_golden_vectors_have_no_difference(platform: Platform, core: Core) -> None:
+def test_golden_vectors_and_specs_have_no_difference(
+    platform: Platform, core: Core, tmp_path: Path
+) -> None:
     emulator: list[str] = []
     if platform.qemu:
         try:
@@ -97,3 +100,6 @@ def test_golden_vectors_have_no_difference(platform: Platform, core: Core) -> No
         assert paths[-1] == "0 differences"
         if platform.qemu == "aarch64":
             assert paths[1] == f"{VECTORS} vectors, neon"
+    count = write_cases(tmp_path)
+    specs = do(*emulator, program, tmp_path).splitlines()
+    assert (specs[0], specs[-1]) == (f"{count} vectors, scalar", "0 differences")

@@ -113,7 +113,7 @@ private fun place(case: Case): Map<String, Any> {
 
 /** What differs from a plain recipe of that size, which is what a case lists. */
 private fun fromSpec(case: Case): Map<String, Any> {
-    val r = Preprocessor(case.blobs("text").single().decodeToString()).recipe
+    val r = Preprocessor(case.blobs("text").single()).recipe
     val plain = Recipe(r.width, r.height)
     val size = mapOf<String, Any>("recipe.width" to r.width, "recipe.height" to r.height)
     return size + listOfNotNull(

@@ -105,7 +105,7 @@ extension Case {
   }
 
   private func fromSpec() throws -> [String: Value] {
-    let r = try Preprocessor(spec: String(decoding: blob(key: "text"), as: UTF8.self)).recipe
+    let r = try Preprocessor(spec: blob(key: "text")).recipe
     let found: [String: Value] = [
       "recipe.width": .number(r.width), "recipe.height": .number(r.height), "recipe.fit": .code(r.fit.code),
       "recipe.resize_to": .number(r.resizeTo), "recipe.filter": .code(r.filter.code),

@@ -53,17 +53,19 @@ data class Recipe(
 
     companion object {
         /**
-         * The recipe of a model: the text of its spec.json, or of the "input" in it. FLOAT32, NCHW;
+         * The recipe of a model: the bytes of its spec.json, or of the "input" in it. FLOAT32, NCHW;
          * copy it with the type, layout, scale and zero point of the artifact's input tensor.
          */
-        fun fromSpec(spec: String): Recipe {
+        fun fromSpec(spec: ByteArray): Recipe {
             val (n, r) = IntArray(10) to DoubleArray(11)
-            Native.recipeFromSpec(spec.toByteArray(), n, r)
+            Native.recipeFromSpec(spec, n, r)
             return Recipe(
                 n[0], n[1], Fit(n[2]), n[3], Filter(n[4]), n[5], null, PixelFormat(n[6]), ElementType(n[7]),
                 Layout(n[8]), r.slice(4..6), r.slice(7..9), r[10], n[9],
             )
         }
+
+        fun fromSpec(spec: String): Recipe = fromSpec(spec.toByteArray())
     }
 }
 
@@ -73,11 +75,16 @@ class Preprocessor(val recipe: Recipe) {
     private val ints = recipe.ints()
     private val reals = recipe.reals()
 
-    /** From the text of spec.json; quantized inputs say their `type`, `scale` and `zeroPoint` here. */
+    /** From the bytes of spec.json; quantized inputs say their `type`, `scale` and `zeroPoint` here. */
+    constructor(
+        spec: ByteArray, type: ElementType = ElementType.FLOAT32, layout: Layout = Layout.NCHW,
+        scale: Double = 1.0 / 255.0, zeroPoint: Int = 0,
+    ) : this(Recipe.fromSpec(spec).copy(type = type, layout = layout, scale = scale, zeroPoint = zeroPoint))
+
     constructor(
         spec: String, type: ElementType = ElementType.FLOAT32, layout: Layout = Layout.NCHW,
         scale: Double = 1.0 / 255.0, zeroPoint: Int = 0,
-    ) : this(Recipe.fromSpec(spec).copy(type = type, layout = layout, scale = scale, zeroPoint = zeroPoint))
+    ) : this(spec.toByteArray(), type, layout, scale, zeroPoint)
 
     /** Writes the model's input into `output` from its position on: a tensor's own buffer will do. */
     fun run(image: Image, output: ByteBuffer) {

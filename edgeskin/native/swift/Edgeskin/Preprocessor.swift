@@ -23,12 +23,13 @@ public struct Recipe {
 
   public init(width: Int, height: Int) { (self.width, self.height) = (width, height) }
 
-  /// The recipe of a model: the text of its spec.json, or of the "input" in it. Float32, NCHW;
+  public init(spec: String) throws { try self.init(spec: Array(spec.utf8)) }
+
+  /// The recipe of a model: the bytes of its spec.json, or of the "input" in it. Float32, NCHW;
   /// set `type`, `layout`, `scale` and `zeroPoint` as the artifact's input tensor says.
-  public init(spec: String) throws {
+  public init(spec: [UInt8]) throws {
     var c = es_recipe()
-    var text = spec
-    try text.withUTF8 { utf8 in
+    try spec.withUnsafeBufferPointer { utf8 in
       try utf8.withMemoryRebound(to: CChar.self) { chars in
         try check { es_recipe_from_spec(chars.baseAddress, chars.count, &c, $0) }
       }
@@ -77,9 +78,16 @@ public final class Preprocessor {
 
   public init(recipe: Recipe) { self.recipe = recipe }
 
-  /// From the text of spec.json; quantized inputs say their `type`, `scale` and `zeroPoint` here.
-  public init(
+  public convenience init(
     spec: String, type: ElementType = .float32, layout: Layout = .nchw,
+    scale: Double = 1.0 / 255.0, zeroPoint: Int = 0
+  ) throws {
+    try self.init(spec: Array(spec.utf8), type: type, layout: layout, scale: scale, zeroPoint: zeroPoint)
+  }
+
+  /// From the bytes of spec.json; quantized inputs say their `type`, `scale` and `zeroPoint` here.
+  public init(
+    spec: [UInt8], type: ElementType = .float32, layout: Layout = .nchw,
     scale: Double = 1.0 / 255.0, zeroPoint: Int = 0
   ) throws {
     recipe = try Recipe(spec: spec)
