@@ -316,7 +316,8 @@ Results place(Arguments &a) {
 Results recipe_from_spec(Arguments &a) {
   const Bytes &text = a.blob(a.text("text"));
   es_recipe r, plain;
-  CALL(es_recipe_from_spec, reinterpret_cast<const char *>(text.data()), text.size(), &r);
+  const char *at = text.empty() ? "" : reinterpret_cast<const char *>(text.data());  // never null
+  CALL(es_recipe_from_spec, at, text.size(), &r);
   CALL(es_recipe_init, r.width, r.height, &plain);
   Results results = {numbers("recipe.width", {double(r.width)}),
                      numbers("recipe.height", {double(r.height)})};

@@ -71,9 +71,43 @@ def test_numbers_are_read_to_the_last_bit(mean, std, fit, order, side, pad) -> N
 
 
 # What values and texts are changed to: near misses of every rule, then anything.
-WORDS = ["0", "-0", "1", "1.0", "1e0", "64", "65", "255", "256", "8192", "8193", "0.5", "4.0001",
-         "1e400", "01", ".5", "5.", "+1", "-", "NaN", "true", "True", "null",
-         "nul", '"1"', '""', "[]", "{}", "[1,2,3]", '"RGB"', "squash"', '"mild", '"a\\u0062"', '"\\ud800"', '"count_distribution"']  # fmt: skip
+WORDS = [
+    "0",
+    "-0",
+    "1",
+    "1.0",
+    "1e0",
+    "64",
+    "65",
+    "255",
+    "256",
+    "8192",
+    "8193",
+    "0.5",
+    "4.0001",
+    "1e400",
+    "01",
+    ".5",
+    "5.",
+    "+1",
+    "-",
+    "NaN",
+    "true",
+    "True",
+    "null",
+    "nul",
+    '"1"',
+    '""',
+    "[]",
+    "{}",
+    "[1,2,3]",
+    '"RGB"',
+    'squash"',
+    '"mild',
+    '"a\\u0062"',
+    '"\\ud800"',
+    '"count_distribution"',
+]
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

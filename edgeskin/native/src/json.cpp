@@ -24,7 +24,7 @@ bool in(uint32_t value, uint32_t low, uint32_t high) { return value >= low && va
 
 // Exact where one division of exact doubles gives it (Clinger, 1990); else the C library's, which
 // is correctly rounded, with the locale's decimal point.
-double value_of(const char *text, size_t length) {
+COLD double value_of(const char *text, size_t length) {
   char copy[kNumber + 1] = {};
   uint64_t digits = 0;
   int read = 0, scale = 0;
@@ -53,7 +53,7 @@ class Checker {
  public:
   explicit Checker(Text text) : t_(text) {}
 
-  bool value(int depth) {
+  COLD bool value(int depth) {
     space();
     if (t_.at == t_.end) return false;
     switch (*t_.at) {
@@ -71,20 +71,20 @@ class Checker {
   const char *at() const { return t_.at; }
 
  private:
-  bool take(char wanted) {
+  COLD bool take(char wanted) {
     space();
     if (t_.at == t_.end || *t_.at != wanted) return false;
     ++t_.at;
     return true;
   }
 
-  bool word(const char *wanted) {
+  COLD bool word(const char *wanted) {
     for (; *wanted; ++wanted, ++t_.at)
       if (t_.at == t_.end || *t_.at != *wanted) return false;
     return true;
   }
 
-  bool members(int depth) {
+  COLD bool members(int depth) {
     ++t_.at;
     if (take('}')) return true;
     do {
@@ -94,7 +94,7 @@ class Checker {
     return take('}');
   }
 
-  bool items(int depth) {
+  COLD bool items(int depth) {
     ++t_.at;
     if (take(']')) return true;
     do {
@@ -103,13 +103,13 @@ class Checker {
     return take(']');
   }
 
-  bool digits() {
+  COLD bool digits() {
     const char *const first = t_.at;
     while (t_.at < t_.end && digit(*t_.at)) ++t_.at;
     return t_.at > first;
   }
 
-  bool number() {
+  COLD bool number() {
     const char *const first = t_.at;
     const auto next = [this](char a, char b) { return t_.at < t_.end && (*t_.at == a || *t_.at == b); };
     if (next('-', '-')) ++t_.at;
@@ -127,7 +127,7 @@ class Checker {
     return length <= kNumber && finite(value_of(first, length));
   }
 
-  bool string() {
+  COLD bool string() {
     if (t_.at == t_.end || *t_.at != '"') return false;
     for (++t_.at; t_.at < t_.end && *t_.at != '"';)
       if (!(*t_.at == '\\' ? escape() : character())) return false;
@@ -136,7 +136,7 @@ class Checker {
     return true;
   }
 
-  bool escape() {
+  COLD bool escape() {
     if (t_.end - t_.at < 2) return false;
     if (t_.at[1] != 'u') {
       if (!std::strchr("\"\\/bfnrt", t_.at[1]) || !t_.at[1]) return false;
@@ -148,7 +148,7 @@ class Checker {
     return first <= 0xDBFF && in(unit(), 0xDC00, 0xDFFF);
   }
 
-  uint32_t unit() {  // \uXXXX; beyond 16 bits if it is none
+  COLD uint32_t unit() {  // \uXXXX; beyond 16 bits if it is none
     if (t_.end - t_.at < 6 || t_.at[0] != '\\' || t_.at[1] != 'u') return UINT32_MAX;
     uint32_t value = 0;
     for (int i = 2; i < 6; ++i) {
@@ -159,7 +159,7 @@ class Checker {
     return value;
   }
 
-  bool character() {  // the well-formed sequences of Unicode's table 3-7
+  COLD bool character() {  // the well-formed sequences of Unicode's table 3-7
     const auto byte = [this](int i) { return static_cast<uint32_t>(static_cast<uint8_t>(t_.at[i])); };
     const uint32_t lead = byte(0);
     const int length = in(lead, 0x20, 0x7F) ? 1 : in(lead, 0xC2, 0xDF) ? 2 : in(lead, 0xE0, 0xEF) ? 3
@@ -179,7 +179,7 @@ class Checker {
 
 }  // namespace
 
-const char *check_json(Text text, Text &value) {
+COLD const char *check_json(Text text, Text &value) {
   skip_space(text);
   Checker checker(text);
   const bool good = checker.value(0);
@@ -188,11 +188,11 @@ const char *check_json(Text text, Text &value) {
   return good && checker.at() == text.end ? nullptr : checker.at();
 }
 
-void skip_space(Text &t) {
+COLD void skip_space(Text &t) {
   while (t.at < t.end && (*t.at == ' ' || *t.at == '\t' || *t.at == '\n' || *t.at == '\r')) ++t.at;
 }
 
-Text take_value(Text &t) {
+COLD Text take_value(Text &t) {
   skip_space(t);
   const char *const first = t.at;
   int depth = 0;
@@ -212,9 +212,22 @@ Text take_value(Text &t) {
   return {first, t.at};
 }
 
+COLD bool next_item(Text &rest, Text &value) {
+  ++rest.at;  // the bracket or the comma
+  skip_space(rest);
+  if (rest.at == rest.end || *rest.at == ']' || *rest.at == '}') return false;
+  value = take_value(rest);
+  skip_space(rest);
+  return true;
+}
+
+COLD bool next_member(Text &rest, Text &name, Text &value) {
+  return next_item(rest, name) && next_item(rest, value);  // the colon is passed like a comma
+}
+
 Text content(Text string) { return {string.at + 1, string.end - 1}; }
 
-uint32_t next_character(Text &t) {
+COLD uint32_t next_character(Text &t) {
   const auto byte = [&t] { return static_cast<uint32_t>(static_cast<uint8_t>(*t.at++)); };
   const auto unit = [&t] {
     uint32_t value = 0;
@@ -249,20 +262,20 @@ bool take(Text &t, const char *ascii) {
 
 }  // namespace
 
-bool same(Text value, const char *ascii) {
+COLD bool same(Text value, const char *ascii) {
   if (!value.is('"')) return false;
   Text t = content(value);
   return take(t, ascii) && t.at == t.end;
 }
 
-bool same(Text a, Text b, const char *suffix) {
+COLD bool same(Text a, Text b, const char *suffix) {
   Text t = content(a);
   for (Text begin = content(b); begin.at < begin.end;)
     if (t.at == t.end || next_character(t) != next_character(begin)) return false;
   return take(t, suffix) && t.at == t.end;
 }
 
-bool to_number(Text value, double &number) {
+COLD bool to_number(Text value, double &number) {
   if (!value.given() || !(digit(*value.at) || *value.at == '-')) return false;
   number = value_of(value.at, static_cast<size_t>(value.end - value.at));
   return true;

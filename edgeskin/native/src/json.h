@@ -5,6 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__GNUC__)
+#define COLD __attribute__((cold))  // read once for a model: better small than fast
+#else
+#define COLD
+#endif
+
 namespace es {
 
 // A part of a text: a value from its first to its last character. A string's quotes belong to it.
@@ -25,28 +31,9 @@ const char *check_json(Text text, Text &value);
 void skip_space(Text &text);
 Text take_value(Text &text);  // the next value; `text` begins behind it afterwards
 
-// Calls use(name, value) for each member of an object, and use(value) for each item of an array,
-// until one of them returns false; false then.
-template <typename Use>
-bool each_member(Text object, const Use &use) {
-  for (++object.at; skip_space(object), *object.at != '}';) {
-    if (*object.at == ',') ++object.at;
-    const Text name = take_value(object);
-    skip_space(object);
-    ++object.at;  // the colon
-    if (!use(name, take_value(object))) return false;
-  }
-  return true;
-}
-
-template <typename Use>
-bool each_item(Text array, const Use &use) {
-  for (++array.at; skip_space(array), *array.at != ']';) {
-    if (*array.at == ',') ++array.at;
-    if (!use(take_value(array))) return false;
-  }
-  return true;
-}
+// The members of an object, the items of an array, one by one: `rest` begins as the whole value.
+bool next_member(Text &rest, Text &name, Text &value);  // false where no more follows
+bool next_item(Text &rest, Text &value);
 
 // A string's characters, escapes undone, one by one; begins with what lies between the quotes.
 Text content(Text string);

@@ -12,6 +12,15 @@ constexpr double kBrightest = 4.0;  // of mean and std
 constexpr int32_t kMostHeads = 64, kMostValues = 65536;
 constexpr bool kRequired = true, kOptional = false;
 
+const char *const kNoName[] = {""};
+// A list of known words; not a template where it is used, which would be one function a length.
+struct Names {
+  const char *const *at;
+  int count;
+  template <int kCount>
+  Names(const char *const (&names)[kCount]) : at(names), count(kCount) {}
+};
+
 // The fields of one object of the spec, and what they must be.
 class Fields {
  public:
@@ -20,38 +29,33 @@ class Fields {
   }
 
   // Each member a known one, given once. The other functions look for what was read here.
-  template <int kCount>
-  es_status read(Text object, const char *const (&names)[kCount]) {
-    static_assert(kCount <= kMost, "a longer list");
+  COLD es_status read(Text object, Names names) {
     if (!object.is('{')) return refuse("is no object");
     names_ = names;
-    count_ = kCount;
-    es_status status = ES_OK;
-    es::each_member(object, [&](Text name, Text value) {
+    for (Text name, value; es::next_member(object, name, value);) {
       int i = 0;
-      while (i < kCount && !es::same(name, names[i])) ++i;
-      if (i == kCount) status = unknown(name);
-      else if (values_[i].given()) status = refuse(names[i], "is given twice");
-      else values_[i] = value;
-      return status == ES_OK;
-    });
-    return status;
+      while (i < names.count && !es::same(name, names.at[i])) ++i;
+      if (i == names.count) return unknown(name);
+      if (values_[i].given()) return refuse(names.at[i], "is given twice");
+      values_[i] = value;
+    }
+    return ES_OK;
   }
 
-  Text operator[](const char *name) const {
-    for (int i = 0; i < count_; ++i)
-      if (!std::strcmp(names_[i], name)) return values_[i];
+  COLD Text operator[](const char *name) const {
+    for (int i = 0; i < names_.count; ++i)
+      if (!std::strcmp(names_.at[i], name)) return values_[i];
     return {};
   }
 
-  es_status text(const char *name, bool required) {
+  COLD es_status text(const char *name, bool required) {
     const Text value = (*this)[name];
     if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
     return value.is('"') ? ES_OK : refuse(name, "is no text");
   }
 
   // Letters, digits and `signs`, a letter or digit first; of a head small letters only, one first.
-  es_status identifier(const char *signs, bool of_a_head) {
+  COLD es_status identifier(const char *signs, bool of_a_head) {
     ES_TRY(text("name", kRequired));
     bool good = false;
     for (Text t = es::content((*this)["name"]); t.at < t.end;) {
@@ -66,7 +70,7 @@ class Fields {
                                                    : "is not of A-Z, a-z, 0-9, _, . and -");
   }
 
-  es_status whole(const char *name, int32_t low, int32_t high, bool required, int32_t *result) {
+  COLD es_status whole(const char *name, int32_t low, int32_t high, bool required, int32_t *result) {
     const Text value = (*this)[name];
     if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
     double x = 0;
@@ -77,7 +81,7 @@ class Fields {
     return ES_OK;
   }
 
-  es_status real(const char *name, bool required, bool positive = false) {
+  COLD es_status real(const char *name, bool required, bool positive = false) {
     const Text value = (*this)[name];
     if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
     double x = 0;
@@ -85,55 +89,53 @@ class Fields {
     return positive && !(x > 0) ? refuse(name, "is not above 0") : ES_OK;
   }
 
-  es_status channels(const char *name, double *result) {
-    const Text value = (*this)[name];
-    if (!value.given()) return refuse(name, "is missing");
+  COLD es_status channels(const char *name, double *result) {
+    Text rest = (*this)[name];
+    if (!rest.given()) return refuse(name, "is missing");
+    bool good = rest.is('[');
     int held = 0;
-    const bool good = value.is('[') && es::each_item(value, [&](Text item) {
-      return held < 3 && es::to_number(item, result[held++]);
-    });
+    for (Text item; good && es::next_item(rest, item); ++held)
+      good = held < 3 && es::to_number(item, result[held]);
     return good && held == 3 ? ES_OK : refuse(name, "is not three numbers");
   }
 
-  template <int kCount>
-  es_status choice(const char *name, const char *const (&names)[kCount], bool required,
-                   int32_t *result) {
+  COLD es_status choice(const char *name, Names names, bool required, int32_t *result) {
     const Text value = (*this)[name];
     if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
-    for (*result = 0; *result < kCount; ++*result)
-      if (es::same(value, names[*result])) return ES_OK;
+    for (*result = 0; *result < names.count; ++*result)
+      if (es::same(value, names.at[*result])) return ES_OK;
     return refuse(name, "has an unknown value");
   }
 
   // `least` or more texts, no two the same.
-  es_status labels(int32_t least, int32_t *count) {
-    const Text value = (*this)["labels"];
-    if (!value.given()) return refuse("labels", "is missing");
+  COLD es_status labels(int32_t least, int32_t *count) {
+    const Text labels = (*this)["labels"];
+    if (!labels.given()) return refuse("labels", "is missing");
     uint64_t seen[1024] = {};  // a bit a hash: labels before are looked through where it is set
     *count = 0;
-    const bool good = value.is('[') && es::each_item(value, [&](Text label) {
-      if (!label.is('"')) return false;
+    bool good = labels.is('[');
+    Text rest = labels;
+    for (Text label; good && es::next_item(rest, label); ++*count) {
+      if (!(good = label.is('"'))) break;
       uint32_t hash = 2166136261u;
-      for (Text t = es::content(label); t.at < t.end;) hash = (hash ^ es::next_character(t)) * 16777619u;
+      for (Text t = es::content(label); t.at < t.end;)
+        hash = (hash ^ es::next_character(t)) * 16777619u;
       uint64_t &word = seen[hash >> 22];
       const uint64_t bit = uint64_t{1} << (hash >> 16 & 63);
-      if (word & bit && !es::each_item(value, [label](Text other) {
-            return other.at == label.at || !es::same(label, other);
-          }))
-        return false;
+      Text before = labels, other;
+      while (good && (word & bit) && es::next_item(before, other) && other.at != label.at)
+        good = !es::same(label, other);
       word |= bit;
-      ++*count;
-      return true;
-    });
+    }
     if (good && *count >= least) return ES_OK;
     return refuse("labels", least > 1 ? "is not two or more different texts"
                                       : "is not one or more different texts");
   }
 
-  es_status refuse(const char *name, const char *what) {
+  COLD es_status refuse(const char *name, const char *what) {
     return es::report(error_, ES_BAD_SPEC, "the spec's %s%s %s", where_, name, what);
   }
-  es_status refuse(const char *what) {  // the object itself: "heads[1]." without the point
+  COLD es_status refuse(const char *what) {  // the object itself: "heads[1]." without the point
     const int length = static_cast<int>(std::strlen(where_));
     if (length == 0) return es::report(error_, ES_BAD_SPEC, "the spec %s", what);
     return es::report(error_, ES_BAD_SPEC, "the spec's %.*s %s", length - 1, where_, what);
@@ -142,7 +144,7 @@ class Fields {
  private:
   static constexpr int kMost = 12;
 
-  es_status unknown(Text name) {
+  COLD es_status unknown(Text name) {
     char shown[33] = {};
     Text t = es::content(name);
     for (int i = 0; i < 32 && t.at < t.end; ++i) {
@@ -154,12 +156,11 @@ class Fields {
 
   char where_[32];
   es_error *error_;
-  const char *const *names_ = nullptr;
-  int count_ = 0;
+  Names names_ = kNoName;
   Text values_[kMost];
 };
 
-es_status check_channels(Fields &input, const char *name, double *values) {
+COLD es_status check_channels(Fields &input, const char *name, double *values) {
   ES_TRY(input.channels(name, values));
   for (int c = 0; c < 3; ++c)
     if (values[c] > kBrightest || values[c] < -kBrightest)
@@ -167,7 +168,7 @@ es_status check_channels(Fields &input, const char *name, double *values) {
   return ES_OK;
 }
 
-es_status read_input(Text object, es_recipe *recipe, es_error *error) {
+COLD es_status read_input(Text object, es_recipe *recipe, es_error *error) {
   static const char *const kNames[] = {"height", "width", "color_order", "resize", "resize_to", "filter",
                                        "antialias", "pad_value", "mean", "std"};
   static const char *const kOrders[] = {"RGB", "BGR"};
@@ -203,7 +204,7 @@ es_status read_input(Text object, es_recipe *recipe, es_error *error) {
   return ES_OK;
 }
 
-es_status check_ranges(Text object, const char *where, es_error *error) {
+COLD es_status check_ranges(Text object, const char *where, es_error *error) {
   static const char *const kNames[] = {"labels", "upper", "source"};
   Fields ranges(where, error);
   int32_t labels = 0, bounds = 0;
@@ -211,11 +212,12 @@ es_status check_ranges(Text object, const char *where, es_error *error) {
   ES_TRY(ranges.labels(2, &labels));
   ES_TRY(ranges.text("source", kOptional));
   double last = 0;
-  const Text upper = ranges["upper"];
-  const bool good = upper.is('[') && es::each_item(upper, [&](Text item) {
+  Text rest = ranges["upper"];
+  bool good = rest.is('[');
+  for (Text item; good && es::next_item(rest, item); ++bounds) {
     const double before = last;
-    return es::to_number(item, last) && (bounds++ == 0 || last > before);
-  });
+    good = es::to_number(item, last) && (bounds == 0 || last > before);
+  }
   if (good && bounds == labels - 1) return ES_OK;
   return ranges.refuse("upper", "is not one number less than labels, increasing");
 }
@@ -227,7 +229,7 @@ struct Output {
 
 enum Kind : int32_t { kClassification, kDistribution, kRegression, kSegmentation };
 
-es_status read_head(Text object, int32_t index, Output *output, es_error *error) {
+COLD es_status read_head(Text object, int32_t index, Output *output, es_error *error) {
   static const char *const kKinds[] = {"classification", "distribution", "regression", "segmentation"};
   static const char *const kActivations[] = {"softmax", "sigmoid"};
   static const char *const kAny[] = {"name", "kind", "labels", "activation", "first", "step", "size",
@@ -274,29 +276,22 @@ bool clash(const Output &a, const Output &b) {
          (b.distribution && es::same(a.name, b.name, "_distribution"));
 }
 
-es_status check_heads(Fields &spec, es_error *error) {
-  const Text heads = spec["heads"];
-  if (!heads.is('[')) return spec.refuse("heads", "is no array");
+COLD es_status check_heads(Fields &spec, es_error *error) {
+  Text rest = spec["heads"];
+  if (!rest.is('[')) return spec.refuse("heads", "is no array");
   Output outputs[kMostHeads];
   int32_t count = 0;
-  es_status status = ES_OK;
-  es::each_item(heads, [&](Text head) {
-    if (count == kMostHeads) {
-      status = spec.refuse("heads", "are more than 64");
-      return false;
-    }
-    status = read_head(head, count, &outputs[count], error);
-    for (int32_t i = 0; status == ES_OK && i < count; ++i)
+  for (Text head; es::next_item(rest, head); ++count) {
+    if (count == kMostHeads) return spec.refuse("heads", "are more than 64");
+    ES_TRY(read_head(head, count, &outputs[count], error));
+    for (int32_t i = 0; i < count; ++i)
       if (clash(outputs[i], outputs[count]))
-        status = spec.refuse("heads", "give two outputs of the same name");
-    ++count;
-    return status == ES_OK;
-  });
-  if (status == ES_OK && count == 0) return spec.refuse("heads", "are none");
-  return status;
+        return spec.refuse("heads", "give two outputs of the same name");
+  }
+  return count > 0 ? ES_OK : spec.refuse("heads", "are none");
 }
 
-es_status read_spec(Text object, es_recipe *recipe, es_error *error) {
+COLD es_status read_spec(Text object, es_recipe *recipe, es_error *error) {
   static const char *const kNames[] = {"version", "name", "task", "arch", "arch_args", "input", "heads",
                                        "license", "intended_use", "training_data", "limits"};
   Fields spec("", error);
@@ -329,7 +324,8 @@ extern "C" es_status es_recipe_from_spec(const char *text, size_t bytes, es_reci
                       static_cast<size_t>(wrong - text));
   if (!document.is('{')) return es::report(error, ES_BAD_SPEC, "the spec is JSON, but no object");
   bool whole = false;  // or the input alone
-  es::each_member(document, [&whole](Text name, Text) { return !(whole = es::same(name, "input")); });
+  Text rest = document;
+  for (Text name, value; !whole && es::next_member(rest, name, value);) whole = es::same(name, "input");
   es_recipe found;
   ES_TRY(whole ? read_spec(document, &found, error) : read_input(document, &found, error));
   *recipe = found;
