@@ -71,9 +71,13 @@ def read_header(path: Path) -> Header:
     if not path.is_file():
         raise InvalidRun(f"{path} is missing")
     try:
-        document = json.loads(_read(path.read_bytes())[DOCUMENT])
+        content = path.read_bytes()
+        _refuse_foreign(path, content)
+        document = json.loads(_read(content)[DOCUMENT])
         version, scheme, calibration = (document[k] for k in ("format", "scheme", "calibration"))
         spec = json.dumps(document["spec"])
+    except InvalidRun:
+        raise
     except Exception as error:  # zip and JSON raise types of their own
         raise damaged(path, error) from error
     if version != FORMAT:
@@ -81,6 +85,17 @@ def read_header(path: Path) -> Header:
             f"{path} has format {version}; this edgeskin reads {FORMAT}. Upgrade edgeskin."
         )
     return Header(Spec.from_json(spec, where=f"the spec in {path}"), scheme, calibration)
+
+
+def _refuse_foreign(path: Path, archive: bytes) -> None:
+    """An exported network is whole, and yet no program: it has no scales."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        names = {name.partition("/")[2] for name in file.namelist()}
+    if _GRAPH in names and DOCUMENT not in names:
+        raise InvalidRun(
+            f"{path} is a network exported by torch.export, not a program that edgeskin calibrate "
+            "wrote. Import its weights as a run (edgeskin import), and calibrate that."
+        )
 
 
 def damaged(path: Path, error: Exception) -> InvalidRun:

@@ -1,4 +1,4 @@
-"""Conversions side by side, each in a process of its own: all files appear, or none."""
+"""Conversions side by side, each in a process of its own; each file appears whole, or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from edgeskin.converters import Target, check_precision, find_target
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
-from edgeskin.errors import UnknownName
+from edgeskin.errors import (
+    CannotWrite,
+    EdgeskinError,
+    PartlyConverted,
+    UnknownName,
+)
 from edgeskin.files import (
     check_writable,
     folder,
@@ -75,7 +80,8 @@ def convert(
         UnknownName, InvalidRun, MissingPackage, CannotExpress, CannotWrite: Before
             any work.
         ConversionFailed: A converter refused, crashed, took too long, or wrote a
-            wrong file. Its log stays in `out`; no other file does.
+            wrong file. Its log stays in `out`.
+        PartlyConverted: That happened to some of several files; the others are there.
     """
     origins, out = [find_source(path) for path in (source, program) if path], Path(out)
     orders = _orders(origins, targets, precisions, out)
@@ -88,12 +94,21 @@ def convert(
         try:
             workers = workers or os.cpu_count() or 1
             threads = max(1, (os.cpu_count() or 1) // workers)
+            run = next((str(o.path) for o in origins if o.kind == "run"), "")
             processes = [
-                _process(order, io, scratch, timeout_s, threads, timing) for order in orders
+                _process(order, io, scratch, timeout_s, threads, timing, run) for order in orders
             ]
             answers = run_all(processes, workers, on_progress)
+            made = [pair for pair in zip(orders, answers, strict=True) if isinstance(pair[1], dict)]
+            failures = [answer for answer in answers if isinstance(answer, EdgeskinError)]
+            if not made:
+                raise failures[0]
             with writing(out):
-                return _publish(orders, answers, io, scratch, out)
+                artifacts = _publish(made, io, scratch, out, force)
+            if failures:
+                lines = [str(failure) for failure in failures]
+                raise PartlyConverted("; ".join(lines), artifacts, lines)
+            return artifacts
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -130,7 +145,7 @@ def _giver(origins: Sequence[Source], precision: str) -> Source:
 
 
 def _process(
-    order: _Order, io: str, scratch: Path, timeout_s: float, threads: int, timing: bool
+    order: _Order, io: str, scratch: Path, timeout_s: float, threads: int, timing: bool, run: str
 ) -> Process:
     fresh = scratch / order.path.name
     request = Request(
@@ -142,20 +157,32 @@ def _process(
         answer=f"{fresh}.json",
         threads=threads,
         timing=timing,
+        float_source=run,
     )
     return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
 
 
 def run_all(
     processes: Sequence[Process], workers: int, on_progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Run at most `workers` at a time; the first failure, or Ctrl-C, ends them all."""
+) -> list[dict[str, Any] | EdgeskinError]:
+    """Run at most `workers` at a time; the answer of each, or why it has none.
+
+    Ctrl-C and a disk that cannot be written end them all.
+    """
     waiting, running, done = list(processes), list[Process](), 0
+    failed: dict[int, EdgeskinError] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(waiting.pop(0).start())
-            for process in [p for p in running if p.finished()]:
+            for process in list(running):
+                try:
+                    if not process.finished():
+                        continue
+                except CannotWrite:
+                    raise
+                except EdgeskinError as error:
+                    failed[id(process)] = error
                 running.remove(process)
                 done += 1
                 if on_progress:
@@ -164,24 +191,19 @@ def run_all(
     finally:
         for process in running:
             process.kill()
-    return [process.answer() for process in processes]
+    return [failed.get(id(process)) or process.answer() for process in processes]
 
 
 def _publish(
-    orders: Sequence[_Order],
-    answers: Sequence[dict[str, Any]],
-    io: str,
-    scratch: Path,
-    out: Path,
+    made: Sequence[tuple[_Order, Any]], io: str, scratch: Path, out: Path, force: bool
 ) -> list[Artifact]:
     """Name the files in the manifest, then move them to their places: quick renames, no more."""
-    artifacts = [
-        _describe(order, answer, io, scratch / order.path.name)
-        for order, answer in zip(orders, answers, strict=True)
-    ]
+    artifacts = [_describe(order, answer, io, scratch / order.path.name) for order, answer in made]
     with locked(out):
+        for artifact in artifacts:  # another conversion may have been here meanwhile
+            check_writable(artifact.path, force=force)
         entries = read_manifest(out)
-        for artifact, answer in zip(artifacts, answers, strict=True):
+        for artifact, (_, answer) in zip(artifacts, made, strict=True):
             known = {key: value for key, value in asdict(artifact).items() if key != "path"}
             entries[artifact.path.name] = {**known, **answer}
         for artifact in artifacts:

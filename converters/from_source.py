@@ -43,13 +43,14 @@ def convert_source(
 
     Raises:
         UnknownName: No such target, precision or io.
+        InvalidRun: All precisions of a program, which gives int8 only.
         EdgeskinError: As `convert` and `calibrate_run`.
     """
     if io not in ("app", "tensor"):
         raise UnknownName(f"no io '{io}'; there are app and tensor")
     source, out = Path(source), Path(out)
     origin = find_source(source)
-    precisions = _precisions(origin.precisions, precision, data)
+    precisions = _precisions(origin, precision, data)
     targets = list(TARGETS) if target == "all" else [target]
 
     def run(program: Path | None) -> list[Artifact]:
@@ -89,14 +90,17 @@ def _refuse_early(
             check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 
 
-def _precisions(given: Sequence[str], asked: str | None, data: Path | str | None) -> list[str]:
+def _precisions(origin: Source, asked: str | None, data: Path | str | None) -> list[str]:
+    given = origin.precisions
     if asked is None:
         return [given[0]]
     if asked != "all":
         return [asked]
+    if given == ("int8",):
+        raise origin.cannot_give("fp32")
     if "int8" not in given and data is None:
         raise InvalidData("all precisions of a run include int8: pass --data to calibrate with")
-    return [name for name in PRECISIONS if name in given or "int8" not in given]
+    return list(PRECISIONS)
 
 
 def _io(name: str) -> Io:

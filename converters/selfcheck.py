@@ -56,7 +56,7 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
     worst = min(sqnr, key=lambda name: (not math.isnan(sqnr[name]), sqnr[name]))
     if not sqnr[worst] >= CLEAR_DB:
         floor = FLOOR_DB[job.metadata.precision]
-        cause = explain(model, pixels, given, floor)
+        cause = explain(model, pixels, given, job.metadata.precision)
         if cause or not sqnr[worst] >= floor:
             raise ConversionFailed(
                 f"{path.name} does not compute what its model computes: output '{worst}' agrees "

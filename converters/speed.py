@@ -1,7 +1,8 @@
 """Whether INT8 pays: a fresh INT8 file beside a float file of the same network, timed here.
 
-No program holds its float network, so the network that its spec names is built
-again, untrained: what a layer computes takes its time whatever the weights are.
+The float file is made of the very weights: of the run that the program was calibrated
+from where `convert` has it, else of the program without its quantize steps. No network
+stands in for it: one with other weights folds otherwise, and takes another time.
 """
 
 from __future__ import annotations
@@ -16,18 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from edgeskin.calibration.graphs import argument, attribute, layers
 from edgeskin.calibration.program import dequantized
 from edgeskin.calibration.schemes import SCHEMES
 from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
-from edgeskin.errors import EdgeskinError
-from edgeskin.models.network import build
 from edgeskin.predictor import to_input
 from edgeskin.preprocess import normalize
 from edgeskin.runtimes import Session, open_session
-from edgeskin.spec import Spec
 from edgeskin.statistics import ratio_of_medians
 from edgeskin.timing import interleave, machine
 
@@ -36,8 +33,13 @@ SLOWER = 1.02
 WARM_UP, LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 5, 20, 200, 2.0
 
 
-def measure(job: Job, target: str, path: Path, scheme: str) -> dict[str, Any]:
+def measure(
+    job: Job, target: str, path: Path, scheme: str, trained: nn.Module | None = None
+) -> dict[str, Any]:
     """Time the INT8 file `path` and float files that are made beside it for the purpose.
+
+    Args:
+        trained: The float network that the program was calibrated from, where it is at hand.
 
     Returns:
         `not_run`, why; or `p50_ms` by precision (CPU time of one inference on
@@ -52,7 +54,7 @@ def measure(job: Job, target: str, path: Path, scheme: str) -> dict[str, Any]:
         runtime = session.runtime
     if not session.native:
         return {"not_run": "not timed: Core ML predicts on macOS only"}
-    network, origin = float_network(job)
+    network, origin = float_network(job, trained)
     files = {"int8": path, "fp32": _make(job, network, "fp32", target, path)}
     found = compare(files, job)
     if found["slower"]:
@@ -67,31 +69,11 @@ def measure(job: Job, target: str, path: Path, scheme: str) -> dict[str, Any]:
     }
 
 
-def float_network(job: Job) -> tuple[nn.Module, str]:
+def float_network(job: Job, trained: nn.Module | None) -> tuple[nn.Module, str]:
     """The float network of a quantized graph, and where it comes from."""
-    graph, spec = cast(fx.GraphModule, job.network), job.metadata.spec
-    network = _built(spec)
-    if network is not None and _shapes(network) == _graph_shapes(graph):
-        return network, "the network that the spec names, untrained"
-    return dequantized(graph), "the program without its quantize steps"
-
-
-def _built(spec: Spec) -> nn.Module | None:
-    try:
-        return build(spec).eval()
-    except EdgeskinError:  # a factory that is not installed here, heads of another kind
-        return None
-
-
-def _shapes(network: nn.Module) -> list[tuple[int, ...]]:
-    found = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return sorted(tuple(module.weight.shape) for module in found)
-
-
-def _graph_shapes(graph: fx.GraphModule) -> list[tuple[int, ...]]:
-    weights = [argument(layer, 1) for layer in layers(graph)]
-    stored = [w if w.op == "get_attr" else argument(w, 0) for w in weights]
-    return sorted(tuple(attribute(graph, node).shape) for node in stored)
+    if trained is not None:
+        return trained, "the run that it was calibrated from"
+    return dequantized(cast(fx.GraphModule, job.network)), "the program without its quantize steps"
 
 
 def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path) -> Path:

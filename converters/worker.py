@@ -30,6 +30,8 @@ class Request:
     answer: str
     threads: int
     timing: bool = False
+    float_source: str = ""
+    """The run that a program may have been calibrated from, for its time beside INT8."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -81,7 +83,7 @@ def work(request: Request) -> dict[str, Any]:
     examined, parity = examine(job, path, loaded.calibration)
     started = time.monotonic()
     timed = request.timing and job.int8
-    speed = _speed(job, request, loaded.calibration["scheme"]) if timed else None
+    speed = _speed(job, request, loaded) if timed else None
     return {
         "source": source.describe(),
         "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
@@ -110,15 +112,26 @@ def examine(
     return document, selfcheck.measure(job, path)
 
 
-def _speed(job: Any, request: Request, scheme: str) -> dict[str, Any]:
+def _speed(job: Any, request: Request, loaded: Any) -> dict[str, Any]:
     """Times beside float; a float file that cannot be made is no reason to refuse the INT8 one."""
     from edgeskin.converters import speed
 
     try:
-        return speed.measure(job, request.target, Path(request.path), scheme)
+        path, scheme = Path(request.path), loaded.calibration["scheme"]
+        return speed.measure(job, request.target, path, scheme, _trained(request, loaded))
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         return {"not_run": f"no float file to compare with: {_line(error)}"}
+
+
+def _trained(request: Request, program: Any) -> Any:
+    """The network that a program was calibrated from; None where it is not at hand."""
+    from edgeskin.converters.source import find_source
+
+    if not request.float_source:
+        return None
+    run = find_source(Path(request.float_source)).load()
+    return run.network if run.weights_sha256 == program.weights_sha256 else None
 
 
 def _version(package: str) -> str:

@@ -42,6 +42,10 @@ class InvalidResult(EdgeskinError):
     """A device's result that is damaged, or of another artifact or other images than asked."""
 
 
+class SessionClosed(EdgeskinError):
+    """A model was closed, and then asked to run."""
+
+
 class UnknownName(EdgeskinError):
     """A task, network, target, scheme or precision that edgeskin does not have."""
 
@@ -72,6 +76,15 @@ class CannotExpress(EdgeskinError):
 
 class ConversionFailed(EdgeskinError):
     """A converter refused, crashed or ran out of time; the message names its log."""
+
+
+class PartlyConverted(EdgeskinError):
+    """Some of several files were made (`artifacts`), the others not (`failures`, a line each)."""
+
+    def __init__(self, message: str, artifacts: list[Any], failures: list[str]) -> None:
+        super().__init__(message)
+        self.artifacts = artifacts
+        self.failures = failures
 
 
 class NotBetter(EdgeskinError):

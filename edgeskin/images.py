@@ -3,7 +3,7 @@
 Training, calibration, test packs and the command line all read images through
 `decode`, so that every one of them sees the same pixels. What it decides:
 
-- Formats: JPEG, PNG, WebP, TIFF, and HEIC where pillow-heif is installed. The
+- Formats: JPEG, PNG, WebP, TIFF, BMP, GIF, and HEIC where pillow-heif is installed. The
   first bytes choose the one parser that runs; file names do not matter. Of an
   animation or a multi-page file the first picture is taken.
 - Size: width x height is read from the header and held against `max_pixels`
@@ -32,11 +32,13 @@ import re
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -63,11 +65,21 @@ _TURNS = {
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 
-def decode(source: Path | str | bytes, *, max_pixels: int = 100_000_000) -> NDArray[np.uint8]:
+SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif",
+)  # fmt: skip
+"""By which images in a folder are found; what a file is, its first bytes say."""
+
+Source = Path | str | bytes | BinaryIO | NDArray[Any] | Image.Image
+
+
+def decode(source: Source, *, max_pixels: int = 100_000_000) -> NDArray[np.uint8]:
     """Decode one image to sRGB, upright, without alpha.
 
     Args:
-        source: Path of a file, or the bytes of one.
+        source: Path of a file, the bytes of one, or one open for reading bytes; or pixels:
+            a Pillow image (its orientation, alpha and profile count as in a file), or an
+            array or tensor on the CPU, uint8 (height, width, 3), RGB.
         max_pixels: Largest width x height, in pixels, that is decoded.
 
     Returns:
@@ -77,6 +89,12 @@ def decode(source: Path | str | bytes, *, max_pixels: int = 100_000_000) -> NDAr
         InvalidImage: Missing, empty, cut off, damaged, too large, or in a format
             or sample type that is not supported; one line that names the file.
     """
+    if isinstance(source, Image.Image):
+        return _decode_pillow(source, max_pixels)
+    if not isinstance(source, Path | str | bytes):
+        if isinstance(source, np.ndarray) or not hasattr(source, "read"):
+            return _pixels(source)
+        source = source.read()
     name, kind, data = _read(source)
     try:
         return _decode(name, kind, data, max_pixels)
@@ -88,6 +106,32 @@ def decode(source: Path | str | bytes, *, max_pixels: int = 100_000_000) -> NDAr
             f"{name}: this {kind} cannot be decoded ({reason}). It is cut off, damaged or a "
             "variant that is not supported; copy it again or export it as 8-bit PNG."
         ) from exc
+
+
+def _decode_pillow(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
+    name = getattr(image, "filename", "") or "<Pillow image>"
+    _check_size(name, image.size, max_pixels)
+    try:
+        return _upright(name, image.copy(), b"")  # a copy is of no format, and so has no file
+    except InvalidImage:
+        raise
+    except Exception as exc:  # a lazy image of Pillow's is decoded only now
+        raise InvalidImage(f"{name}: Pillow cannot load it ({type(exc).__name__}: {exc})") from exc
+
+
+def _pixels(source: Any) -> NDArray[np.uint8]:
+    """An array, or what becomes one; a list is none, for it may be one of images."""
+    if hasattr(source, "__array__"):
+        array = np.asarray(source)
+        if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
+            return np.array(array, order="C")
+        found = f"{array.dtype} {array.shape}"
+    else:
+        found = f"a {type(source).__name__}"
+    raise InvalidImage(
+        f"an image is a path, bytes, an open file, a Pillow image, or uint8 pixels of shape "
+        f"(height, width, 3), RGB; this is {found}. Several images: one call each."
+    )
 
 
 def _read(source: Path | str | bytes) -> tuple[str, str, bytes]:
@@ -123,8 +167,12 @@ def _kind(name: str, head: bytes) -> str:
         return "WebP"
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         return "HEIC"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
     raise InvalidImage(
-        f"{name}: is not JPEG, PNG, WebP, TIFF or HEIC; it starts with {head[:12]!r}. "
+        f"{name}: is not JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC; it starts with {head[:12]!r}. "
         "Export it as one of these."
     )
 
@@ -132,6 +180,11 @@ def _kind(name: str, head: bytes) -> str:
 def _decode(name: str, kind: str, data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     img = _open(name, kind, data, max_pixels)
     img.load()
+    return _upright(name, img, data)
+
+
+def _upright(name: str, img: Image.Image, data: bytes) -> NDArray[np.uint8]:
+    """The pixels; `data` is the file's, empty for an image that comes from none."""
     colour, alpha = _split(name, img, data)
     rgb = _to_srgb(name, colour, img.info.get("icc_profile"))
     if alpha is not None:
@@ -145,7 +198,7 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise InvalidImage(
             f"{name}: its header says {width} x {height} = {width * height} pixels; the limit is "
-            f"max_pixels={max_pixels}. Shrink it, or raise max_pixels if you trust it."
+            f"max_pixels={max_pixels}. Shrink it; in Python, decode(..., max_pixels=N) reads it."
         )
 
 
@@ -198,6 +251,10 @@ def _open(name: str, kind: str, data: bytes, max_pixels: int) -> Image.Image:
         img = JpegImageFile(_Whole(data))
     elif kind == "PNG":
         img = PngImageFile(_Whole(data))
+    elif kind == "BMP":
+        img = BmpImageFile(_Whole(data))
+    elif kind == "GIF":
+        img = GifImageFile(_Whole(data))
     elif kind == "TIFF":
         img = _Tiff(_Whole(data))
         tile = img.tag_v2.get(_TILE_WIDTH, 1), img.tag_v2.get(_TILE_LENGTH, 1)
@@ -355,4 +412,4 @@ def _orientation(name: str, img: Image.Image) -> int:
 
 
 def _warn(name: str, message: str) -> None:
-    warnings.warn(f"{name}: {message}", stacklevel=5)  # the line that called decode()
+    warnings.warn(f"{name}: {message}", stacklevel=6)  # the line that called decode()

@@ -24,17 +24,26 @@ Progress = Callable[[int, int], None]
 
 
 class Predictor:
-    """A model on its runtime, together with its spec. Use as a context manager."""
+    """A model on its runtime, together with its spec. Use as a context manager.
+
+    Threads may share one: they run one after the other.
+    """
 
     def __init__(self, spec: Spec, session: Session, io: str):
         self.spec = spec
         self.session = session
         self.io = io
 
-    def predict(self, source: Path | str | bytes | NDArray[np.uint8]) -> dict[str, Any]:
-        """Decode (unless it is an RGB uint8 array), preprocess, run, and read the outputs."""
-        image = source if isinstance(source, np.ndarray) else images.decode(source)
-        return postprocess.predict(self.spec, self.run(preprocess(image, self.spec.input)))
+    def predict(self, source: images.Source) -> dict[str, Any]:
+        """Decode one image (a file, or pixels: see `images.decode`), preprocess, run, and read
+        the outputs.
+
+        Raises:
+            InvalidImage: No image, or a damaged one.
+            SessionClosed: After `close`.
+        """
+        pixels = preprocess(images.decode(source), self.spec.input)
+        return postprocess.predict(self.spec, self.run(pixels))
 
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Preprocessed pixels, uint8 (height, width, 3), to decoded outputs with N = 1."""

@@ -43,7 +43,9 @@ def _known_version(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"must be {VERSION}, got {value}")
     if isinstance(value, int | float) and value > VERSION:
-        raise ValueError(f"version {value}; this edgeskin reads up to {VERSION}. Upgrade edgeskin.")
+        raise InvalidSpec(  # not a field that does not fit, but a spec that cannot be judged
+            f"has version {value}; this edgeskin reads up to {VERSION}. Upgrade edgeskin."
+        )
     return _whole(value)
 
 
@@ -85,6 +87,8 @@ class _Strict(BaseModel):
         """
         try:
             return cls.model_validate(parse(text))
+        except InvalidSpec as error:
+            raise InvalidSpec(f"{where} {error}") from error
         except ValidationError as error:  # a ValueError, too
             raise InvalidSpec(f"{where}: {first_problem(error)}") from error
         except ValueError as error:

@@ -14,7 +14,11 @@ ALL = [
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, EdgeskinError)
 ]
-EXTRA = {"InvalidInput": ("ES_BAD_SIZE",), "NotBetter": ({"epochs": [1.0]},)}
+EXTRA = {
+    "InvalidInput": ("ES_BAD_SIZE",),
+    "NotBetter": ({"epochs": [1.0]},),
+    "PartlyConverted": ([], ["m.onnx: no such operator"]),
+}
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)

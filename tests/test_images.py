@@ -815,9 +815,7 @@ def test_empty_input_is_refused(tmp_path: Path) -> None:
         decode(b"")
 
 
-@pytest.mark.parametrize(
-    "head", [b"GIF89a", b"BM", b"%PDF-1.7", b"<html>", b"\0\0\0\x1cftypavif", b"8BPS", b"%!PS"]
-)
+@pytest.mark.parametrize("head", [b"%PDF-1.7", b"<html>", b"\0\0\0\x1cftypavif", b"8BPS", b"%!PS"])
 def test_other_formats_are_refused_by_their_first_bytes(head: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(head.ljust(64, b"\0"))
@@ -825,9 +823,55 @@ def test_other_formats_are_refused_by_their_first_bytes(head: bytes, tmp_path: P
         decode(path)
 
 
+def test_bmp_and_the_first_picture_of_a_gif_are_images() -> None:
+    np.testing.assert_array_equal(decode(encode(PIXELS, "BMP")), PIXELS)
+    frames = [flat("RGB", colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    gif = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert off_by(decode(gif), (255, 0, 0)) <= 1
+    for data in (encode(PIXELS, "BMP"), encode(PIXELS, "GIF")):
+        with pytest.raises(InvalidImage, match="cut off|damaged"):
+            decode(data[:-40])
+        with pytest.raises(InvalidImage, match="max_pixels=5"):
+            decode(data, max_pixels=5)
+
+
+def test_pixels_of_other_libraries_and_open_files_are_images(tmp_path: Path) -> None:
+    data = encode(PIXELS, "PNG", exif=exif(6))
+    expected = decode(data)
+    assert expected.shape != PIXELS.shape  # it is turned
+    np.testing.assert_array_equal(decode(io.BytesIO(data)), expected)
+    with Image.open(io.BytesIO(data)) as lazy:
+        np.testing.assert_array_equal(decode(lazy), expected)
+    np.testing.assert_array_equal(decode(Image.fromarray(PIXELS)), PIXELS)
+    np.testing.assert_array_equal(decode(PIXELS), PIXELS)
+    assert not np.shares_memory(decode(PIXELS), PIXELS)
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(decode(torch.from_numpy(PIXELS.copy())), PIXELS)
+    clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert (decode(clear) == 255).all()  # over white, as in a file
+    with pytest.raises(InvalidImage, match="max_pixels=5"):
+        decode(Image.fromarray(PIXELS), max_pixels=5)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (["a.png", "b.png"], "a list"),
+        (None, "a NoneType"),
+        (PIXELS.astype(np.float32), "float32"),
+        (PIXELS[..., 0], "uint8"),
+        (PIXELS[None], "uint8"),
+        (PIXELS[:0], "uint8"),
+    ],
+)
+def test_what_is_no_image_is_named(source: Any, found: str) -> None:
+    with pytest.raises(InvalidImage, match=f"this is {found}"):
+        decode(source)
+
+
 def test_formats_that_only_pillow_knows_are_refused() -> None:
-    for format in ("GIF", "BMP", "PPM", "JPEG2000", "ICO"):
-        with pytest.raises(InvalidImage, match="is not JPEG, PNG, WebP, TIFF or HEIC"):
+    for format in ("PPM", "JPEG2000", "ICO"):
+        with pytest.raises(InvalidImage, match="is not JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"):
             decode(encode(PIXELS, format))
 
 

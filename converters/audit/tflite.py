@@ -170,14 +170,15 @@ def _type(code: Any, words: dict[int, str]) -> str:
 def _tensor(tensor: Any, name: str, buffers: Any, schema: Any) -> Tensor:
     stored = buffers[tensor.buffer]
     held = 0 if stored.data is None else len(stored.data)
-    shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
-    return Tensor(
-        name,
-        tuple(int(size) for size in (shape if shape is not None else ())),
-        _words(schema.TensorType)[tensor.type].lower(),
-        constant=held > 0 or stored.offset > 1,
-        quantization=_quantization(tensor.quantization),
-        stored_bytes=held or int(stored.size if stored.offset > 1 else 0),
+    return (
+        Tensor(  # a size that is open in shapeSignature is in `shape` what the file was made with
+            name,
+            tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ())),
+            _words(schema.TensorType)[tensor.type].lower(),
+            constant=held > 0 or stored.offset > 1,
+            quantization=_quantization(tensor.quantization),
+            stored_bytes=held or int(stored.size if stored.offset > 1 else 0),
+        )
     )
 
 

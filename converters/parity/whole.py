@@ -17,7 +17,7 @@ from edgeskin.artifacts import read_metadata
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
 from edgeskin.converters.parity.judge import FLOOR_DB, disagrees, faults
 from edgeskin.converters.parity.reference import Model, of_run, open_model
-from edgeskin.data.manifest import Dataset
+from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
 from edgeskin.models.run import Run
@@ -66,7 +66,7 @@ class Reference:
             found = predictor.run_all(self.pixels, progress)
             document = report(predictor, self.outputs, found, self.truth)
         clear, floor = document["sqnr_db"] >= CLEAR_DB, FLOOR_DB[metadata.precision]
-        cause = None if clear else explain(self.model, self.pixels, found, floor)
+        cause = None if clear else explain(self.model, self.pixels, found, metadata.precision)
         document = {
             "artifact": Path(artifact).name,
             **self.identity,
@@ -82,13 +82,14 @@ class Reference:
 def verify(
     artifact: Path | str,
     reference: Run | Model | Path | str,
-    data: Dataset,
+    data: Dataset | Path | str,
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
 
     Args:
+        data: A split, or a data folder, whose test split is taken.
         reference: The run that the artifact was made from, its program (`.pt2`),
             or a float `.onnx` or `.tflite` file; see `reference.open_model`.
 
@@ -107,6 +108,8 @@ def verify(
         if isinstance(reference, Path | str):
             reference = open_model(reference, predictor.spec)
         same_model(reference.spec, predictor.spec)
+    if isinstance(data, Path | str):
+        data = load_split(data, "test")
     return Reference.of(reference, data).verify(artifact, progress)
 
 

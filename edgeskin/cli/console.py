@@ -23,6 +23,11 @@ def error(message: str) -> None:
     print("edgeskin: " + " ".join(message.split()), file=sys.stderr)
 
 
+def printable(text: str) -> str:
+    """A name as one line, without what moves the cursor: a line break becomes a backslash, n."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def say(message: str) -> None:
     """A line for the person, on stderr, so that stdout stays the result's."""
     print(message, file=sys.stderr)

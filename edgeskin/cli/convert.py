@@ -13,6 +13,11 @@ from edgeskin.cli.options import Force, Json
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
 
+CONVERSION_DB = (
+    "conversion dB: signal to noise of the file against what it was converted from (int8: its "
+    "program). What quantization costs against the float model, edgeskin verify measures."
+)
+
 
 def convert(
     source: Annotated[Path, typer.Argument(help="A run (fp32, fp16), or a .pt2 program (int8).")],
@@ -37,32 +42,40 @@ def convert(
 ) -> None:
     """Convert to TFLite, Core ML and ONNX, each in a process of its own, side by side."""
     from edgeskin.converters.from_source import convert_source
+    from edgeskin.errors import PartlyConverted
 
-    with console.progress() as tell:
-        artifacts = convert_source(
-            source,
-            out,
-            target=target,
-            precision=precision,
-            data=data,
-            samples=samples,
-            io=io,
-            timeout_s=timeout,
-            force=force,
-            timing=timing,
-            tell=tell,
-        )
+    failures: list[str] = []
+    try:
+        with console.progress() as tell:
+            artifacts = convert_source(
+                source,
+                out,
+                target=target,
+                precision=precision,
+                data=data,
+                samples=samples,
+                io=io,
+                timeout_s=timeout,
+                force=force,
+                timing=timing,
+                tell=tell,
+            )
+    except PartlyConverted as partly:
+        artifacts, failures = partly.artifacts, partly.failures
     if json:
         console.emit([{**vars(a), "path": str(a.path)} for a in artifacts])
     else:
-        columns = ("file", "MB", "seconds", "SQNR dB against its source", "ms (fp32)")
+        columns = ("file", "MB", "seconds", "conversion dB", "ms (fp32)")
         console.table(str(out), columns, [_row(a) for a in artifacts])
+        print(CONVERSION_DB)
     for line in dict.fromkeys(line for a in artifacts for line in a.warnings):
         console.say(f"edgeskin: {line}")
     slower = [a for a in artifacts if a.speed and a.speed.get("slower")]
     for artifact in slower:
         console.error(slower_than_float(artifact))
-    if any(a.speed and a.speed["for_speed"] for a in slower):
+    for failure in failures:
+        console.error(failure)
+    if failures or any(a.speed and a.speed["for_speed"] for a in slower):
         raise typer.Exit(1)
 
 

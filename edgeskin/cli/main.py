@@ -1,7 +1,7 @@
 """The `edgeskin` command: runs one command line, and turns errors into exit codes.
 
 0: done. 1: ran, but a gate was missed. 2: could not run (one line says what,
-why and what to do; `--debug` adds the traceback).
+why and what to do; `--debug` adds the traceback). 130: Ctrl-C; 143: told to end.
 
 Nothing but the standard library is imported here at the top, so that Ctrl-C is
 answered in one line from the first moment on.
@@ -19,7 +19,8 @@ from edgeskin.files import reason
 from edgeskin.offline import stay_offline
 
 _INTERRUPTED = "interrupted; nothing was left half-written"
-_TYPER_INTERRUPTED = 130  # what typer makes of Ctrl-C in a command
+_BY_SIGNAL = 128  # what a shell adds to the number of the signal that ended a command
+_TYPER_INTERRUPTED = _BY_SIGNAL + signal.SIGINT  # what typer makes of Ctrl-C in a command
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = _run([a for a in arguments if a != "--debug"] or ["--help"])
     except KeyboardInterrupt:
-        return _fail(_INTERRUPTED, debug=False)
+        return _interrupted()
     except EdgeskinError as error:
         return _fail(str(error), debug)
     except ModuleNotFoundError as error:
@@ -58,7 +59,7 @@ def run(arguments: list[str]) -> int:
         return _fail(f"{error.filename or 'output'}: {why}", debug)
     except Exception as error:  # exit code 1 would say that a gate was missed
         return _unexpected(error, debug)
-    return _fail(_INTERRUPTED, debug=False) if code == _TYPER_INTERRUPTED else code
+    return _interrupted() if code == _TYPER_INTERRUPTED else code
 
 
 def _run(arguments: list[str]) -> int:
@@ -93,9 +94,14 @@ def _extra_of(module: str) -> str | None:
 def _unexpected(error: Exception, debug: bool) -> int:
     """An error that edgeskin does not know: its own fault, until shown otherwise."""
     if _stopped:  # in the middle of an import, for instance
-        return _fail(_INTERRUPTED, debug)
+        return _interrupted()
     what = f"{type(error).__name__}: {error}"
     return _fail(f"unexpected error, {what}. Run again with --debug and report it.", debug)
+
+
+def _interrupted() -> int:
+    console.error(_INTERRUPTED)
+    return _BY_SIGNAL + (_stopped[-1] if _stopped else signal.SIGINT)
 
 
 def _fail(message: str, debug: bool) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as jsonlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,19 +15,63 @@ from edgeskin.cli.options import Json
 
 def predict(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx, .mlpackage, or a run.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     json: Json = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="One JSON document a line, an image each.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a bad image; exit 1 at the end.")
+    ] = False,
 ) -> None:
     """Predict on image files; the spec inside the artifact says how."""
+    from edgeskin.errors import InvalidImage
     from edgeskin.predictor import load
 
+    documents: dict[str, Any] = {}
+    lines: list[str] = []
+    bad = 0
     with load(artifact) as predictor:
-        documents = {str(path): predictor.predict(path) for path in images}
+        for path in _files(images):
+            try:
+                document = predictor.predict(path)
+            except InvalidImage as error:
+                if not keep_going:
+                    raise
+                bad += 1
+                console.error(str(error))
+                document = {"error": str(error)}
+            if json:
+                documents[str(path)] = document
+            elif json_lines:
+                print(jsonlib.dumps({"image": str(path), **document}, ensure_ascii=False))
+            elif "error" not in document:
+                words = "; ".join(f"{name} {_words(v)}" for name, v in document.items())
+                lines.append(f"{console.printable(str(path))}: {words}")
     if json:
         console.emit(documents)
-        return
-    for path, document in documents.items():
-        print(f"{path}: " + "; ".join(f"{name} {_words(v)}" for name, v in document.items()))
+    for line in lines:  # all or, of a bad image without --keep-going, none
+        print(line)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    """
+    Raises:
+        InvalidImage: A folder without an image.
+    """
+    from edgeskin.errors import InvalidImage
+    from edgeskin.images import SUFFIXES
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not found:
+            raise InvalidImage(f"{path}: the folder holds no image ({', '.join(SUFFIXES)})")
+        yield from found
 
 
 def _words(entry: dict[str, Any]) -> str:

@@ -22,7 +22,14 @@ from edgeskin.errors import InvalidData
 from edgeskin.files import inside, sha256
 from edgeskin.images import decode
 from edgeskin.preprocess import preprocess
-from edgeskin.spec import ClassificationHead, Head, InputSpec, SegmentationHead, Spec
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    Head,
+    InputSpec,
+    SegmentationHead,
+    Spec,
+)
 
 Progress = Callable[[int, int], None]
 
@@ -105,10 +112,13 @@ class Dataset:
                 return int(text)
             expected = f"one of {', '.join(head.labels)} or 0..{len(head.labels) - 1}"
         else:
+            least = head.first if isinstance(head, DistributionHead) else -np.inf
             try:
-                return _finite(text)
+                if (value := _finite(text)) >= least:
+                    return value
             except ValueError:
-                expected = "a number"
+                pass
+            expected = "a number" if least == -np.inf else f"a number from {least:g} on"
         raise InvalidData(
             f"{self.folder / 'manifest.csv'}: {row['file']} has {head.name} '{text}', "
             f"expected {expected}"
@@ -161,7 +171,12 @@ def read_manifest(folder: Path) -> Sequence[dict[str, str]]:
 def _checked(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
     missing = {"file", "split"} - set(reader.fieldnames or ())
     if missing:
-        raise InvalidData(f"{path} lacks the column {', '.join(sorted(missing))}")
+        header = "".join(reader.fieldnames or ())
+        other = next((sign for sign in ";\t" if sign in header), None)
+        hint = f"; its cells are divided by {other!r}, not by a comma: save it with commas"
+        raise InvalidData(
+            f"{path} lacks the column {', '.join(sorted(missing))}{hint if other else ''}"
+        )
     for row in reader:
         if None in row.values() or None in row:
             raise InvalidData(f"{path}, line {reader.line_num}: not as many cells as columns")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -66,28 +69,64 @@ def save_run(
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict from `.safetensors`, or from a torch file that holds tensors only."""
+    """A state dict from `.safetensors`, or from a torch file that holds tensors only.
+
+    Raises:
+        InvalidRun: Missing, damaged, or a file of another kind; the message says which.
+    """
+    if not path.is_file():
+        raise InvalidRun(f"{path} is {'a folder' if path.is_dir() else 'missing'}")
+    if kind := _foreign_kind(path):
+        raise InvalidRun(f"{path} is {kind}, not a weights file. {_HOW_TO_SAVE}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InvalidRun(f"{path} is missing") from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InvalidRun(f"{path} is damaged or not a weights file: {_line(error)}") from error
-    except Exception as error:  # torch's unpickler raises its own types
+    except pickle.UnpicklingError as error:  # torch says how to run it
         raise InvalidRun(
-            f"{path} holds more than tensors, so it is not loaded: {_line(error)}"
+            f"{path} is no weights file, or holds objects beside tensors (a whole network, for "
+            f"instance), which are code and are not loaded. {_HOW_TO_SAVE}"
         ) from error
+    except Exception as error:  # torch and safetensors raise types of their own
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InvalidRun(f"{path} is damaged or not a weights file: {why}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InvalidRun(f"{path} is not a state dict (a mapping from names to tensors)")
     return state
 
 
+_HOW_TO_SAVE = (
+    "Save the trained network's tensors: safetensors.torch.save_file(network.state_dict(), "
+    "'weights.safetensors')."
+)
+
+
+def _foreign_kind(path: Path) -> str:
+    """What a file of another kind is, in words, by its first bytes or its records; else ""."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "an HDF5 file (Keras)"
+    if head[4:8] == b"TFL3":
+        return "a TFLite model"
+    if path.suffix == ".onnx":
+        return "an ONNX model"
+    if not zipfile.is_zipfile(path):
+        return ""
+    with zipfile.ZipFile(path) as archive:
+        names = {name.rpartition("/")[2] for name in archive.namelist()}
+    if "constants.pkl" in names:
+        return "a TorchScript archive"
+    if names & {"model.json", "serialized_exported_program.json"}:
+        return "a network exported by torch.export"
+    return ""
+
+
 def fit_weights(network: nn.Module, state: dict[str, torch.Tensor], *, where: str) -> None:
     """Load `state`, half precision widened to the network's own; say what does not fit."""
     own = network.state_dict()
+    state = _without_prefix(state, own, where)
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{name} is {tuple(state[name].shape)}, the network wants {tuple(own[name].shape)}"
@@ -104,5 +143,16 @@ def fit_weights(network: nn.Module, state: dict[str, torch.Tensor], *, where: st
     network.load_state_dict(state)
 
 
-def _line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _without_prefix(
+    state: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], where: str
+) -> dict[str, torch.Tensor]:
+    """Without what training wrappers put before every name (`module.` of DataParallel)."""
+    shared = {name.partition(".")[0] for name in state}
+    if len(shared) != 1 or any(name in own for name in state):
+        return state
+    prefix = f"{shared.pop()}."
+    bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if not bare.keys() & own.keys():
+        return state
+    warnings.warn(f"{where}: '{prefix}' before every name was left out", stacklevel=3)
+    return bare

@@ -37,6 +37,7 @@ class CoreMLSession(BaseSession):
 
     def __init__(self, path: Path):
         """Raises NotSupportedHere anywhere but on macOS, InvalidArtifact where Core ML refuses."""
+        super().__init__()
         if not _on_macos():
             raise NotSupportedHere("not run: Core ML predicts on macOS only")
         import coremltools as ct
@@ -74,7 +75,7 @@ class CoreMLSession(BaseSession):
             value = [value[label] for label in self.classes]
         return np.array(value, dtype)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._model = None
 
 

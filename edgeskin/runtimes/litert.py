@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes import Kernels, TensorSpec
 from edgeskin.runtimes.base import BaseSession
+from edgeskin.runtimes.litert_quiet import announce_once
 
 
 def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> LiteRTSession:
@@ -24,6 +25,8 @@ class LiteRTSession(BaseSession):
     """The first signature names inputs and outputs; without one, the tensors do."""
 
     def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
+        super().__init__()
+        announce_once()
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         resolver = {"fast": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[kernels]
@@ -53,7 +56,7 @@ class LiteRTSession(BaseSession):
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(i) for name, i in self._at_output.items()}
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._interpreter = None
 
     def _signature(self) -> tuple[dict[int, str], dict[int, str]]:

@@ -23,6 +23,7 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
 
 class OnnxSession(BaseSession):
     def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
+        super().__init__()
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -47,7 +48,7 @@ class OnnxSession(BaseSession):
         names = [spec.name for spec in self.outputs]
         return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._session = None
 
 

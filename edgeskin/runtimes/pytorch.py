@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +12,24 @@ from torch import nn
 
 from edgeskin.models.app_model import AppModel
 from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes.base import BaseSession
 from edgeskin.spec import Spec
 
 BATCH = 32
 
 
-class TorchSession:
+class TorchSession(BaseSession):
     """A network as an app sees it: uint8 NHWC pixels in, decoded values out (any batch)."""
 
     runtime = "PyTorch"
-    native = True
 
     def __init__(self, spec: Spec, network: nn.Module):
+        super().__init__()
         self.spec = spec
         self.model = AppModel(network, spec, "NHWC")
         self.model.training = False  # the network is in eval mode; an exported one refuses eval()
         size = (1, spec.input.height, spec.input.width, 3)
-        self.inputs: tuple[TensorSpec, ...] = (TensorSpec("image", size, "uint8"),)
+        self.inputs = (TensorSpec("image", (-1, *size[1:]), "uint8"),)
         with torch.inference_mode():
             outputs = self.model(torch.zeros(size, dtype=torch.uint8))
         self.outputs = tuple(
@@ -36,21 +37,12 @@ class TorchSession:
             for name, out in zip(spec.output_names("app"), outputs, strict=True)
         )
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         with torch.inference_mode():
             outputs = self.model(torch.from_numpy(feeds["image"]))
         return {
             spec.name: out.numpy().copy() for spec, out in zip(self.outputs, outputs, strict=True)
         }
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def run_all(

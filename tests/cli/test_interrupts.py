@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle: exit code 2, one line, nothing half-written, nobody left behind."""
+"""Ctrl-C in the middle: exit code 130, one line, nothing half-written, nobody left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_while_libraries_are_being_imported(library: str, lively_run: Path, tmp_
     """Exactly one line, wherever the import is: no traceback, no noise of half-made modules."""
     command = ["predict", lively_run, tmp_path / "face.png"]
     code, stderr, _ = interrupt(command, lambda pid: has_loaded(library, pid))
-    assert (code, stderr) == (2, f"edgeskin: {LINE}\n")
+    assert (code, stderr) == (130, f"edgeskin: {LINE}\n")
 
 
 def test_training_goes_on_after_it(phantom_set: Path, recipe: Path, tmp_path: Path) -> None:
@@ -30,11 +30,11 @@ def test_training_goes_on_after_it(phantom_set: Path, recipe: Path, tmp_path: Pa
     command = ["train", "--task", "acne", "--arch", "mobilenet_v3_small", "--data", phantom_set]
     command += ["--out", out, "--recipe", recipe, "--epochs", "6"]
     code, stderr, _ = interrupt(command, lambda pid: checkpoint.exists())
-    assert (code, the_line(stderr)) == (2, LINE)
+    assert (code, the_line(stderr)) == (130, LINE)
     assert sorted(snapshot(tmp_path)) == ["out.checkpoint", "out.checkpoint/last.pt", recipe.name]
     before = checkpoint.read_bytes()
     code, _, _ = interrupt(command, lambda pid: checkpoint.read_bytes() != before)
-    assert code == 2  # a second time, after the first epochs were found again
+    assert code == 130  # a second time, after the first epochs were found again
     done = subprocess.run([*COMMAND, *map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not checkpoint.parent.exists()
@@ -45,7 +45,7 @@ def test_training_in_its_first_epoch(phantom_set: Path, recipe: Path, tmp_path: 
     command = ["train", "--task", "acne", "--arch", "mobilenet_v3_small", "--data", phantom_set]
     command += ["--out", tmp_path / "new" / "out", "--recipe", recipe]
     code, stderr, _ = interrupt(command, lambda pid: has_loaded("libtorch_cpu", pid))
-    assert (code, the_line(stderr)) == (2, LINE)
+    assert (code, the_line(stderr)) == (130, LINE)
     assert list(snapshot(tmp_path)) == [recipe.name]
 
 
@@ -55,7 +55,7 @@ def test_calibration(library: str, lively_run: Path, phantom_set: Path, tmp_path
     command = ["calibrate", lively_run, "--data", phantom_set, "--out", tmp_path / "new" / "p.pt2"]
     command += ["--method", "nncf"]
     code, stderr, _ = interrupt(command, lambda pid: has_loaded(library, pid))
-    assert (code, the_line(stderr)) == (2, LINE)
+    assert (code, the_line(stderr)) == (130, LINE)
     assert snapshot(tmp_path) == {}
 
 
@@ -66,7 +66,7 @@ def test_conversion_ends_its_workers(lively_run: Path, tmp_path: Path) -> None:
         return any(has_loaded("libtorch_cpu", child) for child in children(pid))
 
     code, stderr, workers = interrupt(command, at_work)
-    assert (code, the_line(stderr)) == (2, LINE)
+    assert (code, the_line(stderr)) == (130, LINE)
     assert workers
     assert all(gone(worker) for worker in workers)
     assert snapshot(tmp_path) == {}
@@ -79,5 +79,5 @@ def test_verification_leaves_the_manifest_alone(
     command = ["verify", files / "acne-test-fp32.onnx", "--reference", lively_run]
     command += ["--data", phantom_set]
     code, stderr, _ = interrupt(command, lambda pid: has_loaded("onnxruntime", pid))
-    assert (code, the_line(stderr)) == (2, LINE)
+    assert (code, the_line(stderr)) == (130, LINE)
     assert snapshot(files) == before

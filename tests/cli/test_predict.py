@@ -77,3 +77,36 @@ def test_core_ml_predicts_as_the_run_does(
     ((image, want),) = expected.items()
     assert found[image]["severity"]["label"] == want["severity"]["label"]
     assert found[image]["count"]["value"] == pytest.approx(want["count"]["value"], rel=1e-3)
+
+
+def test_folders_bad_images_and_lines(
+    lively_run: Path, images: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    shutil.copy(images[0], folder / "inner" / "a\nb.png")
+    (folder / "bad.png").write_bytes(images[1].read_bytes()[:40])
+    (folder / "notes.txt").touch()
+    assert run(["predict", str(lively_run), str(folder)]) == 2
+    command = ["predict", str(lively_run), str(folder), "--keep-going"]
+    capfd.readouterr()
+    assert run(command) == 1
+    shown = capfd.readouterr()
+    assert len(shown.out.splitlines()) == 1  # the line break in the name is not printed as one
+    assert r"a\nb.png: severity" in shown.out
+    assert "bad.png" in shown.err
+    assert run([*command, "--json-lines"]) == 1
+    good, bad = sorted(map(json.loads, capfd.readouterr().out.splitlines()), key=len, reverse=True)
+    assert good["image"].endswith("b.png")
+    assert good["severity"]["label"]
+    assert "bad.png" in bad["error"]
+    (tmp_path / "none").mkdir()
+    assert run(["predict", str(lively_run), str(tmp_path / "none")]) == 2
+    assert "holds no image" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_litert_says_nothing(converted: Path, images: list[Path]) -> None:
+    command = [*COMMAND, "predict", converted / "acne-test-fp32.tflite", images[0]]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -23,6 +23,7 @@ from edgeskin.converters.selfcheck import images
 from edgeskin.converters.speed import float_network, judge
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.network import build
+from edgeskin.models.run import load_run, save_run
 
 
 def times(median: float, spread: float = 0.01) -> np.ndarray[Any, Any]:
@@ -68,14 +69,35 @@ def test_a_program_without_its_quantize_steps() -> None:
         assert sqnr_db(expected.numpy(), found.numpy()) > 30
 
 
-def test_the_float_network_is_the_specs_where_the_layers_agree() -> None:
-    job = tiny_job("int8")  # its spec names a network that has no segmentation head
-    assert float_network(job)[1] == "the program without its quantize steps"
+def test_the_float_network_is_that_of_the_very_weights() -> None:
+    job = tiny_job("int8")
+    assert float_network(job, None)[1] == "the program without its quantize steps"
+    trained = network("fp32")
+    assert float_network(job, trained) == (trained, "the run that it was calibrated from")
+
+
+@pytest.mark.slow
+def test_int8_is_timed_beside_its_own_run(tmp_path: Path) -> None:
+    """And beside the program's own weights where the run is another's."""
     spec = acne_spec()
-    torch.manual_seed(0)
-    module = calibrate(build(spec).eval(), spec, images(spec.input), method="minmax").module
-    job = replace(job, network=module, metadata=replace(job.metadata, spec=spec))
-    assert float_network(job)[1] == "the network that the spec names, untrained"
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_run(tmp_path / f"run{seed}", spec, build(spec).eval())
+    run = load_run(tmp_path / "run0")
+    program = calibrate(run.network, spec, images(spec.input), method="minmax")
+    known = {**program.calibration, "run": {"name": "run0", "sha256": run.sha256}}
+    save_program(tmp_path / "p.pt2", replace(program, calibration=known))
+    for name, origin in (("run0", "the run that it"), ("run1", "the program without")):
+        (made,) = convert(
+            tmp_path / name,
+            ["onnx"],
+            ["int8"],
+            tmp_path / f"of-{name}",
+            program=tmp_path / "p.pt2",
+            timing=True,
+        )
+        assert made.speed is not None
+        assert made.speed["float"].startswith(origin)
 
 
 @pytest.mark.slow

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from samples import acne_spec
 
+from edgeskin.calibration.archive import read_header
 from edgeskin.errors import InvalidRun, InvalidSpec
 from edgeskin.models.app_model import AppModel
-from edgeskin.models.run import BUILTIN, load_run, read_weights
+from edgeskin.models.run import BUILTIN, fit_weights, load_run, read_weights
 from edgeskin.preprocess import normalize
 
 
@@ -90,3 +91,51 @@ def test_the_built_in_model_is_small_and_says_what_it_is() -> None:
     assert size <= 10_000_000
     assert "phantoms" in run.spec.license
     assert "means nothing" in run.spec.limits
+
+
+def saved_by_torch_script(path: Path) -> None:
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(path))
+
+
+def exported(path: Path) -> None:
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "write", "kind"),
+    [
+        ("a.h5", lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)), "an HDF5 file"),
+        ("a.onnx", lambda p: p.write_bytes(b"\x08\x0a" + bytes(64)), "an ONNX model"),
+        ("a.tflite", lambda p: p.write_bytes(bytes(4) + b"TFL3" + bytes(64)), "a TFLite model"),
+        ("a.pt", saved_by_torch_script, "a TorchScript archive"),
+        ("a.pt2", exported, "a network exported by torch.export"),
+        ("a.pth", lambda p: torch.save(torch.nn.Linear(2, 2), p), "objects beside tensors"),
+        ("a.bin", lambda p: p.write_bytes(b"PK" + bytes(64)), "damaged|no weights file"),
+    ],
+)
+def test_files_of_other_kinds_are_named(name, write, kind, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """In one line of our own: torch's advises to load code."""
+    write(tmp_path / name)
+    with pytest.raises(InvalidRun, match=kind) as caught:
+        read_weights(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_an_exported_network_is_no_damaged_program(tmp_path: Path) -> None:
+    exported(tmp_path / "network.pt2")
+    with pytest.raises(InvalidRun, match=r"exported by torch\.export, not a program") as caught:
+        read_header(tmp_path / "network.pt2")
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_prefix_before_every_name_is_left_out_and_said() -> None:
+    network = torch.nn.Linear(2, 2)
+    wrapped = {f"module.{name}": x + 1 for name, x in network.state_dict().items()}
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    with pytest.warns(UserWarning, match=r"w\.pt: 'module\.' before every name was left out"):
+        fit_weights(network, wrapped, where="w.pt")
+    for name, x in network.state_dict().items():
+        torch.testing.assert_close(x, before[name] + 1)

@@ -15,7 +15,7 @@ from edgeskin.errors import InvalidArtifact
 from edgeskin.mlpackage import Package
 from edgeskin.runtimes.base import BaseSession, check_feeds
 from edgeskin.runtimes.mil.features import Features, read_features
-from edgeskin.runtimes.mil.plan import Arithmetic, Plan, make_plan
+from edgeskin.runtimes.mil.plan import Arithmetic, make_plan
 from edgeskin.runtimes.mil.program import Variable, read_program
 
 
@@ -30,11 +30,12 @@ class MilSession(BaseSession):
     native = False
 
     def __init__(self, path: Path, arithmetic: Arithmetic = "as_saved", threads: int = 1):
+        super().__init__()
         package = Package.open(path)
         model = package.read_model()
         with _refusing(path):
             self._features: Features = read_features(model, read_program(model, package))
-            self._plan: Plan | None = make_plan(self._features.program, arithmetic)
+            self._plan = make_plan(self._features.program, arithmetic)
         self._threads = threads
         self.arithmetic = arithmetic
         self.program = self._features.program
@@ -45,7 +46,7 @@ class MilSession(BaseSession):
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         with _torch(self._threads):
-            return self._features.results(self._open_plan().run(self._features.values(feeds)))
+            return self._features.results(self._plan.run(self._features.values(feeds)))
 
     def inner(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Every tensor that a run computes, by its name in the program, in that order.
@@ -55,23 +56,18 @@ class MilSession(BaseSession):
         each float where the arithmetic is "full".
 
         Raises:
-            ShapeMismatch: As for `run`.
+            ShapeMismatch, SessionClosed: As for `run`.
         """
         check_feeds(self.inputs, feeds)
-        with _torch(self._threads):
+        with self._open(), _torch(self._threads):
             given = self._features.values(feeds)
             return {
                 variable.name: self._array(value, variable)
-                for variable, value in self._open_plan().trace(given)
+                for variable, value in self._plan.trace(given)
             }
 
-    def close(self) -> None:
-        self._plan = None
-
-    def _open_plan(self) -> Plan:
-        if self._plan is None:
-            raise RuntimeError("the session is closed")
-        return self._plan
+    def _close(self) -> None:
+        del self._plan
 
     def _array(self, value: torch.Tensor, variable: Variable) -> NDArray[Any]:
         assert variable.type is not None
