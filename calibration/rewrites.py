@@ -69,6 +69,14 @@ def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
     return [x.select(dim, index) for index in range(x.shape[dim])]
 
 
+def split(x: Tensor, sizes: int | list[int], dim: int = 0) -> list[Tensor]:
+    """By slices: behind a split, litert-torch gives a concat the range of its first input."""
+    if isinstance(sizes, int):
+        sizes = [sizes] * -(-x.shape[dim] // sizes)
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [aten.slice.Tensor(x, dim, a, a + size) for a, size in zip(starts, sizes, strict=True)]
+
+
 def divide(x: Tensor, y: Any) -> Tensor:
     return x * (1.0 / y) if isinstance(y, int | float) else x / y
 
@@ -108,6 +116,8 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.relu6.default: relu6,
     aten.scaled_dot_product_attention.default: attention,
     aten.unbind.int: unbind,
+    aten.split.Tensor: split,
+    aten.split_with_sizes.default: split,
     aten.view.default: view,
     aten.div.Tensor: divide,
     aten.sub.Tensor: subtract,

@@ -18,7 +18,7 @@ from PIL import Image
 from edgeskin import metrics
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
-from edgeskin.converters.parity.judge import FLOOR_DB
+from edgeskin.converters.parity.floors import rounding_db, whole_db
 from edgeskin.converters.parity.reference import of_network
 from edgeskin.errors import ConversionFailed
 from edgeskin.predictor import Predictor
@@ -40,7 +40,7 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
     `sqnr_db` is null where both agree to the last bit.
 
     Raises:
-        ConversionFailed: NaN, less agreement than `FLOOR_DB`, or far more agreement
+        ConversionFailed: NaN, less agreement than its floor (`floors.py`), or far more agreement
             with a model that makes a known mistake.
         ShapeMismatch: An output has another shape.
     """
@@ -54,19 +54,21 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
     check_shapes(expected, given)
     sqnr = {name: metrics.sqnr_db(x, given[name]) for name, x in expected.items()}
     worst = min(sqnr, key=lambda name: (not math.isnan(sqnr[name]), sqnr[name]))
-    if not sqnr[worst] >= CLEAR_DB:
-        floor = FLOOR_DB[job.metadata.precision]
-        cause = explain(model, pixels, given, job.metadata.precision)
+    precision = job.metadata.precision
+    floor = whole_db(precision, rounding_db(model, pixels))
+    if not sqnr[worst] >= max(floor, CLEAR_DB):
+        cause = explain(model, pixels, given, precision, floor)
         if cause or not sqnr[worst] >= floor:
             raise ConversionFailed(
                 f"{path.name} does not compute what its model computes: output '{worst}' agrees "
                 f"to {sqnr[worst]:.1f} dB, at least {floor:.0f} dB are expected. "
-                f"{cause or _LIKELY[job.metadata.precision]}"
+                f"{cause or _LIKELY[precision]}"
             )
     return {
         "runtime": session.runtime,
         "samples": SAMPLES,
         "sqnr_db": _rounded(sqnr[worst]),
+        "floor_db": floor,
         "outputs": {
             name: {
                 "max_abs_diff": metrics.max_difference(x, given[name]),

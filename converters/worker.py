@@ -105,11 +105,8 @@ def examine(
     """
     from edgeskin.converters import selfcheck
     from edgeskin.converters.audit import verdict
-    from edgeskin.converters.audit.inspect import audit
 
-    document = audit(path)
-    verdict.check(job, document, calibration)
-    return document, selfcheck.measure(job, path)
+    return verdict.check(job, path, calibration), selfcheck.measure(job, path)
 
 
 def _speed(job: Any, request: Request, loaded: Any) -> dict[str, Any]:

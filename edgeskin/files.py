@@ -43,7 +43,16 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
             yield fresh
             _replace(fresh, target, scratch)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
+
+
+def _remove(scratch: Path) -> None:
+    """A scratch folder, even where Ctrl-C comes while it goes."""
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
 
 
 def check_writable(target: Path, *, force: bool = False) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from edgeskin.artifacts import read_metadata
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.inspect import audit, inspect
-from edgeskin.converters.parity.cut import open_cutter, read_network
+from edgeskin.converters.parity.cut import open_cutter
 from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes import open_session
 

@@ -10,9 +10,11 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
-from edgeskin.errors import MissingPackage
+from edgeskin.converters.audit.network import Network
+from edgeskin.errors import InvalidArtifact, MissingPackage
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,17 @@ READERS = {
     ".mlpackage": _CORE_ML,
     ".mlmodel": _CORE_ML,
 }
+
+
+def read_network(path: Path) -> Network:
+    """The operators and tensors of a model file.
+
+    Raises:
+        InvalidArtifact: Of no known type, or damaged.
+        MissingPackage: The format's own package is not installed.
+    """
+    if path.suffix not in READERS:
+        raise InvalidArtifact(f"{path} is none of {', '.join(READERS)}")
+    with READERS[path.suffix].opened() as module:
+        network: Network = module.read(path)
+    return network

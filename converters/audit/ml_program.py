@@ -66,6 +66,7 @@ def network(function: Any, values: Values) -> Network:
         tuple(given.name for given in function.inputs),
         tuple(block.outputs),
         facts=Facts(beside=tuple(reader.beside)),
+        constants=lambda name: values.array(reader.constants[name]),
     )
 
 

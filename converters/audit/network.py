@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 # What an operator is to the audit, whatever its format calls it. `multiply` is
 # counted in multiply-adds; `clamp` is an activation that integer kernels apply
@@ -127,12 +129,17 @@ class Facts:
     beside: tuple[str, ...] = ()
 
 
+def _unread(name: str) -> NDArray[Any]:
+    raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Network:
     """Operators from input to output, and tensors by name.
 
     `qdq` says that a pair of quantize and dequantize stands for an integer, as
     in ONNX and Core ML; without it they are conversions, which take time.
+    `constants` gives the numbers of one, flat.
     """
 
     operators: tuple[Operator, ...]
@@ -141,6 +148,11 @@ class Network:
     outputs: tuple[str, ...]
     qdq: bool = True
     facts: Facts = Facts()
+    constants: Callable[[str], NDArray[Any]] = field(default=_unread, compare=False, repr=False)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """The numbers of a constant in its shape, read from the file when asked for."""
+        return self.constants(name).reshape(self.tensors[name].shape)
 
     @cached_property
     def producer(self) -> dict[str, Operator]:

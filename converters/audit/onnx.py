@@ -102,6 +102,7 @@ def network(model: Any, folder: Path) -> Network:
         tensors,
         tuple(value.name for value in graph.input if not tensors[value.name].constant),
         tuple(value.name for value in graph.output),
+        constants=constants.read,
     )
 
 
@@ -197,6 +198,12 @@ class _Constants:
         if name not in self.stored:
             return None
         return numpy_helper.to_array(self.stored[name], str(self.folder)).reshape(-1)
+
+    def read(self, name: str) -> NDArray[Any]:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
 
 def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] | None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgeskin.converters.audit.network import (
     Network,
@@ -75,7 +80,20 @@ def _network(content: bytes) -> Network:
         tuple(names[i] for i in _indices(graph.outputs)),
         qdq=False,
         facts=facts(model, kinds, content, names),
+        constants=partial(
+            _numbers, content, model.buffers, dict(zip(names, graph.tensors, strict=True)), schema
+        ),
     )
+
+
+def _numbers(
+    content: bytes, buffers: Any, entries: Mapping[str, Any], schema: Any, name: str
+) -> NDArray[Any]:
+    """Of a constant whose type numpy has, flat."""
+    buffer = buffers[entries[name].buffer]
+    behind = content[buffer.offset : buffer.offset + buffer.size]
+    data = behind if buffer.offset > 1 else bytes(buffer.data)
+    return np.frombuffer(data, _words(schema.TensorType)[entries[name].type].lower())
 
 
 def _check_length(tensor: Tensor, entry: Any, buffers: Any, end: int) -> None:
@@ -223,8 +241,6 @@ def _multiply_adds(kind: str, tensors: list[Tensor]) -> tuple[int, int, int]:
 
 
 def _permutation(model: Any, inputs: list[int]) -> tuple[int, ...]:
-    import numpy as np
-
     if len(inputs) < 2:
         return ()
     buffer = model.buffers[model.subgraphs[0].tensors[inputs[1]].buffer].data

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx
 
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.document import multiply_adds, weights
-from edgeskin.converters.audit.grids import other_grids
+from edgeskin.converters.audit.inspect import audit
 from edgeskin.converters.audit.network import Network
+from edgeskin.converters.audit.stored import differences
 from edgeskin.converters.audit.torch_graph import network
 from edgeskin.converters.model import INPUT, Job
 from edgeskin.errors import ConversionFailed
@@ -28,20 +31,22 @@ _BROKEN_SCALES = ("broken", "unequal")
 _LISTED = 3
 
 
-def check(job: Job, document: Mapping[str, Any], calibration: Mapping[str, Any]) -> None:
-    """Compare what the audit found in a file with the job it was made from.
+def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """The audit of a fresh file, compared with the job that it was made from.
 
     Raises:
         ConversionFailed: All that disagrees, and what to do.
     """
+    document = audit(path)
     faults = [*_ends(job, document), *_scales(document), *_batch_norms(document)]
     if job.int8 and isinstance(job.network, fx.GraphModule):
         faults += integers(job.network, document, calibration)
-        faults += other_grids(job.network, document)
+        faults += differences(job.network, read_network(path))
     elif job.metadata.precision == "fp16":
         faults += _halves(document)
     if faults:
         raise ConversionFailed(f"{document['file']} is not what was asked: {'; '.join(faults)}.")
+    return document
 
 
 def integers(

@@ -16,6 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edgeskin.converters.fold import Fold
 from edgeskin.converters.legalize.tflite import Graph
 
 
@@ -97,11 +98,8 @@ def _same(graph: Graph, operator: Any) -> _Padding:
 
 def _pair(weight: NDArray[Any], skip: int) -> NDArray[Any]:
     """(O, h, w, C) to (O, h, pairs, 2 C), `skip` columns of zeros in front."""
-    count, height, width, channels = weight.shape
-    pairs = (skip + width + 1) // 2
-    wide = np.zeros((count, height, 2 * pairs, channels), weight.dtype)
-    wide[:, :, skip : skip + width] = weight
-    return wide.reshape(count, height, pairs, 2 * channels)
+    fold = Fold(pixels=2, stride=2, pad=skip, taps=weight.shape[2])
+    return fold.weights(weight.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
 
 
 def _padded(graph: Graph, place: Any, tensor: int, padding: _Padding) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd, lcm
 
 import numpy as np
 import onnx_ir as ir
 
+from edgeskin.converters.fold import Fold
 from edgeskin.converters.legalize_onnx.qdq import (
     DEQUANTIZE,
-    Array,
     Step,
     add_shape,
     attribute,
@@ -27,42 +26,6 @@ from edgeskin.converters.legalize_onnx.qdq import (
 # this; it copies a window for each pixel first where they are not (3 channels: 4 times slower).
 _CHANNELS = 4
 _MOST_CHANNELS = 8
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """How many pixels of a row become one, and which cells one output cell then needs.
-
-    Output pixel j * per_cell + p reads input pixel j * pixels + p * stride - pad + tap.
-    """
-
-    pixels: int
-    stride: int
-    pad: int
-    taps: int
-
-    @property
-    def per_cell(self) -> int:
-        return self.pixels // self.stride
-
-    @property
-    def first(self) -> int:
-        return -self.pad // self.pixels
-
-    @property
-    def last(self) -> int:
-        return ((self.per_cell - 1) * self.stride - self.pad + self.taps - 1) // self.pixels
-
-    def weights(self, weight: Array) -> Array:
-        """(M, C, h, taps) to (per_cell * M, pixels * C, h, cells), zeros between."""
-        out, channels, height, _ = weight.shape
-        shape = (self.per_cell, out, self.pixels, channels, height, self.last - self.first + 1)
-        wide = np.zeros(shape, weight.dtype)
-        for p in range(self.per_cell):
-            for tap in range(self.taps):
-                cell, pixel = divmod(p * self.stride - self.pad + tap, self.pixels)
-                wide[p, :, pixel, :, :, cell - self.first] = weight[:, :, :, tap]
-        return wide.reshape(self.per_cell * out, self.pixels * channels, height, -1)
 
 
 def widen_stem(graph: ir.Graph) -> None:
@@ -82,7 +45,7 @@ def widen_stem(graph: ir.Graph) -> None:
             _unfold_output(graph, quantize, restored)
 
 
-def _fold(node: ir.Node) -> _Fold | None:
+def _fold(node: ir.Node) -> Fold | None:
     """None where the convolution has enough channels, or its width does not divide."""
     weight = dequantize_of(node.inputs[1])
     array = constant(weight.inputs[0]) if weight is not None else None
@@ -95,7 +58,7 @@ def _fold(node: ir.Node) -> _Fold | None:
         return None
     if before[3] % pixels or after[3] * stride != before[3]:
         return None
-    return _Fold(pixels, stride, attribute(node, "pads", [0, 0, 0, 0])[1], array.shape[3])
+    return Fold(pixels, stride, attribute(node, "pads", [0, 0, 0, 0])[1], array.shape[3])
 
 
 def _is_plain(node: ir.Node) -> bool:
@@ -116,7 +79,7 @@ def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
     ]
 
 
-def _fold_input(graph: ir.Graph, node: ir.Node, x: ir.Node, fold: _Fold) -> None:
+def _fold_input(graph: ir.Graph, node: ir.Node, x: ir.Node, fold: Fold) -> None:
     integers, *grid = x.inputs
     steps = _rows(graph, x.outputs[0], fold.pixels)
     made = chain(integers, [*steps, (DEQUANTIZE, grid, {})])
@@ -124,7 +87,7 @@ def _fold_input(graph: ir.Graph, node: ir.Node, x: ir.Node, fold: _Fold) -> None
     node.replace_input_with(0, made[-1].outputs[0])
 
 
-def _widen(node: ir.Node, fold: _Fold) -> None:
+def _widen(node: ir.Node, fold: Fold) -> None:
     weight = dequantize_of(node.inputs[1])
     assert weight is not None
     edit(weight, 0, fold.weights, "wide")

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from edgeskin.converters.audit import READERS
 from edgeskin.converters.audit.network import Network
 from edgeskin.errors import InvalidArtifact
 
@@ -40,20 +39,6 @@ class Cutter(Protocol):
                 not among `inputs`.
         """
         ...
-
-
-def read_network(path: Path) -> Network:
-    """The operators and tensors of a model file.
-
-    Raises:
-        InvalidArtifact: Of no known type, or damaged.
-        MissingPackage: The format's own package is not installed.
-    """
-    if path.suffix not in READERS:
-        raise InvalidArtifact(f"{path} is none of {', '.join(READERS)}")
-    with READERS[path.suffix].opened() as module:
-        network: Network = module.read(path)
-    return network
 
 
 def open_cutter(path: Path, network: Network) -> Cutter:

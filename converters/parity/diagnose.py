@@ -43,9 +43,12 @@ MARGIN_DB = 6.0
 noise of a mistake comes on top, so that it never wins; four is far from chance."""
 CLEAR_DB = 40.0
 """Noise of 1 % of the answers' size: no mistake of the table is so small."""
-EXPLAINED_DB = {"fp32": CLEAR_DB, "fp16": 30.0, "int8": 15.0}
+EXPLAINED_DB = {"fp32": CLEAR_DB, "fp16": 30.0, "int8": 10.0}
 """With the mistake that a file really makes, what is left is its precision's own rounding. Less
 agreement explains nothing, however much better than none it is."""
+
+NEARLY_DB = 15.0
+"""Undoing normalisation to make a mistake, and making it, round as well."""
 
 NONE_FITS = (
     "No mistake with channels, layout, mean and std or outputs explains it: other weights, other "
@@ -128,7 +131,7 @@ INPUTS: dict[str, Callable[[Pixels, InputSpec], Pixels]] = {
 
 
 def explain(
-    model: Model, pixels: NDArray[np.uint8], found: Outputs, precision: str
+    model: Model, pixels: NDArray[np.uint8], found: Outputs, precision: str, floor_db: float
 ) -> Cause | None:
     """The mistake with which the reference agrees with `found`: at least by `MARGIN_DB` more.
 
@@ -137,6 +140,7 @@ def explain(
         pixels: uint8 (N, H, W, 3); the first `IMAGES` are used.
         found: What the artifact says of them, decoded.
         precision: Of the artifact; see `EXPLAINED_DB`.
+        floor_db: What a sound file reaches; with its cause, a wrong one nearly does.
     """
     pixels, found = pixels[:IMAGES], {name: x[:IMAGES] for name, x in found.items()}
     expected = model.run_all(pixels)
@@ -146,11 +150,8 @@ def explain(
         sqnr = least_sqnr_db(theirs, ours)
         if sqnr > best:
             best, name = sqnr, mistake
-    return (
-        Cause(name, best, said)
-        if best >= max(EXPLAINED_DB[precision], said + MARGIN_DB) and name
-        else None
-    )
+    needed = max(EXPLAINED_DB[precision], said + MARGIN_DB, floor_db - NEARLY_DB)
+    return Cause(name, best, said) if best >= needed and name else None
 
 
 def least_sqnr_db(expected: Outputs, found: Outputs) -> float:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin.artifacts import read_metadata
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.document import weights
-from edgeskin.converters.parity.cut import read_network
-from edgeskin.converters.parity.judge import FLOOR_DB
+from edgeskin.converters.parity.floors import FILE_DB
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.whole import agree
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
@@ -69,7 +69,7 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
     return {
         "artifact": artifact.name,
         "precision": precision,
-        "floor_db": FLOOR_DB[precision],
+        "floor_db": FILE_DB[precision],
         "data": "made-up images",
         "split": reference.name,
         "runtime": runtime,

@@ -1,7 +1,7 @@
 """Whether an artifact is the one it should be, from what `verify` measured: faults, a line each.
 
-Floors are for a file that is wrong, not for one that is imprecise; a gate of
-one's own (`--min-sqnr-db`) stands in their place.
+Floors (`floors.py`) are for a file that is wrong, not for one that is imprecise; a
+gate of one's own (`--min-sqnr-db`) stands in their place.
 """
 
 from __future__ import annotations
@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeskin.artifacts import Metadata
-from edgeskin.converters.parity.diagnose import CLEAR_DB, NONE_FITS
+from edgeskin.converters.parity.diagnose import NONE_FITS
 from edgeskin.converters.parity.reference import Model
-
-FLOOR_DB = {"fp32": CLEAR_DB, "fp16": 20.0, "int8": 6.0}
-"""Float rounding leaves over 90 dB, float16 over 40. Of INT8, one bit of the answers (6.02 dB):
-what is measured lies between 20 and 40 dB, and 15 where a poor quantizer still keeps decisions."""
 
 
 def faults(document: Mapping[str, Any], min_sqnr_db: float | None = None) -> list[str]:
@@ -54,14 +50,14 @@ def _other_program(path: Path, model: Model) -> list[str]:
     """Of a program as reference: integers and scales that the file has not."""
     from torch import fx
 
-    from edgeskin.converters.audit.grids import other_grids
+    from edgeskin.converters.audit import read_network
     from edgeskin.converters.audit.inspect import audit
+    from edgeskin.converters.audit.stored import differences
     from edgeskin.converters.audit.verdict import integers
 
     if not isinstance(model.network, fx.GraphModule):
         return []
-    document = audit(path)
     return [
-        *integers(model.network, document, {}),
-        *other_grids(model.network, document),
+        *integers(model.network, audit(path), {}),
+        *differences(model.network, read_network(path)),
     ]

@@ -14,19 +14,22 @@ Two figures a point, over all images together:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edgeskin import metrics
 from edgeskin.artifacts import Metadata, read_metadata
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.network import Network, Tensor
-from edgeskin.converters.parity.cut import open_cutter, read_network
+from edgeskin.converters.parity.cut import open_cutter
+from edgeskin.converters.parity.floors import layer_db
 from edgeskin.converters.parity.layout import dequantize, layouts, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import boundary, points
@@ -39,9 +42,6 @@ from edgeskin.runtimes import Session, open_session
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
-FLOOR_DB = {"fp32": 60.0, "fp16": 30.0, "int8": 10.0}
-"""A layer that agrees less by itself is bad, not imprecise: float32 rounding leaves over
-100 dB, float16 over 50; eight bits leave 20 to 50 dB, of values that are mostly small 15."""
 WORST = 5
 
 
@@ -71,6 +71,7 @@ class Layer:
     session: Session
     whole: Agreement = field(default_factory=Agreement)
     own: Agreement = field(default_factory=Agreement)
+    rounding: Agreement = field(default_factory=Agreement)
 
 
 class Anatomy:
@@ -110,10 +111,9 @@ class Anatomy:
         self.matches = Matcher(
             self.reference.points, found, samples, values, nhwc, self.reference.variants
         ).match()
-        pairs = [match for match in self.matches if match.artifact.kind != "input"]
-        if not pairs:
+        self.layers = dict(self._layers())
+        if not self.layers:
             raise InvalidArtifact(f"no layer of {self.artifact.name} is like one of the reference")
-        self.layers = {match.reference.name: self._layer(match) for match in pairs}
         matched = {match.artifact.name for match in self.matches}
         self.unmatched = [point for point in found if point.name not in matched]
 
@@ -137,7 +137,11 @@ class Anatomy:
                 candidate = layer.match.layout.to_reference(found.pop(layer.match.artifact.name))
                 layer.whole.add(values, candidate)
                 given, feeds = self.rounded(layer, known, feed)
-                layer.own.add(self.reference.compute(point, given), self.run_alone(layer, feeds))
+                expected = self.reference.compute(point, given)
+                layer.own.add(expected, self.run_alone(layer, feeds))
+                if self.metadata.precision != "int8":
+                    exact = self.reference.compute(point, given, torch.float64)
+                    layer.rounding.add(exact, expected)
 
     def rounded(
         self, layer: Layer, known: Mapping[str, Array], feed: Array
@@ -166,18 +170,38 @@ class Anatomy:
         found = {self.input: feed, **self.whole.run({self.input: feed})}
         return {name: dequantize(x, held_as(self.network, name)) for name, x in found.items()}
 
-    def _layer(self, match: Match) -> Layer:
-        by_name = {m.artifact.name: m for m in self.matches}
-        before = boundary(self.network, match.artifact.name, set(by_name))
-        name = match.artifact.name
-        return Layer(
-            match, [by_name[n] for n in before], self._session(before, [name], str(id(match)))
-        )
+    def _layers(self) -> Iterator[tuple[str, Layer]]:
+        """All that is computed from earlier matches; what constants alone make is none."""
+        earlier: dict[str, Match] = {}
+        for number, match in enumerate(self.matches):
+            name = match.artifact.name
+            before = boundary(self.network, name, set(earlier))
+            if match.artifact.kind != "input" and before:
+                session = self._session(before, [name], str(number))
+                yield match.reference.name, Layer(match, [earlier[n] for n in before], session)
+            earlier[name] = match
 
     def _session(self, inputs: Sequence[str], outputs: Sequence[str], name: str) -> Session:
         path = self._folder / f"{name}{self.artifact.suffix}"
         self.cutter.cut(inputs, outputs, path)
         return self._stack.enter_context(open_session(path))
+
+    def _row(self, layer: Layer) -> dict[str, Any]:
+        rounding = layer.rounding.sqnr_db
+        return {
+            "name": layer.match.reference.name,
+            "kind": layer.match.reference.kind,
+            "tensor": layer.match.artifact.name,
+            "by": layer.match.by,
+            "sqnr_db": layer.whole.sqnr_db,
+            "own_sqnr_db": layer.own.sqnr_db,
+            "floor_db": layer_db(
+                self.metadata.precision,
+                rounding,
+                self.artifact.suffix,
+                of_program=self.reference.quantized,
+            ),
+        }
 
     def close(self) -> None:
         self._stack.close()
@@ -188,17 +212,16 @@ class Anatomy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def document(self, floor_db: float) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """`layers` from input to output, the first bad one, the worst ones, what has no match."""
-        rows = [_row(layer) for layer in self.layers.values()]
-        bad = [row["name"] for row in rows if not row["own_sqnr_db"] >= floor_db]
+        rows = [self._row(layer) for layer in self.layers.values()]
+        bad = [row["name"] for row in rows if not row["own_sqnr_db"] >= row["floor_db"]]
         inner = [row for row in rows if row["kind"] != "output"]
         worst = sorted(inner, key=lambda row: _nan_first(row["own_sqnr_db"]))[:WORST]
         products = [p for p in self.unmatched if p.kind == "multiply"]
         matched = sum(row["kind"] == "multiply" for row in rows)
         return {
             "runtime": self.whole.runtime,
-            "floor_db": floor_db,
             "matched_products": f"{matched} of {matched + len(products)}",
             "unmatched": [point.name for point in self.unmatched],
             "first_bad": bad[0] if bad else None,
@@ -246,7 +269,7 @@ def compare_layers(
             "reference": reference.name,
             "images": len(pixels),
             "precision": metadata.precision,
-            **anatomy.document(FLOOR_DB[metadata.precision]),
+            **anatomy.document(),
         }
         if repro is not None:
             from edgeskin.converters.parity.repro import write_repro
@@ -262,17 +285,6 @@ def held_as(network: Network, name: str) -> Tensor:
     if tensor.quantization is None and tensor.is_integer:
         return replace(tensor, quantization=network.stored(name).quantization)
     return tensor
-
-
-def _row(layer: Layer) -> dict[str, Any]:
-    return {
-        "name": layer.match.reference.name,
-        "kind": layer.match.reference.kind,
-        "tensor": layer.match.artifact.name,
-        "by": layer.match.by,
-        "sqnr_db": layer.whole.sqnr_db,
-        "own_sqnr_db": layer.own.sqnr_db,
-    }
 
 
 def _nan_first(value: float) -> float:

@@ -24,6 +24,7 @@ SAMPLE = 4096
 ALIKE = 0.9
 """The least correlation that identifies a tensor; an SQNR of 7 dB leaves 0.9."""
 _NEARLY = 0.05
+_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -129,25 +130,27 @@ class Matcher:
             for f, found in enumerate(self.found)
             if _may_be(known, found)
         }
-        best_known = _best(scores, 0)
-        best_found = _best(scores, 1)
+        far = {(k, f): abs(k / len(self.known) - f / len(self.found)) for k, f in scores}
+        best_known = _best(scores, far, 0)
+        best_found = _best(scores, far, 1)
         for k, f in best_known.items():
             if best_found[f] == k and scores[k, f] >= ALIKE:
                 yield self.known[k], self.found[f]
 
 
-def _best(scores: Mapping[tuple[int, int], float], side: int) -> dict[int, int]:
-    """The best partner of each on one side; the first of equals."""
-    best: dict[int, int] = {}
+def _best(
+    scores: Mapping[tuple[int, int], float], far: Mapping[tuple[int, int], float], side: int
+) -> dict[int, int]:
+    """The best partner of each on one side; of nearly equal ones, that at the same place.
+
+    A residual branch that adds next to nothing leaves sums that no value tells apart.
+    """
+    best: dict[int, tuple[int, int]] = {}
     for pair, score in scores.items():
-        mine, other = pair[side], pair[1 - side]
-        if mine not in best or score > scores[_pair(mine, best[mine], side)]:
-            best[mine] = other
-    return best
-
-
-def _pair(mine: int, other: int, side: int) -> tuple[int, int]:
-    return (mine, other) if side == 0 else (other, mine)
+        known = best.setdefault(pair[side], pair)
+        if (round(score, _DIGITS), -far[pair]) > (round(scores[known], _DIGITS), -far[known]):
+            best[pair[side]] = pair
+    return {mine: pair[1 - side] for mine, pair in best.items()}
 
 
 def _may_be(known: Point, found: Point) -> bool:

@@ -12,6 +12,7 @@ from edgeskin.files import atomic
 
 # Where bits are equal: rounding to the precision cannot show more.
 _CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
+_NAMED = 80  # names along the axis, at most; of more layers, some
 _BOTTOM_DB = -20.0
 _BLUE, _GREY, _RED, _GREEN = "#2f6db3", "#9aa3ad", "#c0392b", "#2e8b57"
 MARKED = 5
@@ -19,7 +20,7 @@ _LABEL = 14  # characters a line
 
 
 def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
-    """SQNR of each layer, from input to output; the worst by themselves are named.
+    """SQNR of each layer, from input to output; the worst by themselves are marked.
 
     Args:
         document: Of `layers.compare_layers`, under the key `layers` of a verification.
@@ -30,24 +31,39 @@ def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) ->
         CannotWrite: As `files.atomic`.
     """
     rows = document["layers"]
-    figure, axes = _figure(11.0, 4.8)
+    figure, axes = _figure(8.0 + 0.12 * min(len(rows), 100), 6.0)
     places = range(len(rows))
     ceiling = _CEILING_DB[document["precision"]]
     whole, own = ([_shown(row[key], ceiling) for row in rows] for key in ("sqnr_db", "own_sqnr_db"))
     axes.plot(places, whole, color=_BLUE, marker=".", label="from the input to here")
     axes.plot(places, own, color=_GREY, marker=".", lw=0.8, label="added by the layer itself")
-    axes.axhline(document["floor_db"], color=_RED, lw=0.8, ls=":", label="floor of a layer")
+    floors = [row["floor_db"] for row in rows]
+    axes.step(places, floors, where="mid", color=_RED, lw=0.8, ls=":", label="floor of a layer")
+    axes.axhline(ceiling, color=_GREY, lw=0.8, ls="--", label=f"cut here, at {ceiling:g} dB")
     worst = sorted(places, key=lambda i: own[i])[:MARKED]
     axes.plot(worst, [own[i] for i in worst], "o", color=_RED, ms=5, label="worst by themselves")
     for rank, i in enumerate(sorted(worst)):
         axes.annotate(str(rank + 1), (i, own[i]), xytext=(4, -10), textcoords="offset points")
     names = "\n".join(f"{rank + 1}  {rows[i]['name']}" for rank, i in enumerate(sorted(worst)))
     axes.text(1.01, 0.0, names, transform=axes.transAxes, fontsize=7, color=_RED, va="bottom")
-    axes.set_xlabel("layers, from input to output")
+    every = -(-len(rows) // _NAMED)
+    axes.set_xticks(places[::every], [row["name"] for row in rows[::every]], rotation=90, size=6)
+    axes.set_xlabel("layers, from input to output" + f" (every {every}th is named)" * (every > 1))
     axes.set_ylabel("SQNR, dB (higher is better)")
     axes.set_title(f"{document['artifact']} against {document['reference']}", fontsize=10)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
     _save(figure, path, force)
+
+
+def moved_most(document: dict[str, Any]) -> str:
+    """The metric with the largest change of a step, relative to where it starts."""
+
+    def movement(name: str) -> float:
+        found = document["metrics"][name]
+        changes = [step["change"]["value"] for step in (*found["steps"], *found["elsewhere"])]
+        return max(map(abs, changes), default=0.0) / (abs(found["start"]) or 1.0)
+
+    return max(document["metrics"], key=movement)  # the first of equals
 
 
 def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool = False) -> None:
@@ -79,6 +95,8 @@ def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool
     axes.set_xticks(range(len(names)), [fill(name.replace(":", ": "), _LABEL) for name in names])
     axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
     axes.set_ylim(*_window(found))
+    if not any(step["change"]["value"] for step in (*steps, *elsewhere)):
+        axes.text(0.5, 0.5, "no step moved it", transform=axes.transAxes, ha="center", size=12)
     axes.set_title(
         f"{document['artifact']} on {document['data']}/{document['split']}, "
         f"{document['images']} images; black: paired 95 % intervals",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
+from torch.utils._pytree import tree_map
 
 from edgeskin.artifacts import Io
 from edgeskin.calibration.graphs import (
@@ -45,6 +47,7 @@ _GOES_ON = {
     QUANTIZE,
     DEQUANTIZE,
 }
+_BY_CONSTANT = {aten.add.Tensor: "shifted", aten.mul.Tensor: "scaled"}
 _OF_WEIGHTS = re.compile(r"([._]weight)?([._]bias)?(_updated_constant\d+)?$")
 _CONSTANT_STEPS = {DEQUANTIZE, DEQUANTIZE_CHANNELS}
 Array = NDArray[Any]
@@ -54,8 +57,9 @@ class TorchGraph:
     """A float or QDQ graph of the whole model: pixels in and decoded heads out, for `app`.
 
     `points` lie in the order in which `values` gives them. Of a product to which
-    a constant is added, as in hard-sigmoid, `variants` has the sum: converters
-    may make it part of the bias.
+    a constant is added, as in hard-sigmoid, or that is multiplied with one, as by
+    layer scale, `variants` has what comes out: converters may make it part of the
+    bias or the weights.
     """
 
     def __init__(self, network: nn.Module, spec: Spec, io: Io):
@@ -63,21 +67,21 @@ class TorchGraph:
         Args:
             network: Float, or the QDQ graph of a program; in eval mode.
         """
-        quantized = isinstance(network, GraphModule)
+        self.quantized = isinstance(network, GraphModule)
         network = any_strides(network)
         model: nn.Module = AppModel(network, spec, "NHWC") if io == "app" else network
         model.training = False
-        self.graph = (export if quantized else flatten)(model, _example(spec, io))
+        self.graph = (export if self.quantized else flatten)(model, _example(spec, io))
         _share_steps(self.graph)
         names = spec.output_names(io)
         self._at = dict(_points(self.graph, names))
         self.points = list(self._at.values())
         self.variants: dict[str, Point] = {}
         for node, point in list(self._at.items()):
-            shifted = _shifted(node)
-            if point.kind == "multiply" and shifted is not None and shifted not in self._at:
-                variant = replace(point, name=f"{point.name} (shifted)")
-                self._at[shifted] = self.variants[point.name] = variant
+            word, other = _with_constant(node)
+            if point.kind == "multiply" and other is not None and other not in self._at:
+                variant = replace(point, name=f"{point.name} ({word})")
+                self._at[other] = self.variants[point.name] = variant
         self._node = {point.name: node for node, point in self._at.items()}
 
     @torch.no_grad()
@@ -93,22 +97,37 @@ class TorchGraph:
             run.forget(node)
 
     @torch.no_grad()
-    def compute(self, point: Point, known: Mapping[str, Array]) -> Array:
-        """The values of `point` where those of the points `known` are as given."""
-        values = {self._node[name]: torch.from_numpy(x) for name, x in known.items()}
-        found: Tensor = self._evaluate(self._node[point.name], values)
+    def compute(
+        self, point: Point, known: Mapping[str, Array], dtype: torch.dtype = torch.float32
+    ) -> Array:
+        """The values of `point` where those of the points `known` are as given.
+
+        Args:
+            dtype: In which all that is float32 is computed: float64 shows what rounding does.
+        """
+        values = {self._node[name]: _as(dtype, torch.from_numpy(x)) for name, x in known.items()}
+        found: Tensor = self._evaluate(self._node[point.name], values, dtype)
         return found.numpy()
 
-    def _evaluate(self, node: Node, known: dict[Node, Any]) -> Any:
+    def _evaluate(self, node: Node, known: dict[Node, Any], dtype: torch.dtype) -> Any:
         if node not in known:
             if node.op == "get_attr":
-                known[node] = attribute(self.graph, node)
+                known[node] = _as(dtype, attribute(self.graph, node))
             else:
-                args = map_arg(node.args, lambda n: self._evaluate(n, known))
-                kwargs = map_arg(node.kwargs, lambda n: self._evaluate(n, known))
+                args, kwargs = map_arg(
+                    (node.args, node.kwargs), lambda n: self._evaluate(n, known, dtype)
+                )
+                args, kwargs = tree_map(partial(_as, dtype), (args, kwargs))
                 assert callable(node.target)
                 known[node] = node.target(*args, **kwargs)
         return known[node]
+
+
+def _as(dtype: torch.dtype, value: Any) -> Any:
+    """float32 values, and the word float32, as `dtype`; all else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.dtype == torch.float32 else value
+    return dtype if value is torch.float32 else value
 
 
 def _example(spec: Spec, io: Io) -> Tensor:
@@ -169,13 +188,13 @@ def _settled(node: Node) -> Node:
     return node
 
 
-def _shifted(node: Node) -> Node | None:
-    """The settled sum of a product and a constant, where nothing else uses the product."""
+def _with_constant(node: Node) -> tuple[str, Node | None]:
+    """What a constant makes of a product that nothing else uses, settled, and what to call it."""
     users = list(node.users)
-    is_sum = len(users) == 1 and users[0].target is aten.add.Tensor
-    if not is_sum or not any(map(_is_constant, users[0].all_input_nodes)):
-        return None
-    return _settled(users[0])
+    word = _BY_CONSTANT.get(users[0].target, "") if len(users) == 1 else ""
+    if not word or not any(map(_is_constant, users[0].all_input_nodes)):
+        return "", None
+    return word, _settled(users[0])
 
 
 def _shape(node: Node) -> tuple[int, ...]:

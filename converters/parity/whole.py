@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from edgeskin import metrics
 from edgeskin.artifacts import read_metadata
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
-from edgeskin.converters.parity.judge import FLOOR_DB, disagrees, faults
+from edgeskin.converters.parity.floors import rounding_db, whole_db
+from edgeskin.converters.parity.judge import disagrees, faults
 from edgeskin.converters.parity.reference import Model, of_run, open_model
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import ShapeMismatch
@@ -58,6 +60,11 @@ class Reference:
             },
         )
 
+    @cached_property
+    def rounding_db(self) -> float | None:
+        """See `floors.rounding_db`."""
+        return rounding_db(self.model, self.pixels)
+
     def verify(self, artifact: Path | str, progress: Progress | None = None) -> dict[str, Any]:
         """The document of `verify`."""
         metadata = read_metadata(Path(artifact))
@@ -65,13 +72,16 @@ class Reference:
             same_model(self.model.spec, predictor.spec)
             found = predictor.run_all(self.pixels, progress)
             document = report(predictor, self.outputs, found, self.truth)
-        clear, floor = document["sqnr_db"] >= CLEAR_DB, FLOOR_DB[metadata.precision]
-        cause = None if clear else explain(self.model, self.pixels, found, metadata.precision)
+        floor = whole_db(metadata.precision, self.rounding_db)
+        cause = None
+        if not document["sqnr_db"] >= max(floor, CLEAR_DB):
+            cause = explain(self.model, self.pixels, found, metadata.precision, floor)
         document = {
             "artifact": Path(artifact).name,
             **self.identity,
             "precision": metadata.precision,
             "floor_db": floor,
+            "rounding_db": None if metadata.precision == "int8" else self.rounding_db,
             **document,
             "cause": cause and cause.as_dict(),
             "disagrees": disagrees(Path(artifact), metadata, self.model),
@@ -97,7 +107,8 @@ def verify(
         A document: `artifact`, the identity of data and reference, `agreement`
         per output (SQNR in dB, cosine, largest difference), `equal_decisions`
         per head (share), `metrics` of both with the paired change, the smallest
-        SQNR as `sqnr_db`, `floor_db` of the artifact's precision, the `cause`
+        SQNR as `sqnr_db`, the `floor_db` that it must reach and the `rounding_db`
+        that the floor of a float file follows from (see `floors.py`), the `cause`
         of what disagrees, where one is known, and `faults`: why the artifact is
         not that of this reference, a line each.
 

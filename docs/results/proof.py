@@ -30,7 +30,7 @@ from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks.peers import builds, zoo
 from edgeskin.benchmarks.peers.int8 import machine, to_json
 from edgeskin.converters import TARGETS
-from edgeskin.converters.parity.cut import read_network
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import Model, open_model
 from edgeskin.data.manifest import load_split

@@ -46,7 +46,7 @@ def drift(
         int | None, typer.Option(min=1, help="Draw this many of the split's images; else all.")
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="The metric of the picture; by default the first.")
+        str | None, typer.Option(help="The metric of the picture; by default what moved most.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: .png or .svg.")] = None,
     force: Force = False,
@@ -54,7 +54,7 @@ def drift(
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
     from edgeskin.converters.parity.drift import measure
-    from edgeskin.converters.parity.plots import plot_drift
+    from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.data.manifest import load_split
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
@@ -63,7 +63,8 @@ def drift(
         check_writable(plot, force=force)
     dataset = load_split(data, split)
     dataset = dataset if images is None else dataset.take(images)
-    drawn = _metric(artifact, dataset, metric) if metric or plot else ""
+    if metric or plot:
+        _check_metric(artifact, dataset, metric)
     results = [read_measured(path) for path in measured or ()]
     with console.progress() as tell:
         document = measure(
@@ -77,15 +78,15 @@ def drift(
             tell=tell,
         )
     if plot is not None:
-        plot_drift(document, drawn, plot, force=force)
+        plot_drift(document, metric or moved_most(document), plot, force=force)
     if json:
         console.emit(document)
     else:
         print_report(document)
 
 
-def _metric(artifact: Path, dataset: Dataset, wanted: str | None) -> str:
-    """The metric of the picture: `wanted`, else the first that the labels allow."""
+def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
+    """That there is one to draw, before anything runs."""
     from edgeskin.artifacts import read_metadata
     from edgeskin.errors import UnknownName
     from edgeskin.evaluation import measures
@@ -95,7 +96,6 @@ def _metric(artifact: Path, dataset: Dataset, wanted: str | None) -> str:
     chosen = wanted or (names[0] if names else "of any kind")
     if chosen not in names:
         raise UnknownName(f"no metric '{chosen}'; there are {', '.join(names) or 'none'}")
-    return chosen
 
 
 def print_report(document: dict[str, Any]) -> None:

@@ -169,8 +169,8 @@ def _bad_layers(document: dict[str, Any] | None) -> list[str]:
         return []
     row = next(row for row in document["layers"] if row["name"] == document["first_bad"])
     return [
-        f"layer {row['name']} agrees to {row['own_sqnr_db']:.1f} dB by itself, the floor of "
-        f"{document['precision']} is {document['floor_db']:g} dB ({len(document['bad'])} are below)"
+        f"layer {row['name']} agrees to {row['own_sqnr_db']:.1f} dB by itself, its floor is "
+        f"{row['floor_db']:g} dB ({len(document['bad'])} are below theirs)"
     ]
 
 

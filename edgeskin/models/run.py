@@ -83,10 +83,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch says how to run it
-        raise InvalidRun(
-            f"{path} is no weights file, or holds objects beside tensors (a whole network, for "
-            f"instance), which are code and are not loaded. {_HOW_TO_SAVE}"
-        ) from error
+        what = "is not a weights file"
+        if zipfile.is_zipfile(path):
+            what = "holds more than tensors, so it is not loaded: objects are code"
+        raise InvalidRun(f"{path} {what}. {_HOW_TO_SAVE}") from error
     except Exception as error:  # torch and safetensors raise types of their own
         why = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InvalidRun(f"{path} is damaged or not a weights file: {why}") from error

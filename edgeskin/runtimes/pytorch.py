@@ -38,16 +38,20 @@ class TorchSession(BaseSession):
         )
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        with torch.inference_mode():
-            outputs = self.model(torch.from_numpy(feeds["image"]))
+        return self.answer(feeds["image"])
+
+    def answer(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Of (N, H, W, 3), 0 to 255: uint8, or float32 where somebody's mistake is tried out."""
+        with self._open(), torch.inference_mode():
+            outputs = self.model(torch.from_numpy(pixels))
         return {
             spec.name: out.numpy().copy() for spec, out in zip(self.outputs, outputs, strict=True)
         }
 
 
 def run_all(
-    session: TorchSession, pixels: NDArray[np.uint8], batch: int = BATCH
+    session: TorchSession, pixels: NDArray[Any], batch: int = BATCH
 ) -> dict[str, NDArray[Any]]:
-    """Outputs for all images (N, H, W, 3), in batches."""
-    parts = [session.run({"image": pixels[i : i + batch]}) for i in range(0, len(pixels), batch)]
+    """Outputs for all images (N, H, W, 3), in batches; see `TorchSession.answer`."""
+    parts = [session.answer(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -28,6 +28,11 @@ ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
         (X.flip(-1) / 5, X.sin()),
     ),
     aten.unbind.int: (lambda x, dim: torch.stack(x.unbind(dim)), (1,)),
+    aten.split.Tensor: (lambda x, size, dim: torch.stack(x.split(size, dim)), (2, 2)),
+    aten.split_with_sizes.default: (
+        lambda x, sizes, dim: torch.stack(x.split(sizes, dim)),
+        ([1, 1, 1], 1),
+    ),
     aten.view.default: (torch.reshape, ([2, 15, 4],)),
     aten.adaptive_avg_pool2d.default: (F.adaptive_avg_pool2d, ([1, 1],)),
     aten._native_batch_norm_legit_no_training.default: (

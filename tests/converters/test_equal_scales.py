@@ -24,10 +24,10 @@ from edgeskin.calibration.program import Program
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.calibration.trainable import settled, trainable
 from edgeskin.converters import TARGETS
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.network import Network, Operator, Quantization
 from edgeskin.converters.audit.network import Tensor as Stored
 from edgeskin.converters.model import Job
-from edgeskin.converters.parity.cut import read_network
 from edgeskin.converters.selfcheck import images
 
 pytestmark = pytest.mark.slow

@@ -20,9 +20,10 @@ from small_network import SIZE, make_network
 from edgeskin.artifacts import Io, Metadata, Precision
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.converters import TARGETS
+from edgeskin.converters.audit import read_network
 from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.converters.model import Job
-from edgeskin.converters.parity.cut import open_cutter, read_network
+from edgeskin.converters.parity.cut import open_cutter
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.matching import Match, Matcher, Sample

@@ -114,7 +114,7 @@ def test_a_spoiled_file(
 ) -> None:
     good = converted("onnx", "int8", "tensor")
     job = tiny_job("int8", "tensor")
-    verdict.check(job, audit(good), RECORD)
+    verdict.check(job, good, RECORD)
     model = onnx.load(good)
     spoil(model)
     path = tmp_path / "spoiled.onnx"
@@ -125,21 +125,21 @@ def test_a_spoiled_file(
 
     monkeypatch.setattr(reader, "place", lambda path, network: Placement("none"))
     with pytest.raises(ConversionFailed, match=f"spoiled.onnx is not what was asked: .*{why}"):
-        verdict.check(job, audit(path), RECORD)
+        verdict.check(job, path, RECORD)
 
 
 def test_a_float_file_that_calls_itself_int8(converted: Convert) -> None:
-    found = audit(converted("onnx", "fp32", "tensor"))
+    path = converted("onnx", "fp32", "tensor")
     with pytest.raises(ConversionFailed) as caught:
-        verdict.check(tiny_job("int8", "tensor"), found, RECORD)
+        verdict.check(tiny_job("int8", "tensor"), path, RECORD)
     assert "0.0 M of its multiply-adds are int8 x int8, 0.3 M in its program" in str(caught.value)
     assert "6 weight tensors are float, 0 in its program" in str(caught.value)
 
 
 def test_a_float16_file_with_float32_weights(converted: Convert) -> None:
-    found = audit(converted("onnx", "fp32", "tensor"))
+    path = converted("onnx", "fp32", "tensor")
     with pytest.raises(ConversionFailed, match=r"0.0 % of its weights are float16, 95 % expected"):
-        verdict.check(tiny_job("fp16", "tensor"), found, {})
+        verdict.check(tiny_job("fp16", "tensor"), path, {})
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +158,10 @@ def test_exclusions_must_be_named(excluding: Program, tmp_path: Path) -> None:
     job = Job(excluding.module, Metadata(tiny_spec(), "tensor", "int8"))
     path = tmp_path / "excluding.onnx"
     TARGETS["onnx"].load().convert(job, path)
-    found = audit(path)
-    verdict.check(job, found, {"scheme": "w8a8", **excluding.calibration})
+    verdict.check(job, path, {"scheme": "w8a8", **excluding.calibration})
     share = REST / (STEM + REST)
     with pytest.raises(ConversionFailed, match=f"only {100 * share:.1f} % of .* names no excl"):
-        verdict.check(job, found, RECORD)
+        verdict.check(job, path, RECORD)
 
 
 @pytest.mark.parametrize("scheme", ["w8", "w8a16"])
@@ -172,7 +171,7 @@ def test_schemes_with_other_products(scheme: str, tmp_path: Path) -> None:
     job = Job(program.module, Metadata(spec, "tensor", "int8"))
     path = tmp_path / f"{scheme}.onnx"
     TARGETS["onnx"].load().convert(job, path)
-    verdict.check(job, audit(path), {"scheme": scheme, **program.calibration})
+    verdict.check(job, path, {"scheme": scheme, **program.calibration})
 
 
 def test_the_summary_is_short(converted: Convert) -> None:

@@ -15,6 +15,8 @@ import onnx
 from onnx import numpy_helper
 
 from edgeskin.artifacts import TFLITE_ENTRY, Metadata, labels
+from edgeskin.converters.audit import read_network
+from edgeskin.converters.audit.network import Network, Operator
 from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.mlpackage import messages
 from mutations.world import SPEC, World
@@ -211,3 +213,95 @@ def _zero_coreml(path: Path) -> Path:
 
     edit_coreml(path, edit)
     return path
+
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def weights(change: Change) -> Callable[[World, str], Path]:
+    """The integers of the heaviest product's weights, changed: (...) to (...)."""
+    return lambda world, target: _changed(world.copy(target, "int8"), 1, change)
+
+
+def biases(change: Change) -> Callable[[World, str], Path]:
+    """The same of its biases: integers, or in Core ML real numbers."""
+    return lambda world, target: _changed(world.copy(target, "int8"), 2, change)
+
+
+def _changed(path: Path, place: int, change: Change) -> Path:
+    network = read_network(path)
+    heaviest = max(network.operators, key=lambda op: op.multiply_adds)
+    name = network.stored(_given(heaviest, network)[place]).name
+    changed = change(network.values(name).copy())
+    write = {".onnx": _write_onnx, ".tflite": _write_tflite, ".mlpackage": _write_coreml}
+    write[path.suffix](path, name, changed)
+    assert np.array_equal(read_network(path).values(name), changed)
+    return path
+
+
+def _given(op: Operator, network: Network) -> tuple[str, ...]:
+    assert network.stored(op.inputs[1]).constant
+    return op.inputs
+
+
+def _write_onnx(path: Path, name: str, array: np.ndarray) -> None:
+    model = onnx.load(path)
+    stored = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    stored.CopyFrom(numpy_helper.from_array(array, name))
+    onnx.save(model, path)
+
+
+def _write_tflite(path: Path, name: str, array: np.ndarray) -> None:
+    def edit(graph: Graph) -> None:
+        tensor = next(t for t in graph.body.tensors if t.name == name.encode())
+        graph.model.buffers[tensor.buffer].data = np.frombuffer(array.tobytes(), np.uint8)
+
+    edit_tflite(path, edit)
+
+
+def _write_coreml(path: Path, name: str, array: np.ndarray) -> None:
+    def edit(model: Any) -> None:
+        for op in _operations(model):
+            for key, value in op.attributes.items():
+                made = op.outputs[0].name if op.outputs else ""
+                if name not in (f"{made}.{key}", made if op.type == "const" else ""):
+                    continue
+                if value.WhichOneof("value") == "blobFileValue":
+                    _write_blob(path / _WEIGHTS, value.blobFileValue.offset, array)
+                elif key in ("val", name.rpartition(".")[2]):
+                    value.immediateValue.tensor.bytes.values = array.tobytes()
+
+    edit_coreml(path, edit)
+
+
+def _write_blob(weights_file: Path, offset: int, array: np.ndarray) -> None:
+    with weights_file.open("r+b") as file:
+        file.seek(offset)
+        _, _, size, start = struct.unpack("<IIQQ", file.read(24))
+        assert size >= array.nbytes
+        file.seek(start)
+        file.write(array.tobytes())
+
+
+def without_largest_filter(weight: np.ndarray) -> np.ndarray:
+    """The filter with the largest sum, all zero; filters lie along the first axis."""
+    sums = np.abs(weight.astype(int)).reshape(len(weight), -1).sum(axis=1)
+    weight[sums.argmax()] = 0
+    return weight
+
+
+def largest_negated(weight: np.ndarray) -> np.ndarray:
+    place = np.unravel_index(np.abs(weight.astype(int)).argmax(), weight.shape)
+    weight[place] = -weight[place]
+    return weight
+
+
+def many_negated(weight: np.ndarray) -> np.ndarray:
+    """298 of those that are not zero."""
+    places = np.flatnonzero(weight)[:298]
+    weight.reshape(-1)[places] *= -1
+    return weight
+
+
+def one_step_lower(weight: np.ndarray) -> np.ndarray:
+    return np.where(weight != 0, np.maximum(weight.astype(int) - 1, -128), 0).astype(weight.dtype)

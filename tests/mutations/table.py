@@ -9,12 +9,18 @@ from pathlib import Path
 
 from edgeskin.converters.model import Job
 from mutations.edits import (
+    biases,
     foreign_manifest,
     labels_shuffled_in_spec,
+    largest_negated,
+    many_negated,
     one_scale,
+    one_step_lower,
     says,
     spec_with,
     truncated,
+    weights,
+    without_largest_filter,
     zero_point,
 )
 from mutations.mistakes import (
@@ -85,6 +91,10 @@ _SPEC_TWICE = {
 
 def _int8(words: str) -> dict[str, str]:
     return {"convert": words, "verify": words}
+
+
+def _stored(words: str) -> dict[str, str]:
+    return _same(rf"layer \S+: {words}", "convert", "verify program")
 
 
 MUTATIONS = (
@@ -176,6 +186,43 @@ MUTATIONS = (
             "verify program",
         ),
         precision="int8",
+    ),
+    Mutation(
+        "the largest filter of a layer zeroed",
+        weights(without_largest_filter),
+        _stored(r"\d+ of \d+ integers of its weights are not its program's, by up to 127"),
+        precision="int8",
+    ),
+    Mutation(
+        "the largest weight's sign flipped",
+        weights(largest_negated),
+        _stored(r"1 of \d+ integers of its weights are not its program's, by up to 25\d"),
+        precision="int8",
+    ),
+    Mutation(
+        "298 weights negated",
+        weights(many_negated),
+        _stored(r"298 of \d+ integers of its weights are not its program's"),
+        precision="int8",
+    ),
+    Mutation(
+        "all weights that are not zero one step lower",
+        weights(one_step_lower),
+        _stored(r"\d+ of \d+ integers of its weights are not its program's, by up to 1 "),
+        precision="int8",
+    ),
+    Mutation(
+        "all biases of a layer 0",
+        biases(lambda bias: 0 * bias),
+        _stored(r"(\d+) of \1 biases are not its program's, by up to"),
+        precision="int8",
+    ),
+    Mutation(
+        "all biases of a layer one step higher",
+        biases(lambda bias: bias + 1),
+        _stored(r"(\d+) of \1 biases are not its program's, by up to 1(\.\d+)? steps"),
+        ("onnx", "tflite"),
+        "int8",
     ),
     Mutation(
         "one weight tensor left float",

@@ -1,0 +1,48 @@
+"""Several pixels of a row as one with more channels: the weights that compute the same sums.
+
+Both stem rewrites make such weights, and the audit knows a program's weights in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How many pixels of a row become one, and which cells one output cell then needs.
+
+    Output pixel j * per_cell + p reads input pixel j * pixels + p * stride - pad + tap.
+    """
+
+    pixels: int
+    stride: int
+    pad: int
+    taps: int
+
+    @property
+    def per_cell(self) -> int:
+        return self.pixels // self.stride
+
+    @property
+    def first(self) -> int:
+        return -self.pad // self.pixels
+
+    @property
+    def last(self) -> int:
+        return ((self.per_cell - 1) * self.stride - self.pad + self.taps - 1) // self.pixels
+
+    def weights(self, weight: NDArray[Any]) -> NDArray[Any]:
+        """(M, C, h, taps) to (per_cell * M, pixels * C, h, cells), zeros between."""
+        out, channels, height, _ = weight.shape
+        shape = (self.per_cell, out, self.pixels, channels, height, self.last - self.first + 1)
+        wide = np.zeros(shape, weight.dtype)
+        for p in range(self.per_cell):
+            for tap in range(self.taps):
+                cell, pixel = divmod(p * self.stride - self.pad + tap, self.pixels)
+                wide[p, :, pixel, :, :, cell - self.first] = weight[:, :, :, tap]
+        return wide.reshape(self.per_cell * out, self.pixels * channels, height, -1)
