@@ -30,6 +30,7 @@ def calibrate_run(
     samples: int = SAMPLES,
     exclude: Sequence[str] = (),
     force: bool = False,
+    trust: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
     """Calibrate a run on images of the train split of `data` and save the program.
@@ -37,6 +38,7 @@ def calibrate_run(
     Args:
         samples: Images to use, drawn from the train split with a fixed seed.
         exclude: Patterns of module paths, as `blocks.0.*`, of layers to leave in float.
+        trust: Run the code that the run names, whoever wrote it.
 
     Returns:
         The program; `calibration["warnings"]` holds what a person should know of it.
@@ -44,13 +46,14 @@ def calibrate_run(
     Raises:
         UnknownName: No such scheme or method, or a pattern that matches no layer.
         InvalidData: Too few train images, or one of them is a test image too.
+        NotTrusted: The run names a factory that needs `trust`.
         CannotWrite: `out` exists and `force` is False.
     """
     data, out = Path(data), Path(out)
     check_writable(out, force=force)
     check_method(method, find_scheme(scheme))
     chosen = calibration_set(data, samples)
-    loaded = load_run(run)
+    loaded = load_run(run, trust=trust)
     pixels = chosen.pixels(loaded.spec.input)
     from edgeskin.calibration.calibrate import calibrate  # heavy: what is wrong shows before
     from edgeskin.calibration.coverage import cover

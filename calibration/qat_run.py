@@ -44,6 +44,7 @@ def qat(
     samples: int = SAMPLES,
     exclude: Sequence[str] = (),
     force: bool = False,
+    trust: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> Program:
     """Train a run's program on the train split of `data` and save the best epoch.
@@ -57,17 +58,19 @@ def qat(
         recipe: Settings; those of `qat_recipe(run)` if left out.
         program: A calibrated program of this run to start from; else the run is
             calibrated first, by `scheme`, `method`, `samples` and `exclude`.
+        trust: Run the code that the run names, whoever wrote it.
         tell: Called with (what, done, total) as the work proceeds.
 
     Raises:
         NotBetter: No epoch has a lower loss than the calibrated program; nothing is written.
         InvalidRun: The program is not of this run, or the checkpoint not of this training.
         InvalidData: The folder cannot be used, or a train image is a test image too.
+        NotTrusted: The run names a factory that needs `trust`.
         CannotWrite: `out` exists and `force` is False.
     """
     run, data, out = Path(run), Path(data), Path(out)
     check_writable(out, force=force)
-    loaded = load_run(run)
+    loaded = load_run(run, trust=trust)
     recipe = recipe or qat_recipe(run)
     train, held_out = _splits(loaded.spec, data, samples, recipe.seed)
     checkpoint = out.with_name(out.name + ".checkpoint")
@@ -82,6 +85,7 @@ def qat(
                 method=method,
                 samples=samples,
                 exclude=exclude,
+                trust=trust,
                 tell=tell,
             )
         start = _start(place, loaded, run)

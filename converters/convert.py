@@ -57,6 +57,7 @@ def convert(
     force: bool = False,
     timing: bool = False,
     workers: int | None = None,
+    trust: bool = False,
     on_progress: Progress | None = None,
 ) -> list[Artifact]:
     """Convert a run (fp32, fp16) or a program (int8) to every target and precision.
@@ -74,11 +75,13 @@ def convert(
         timing: Time each INT8 file against float (`speed.measure`), which takes
             one more conversion each.
         workers: Processes at a time; the number of processors by default.
+        trust: Run the code that a run names, whoever wrote it.
         on_progress: Called with (files done, files in all, name of the last one).
 
     Raises:
         UnknownName, InvalidRun, MissingPackage, CannotExpress, CannotWrite: Before
             any work.
+        NotTrusted: A run names a factory that needs `trust`.
         ConversionFailed: A converter refused, crashed, took too long, or wrote a
             wrong file. Its log stays in `out`.
         PartlyConverted: That happened to some of several files; the others are there.
@@ -96,7 +99,8 @@ def convert(
             threads = max(1, (os.cpu_count() or 1) // workers)
             run = next((str(o.path) for o in origins if o.kind == "run"), "")
             processes = [
-                _process(order, io, scratch, timeout_s, threads, timing, run) for order in orders
+                _process(order, io, scratch, timeout_s, threads, timing, run, trust)
+                for order in orders
             ]
             answers = run_all(processes, workers, on_progress)
             made = [pair for pair in zip(orders, answers, strict=True) if isinstance(pair[1], dict)]
@@ -145,7 +149,14 @@ def _giver(origins: Sequence[Source], precision: str) -> Source:
 
 
 def _process(
-    order: _Order, io: str, scratch: Path, timeout_s: float, threads: int, timing: bool, run: str
+    order: _Order,
+    io: str,
+    scratch: Path,
+    timeout_s: float,
+    threads: int,
+    timing: bool,
+    run: str,
+    trust: bool,
 ) -> Process:
     fresh = scratch / order.path.name
     request = Request(
@@ -158,6 +169,7 @@ def _process(
         threads=threads,
         timing=timing,
         float_source=run,
+        trust=trust,
     )
     return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
 

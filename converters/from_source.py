@@ -29,6 +29,7 @@ def convert_source(
     timeout_s: float = 900.0,
     force: bool = False,
     timing: bool = True,
+    trust: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> list[Artifact]:
     """Convert to one target and precision, or to all that the source can give.
@@ -40,6 +41,7 @@ def convert_source(
         data: Images to calibrate a run with, where int8 is asked; their train
             split is used. The program is not kept: `edgeskin calibrate` does that.
         timing: Time each INT8 file against float, for `Artifact.speed`.
+        trust: Run the code that a run names, whoever wrote it.
 
     Raises:
         UnknownName: No such target, precision or io.
@@ -64,6 +66,7 @@ def convert_source(
             timeout_s=timeout_s,
             force=force,
             timing=timing,
+            trust=trust,
             on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
         )
 
@@ -74,7 +77,7 @@ def convert_source(
 
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         program = Path(scratch) / "program.pt2"
-        calibrate_run(source, Path(data), program, method=method, samples=samples, tell=tell)
+        calibrate_run(source, data, program, method=method, samples=samples, trust=trust, tell=tell)
         return run(program)
 
 

@@ -63,11 +63,11 @@ class Source:
         """Of a program; a run has none."""
         return None if self.kind == "run" else read_header(self.path).scheme
 
-    def load(self) -> Loaded:
+    def load(self, *, trust: bool = False) -> Loaded:
         if self.kind == "run":
             from edgeskin.models.run import load_run
 
-            run = load_run(self.path)
+            run = load_run(self.path, trust=trust)
             return Loaded(run.spec, run.network, weights_sha256=run.sha256)
         from edgeskin.calibration.program import load_program
 

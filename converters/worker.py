@@ -32,6 +32,8 @@ class Request:
     timing: bool = False
     float_source: str = ""
     """The run that a program may have been calibrated from, for its time beside INT8."""
+    trust: bool = False
+    """Run the code that a run names, whoever wrote it."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -69,7 +71,7 @@ def work(request: Request) -> dict[str, Any]:
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
     source = find_source(Path(request.source))
-    loaded = source.load()
+    loaded = source.load(trust=request.trust)
     metadata = Metadata(
         loaded.spec,
         request.io,  # type: ignore[arg-type]
@@ -127,7 +129,7 @@ def _trained(request: Request, program: Any) -> Any:
 
     if not request.float_source:
         return None
-    run = find_source(Path(request.float_source)).load()
+    run = find_source(Path(request.float_source)).load(trust=request.trust)
     return run.network if run.weights_sha256 == program.weights_sha256 else None
 
 

@@ -34,6 +34,10 @@ class InvalidRun(EdgeskinError):
     """A run or program whose files are missing, damaged or do not fit together."""
 
 
+class NotTrusted(EdgeskinError):
+    """A run names code that is not run unasked; none of it was."""
+
+
 class InvalidArtifact(EdgeskinError):
     """A converted model that is damaged, foreign, or not the one its manifest names."""
 

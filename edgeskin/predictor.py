@@ -81,16 +81,20 @@ class Predictor:
         self.close()
 
 
-def load(path: Path | str, *, threads: int = 1) -> Predictor:
+def load(path: Path | str, *, threads: int = 1, trust: bool = False) -> Predictor:
     """Open an artifact (.tflite, .onnx, .mlpackage) or a run folder.
 
+    Args:
+        trust: Run the code that a run names, whoever wrote it.
+
     Raises:
+        NotTrusted: A run that names a factory that needs `trust`.
         InvalidArtifact: Missing, damaged, without a spec inside, or not what its
             manifest names.
     """
     path = Path(path)
     if path.suffix not in RUNTIMES and path.is_dir():
-        return _load_run(path)
+        return _load_run(path, trust)
     runtime_of(path)
     artifacts.check_manifest(path)
     metadata = artifacts.read_metadata(path)
@@ -99,11 +103,11 @@ def load(path: Path | str, *, threads: int = 1) -> Predictor:
     return predictor
 
 
-def _load_run(folder: Path) -> Predictor:
+def _load_run(folder: Path, trust: bool) -> Predictor:
     from edgeskin.models.run import load_run
     from edgeskin.runtimes.pytorch import TorchSession
 
-    run = load_run(folder)
+    run = load_run(folder, trust=trust)
     return Predictor(run.spec, TorchSession(run.spec, run.network), "app")
 
 

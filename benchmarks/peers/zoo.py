@@ -42,11 +42,11 @@ class Model:
     spec: Spec
 
 
-def _spec(name: str, factory: str, arguments: Mapping[str, Any], head: Any) -> Spec:
+def _spec(name: str, arch: str, arguments: Mapping[str, Any], head: Any) -> Spec:
     return Spec(
         name=name,
         task="benchmark",
-        arch=f"{__name__}:{factory}",
+        arch=arch,
         arch_args=dict(arguments),
         input=InputSpec(height=PIXELS, width=PIXELS, resize="squash", mean=MEAN, std=STD),
         heads=(head,),
@@ -57,12 +57,16 @@ def _spec(name: str, factory: str, arguments: Mapping[str, Any], head: Any) -> S
 
 def _classifier(name: str, title: str, timm_name: str) -> Model:
     head = ClassificationHead(name="logits", labels=tuple(f"class_{i}" for i in range(1000)))
-    return Model(title, _spec(name, "timm_network", {"name": timm_name}, head))
+    arguments: dict[str, Any] = {"model_name": timm_name}
+    if timm_name.startswith("resnet"):  # else branches have weight zero, which converters drop
+        arguments["zero_init_last"] = False
+    return Model(title, _spec(name, "timm:create_model", arguments, head))
 
 
 def _segmenter(name: str, title: str) -> Model:
     head = SegmentationHead(name="logits", labels=("background", "lesion"))
-    return Model(title, _spec(name, "deeplab", {"classes": len(head.labels)}, head))
+    arch = "edgeskin.models.deeplab:DeepLabV3Plus"
+    return Model(title, _spec(name, arch, {"classes": len(head.labels)}, head))
 
 
 MODELS = {
@@ -90,21 +94,6 @@ def find_models(names: str | None) -> list[Model]:
         if name not in MODELS:
             raise UnknownName(f"no model '{name}'; there are {', '.join(MODELS)}")
     return [MODELS[name] for name in asked]
-
-
-def timm_network(name: str) -> nn.Module:
-    """A network of timm with random weights and its own 1000-class head."""
-    import timm
-
-    # ResNets start with branches of weight zero, which converters drop.
-    options: dict[str, Any] = {"zero_init_last": False} if name.startswith("resnet") else {}
-    return timm.create_model(name, pretrained=False, **options)
-
-
-def deeplab(classes: int) -> nn.Module:
-    from edgeskin.models.deeplab import DeepLabV3Plus
-
-    return DeepLabV3Plus(classes)
 
 
 def make_run(folder: Path, path: Path) -> None:

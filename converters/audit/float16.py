@@ -34,6 +34,7 @@ def measure(
     *,
     split: str = "test",
     images: int = IMAGES,
+    trust: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """The largest absolute value of every tensor of the run `reference`.
@@ -41,6 +42,7 @@ def measure(
     Args:
         artifact: A file that was made from this run, where it says so.
         images: Of the split, drawn with a fixed seed.
+        trust: Run the code that the run names, whoever wrote it.
 
     Returns:
         `by` images, `run`, `images`, the `largest` value of all, `headroom` (the
@@ -49,9 +51,9 @@ def measure(
 
     Raises:
         ShapeMismatch: The artifact says that it was made from another model.
-        InvalidRun, InvalidData: As their readers.
+        InvalidRun, NotTrusted, InvalidData: As their readers.
     """
-    run, dataset = load_run(reference), load_split(data, split).take(images)
+    run, dataset = load_run(reference, trust=trust), load_split(data, split).take(images)
     _same_model(artifact, run)
     normalize = AppModel(run.network, run.spec).normalize
     pixels = torch.from_numpy(dataset.pixels(run.spec.input))

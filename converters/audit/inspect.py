@@ -23,6 +23,7 @@ def inspect(
     reference: Path | str | None = None,
     data: Path | str | None = None,
     split: str = "test",
+    trust: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """The audit of a `.tflite`, `.onnx`, `.mlpackage` or `.mlmodel`, of edgeskin or another tool.
@@ -33,6 +34,7 @@ def inspect(
     Args:
         reference: The run that the file was made from: it is run on images of
             `data`, to see how near its values come to the end of float16.
+        trust: Run the code that the reference names, whoever wrote it.
 
     Returns:
         A document: `file`, `format`, `size_bytes`, `metadata` of edgeskin (or
@@ -41,6 +43,7 @@ def inspect(
     Raises:
         InvalidArtifact: Missing, truncated, not a model, or not what its
             manifest names.
+        NotTrusted: The reference names a factory that needs `trust`.
         InvalidData: One of `reference` and `data` without the other.
         MissingPackage: The format's own package is not installed.
     """
@@ -53,7 +56,9 @@ def inspect(
     if reference is not None and data is not None:
         from edgeskin.converters.audit.float16 import measure
 
-        found["float16"] = measure(path, reference, data, split=split, progress=progress)
+        found["float16"] = measure(
+            path, reference, data, split=split, trust=trust, progress=progress
+        )
     return found
 
 

@@ -65,6 +65,7 @@ def measure(
     preprocess: str = "core",
     under: Sequence[str] = (),
     measured: Sequence[Measured] = (),
+    trust: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """The steps from the trained model to the artifact, each with its paired interval.
@@ -76,6 +77,7 @@ def measure(
         under: Commands to run `python` under, for kernels of other processors; tried
             before anything is measured.
         measured: What devices gave for the same artifact on the same pixels.
+        trust: Run the code that the run names, whoever wrote it.
         tell: What is being done, and how many of how many images are.
 
     Returns:
@@ -89,6 +91,7 @@ def measure(
         InvalidResult: A measured one is of another artifact, or of other pixels.
         ShapeMismatch: Different models.
         NotSupportedHere: A command of `under` fails.
+        NotTrusted: The run names a factory that needs `trust`.
     """
     for command in under:
         check_prefix(command)
@@ -96,7 +99,7 @@ def measure(
     check_manifest(path)
     metadata = read_metadata(path)
     spec = metadata.spec
-    trained = open_model(reference, spec)
+    trained = open_model(reference, spec, trust=trust)
     same_model(trained.spec, spec)
     need_network(trained)
     quantized = _program(program, spec, metadata.precision)

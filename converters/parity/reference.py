@@ -51,21 +51,23 @@ class Model:
     weights_sha256: str = ""
 
 
-def open_model(path: Path | str, artifact: Spec) -> Model:
+def open_model(path: Path | str, artifact: Spec, *, trust: bool = False) -> Model:
     """Load a run folder, a program (`.pt2`) or a model file.
 
     Args:
         artifact: The spec of the artifact that it is compared with.
+        trust: Run the code that a run names, whoever wrote it.
 
     Raises:
         InvalidRun: None of these, or damaged.
+        NotTrusted: A run that names a factory that needs `trust`.
         InvalidArtifact: A file that its runtime refuses.
     """
     path = Path(path)
     if path.suffix in RUNTIMES and path.exists():
         return _of_file(path, artifact)
     source = find_source(path)
-    loaded = source.load()
+    loaded = source.load(trust=trust)
     digest = source.describe()["sha256"]
     model = of_network(path.name, loaded.spec, loaded.network, digest)
     return replace(model, weights_sha256=loaded.weights_sha256)

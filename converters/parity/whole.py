@@ -94,6 +94,7 @@ def verify(
     reference: Run | Model | Path | str,
     data: Dataset | Path | str,
     *,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run both models on every image and say how far they agree.
@@ -102,6 +103,7 @@ def verify(
         data: A split, or a data folder, whose test split is taken.
         reference: The run that the artifact was made from, its program (`.pt2`),
             or a float `.onnx` or `.tflite` file; see `reference.open_model`.
+        trust: Run the code that the reference names, whoever wrote it.
 
     Returns:
         A document: `artifact`, the identity of data and reference, `agreement`
@@ -114,10 +116,11 @@ def verify(
 
     Raises:
         ShapeMismatch: The two models have different inputs or heads.
+        NotTrusted: The reference names a factory that needs `trust`.
     """
     with load(artifact) as predictor:  # before the float model runs on every image
         if isinstance(reference, Path | str):
-            reference = open_model(reference, predictor.spec)
+            reference = open_model(reference, predictor.spec, trust=trust)
         same_model(reference.spec, predictor.spec)
     if isinstance(data, Path | str):
         data = load_split(data, "test")

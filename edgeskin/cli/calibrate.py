@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Exclude, Force
+from edgeskin.cli.options import Data, Exclude, Force, Trust
 
 
 def calibrate(
@@ -24,6 +24,7 @@ def calibrate(
     samples: Annotated[int, typer.Option(help="Images of the train split to use.")] = 256,
     exclude: Exclude = None,
     force: Force = False,
+    trust: Trust = False,
 ) -> None:
     """Quantize a run to INT8 with images of its train split."""
     from edgeskin.calibration.from_run import calibrate_run
@@ -38,6 +39,7 @@ def calibrate(
             samples=samples,
             exclude=exclude or (),
             force=force,
+            trust=trust,
             tell=tell,
         )
     for line in program.calibration["warnings"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json
+from edgeskin.cli.options import Force, Json, Trust
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
@@ -38,6 +38,7 @@ def convert(
         bool, typer.Option(help="Time INT8 files against float; exit 1 if one is slower.")
     ] = True,
     force: Force = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Convert to TFLite, Core ML and ONNX, each in a process of its own, side by side."""
@@ -58,6 +59,7 @@ def convert(
                 timeout_s=timeout,
                 force=force,
                 timing=timing,
+                trust=trust,
                 tell=tell,
             )
     except PartlyConverted as partly:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Json, Split
+from edgeskin.cli.options import Data, Force, Json, Split, Trust
 
 if TYPE_CHECKING:
     from edgeskin.data.manifest import Dataset
@@ -50,6 +50,7 @@ def drift(
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: .png or .svg.")] = None,
     force: Force = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
@@ -75,6 +76,7 @@ def drift(
             preprocess=preprocess,
             under=under or (),
             measured=results,
+            trust=trust,
             tell=tell,
         )
     if plot is not None:

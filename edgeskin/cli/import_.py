@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeskin.cli.options import Force
+from edgeskin.cli.options import Force, Trust
 
 
 def import_(
@@ -17,9 +17,10 @@ def import_(
     out: Annotated[Path, typer.Option(help="The run: a folder to make.")],
     model_args: Annotated[str, typer.Option(help="Arguments of the factory, as JSON.")] = "{}",
     force: Force = False,
+    trust: Trust = False,
 ) -> None:
     """Bring your own network: a factory, its weights and a spec."""
     from edgeskin.models.importing import import_run
 
-    import_run(model, model_args, weights, spec, out, force=force)
+    import_run(model, model_args, weights, spec, out, force=force, trust=trust)
     print(out)

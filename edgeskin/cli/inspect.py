@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Json, Split
+from edgeskin.cli.options import Json, Split, Trust
 
 _LARGEST = 5  # layers, by bytes or by values
 _LONGEST = 48  # characters of a name
@@ -34,6 +34,7 @@ def inspect(
             min=0, max=100, help="Gate: exit 1 if fewer % of the multiply-adds are in INT8."
         ),
     ] = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Show operators, types, scales and sizes, and what is off the runtime's fast path."""
@@ -45,6 +46,7 @@ def inspect(
             reference=reference,
             data=data,
             split=split,
+            trust=trust,
             progress=lambda i, n: tell("running the reference", i, n),
         )
     missed = [] if min_int8_share is None else _too_little_int8(document, min_int8_share)

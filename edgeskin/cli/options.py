@@ -17,6 +17,9 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Layers to leave in float: a pattern as 'blocks.0.*'; may be repeated."),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the code that a run names, whoever wrote it.")
+]
 SshConfig = Annotated[
     Path | None, typer.Option("--ssh-config", help="Instead of ~/.ssh/config (ssh -F).")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Split
+from edgeskin.cli.options import Data, Force, Split, Trust
 
 
 def pack(
@@ -26,6 +26,7 @@ def pack(
     ] = None,
     shard_mb: Annotated[int, typer.Option(help="Size of a piece, for small devices.", min=1)] = 64,
     force: Force = False,
+    trust: Trust = False,
 ) -> None:
     """Pack images, labels and the float model's outputs, to be run on devices."""
     from edgeskin.benchmarks import pack as packs
@@ -35,7 +36,7 @@ def pack(
 
     check_writable(out, force=force)
     dataset = load_split(data, split)
-    with load(run) as reference, console.progress() as tell:
+    with load(run, trust=trust) as reference, console.progress() as tell:
         made = packs.make(
             reference,
             dataset.take(samples) if samples else dataset,

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Json
+from edgeskin.cli.options import Json, Trust
 
 
 def predict(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx, .mlpackage, or a run.")],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    trust: Trust = False,
     json: Json = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="One JSON document a line, an image each.")
@@ -31,7 +32,7 @@ def predict(
     documents: dict[str, Any] = {}
     lines: list[str] = []
     bad = 0
-    with load(artifact) as predictor:
+    with load(artifact, trust=trust) as predictor:
         for path in _files(images):
             try:
                 document = predictor.predict(path)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Exclude, Force, Json
+from edgeskin.cli.options import Data, Exclude, Force, Json, Trust
 
 
 def qat(
@@ -32,6 +32,7 @@ def qat(
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file with training settings.")] = None,
     force: Force = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Train a quantized run; exit 1 if that beats the calibrated program in no epoch."""
@@ -53,6 +54,7 @@ def qat(
                 samples=samples,
                 exclude=exclude or (),
                 force=force,
+                trust=trust,
                 tell=tell,
             )
     except NotBetter as error:

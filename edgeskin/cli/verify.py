@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json, Split
+from edgeskin.cli.options import Force, Json, Split, Trust
 
 
 def verify(
@@ -51,6 +51,7 @@ def verify(
         typer.Option(help="Folder for the first bad layer (or the worst) as a file that runs."),
     ] = None,
     force: Force = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Compare an artifact with its float model on every image of a split."""
@@ -62,10 +63,10 @@ def verify(
         document = compare_files(artifact, reference)
     else:
         with console.progress() as tell:
-            document = _verify(artifact, reference, data, split, tell)
+            document = _verify(artifact, reference, data, split, trust, tell)
             if layers:
                 document["layers"] = by_layer(
-                    artifact, reference, data, split, images, plot, repro, force, tell
+                    artifact, reference, data, split, images, plot, repro, force, trust, tell
                 )
     missed = gates(document, min_sqnr_db, max_drop, max_mae_rise)
     document["missed_gates"] = missed
@@ -80,14 +81,25 @@ def verify(
 
 
 def _verify(
-    artifact: Path, reference: Path, data: Path | None, split: str, tell: console.Tell
+    artifact: Path,
+    reference: Path,
+    data: Path | None,
+    split: str,
+    trust: bool,
+    tell: console.Tell,
 ) -> dict[str, Any]:
     from edgeskin.artifacts import record
     from edgeskin.converters.parity import verify as run
     from edgeskin.data.manifest import load_split
 
     dataset = load_split(_need(data), split)
-    document = run(artifact, reference, dataset, progress=lambda i, n: tell("verifying", i, n))
+    document = run(
+        artifact,
+        reference,
+        dataset,
+        trust=trust,
+        progress=lambda i, n: tell("verifying", i, n),
+    )
     record(artifact, document)
     return document
 
@@ -101,6 +113,7 @@ def by_layer(
     plot: Path | None,
     repro: Path | None,
     force: bool,
+    trust: bool,
     tell: console.Tell,
 ) -> dict[str, Any]:
     """The document of `--layers`; writes the picture and the folder that were asked for."""
@@ -114,7 +127,7 @@ def by_layer(
     for out in (plot, repro):
         if out is not None:
             check_writable(out, force=force)
-    model = open_model(reference, read_metadata(artifact).spec)
+    model = open_model(reference, read_metadata(artifact).spec, trust=trust)
     pixels = load_split(_need(data), split).take(images).pixels(model.spec.input)
     document = compare_layers(
         artifact,

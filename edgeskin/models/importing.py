@@ -11,6 +11,7 @@ from edgeskin.errors import EdgeskinError, InvalidRun, InvalidSpec, ShapeMismatc
 from edgeskin.files import check_writable
 from edgeskin.models.network import build
 from edgeskin.models.run import fit_weights, read_weights, save_run
+from edgeskin.models.trust import names_factory
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -22,21 +23,32 @@ from edgeskin.spec import (
 
 
 def import_run(
-    model: str, model_args: str, weights: Path, spec: Path, out: Path, *, force: bool = False
+    model: str,
+    model_args: str,
+    weights: Path,
+    spec: Path,
+    out: Path,
+    *,
+    force: bool = False,
+    trust: bool = False,
 ) -> None:
     """Build `package.module:factory`, load the state dict, check the heads, write a run.
 
+    Args:
+        trust: Call the factory, whoever wrote it.
+
     Raises:
         UnknownName: The factory cannot be imported.
+        NotTrusted: It needs `trust`.
         InvalidRun: The weights do not fit, or the network cannot be run.
         InvalidSpec: The spec or the arguments do not parse.
         ShapeMismatch: An output has not the shape that its head asks for.
     """
     check_writable(out, force=force)
-    if ":" not in model:
+    if not names_factory(model):
         raise InvalidSpec(f"--model must read package.module:factory, got '{model}'")
     taken = Spec.load(spec).model_copy(update={"arch": model, "arch_args": _arguments(model_args)})
-    network = build(taken)
+    network = build(taken, trust=trust)
     inner = getattr(network, "network", network)
     fit_weights(inner, read_weights(weights), where=str(weights))
     check_outputs(taken, network.eval())

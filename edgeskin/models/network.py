@@ -6,12 +6,8 @@ with one raw tensor a head, in the order of `spec.heads`.
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Mapping
 from importlib.resources import as_file, files
-from types import ModuleType
 from typing import Any, cast
 
 import timm
@@ -20,6 +16,7 @@ from torch import Tensor, nn
 
 from edgeskin.errors import InvalidRun, MissingPackage, UnknownName
 from edgeskin.models import ARCHS, Arch
+from edgeskin.models.trust import find_factory
 from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
 
 
@@ -54,15 +51,19 @@ class Foreign(nn.Module):
         return tuple(out)
 
 
-def build(spec: Spec, *, pretrained: bool = False) -> nn.Module:
+def build(spec: Spec, *, pretrained: bool = False, trust: bool = False) -> nn.Module:
     """The network that `spec.arch` names, with random or ImageNet weights.
+
+    Args:
+        trust: Call the factory that `spec.arch` names, whoever wrote it; see `trust.py`.
 
     Raises:
         UnknownName: No such network, module or factory.
+        NotTrusted: A factory that needs `trust`.
         MissingPackage: `pretrained` where the package with the weights is missing.
     """
     if ":" in spec.arch:
-        return Foreign(_call_factory(spec), tuple(head.name for head in spec.heads))
+        return Foreign(_call_factory(spec, trust), tuple(head.name for head in spec.heads))
     arch = find_arch(spec.arch)
     backbone = timm.create_model(
         arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **arch.options
@@ -119,22 +120,8 @@ def _raw_size(head: Any) -> int:
     raise UnknownName(f"a backbone with linear heads cannot give a {head.kind} head")
 
 
-def _call_factory(spec: Spec) -> nn.Module:
-    """Import `package.module:function` and call it; the current folder may hold it.
-
-    A run names code, so it is as trustworthy as whoever made it; what any Python
-    has anyway (`os:system`) is refused.
-    """
-    module_name, _, function = spec.arch.partition(":")
-    if module_name.partition(".")[0] in {*sys.stdlib_module_names, "builtins"}:
-        raise InvalidRun(f"'{spec.arch}' is a part of Python, not the factory of a network")
-    try:
-        factory = getattr(_import_from_here(module_name), function)
-    except (ImportError, AttributeError) as error:
-        raise UnknownName(
-            f"cannot import the network '{spec.arch}': {error}. Run where the module can be "
-            "imported, or install its package."
-        ) from error
+def _call_factory(spec: Spec, trust: bool) -> nn.Module:
+    factory = find_factory(spec.arch, spec.arch_args, trust=trust)
     try:
         network = factory(**spec.arch_args)
     except Exception as error:  # somebody else's code may raise anything
@@ -145,13 +132,3 @@ def _call_factory(spec: Spec) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
     return network
-
-
-def _import_from_here(name: str) -> ModuleType:
-    """Import a module; the current folder comes last and only for this import."""
-    here = os.getcwd()
-    sys.path.append(here)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(here)

@@ -33,10 +33,14 @@ class Run:
     """Of `weights.safetensors`; empty for a network that was not loaded from one."""
 
 
-def load_run(folder: Path | str) -> Run:
+def load_run(folder: Path | str, *, trust: bool = False) -> Run:
     """Build the network of `folder/spec.json` and fill in its weights.
 
+    Args:
+        trust: Run the code that the spec names, whoever wrote it.
+
     Raises:
+        NotTrusted: The spec names a factory that needs `trust`.
         InvalidRun: No such folder, no weights, or weights that do not fit.
         InvalidSpec: The spec does not validate.
     """
@@ -47,7 +51,7 @@ def load_run(folder: Path | str) -> Run:
     path = folder / "weights.safetensors"
     if not path.is_file():
         raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
-    network = build(spec)
+    network = build(spec, trust=trust)
     fit_weights(network, read_weights(path), where=str(path))
     return Run(spec, network.eval(), sha256(path))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from samples import acne_spec
 from torch import nn
@@ -25,7 +26,6 @@ from edgeskin.benchmarks.peers.zoo import (
     normalized,
     pictures,
     settle,
-    timm_network,
 )
 from edgeskin.spec import ClassificationHead, InputSpec
 from edgeskin.timing import interleave
@@ -114,7 +114,7 @@ def test_only_what_the_process_itself_did_counts_and_turns_rotate() -> None:
 
 def test_a_settled_network_has_logits_of_mean_0_and_deviation_1() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(timm_network("mobilenetv3_small_050"))
+    network = nn.Sequential(timm.create_model("mobilenetv3_small_050"))
     spec = model("small").spec
     wrapped = _Tuple(network)
     images = normalized(spec, pictures(spec.input, 24, seed=0))
