@@ -134,7 +134,7 @@ def test_a_name_is_refused_before_anything_is_calibrated(
 ) -> None:
     from edgeskin.calibration import from_run
 
-    monkeypatch.setattr(from_run, "load_run", lambda path: pytest.fail("it went to work"))
+    monkeypatch.setattr(from_run, "load_run", lambda path, trust: pytest.fail("it went to work"))
     convert = ["convert", lively_run, "--out", "o", "--data", phantom_set, "--precision", "all"]
     assert "no target 'bogus'" in refused(*convert, "--target", "bogus")
     Path("o").mkdir()
