@@ -1,4 +1,4 @@
-"""Whose factories run without being asked for.
+"""Whose factories run unasked.
 
 `spec.arch` may name a factory, `package.module:name`. Calling it runs code, with arguments of
 the run's choice: `torch:load` executes a pickle, other functions a command. Trusted by
