@@ -19,8 +19,8 @@ from edgeskin import metrics
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
 from edgeskin.converters.parity.floors import rounding_db, whole_db
-from edgeskin.converters.parity.reference import of_network
-from edgeskin.errors import ConversionFailed
+from edgeskin.converters.parity.reference import Model, of_network
+from edgeskin.errors import ConversionFailed, EdgeskinError
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
@@ -62,7 +62,7 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
             raise ConversionFailed(
                 f"{path.name} does not compute what its model computes: output '{worst}' agrees "
                 f"to {sqnr[worst]:.1f} dB, at least {floor:.0f} dB are expected. "
-                f"{cause or _LIKELY[precision]}"
+                f"{cause or _place(path, model, pixels) + _LIKELY[precision]}"
             )
     return {
         "runtime": session.runtime,
@@ -77,6 +77,17 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
             for name, x in expected.items()
         },
     }
+
+
+def _place(path: Path, model: Model, pixels: NDArray[np.uint8]) -> str:
+    """The first layer that differs, as a sentence; "" where none can be told."""
+    from edgeskin.converters.parity.layers import compare_layers, explain_first_bad
+
+    try:
+        line = explain_first_bad(compare_layers(path, model, pixels[:1]))
+    except EdgeskinError:  # nothing is like it, for instance
+        return ""
+    return f"The first that differs: {line}. " if line else ""
 
 
 def images(size: InputSpec, seed: int = 0) -> list[NDArray[np.uint8]]:

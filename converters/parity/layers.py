@@ -108,9 +108,11 @@ class Anatomy:
         x, feed = self.inputs(probe)
         samples = {point.name: Sample.of(values) for point, values in self.reference.values(x)}
         values, nhwc = self._inner(feed), not self.network.qdq
-        self.matches = Matcher(
+        matcher = Matcher(
             self.reference.points, found, samples, values, nhwc, self.reference.variants
-        ).match()
+        )
+        self.matches = matcher.match()
+        self.missing = [point.name for point in matcher.known if point.kind == "add"]
         self.layers = dict(self._layers())
         if not self.layers:
             raise InvalidArtifact(f"no layer of {self.artifact.name} is like one of the reference")
@@ -224,6 +226,7 @@ class Anatomy:
             "runtime": self.whole.runtime,
             "matched_products": f"{matched} of {matched + len(products)}",
             "unmatched": [point.name for point in self.unmatched],
+            "missing_additions": self.missing,
             "first_bad": bad[0] if bad else None,
             "bad": bad,
             "worst": [row["name"] for row in worst],
@@ -277,6 +280,24 @@ def compare_layers(
             name = document["first_bad"] or document["worst"][0]
             document["repro"] = write_repro(anatomy, name, pixels[0], repro, force=force)
         return document
+
+
+def explain_first_bad(document: Mapping[str, Any]) -> str:
+    """What is known of a broken file, in a line: where it begins, and sums that are not there.
+
+    "" where no layer is below its floor.
+    """
+    if document["first_bad"] is None:
+        return ""
+    row = next(row for row in document["layers"] if row["name"] == document["first_bad"])
+    line = (
+        f"layer {row['name']} agrees to {row['own_sqnr_db']:.1f} dB by itself, its floor is "
+        f"{row['floor_db']:g} dB ({len(document['bad'])} are below theirs)"
+    )
+    if missing := document["missing_additions"]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        line += f"; the addition {missing[0]}{more} is not in the file: it has one input less"
+    return line
 
 
 def held_as(network: Network, name: str) -> Tensor:

@@ -178,13 +178,10 @@ def gates(
 
 
 def _bad_layers(document: dict[str, Any] | None) -> list[str]:
-    if document is None or document["first_bad"] is None:
-        return []
-    row = next(row for row in document["layers"] if row["name"] == document["first_bad"])
-    return [
-        f"layer {row['name']} agrees to {row['own_sqnr_db']:.1f} dB by itself, its floor is "
-        f"{row['floor_db']:g} dB ({len(document['bad'])} are below theirs)"
-    ]
+    from edgeskin.converters.parity.layers import explain_first_bad
+
+    line = "" if document is None else explain_first_bad(document)
+    return [line] if line else []
 
 
 def print_report(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_network import Tiny
 from torch import Tensor, nn
 
 from edgeskin.converters.model import Job
@@ -129,6 +130,35 @@ def another_epoch(network: nn.Module) -> None:
     torch.manual_seed(5)
     for weight in network.parameters():
         weight += 0.05 * weight.abs().mean() * torch.randn_like(weight)
+
+
+def one_sign(network: nn.Module) -> None:
+    """Of the stem's weight of middling size."""
+    weight = network.network.stem[0].weight.view(-1)
+    weight[weight.abs().argsort()[len(weight) // 2]] *= -1
+
+
+def batch_norm_epsilon(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-3
+
+
+def relu6_at(network: nn.Module) -> None:
+    network.network.stem[2] = nn.Hardtanh(0.0, 5.9)
+
+
+class Straight(Tiny):
+    """Without the sum of stem and depthwise branch."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self.depthwise(self.stem(x))
+        features = self.pool(x).flatten(1)
+        return (*(4.0 * head(features) for head in self.heads), self.pixels(x))
+
+
+def no_residual(network: nn.Module) -> None:
+    network.network.__class__ = Straight
 
 
 def beyond_float16(network: nn.Module) -> None:

@@ -27,19 +27,23 @@ from mutations.mistakes import (
     Misread,
     another_epoch,
     around,
+    batch_norm_epsilon,
     by_columns,
     by_mistake,
     classes_shuffled,
     doubled_variance,
     heads_swapped,
     initial_statistics,
+    no_residual,
     normalized_again,
     of_network,
     of_other_run,
     of_spec,
     one_left_float,
+    one_sign,
     overflow_job,
     overflowing,
+    relu6_at,
     softmax_first,
     turned,
 )
@@ -69,7 +73,7 @@ def _both(words: str) -> dict[str, str]:
     """What `convert` and `verify` both say."""
     return {
         "convert": f"does not compute what its model computes.*{words}",
-        "verify": f"the floor of fp32 is 40 dB: {words}",
+        "verify": rf"the floor of fp32 is [\d.]+ dB: {words}",
     }
 
 
@@ -246,6 +250,34 @@ MUTATIONS = (
         },
         ("onnx",),
     ),
+    *(
+        Mutation(
+            name,
+            by_mistake(of_network(change)),
+            {
+                "convert": rf"expected\. The first that differs: layer network\.{layer} agrees",
+                "verify": r"the floor of fp32 is [\d.]+ dB\. No mistake with",
+                "verify layers": rf"layer network\.{layer} agrees to .* dB by itself, its floor",
+            },
+            ("onnx", "tflite"),
+        )
+        for name, change, layer in (
+            ("one weight's sign flipped", one_sign, r"stem\.0"),
+            ("batch norm epsilon 1e-3 for 1e-5", batch_norm_epsilon, r"stem\.0"),
+            ("ReLU6 cut at 5.9", relu6_at, r"stem\.0"),
+        )
+    ),
+    Mutation(
+        "a residual add dropped",
+        by_mistake(of_network(no_residual)),
+        {
+            "convert": r"expected\. The first that differs: .*add.* is not in the file: it has one "
+            "input less",
+            "verify": r"the floor of fp32 is [\d.]+ dB\. No mistake with",
+            "verify layers": r"the addition .*add.* is not in the file: it has one input less",
+        },
+        ("onnx", "tflite"),
+    ),
     Mutation(
         "labels shuffled: in the network",
         by_mistake(around(after=classes_shuffled)),
@@ -305,7 +337,7 @@ MUTATIONS = (
         by_mistake(of_network(another_epoch)),
         {
             "convert": "does not compute what its model computes",
-            "verify": "the floor of fp32 is 40 dB.*other weights",
+            "verify": r"the floor of fp32 is [\d.]+ dB.*other weights",
         },
         ("onnx",),
     ),

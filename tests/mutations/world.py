@@ -115,7 +115,7 @@ class World:
 
     def refusal(self, how: str, path: Path, job: Job) -> tuple[int, str]:
         """Exit code and lines of a command: `convert` of `job`, `verify`, `verify program`,
-        `inspect` or `predict`."""
+        `verify layers`, `inspect` or `predict`."""
         if how == "convert":
             program = self.program if job.int8 else None
             known = {**program.calibration, "scheme": program.scheme} if program else {}
@@ -124,10 +124,11 @@ class World:
             except EdgeskinError as error:
                 return 2, str(error)
             return 0, ""
-        verb, _, reference = how.partition(" ")
-        against = self.program_file if reference else self.run
+        verb, _, more = how.partition(" ")
+        against = self.program_file if more == "program" else self.run
         arguments = {
-            "verify": ["--reference", str(against), "--data", str(self.data)],
+            "verify": ["--reference", str(against), "--data", str(self.data)]
+            + ["--layers"] * (more == "layers"),
             "inspect": [],
             "predict": [str(self.data / "0.png")],
         }[verb]
