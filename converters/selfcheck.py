@@ -29,7 +29,7 @@ _FAULT = "This is a fault of the converter."
 _LIKELY = {
     "fp32": _FAULT,
     "fp16": "Values beyond 65504 do not fit float16: convert to fp32 or int8.",
-    "int8": _FAULT,
+    "int8": f"{_FAULT} edgeskin calibrate --exclude 'LAYER' leaves the layer in float.",
 }
 SAMPLES = 4
 

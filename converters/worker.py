@@ -8,6 +8,7 @@ JSON file, so that whatever native code prints does no harm.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import traceback
@@ -18,6 +19,8 @@ from typing import Any
 
 from edgeskin.errors import ConversionFailed, EdgeskinError, to_document
 from edgeskin.processes import follow_parent
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _version(package: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    text = str(error).strip()
+    text = _COLOURS.sub("", str(error)).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 

@@ -48,7 +48,7 @@ def decibels(signal: float, noise: float) -> float:
         return math.nan
     if noise == 0.0:
         return math.inf
-    return 10.0 * math.log10(signal / noise) if signal > 0.0 else -math.inf
+    return 10.0 * math.log10(signal / noise) if signal / noise > 0.0 else -math.inf
 
 
 def cosine_ratio(reference: NDArray[Any], candidate: NDArray[Any]) -> float:

@@ -78,3 +78,7 @@ def test_errors_of_values_agree_with_scikit_learn() -> None:
     a, b = RNG.normal(size=30), RNG.normal(size=30)
     assert mae(a, b) == pytest.approx(sk.mean_absolute_error(a, b))
     assert rmse(a, b) == pytest.approx(sk.root_mean_squared_error(a, b))
+
+
+def test_decibels_of_noise_without_end() -> None:
+    assert metrics.decibels(1.0, np.inf) == -np.inf

@@ -112,7 +112,8 @@ class Anatomy:
             self.reference.points, found, samples, values, nhwc, self.reference.variants
         )
         self.matches = matcher.match()
-        self.missing = [point.name for point in matcher.known if point.kind == "add"]
+        sums = [point for point in matcher.found if point.kind == "add"]
+        self.missing = [p.name for p in matcher.known if p.kind == "add" and not sums]
         self.layers = dict(self._layers())
         if not self.layers:
             raise InvalidArtifact(f"no layer of {self.artifact.name} is like one of the reference")
@@ -197,6 +198,7 @@ class Anatomy:
             "by": layer.match.by,
             "sqnr_db": layer.whole.sqnr_db,
             "own_sqnr_db": layer.own.sqnr_db,
+            "rounding_db": None if self.metadata.precision == "int8" else rounding,
             "floor_db": layer_db(
                 self.metadata.precision,
                 rounding,

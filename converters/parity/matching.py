@@ -71,7 +71,7 @@ class Matcher:
         samples: By name of the reference's points.
         values: By name of the artifact's, dequantized.
         nhwc: Whether the artifact's images have their channels last.
-        variants: By name of a point, one that the artifact may have in its place.
+        variants: By name of a point, those that the artifact may have in its place.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Matcher:
         samples: Mapping[str, Sample],
         values: Mapping[str, Array],
         nhwc: bool,
-        variants: Mapping[str, Point],
+        variants: Mapping[str, Sequence[Point]],
     ):
         self.samples, self.values, self.nhwc = samples, values, nhwc
         self.variants = variants
@@ -91,7 +91,7 @@ class Matcher:
     def match(self) -> list[Match]:
         """In the order of the reference."""
         order = {point.name: index for index, point in enumerate(self.known)}
-        order |= {self.variants[name].name: i for name, i in order.items() if name in self.variants}
+        order |= {v.name: i for name, i in order.items() for v in self.variants.get(name, ())}
         self._add(_ends(self.known, self.found), "name")
         self._add(_by_name(self.known, self.found), "name")
         self._add(self._by_values(), "values")
@@ -116,12 +116,10 @@ class Matcher:
         return scores[best], ways[best]
 
     def _variant(self, known: Point, found: Point, layout: Layout) -> Point:
-        """`known`, or its variant where the artifact's values are nearer to that."""
-        variant = self.variants.get(known.name)
-        if variant is None:
-            return known
+        """`known`, or its variant where the artifact's values are nearer to one."""
         x = np.ascontiguousarray(layout.to_reference(self.values[found.name]))
-        return min(known, variant, key=lambda point: self.samples[point.name].error(x))
+        ways = [known, *self.variants.get(known.name, ())]
+        return min(ways, key=lambda point: self.samples[point.name].error(x))
 
     def _by_values(self) -> Iterator[tuple[Point, Point]]:
         scores = {

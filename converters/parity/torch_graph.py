@@ -76,12 +76,16 @@ class TorchGraph:
         names = spec.output_names(io)
         self._at = dict(_points(self.graph, names))
         self.points = list(self._at.values())
-        self.variants: dict[str, Point] = {}
+        self.variants: dict[str, list[Point]] = {}
         for node, point in list(self._at.items()):
-            word, other = _with_constant(node)
-            if point.kind == "multiply" and other is not None and other not in self._at:
-                variant = replace(point, name=f"{point.name} ({word})")
-                self._at[other] = self.variants[point.name] = variant
+            if point.kind == "multiply":
+                found = {
+                    other: replace(point, name=f"{point.name} ({words})")
+                    for words, other in _with_constants(node)
+                    if other not in self._at
+                }
+                self._at |= found
+                self.variants[point.name] = list(found.values())
         self._node = {point.name: node for node, point in self._at.items()}
 
     @torch.no_grad()
@@ -188,13 +192,17 @@ def _settled(node: Node) -> Node:
     return node
 
 
-def _with_constant(node: Node) -> tuple[str, Node | None]:
-    """What a constant makes of a product that nothing else uses, settled, and what to call it."""
-    users = list(node.users)
-    word = _BY_CONSTANT.get(users[0].target, "") if len(users) == 1 else ""
-    if not word or not any(map(_is_constant, users[0].all_input_nodes)):
-        return "", None
-    return word, _settled(users[0])
+def _with_constants(node: Node) -> Iterator[tuple[str, Node]]:
+    """What constants make of a product that nothing else uses, settled, and what to call it."""
+    words: list[str] = []
+    while len(node.users) == 1:
+        user = next(iter(node.users))
+        numbers = len(user.all_input_nodes) == 1 or any(map(_is_constant, user.all_input_nodes))
+        if user.target not in _BY_CONSTANT or not numbers:
+            return
+        words.append(_BY_CONSTANT[user.target])
+        node = _settled(user)
+        yield ", ".join(words), node
 
 
 def _shape(node: Node) -> tuple[int, ...]:

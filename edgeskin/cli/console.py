@@ -20,7 +20,7 @@ Tell = Callable[[str, int, int], None]
 
 def error(message: str) -> None:
     """One line on stderr."""
-    print("edgeskin: " + " ".join(message.split()), file=sys.stderr)
+    print("edgeskin: " + printable(" ".join(message.split())), file=sys.stderr)
 
 
 def printable(text: str) -> str:

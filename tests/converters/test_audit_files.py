@@ -53,6 +53,24 @@ def test_a_tflite_file(tmp_path: Path) -> None:
     assert found["float16"]["headroom"] == 65504 / 65.5
 
 
+def test_a_tflite_file_with_an_open_batch(tmp_path: Path) -> None:
+    """Its `shape` says one image, its `shape_signature` -1: counted as of one."""
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    path = model_files.tflite(tmp_path / "hand.tflite")
+    closed = audit(path)
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    for tensor in model.subgraphs[0].tensors:
+        tensor.shapeSignature = np.array([-1, *tensor.shape[1:]], np.int32)
+    b = Builder(1024)
+    b.Finish(model.Pack(b), file_identifier=b"TFL3")
+    path.write_bytes(bytes(b.Output()))
+    found = audit(path)
+    for key in ("multiply_adds", "weights", "inputs", "operators"):
+        assert found[key] == closed[key], key
+
+
 def test_image_settings_in_tflite_metadata(tmp_path: Path) -> None:
     """NormalizationOptions and ImageProperties, built as metadata_schema.fbs has them."""
     import flatbuffers

@@ -176,14 +176,16 @@ def test_an_unknown_resize_is_refused() -> None:
 @pytest.fixture
 def layers() -> dict[str, Any]:
     rows = [
-        {"name": f"l{i}", "kind": "multiply", "sqnr_db": 40.0 - i, "own_sqnr_db": own}
+        {
+            **{"name": f"l{i}", "kind": "multiply", "sqnr_db": 40.0 - i},
+            **{"own_sqnr_db": own, "floor_db": 10.0},
+        }
         for i, own in enumerate((45.0, np.inf, 3.0, np.nan, 44.0, 43.0))
     ]
     return {
         "artifact": "a.onnx",
         "reference": "run",
         "precision": "int8",
-        "floor_db": 10.0,
         "layers": rows,
     }
 

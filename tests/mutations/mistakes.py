@@ -145,7 +145,7 @@ def batch_norm_epsilon(network: nn.Module) -> None:
 
 
 def relu6_at(network: nn.Module) -> None:
-    network.network.stem[2] = nn.Hardtanh(0.0, 5.9)
+    network.network.stem[2] = nn.Hardtanh(0.0, 1.9)
 
 
 class Straight(Tiny):
