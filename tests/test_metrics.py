@@ -11,6 +11,7 @@ from edgeskin.metrics import (
     balanced_accuracy,
     confusion,
     cosine_ratio,
+    decibels,
     mae,
     max_difference,
     per_class,
@@ -81,4 +82,4 @@ def test_errors_of_values_agree_with_scikit_learn() -> None:
 
 
 def test_decibels_of_noise_without_end() -> None:
-    assert metrics.decibels(1.0, np.inf) == -np.inf
+    assert decibels(1.0, np.inf) == -np.inf
