@@ -50,10 +50,16 @@ def correct_biases(
     samples = [samples[index * len(samples) // count] for index in range(count)]
     wanted = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
     runs = [Run(graph, sample) for sample in samples]
-    order = list(wanted)
+    order, constant = list(wanted), set[Node]()
     for node in graph.graph.nodes:
         if node.op == "output":
             return
+        if node.op == "get_attr" or (node.all_input_nodes and constant >= {*node.all_input_nodes}):
+            constant.add(node)  # a weight, or what it is dequantized to: the same for every image
+            value = runs[0].step(node)
+            for run in runs:
+                run.env[node] = value
+            continue
         values = [run.step(node) for run in runs]
         if node in wanted:
             tell("correcting biases", order.index(node) + 1, len(order))

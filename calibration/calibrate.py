@@ -28,7 +28,7 @@ from edgeskin.calibration.observe import instability, observe
 from edgeskin.calibration.observers import ActivationObserver
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import EdgeQuantizer
-from edgeskin.calibration.rewrites import export, flatten
+from edgeskin.calibration.rewrites import flatten, tidied
 from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
 from edgeskin.calibration.settle import (
     check_scales,
@@ -99,7 +99,7 @@ def calibrate(
         "half_ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
         "warnings": warnings_about(chosen, left, ratios),
     }
-    return Program(spec, scheme, record, module=export(graph, samples[0]))
+    return Program(spec, scheme, record, module=tidied(graph, samples[0]))
 
 
 def _settle(graph: GraphModule, reference: GraphModule, spec: Spec, scheme: Scheme) -> None:

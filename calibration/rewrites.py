@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.nn import functional as F
 from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
 from edgeskin.calibration.factors import push_factors
-from edgeskin.calibration.graphs import aten
+from edgeskin.calibration.graphs import aten, attribute
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
@@ -62,7 +65,8 @@ def attention(
 
 def view(x: Tensor, shape: list[int]) -> Tensor:
     """As far as strides go, not those of the original: another operator may have made `x`."""
-    return x.contiguous().view(shape)
+    plain = x if x.is_contiguous() else x.clone(memory_format=torch.contiguous_format)
+    return plain.view(shape)
 
 
 def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
@@ -140,12 +144,12 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     graph = export(network, example)
     _fuse_conv_bn_(graph)
     _fuse_linear_bn_(graph)
-    graph = export(_Rewriter(graph).transform(), example)
+    graph = _rewritten(graph, example)
     push_factors(graph)
     _numbers_to_tensors(graph)
     with torch.no_grad():
         constant_fold(graph)
-    return export(graph, example)
+    return tidied(graph, example)
 
 
 def export(network: nn.Module, example: Tensor) -> fx.GraphModule:
@@ -166,8 +170,43 @@ def export(network: nn.Module, example: Tensor) -> fx.GraphModule:
     return fx.GraphModule(module, module.graph).requires_grad_(False)
 
 
-class _Rewriter(fx.Transformer):
-    """Traces a graph anew with `REWRITES` in place of its operators."""
+def tidied(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
+    """`graph` without what it does not use; each node with the shape of its value as `val`."""
+    graph.graph.eliminate_dead_code()
+    fresh = fx.GraphModule(graph, graph.graph).requires_grad_(False)
+    for node in fresh.graph.nodes:
+        node.meta = {}
+    FakeTensorProp(fresh, FakeTensorMode(allow_non_fake_inputs=True)).propagate(example)
+    return fresh
+
+
+def _rewritten(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
+    """`graph` traced anew, on tensors without values, with `REWRITES` in place of its operators."""
+    places = [node for node in graph.graph.nodes if node.op == "get_attr"]
+    constants = {str(place.target): attribute(graph, place) for place in places}
+
+    def run(x: Tensor, constants: dict[str, Tensor]) -> Any:
+        return _Rewriter(graph, constants).run(x)
+
+    traced = make_fx(run, tracing_mode="fake", pre_dispatch=True)(example, constants).graph
+    image, *given = traced.find_nodes(op="placeholder")
+    fresh = fx.Graph()
+    known = {image: fresh.placeholder("x")}
+    for node, name in zip(given, constants, strict=True):
+        known[node] = fresh.create_node("get_attr", name)
+    fresh.output(tuple(fresh.graph_copy(traced, known)))
+    return fx.GraphModule(graph, fresh)
+
+
+class _Rewriter(fx.Interpreter):
+    """Runs a graph with `REWRITES` in place of its operators, and its constants as given."""
+
+    def __init__(self, graph: fx.GraphModule, constants: dict[str, Tensor]):
+        super().__init__(graph)
+        self.constants = constants
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return self.constants[target]
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         return super().call_function(REWRITES.get(target, target), args, kwargs)
