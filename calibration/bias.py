@@ -23,6 +23,7 @@ from edgeskin.calibration.graphs import (
     Run,
     argument,
     attribute,
+    constants,
     layers,
     replace_attribute,
 )
@@ -50,17 +51,14 @@ def correct_biases(
     samples = [samples[index * len(samples) // count] for index in range(count)]
     wanted = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
     runs = [Run(graph, sample) for sample in samples]
-    order, constant = list(wanted), set[Node]()
+    order, fixed = list(wanted), constants(graph)
     for node in graph.graph.nodes:
         if node.op == "output":
             return
-        if node.op == "get_attr" or (node.all_input_nodes and constant >= {*node.all_input_nodes}):
-            constant.add(node)  # a weight, or what it is dequantized to: the same for every image
-            value = runs[0].step(node)
+        values = [run.step(node) for run in (runs[:1] if node in fixed else runs)]
+        if node in fixed:
             for run in runs:
-                run.env[node] = value
-            continue
-        values = [run.step(node) for run in runs]
+                run.env[node] = values[0]
         if node in wanted:
             tell("correcting biases", order.index(node) + 1, len(order))
         if node in wanted and _owns_bias(node):

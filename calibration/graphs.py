@@ -42,6 +42,16 @@ def computations(graph: GraphModule) -> list[Node]:
     ]
 
 
+def constants(graph: GraphModule) -> set[Node]:
+    """The nodes that are the same for every input: weights, and what is made of them alone."""
+    found: set[Node] = set()
+    for node in graph.graph.nodes:
+        sources = node.all_input_nodes
+        if node.op == "get_attr" or (sources and found.issuperset(sources)):
+            found.add(node)
+    return found
+
+
 def attribute(graph: nn.Module, node: Node) -> Tensor:
     """The tensor that a `get_attr` node stands for."""
     path, _, name = str(node.target).rpartition(".")

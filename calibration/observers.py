@@ -7,9 +7,11 @@ then chooses how much of the histogram the integers shall cover.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchao.quantization.pt2e.observer import ObserverBase
@@ -40,15 +42,17 @@ class Histogram:
 
     def add(self, values: Tensor) -> None:
         """Count finite float32 `values` of any shape; others make `low` or `high` say so."""
-        low, high = (float(end) for end in values.aminmax())
+        array = values.numpy()  # whose small steps no other thread has to wait for
+        low, high = float(array.min()), float(array.max())
         self.low, self.high = min(self.low, low), max(self.high, high)
         if not (abs(low) < torch.inf and abs(high) < torch.inf):
             self.low, self.high = -torch.inf, torch.inf  # stays: min and max forget a NaN
             return
         self._widen(_exponent(max(-low, high)))
-        stride = -(-values.numel() // _MOST_VALUES) | 1  # odd: no stride of a row of pixels
-        bins = (values.flatten()[::stride] * 2.0**-self.exponent).floor().to(torch.int32) + _BINS
-        self.counts += torch.bincount(bins, minlength=2 * _BINS)
+        stride = -(-array.size // _MOST_VALUES) | 1  # odd: no stride of a row of pixels
+        bins = np.floor(array.reshape(-1)[::stride] * np.float32(2.0**-self.exponent))
+        counts = np.bincount(bins.astype(np.int32) + _BINS, minlength=2 * _BINS)
+        self.counts += torch.from_numpy(counts)
 
     def plus(self, other: Histogram) -> Histogram:
         """The histogram of the values of both."""
@@ -74,7 +78,7 @@ class Histogram:
 
 def _exponent(reach: float) -> int:
     """The least exponent with reach < _BINS * 2**exponent."""
-    return max(int(torch.frexp(torch.tensor(reach)).exponent) - _BINS.bit_length() + 1, -126)
+    return max(math.frexp(reach)[1] - _BINS.bit_length() + 1, -126)
 
 
 def _merged(counts: Tensor, doublings: int) -> Tensor:
