@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
+from edgeskin.calibration.checks import check_shapes
 from edgeskin.calibration.factors import push_factors
 from edgeskin.calibration.graphs import aten, attribute
 
@@ -140,8 +141,12 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     Returns:
         A functional graph of aten operators, its weights as attributes. The
         numbers in add and mul are tensors, so that they can be quantized.
+
+    Raises:
+        InvalidRun: The size of a tensor depends on the image.
     """
     graph = export(network, example)
+    check_shapes(graph)
     _fuse_conv_bn_(graph)
     _fuse_linear_bn_(graph)
     graph = _rewritten(graph, example)
@@ -191,10 +196,12 @@ def _rewritten(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
     traced = make_fx(run, tracing_mode="fake", pre_dispatch=True)(example, constants).graph
     image, *given = traced.find_nodes(op="placeholder")
     fresh = fx.Graph()
-    known = {image: fresh.placeholder("x")}
+    fresh.set_codegen(graph.graph._codegen)  # arguments and results in the shape they had
+    [place] = graph.graph.find_nodes(op="placeholder")
+    known = {image: fresh.placeholder(place.name)}
     for node, name in zip(given, constants, strict=True):
         known[node] = fresh.create_node("get_attr", name)
-    fresh.output(tuple(fresh.graph_copy(traced, known)))
+    fresh.output(fresh.graph_copy(traced, known))
     return fx.GraphModule(graph, fresh)
 
 
