@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
+
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -10,7 +14,16 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgeskin.calibration.bias import correct_biases
 from edgeskin.calibration.calibrate import calibrate
-from edgeskin.calibration.graphs import LAYERS, attribute, layers, replace_attribute
+from edgeskin.calibration.graphs import (
+    DEQUANTIZE_CHANNELS,
+    LAYERS,
+    Run,
+    argument,
+    attribute,
+    layers,
+    replace_attribute,
+)
+from edgeskin.calibration.program import Program
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.spec import Spec
 
@@ -55,6 +68,24 @@ def test_corrected_layers_have_the_means_of_the_float_ones(network: nn.Module) -
     after = (layer_means(shifted, samples) - wanted).abs().max()
     assert before > 0.05
     assert after < 1e-5  # float32 rounding of a mean over 4 images
+
+
+def test_a_layer_runs_once_an_image_and_a_weight_is_made_once(
+    program: Program, network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: Counter[Node] = Counter()
+
+    def counted(run: Run, node: Node) -> object:
+        runs[node] += 1
+        return Interpreter.run_node(run, node)
+
+    monkeypatch.setattr(Run, "run_node", counted, raising=False)
+    graph, samples = copy.deepcopy(program.module), [program.example() + i for i in range(3)]
+    correct_biases(graph, flatten(network, samples[0]), samples)
+    made = {argument(layer, 1) for layer in layers(graph)}
+    assert {node.target for node in made} == {DEQUANTIZE_CHANNELS}
+    assert {runs[node] for node in made} == {1}
+    assert set(runs.values()) == {1, 3}
 
 
 def test_a_nearly_dead_channel_keeps_its_bias(

@@ -54,6 +54,39 @@ def test_a_program_agrees_with_its_float_network(
         assert sqnr_db(reference, torch.cat([program.module(x)[head] for x in inputs])) > 30
 
 
+def test_the_network_is_exported_once(
+    network: nn.Module, spec: Spec, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported, export = [], torch.export.export
+
+    def counted(module: nn.Module, *rest: object) -> torch.export.ExportedProgram:
+        exported.append(module)
+        return export(module, *rest)
+
+    monkeypatch.setattr(torch.export, "export", counted)
+    calibrate(network, spec, images[:2])
+    assert exported == [network]
+
+
+def test_small_steps_are_not_shared_among_threads(
+    network: nn.Module, spec: Spec, images: Images
+) -> None:
+    threads: dict[str, int] = {}
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        calibrate(
+            network,
+            spec,
+            images[:2],
+            tell=lambda what, done, total: threads.update({what: torch.get_num_threads()}),
+        )
+        assert threads == {"calibrating": 2, "correcting biases": 1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_callers_network_is_left_as_it_was(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
