@@ -33,7 +33,8 @@ def measure(
 
     Returns:
         For each method: wall seconds, CPU seconds over all threads, SQNR in dB of the raw
-        heads on `TEST_IMAGES` images of the test split; or why it failed.
+        heads on `TEST_IMAGES` images of the test split; or why it failed. Beside them `float`,
+        the seconds of the float network alone on as many images.
 
     Raises:
         UnknownName: A method is not in `METHODS`.
@@ -58,8 +59,33 @@ def measure(
         "machine": machine(),
         "load_before": round(os.getloadavg()[0], 2),
         "tools": tool_versions(),
+        "float": _float_cost(run, load_split(data, "train").take(samples).pixels(run.spec.input)),
         "methods": found,
     }
+
+
+def _float_cost(run: Run, pixels: Any) -> dict[str, float]:
+    """Wall and CPU seconds of the float network, image by image."""
+    import torch
+
+    images = _normalized(run, pixels)
+    before, started = time.process_time(), time.monotonic()
+    with torch.inference_mode():
+        for image in images:
+            run.network(image[None])
+    return {
+        "wall_s": round(time.monotonic() - started, 1),
+        "cpu_s": round(time.process_time() - before, 1),
+    }
+
+
+def _normalized(run: Run, pixels: Any) -> Any:
+    """uint8 (N, H, W, 3) as the network takes them, float32 (N, 3, H, W)."""
+    import torch
+
+    from edgeskin.models.app_model import AppModel
+
+    return AppModel(torch.nn.Identity(), run.spec).normalize(torch.from_numpy(pixels)).contiguous()
 
 
 def _calibrate(
@@ -86,12 +112,10 @@ def _agreement(run: Run, program: Path, pixels: Any) -> dict[str, float]:
     import torch
 
     from edgeskin.calibration.program import load_program
-    from edgeskin.models.app_model import AppModel
 
     module = load_program(program).module
-    images = AppModel(torch.nn.Identity(), run.spec).normalize(torch.from_numpy(pixels))
     with torch.inference_mode():
-        pairs = [(run.network(x[None].contiguous()), module(x[None].contiguous())) for x in images]
+        pairs = [(run.network(x[None]), module(x[None])) for x in _normalized(run, pixels)]
     return {
         head.name: round(
             sqnr_db(*(torch.cat([pair[i][at] for pair in pairs]).numpy() for i in (0, 1))), 2
@@ -103,6 +127,8 @@ def _agreement(run: Run, program: Path, pixels: Any) -> dict[str, float]:
 def table(result: dict[str, Any]) -> str:
     """A Markdown table, one method a line."""
     lines = ["| method | wall, s | CPU, s | SQNR of the worst head, dB |", "|---|---|---|---|"]
+    alone = result["float"]
+    lines.append(f"| the float network alone | {alone['wall_s']} | {alone['cpu_s']} | |")
     for method, entry in result["methods"].items():
         if "failed" in entry:
             lines.append(f"| {method} | failed: {entry['failed']} | | |")

@@ -18,6 +18,7 @@ def test_each_method_is_timed_and_held_against_float(
     assert main([*command, "--methods", "minmax,nncf", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["calibration_images"], found["test_images"]) == (8, 16)
+    assert found["float"].keys() == {"wall_s", "cpu_s"}
     for entry in found["methods"].values():
         assert entry["wall_s"] > 0
         assert 0 < entry["cpu_s"] < 4 * entry["wall_s"]
