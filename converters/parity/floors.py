@@ -47,6 +47,11 @@ def whole_db(precision: str, rounding_db: float | None) -> float:
     return _within(rounding_db - _MARGIN_DB[precision], precision, _HIGHEST_DB)
 
 
+def most_db(precision: str) -> float:
+    """The highest floor there is: what reaches it need not be asked for its network's rounding."""
+    return _HIGHEST_DB.get(precision, INT8_DB)
+
+
 def layer_db(precision: str, rounding_db: float, suffix: str, *, of_program: bool) -> float:
     """What a layer must reach by itself, of a file of type `suffix`."""
     if precision != "int8":
