@@ -37,6 +37,7 @@ INT8_LAYER_OF_PROGRAM_DB = {".tflite": 40.0, ".onnx": 40.0, ".mlpackage": 20.0}
 """Beside its program, whose integers it has, only roundings to the other side are left: at
 least 55 dB; at least 26 dB in Core ML, where products are summed in float16."""
 FILE_DB = {"fp32": 60.0, "fp16": 20.0, "int8": INT8_DB}
+FILE_LAYER_DB = {"fp32": 60.0, "fp16": 30.0, "int8": INT8_LAYER_DB}
 """Of two files, for whose network nobody knows the rounding."""
 
 
@@ -52,11 +53,13 @@ def most_db(precision: str) -> float:
     return _HIGHEST_DB.get(precision, INT8_DB)
 
 
-def layer_db(precision: str, rounding_db: float, suffix: str, *, of_program: bool) -> float:
-    """What a layer must reach by itself, of a file of type `suffix`."""
-    if precision != "int8":
-        return _within(rounding_db - _MARGIN_DB[precision], precision, _LAYER_HIGHEST_DB)
-    return INT8_LAYER_OF_PROGRAM_DB[suffix] if of_program else INT8_LAYER_DB
+def layer_db(precision: str, rounding_db: float | None, suffix: str, *, of_program: bool) -> float:
+    """What a layer must reach by itself, of a file of type `suffix`; see `whole_db`."""
+    if precision == "int8" and of_program:
+        return INT8_LAYER_OF_PROGRAM_DB[suffix]
+    if precision == "int8" or rounding_db is None:
+        return FILE_LAYER_DB[precision]
+    return _within(rounding_db - _MARGIN_DB[precision], precision, _LAYER_HIGHEST_DB)
 
 
 def _within(floor: float, precision: str, highest: dict[str, float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edgeskin.predictor import to_floats
 from edgeskin.runtimes import RUNTIMES, TensorSpec, open_session
 
 Array = NDArray[Any]
+Progress = Callable[[int, int], None]
 SAMPLES = 8
 
 
@@ -44,11 +46,7 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
         InvalidArtifact: The reference is not a model file, or a runtime refuses one.
         ShapeMismatch: Other inputs or outputs.
     """
-    if reference.suffix not in RUNTIMES:
-        raise InvalidArtifact(
-            f"{artifact} carries no spec of edgeskin, so that a run cannot be compared with it. "
-            "Pass a float .onnx or .tflite file of the same network as --reference."
-        )
+    _check_file(artifact, reference)
     with open_session(artifact) as ours, open_session(reference) as theirs:
         given = _pairs(ours.inputs, theirs.inputs, "inputs")
         made = _pairs(ours.outputs, theirs.outputs, "outputs")
@@ -77,6 +75,58 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
         "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),
         "agreement": agreement,
     }
+
+
+def compare_file_layers(
+    artifact: Path,
+    reference: Path,
+    images: int = SAMPLES,
+    *,
+    repro: Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """By layer what `compare_files` compares as a whole, on as many of its images.
+
+    Returns:
+        A document as of `layers.compare_layers`.
+
+    Raises:
+        InvalidArtifact: The reference is not a model file, a runtime refuses one, one has
+            more than one input, or no layer matches.
+        ShapeMismatch: Other inputs.
+    """
+    from edgeskin.converters.parity.file_graph import FileGraph
+    from edgeskin.converters.parity.layers import Feed, measure
+    from edgeskin.converters.parity.parts import Parts
+
+    _check_file(artifact, reference)
+    with open_session(artifact) as ours, open_session(reference) as theirs:
+        (our, their), *_ = _pairs(ours.inputs, theirs.inputs, "inputs")
+
+    def feed(seed: int) -> Feed:
+        x = _values(their, seed)
+        return _held(x, their), _held(_like(x, their, our), our)
+
+    with Parts(artifact) as parts, Parts(reference) as known:
+        return measure(
+            parts,
+            FileGraph(known),
+            _precision(artifact),
+            feed,
+            images,
+            repro=repro,
+            force=force,
+            progress=progress,
+        ) | {"reference": reference.name}
+
+
+def _check_file(artifact: Path, reference: Path) -> None:
+    if reference.suffix not in RUNTIMES:
+        raise InvalidArtifact(
+            f"{artifact} carries no spec of edgeskin, so that a run cannot be compared with it. "
+            "Pass a float .onnx or .tflite file of the same network as --reference."
+        )
 
 
 def _precision(artifact: Path) -> str:

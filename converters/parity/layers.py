@@ -13,35 +13,37 @@ Two figures a point, over all images together:
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edgeskin import metrics
-from edgeskin.artifacts import Metadata, read_metadata
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.audit.network import Network, Tensor
-from edgeskin.converters.parity.cut import open_cutter
+from edgeskin.artifacts import Io, read_metadata
+from edgeskin.converters.parity.file_graph import FileGraph
 from edgeskin.converters.parity.floors import layer_db
 from edgeskin.converters.parity.layout import dequantize, layouts, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
-from edgeskin.converters.parity.points import boundary, points
+from edgeskin.converters.parity.parts import Parts
+from edgeskin.converters.parity.points import Point, boundary, forms, points
 from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.torch_graph import TorchGraph
 from edgeskin.converters.parity.whole import same_model
 from edgeskin.errors import InvalidArtifact
 from edgeskin.preprocess import normalize
-from edgeskin.runtimes import Session, open_session
+from edgeskin.runtimes import Session
+from edgeskin.spec import InputSpec
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
+Graph = TorchGraph | FileGraph
+Feed = tuple[Array, Array]
+"""One image as the reference takes it and as the artifact does."""
 WORST = 5
 
 
@@ -75,63 +77,44 @@ class Layer:
 
 
 class Anatomy:
-    """An artifact opened by layer beside its reference. Use as a context manager.
+    """An artifact opened by layer beside its reference.
 
     Raises:
-        InvalidArtifact: A type that cannot be taken apart, or no layer matches.
+        InvalidArtifact: No layer matches.
     """
 
-    def __init__(
-        self, artifact: Path, reference: TorchGraph, metadata: Metadata, probe: NDArray[np.uint8]
-    ):
+    def __init__(self, parts: Parts, reference: Graph, precision: str, probe: Feed):
         """
         Args:
-            probe: Pixels (H, W, 3); what is matched by value is matched on them.
+            parts: Of the artifact.
+            precision: Of the artifact, which sets what a layer must reach.
+            probe: What is matched by value is matched on it.
         """
-        self.artifact = artifact
+        self.parts = parts
         self.reference = reference
-        self.metadata = metadata
-        self.network = read_network(artifact)
-        self.cutter = open_cutter(artifact, self.network)
-        self._stack = ExitStack()
-        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        with ExitStack() as undo:
-            undo.push(self._stack)
-            self._open(probe)
-            undo.pop_all()
-
-    def _open(self, probe: NDArray[np.uint8]) -> None:
-        found = points(self.network, self.reference.points, integers=self.cutter.integers)
-        (self.input,) = self.network.inputs
-        wanted = [point.name for point in found if point.kind != "input"]
-        self.whole = self._session([self.input], wanted, "whole")
-        x, feed = self.inputs(probe)
-        samples = {point.name: Sample.of(values) for point, values in self.reference.values(x)}
-        values, nhwc = self._inner(feed), not self.network.qdq
+        self.precision = precision
+        network = parts.network
+        found = points(network, reference.points, integers=parts.cutter.integers)
+        others = self._forms(found)
+        every = [*found, *(form for made in others.values() for form in made)]
+        self.whole = parts.open([parts.input], [p.name for p in every if p.kind != "input"])
+        x, feed = probe
+        samples = {point.name: Sample.of(values) for point, values in reference.values(x)}
+        values, nhwc = self._inner(feed), not network.qdq
         matcher = Matcher(
-            self.reference.points, found, samples, values, nhwc, self.reference.variants
+            reference.points, found, samples, values, nhwc, reference.variants, others
         )
         self.matches = matcher.match()
         sums = [point for point in matcher.found if point.kind == "add"]
         self.missing = [p.name for p in matcher.known if p.kind == "add" and not sums]
         self.layers = dict(self._layers())
         if not self.layers:
-            raise InvalidArtifact(f"no layer of {self.artifact.name} is like one of the reference")
-        matched = {match.artifact.name for match in self.matches}
-        self.unmatched = [point for point in found if point.name not in matched]
+            raise InvalidArtifact(f"no layer of {parts.path.name} is like one of the reference")
+        self.unmatched = matcher.found
 
-    def inputs(self, pixels: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """Pixels (H, W, 3) as the reference's input and as the artifact's."""
-        if self.metadata.io == "app":
-            return pixels[None], pixels[None]
-        x = normalize(pixels, self.metadata.spec.input)
-        tensor = held_as(self.network, self.input)
-        way = layouts(x.shape, tensor.shape, nhwc=not self.network.qdq)[0]
-        return x, quantize(way.to_artifact(x), tensor)
-
-    def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Measure on one more image (H, W, 3)."""
-        x, feed = self.inputs(pixels)
+    def add(self, image: Feed) -> None:
+        """Measure on one more image."""
+        x, feed = image
         found = self._inner(feed)
         known: dict[str, Array] = {}
         for point, values in self.reference.values(x):
@@ -142,7 +125,7 @@ class Anatomy:
                 given, feeds = self.rounded(layer, known, feed)
                 expected = self.reference.compute(point, given)
                 layer.own.add(expected, self.run_alone(layer, feeds))
-                if self.metadata.precision != "int8":
+                if self.precision != "int8" and isinstance(self.reference, TorchGraph):
                     exact = self.reference.compute(point, given, torch.float64)
                     layer.rounding.add(exact, expected)
 
@@ -154,7 +137,7 @@ class Anatomy:
         names = {match.reference.name for match in self.matches} - {layer.match.reference.name}
         given, feeds = {name: known[name] for name in names & known.keys()}, {}
         for match in layer.inputs:
-            name, tensor = match.artifact.name, held_as(self.network, match.artifact.name)
+            name, tensor = match.artifact.name, self.parts.held_as(match.artifact.name)
             if match.artifact.kind == "input":
                 given[match.reference.name], feeds[name] = known[match.reference.name], feed
                 continue
@@ -167,30 +150,40 @@ class Anatomy:
         """What the layer's own part of the file makes of `feeds`, in the reference's layout."""
         name = layer.match.artifact.name
         found = layer.session.run(feeds)[name]
-        return layer.match.layout.to_reference(dequantize(found, held_as(self.network, name)))
+        return layer.match.layout.to_reference(dequantize(found, self.parts.held_as(name)))
 
     def _inner(self, feed: Array) -> dict[str, Array]:
-        found = {self.input: feed, **self.whole.run({self.input: feed})}
-        return {name: dequantize(x, held_as(self.network, name)) for name, x in found.items()}
+        given = {self.parts.input: feed}
+        return self.parts.real({**given, **self.whole.run(given)})
 
     def _layers(self) -> Iterator[tuple[str, Layer]]:
         """All that is computed from earlier matches; what constants alone make is none."""
         earlier: dict[str, Match] = {}
-        for number, match in enumerate(self.matches):
+        for match in self.matches:
             name = match.artifact.name
-            before = boundary(self.network, name, set(earlier))
+            before = boundary(self.parts.network, name, set(earlier))
             if match.artifact.kind != "input" and before:
-                session = self._session(before, [name], str(number))
+                session = self.parts.open(before, [name])
                 yield match.reference.name, Layer(match, [earlier[n] for n in before], session)
             earlier[name] = match
 
-    def _session(self, inputs: Sequence[str], outputs: Sequence[str], name: str) -> Session:
-        path = self._folder / f"{name}{self.artifact.suffix}"
-        self.cutter.cut(inputs, outputs, path)
-        return self._stack.enter_context(open_session(path))
+    def _forms(self, found: Sequence[Point]) -> dict[str, list[Point]]:
+        """Of products, by name; a `TorchGraph` has variants for all that a file may hold."""
+        if isinstance(self.reference, TorchGraph):
+            return {}
+        taken, integers = {point.name for point in found}, self.parts.cutter.integers
+        return {
+            point.name: [
+                replace(point, name=name)
+                for name in forms(self.parts.network, point.name, integers=integers)
+                if name not in taken
+            ]
+            for point in found
+            if point.kind == "multiply"
+        }
 
     def _row(self, layer: Layer) -> dict[str, Any]:
-        rounding = layer.rounding.sqnr_db
+        known = isinstance(self.reference, TorchGraph)
         return {
             "name": layer.match.reference.name,
             "kind": layer.match.reference.kind,
@@ -200,21 +193,12 @@ class Anatomy:
             "own_sqnr_db": layer.own.sqnr_db,
             "rounding_db": None if self.metadata.precision == "int8" else rounding,
             "floor_db": layer_db(
-                self.metadata.precision,
-                rounding,
-                self.artifact.suffix,
+                self.precision,
+                layer.rounding.sqnr_db if known else None,
+                self.parts.path.suffix,
                 of_program=self.reference.quantized,
             ),
         }
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def document(self) -> dict[str, Any]:
         """`layers` from input to output, the first bad one, the worst ones, what has no match."""
@@ -248,40 +232,92 @@ def compare_layers(
     """Both figures of every layer (see the module), image by image.
 
     Args:
-        reference: A run or a program.
+        reference: A run, a program or a model file.
         pixels: uint8 (N, H, W, 3); what is matched by value is matched on the first.
         repro: A folder to write the first bad layer into, or the worst one.
 
     Returns:
-        A document: `images`, `precision`, and what `Anatomy.document` says;
+        A document: `artifact`, `reference`, `images`, `precision`, what `Anatomy.document` says;
         `repro` where one was written.
 
     Raises:
-        InvalidArtifact: Carries no spec, or no layer matches.
-        InvalidRun: `reference` cannot be looked into.
+        InvalidArtifact: Carries no spec, has more than one input, or no layer matches.
     """
     path = Path(artifact)
     metadata = read_metadata(path)
     same_model(reference.spec, metadata.spec)
-    graph = TorchGraph(need_network(reference), metadata.spec, metadata.io)
-    with Anatomy(path, graph, metadata, pixels[0]) as anatomy:
-        for done, image in enumerate(pixels, start=1):
-            anatomy.add(image)
-            if progress:
-                progress(done, len(pixels))
-        document = {
-            "artifact": path.name,
-            "reference": reference.name,
-            "images": len(pixels),
-            "precision": metadata.precision,
-            **anatomy.document(),
-        }
-        if repro is not None:
-            from edgeskin.converters.parity.repro import write_repro
+    spec = metadata.spec
+    with ExitStack() as stack:
+        parts = stack.enter_context(Parts(path))
+        graph: Graph
+        if reference.file is None:
+            graph, theirs = TorchGraph(need_network(reference), spec, metadata.io), None
+            their_spec, their_io = spec, metadata.io
+        else:
+            theirs = stack.enter_context(Parts(reference.file))
+            graph, their_spec, their_io = FileGraph(theirs), reference.spec, reference.io
 
-            name = document["first_bad"] or document["worst"][0]
-            document["repro"] = write_repro(anatomy, name, pixels[0], repro, force=force)
-        return document
+        def feed(number: int) -> Feed:
+            x = as_input(pixels[number], their_spec.input, their_io, theirs)
+            return x, as_input(pixels[number], spec.input, metadata.io, parts)
+
+        return measure(
+            parts,
+            graph,
+            metadata.precision,
+            feed,
+            len(pixels),
+            repro=repro,
+            force=force,
+            progress=progress,
+        ) | {"reference": reference.name}
+
+
+def measure(
+    parts: Parts,
+    reference: Graph,
+    precision: str,
+    feed: Callable[[int], Feed],
+    images: int,
+    *,
+    repro: Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The document of `compare_layers` but for `reference`, after `images` images.
+
+    Args:
+        feed: Gives an image by its number, from 0; what is matched by value is matched on that.
+    """
+    anatomy = Anatomy(parts, reference, precision, feed(0))
+    for number in range(images):
+        anatomy.add(feed(number))
+        if progress:
+            progress(number + 1, images)
+    document = {
+        "artifact": parts.path.name,
+        "images": images,
+        "precision": precision,
+        **anatomy.document(),
+    }
+    if repro is not None:
+        from edgeskin.converters.parity.repro import write_repro
+
+        name = document["first_bad"] or document["worst"][0]
+        document["repro"] = write_repro(anatomy, name, feed(0), repro, force=force)
+    return document
+
+
+def as_input(pixels: NDArray[np.uint8], spec: InputSpec, io: Io, parts: Parts | None) -> Array:
+    """Pixels (H, W, 3) as a file takes them, or as a torch network does."""
+    if io == "app":
+        return pixels[None]
+    x = normalize(pixels, spec)
+    if parts is None:
+        return x
+    tensor = parts.held_as(parts.input)
+    way = layouts(x.shape, tensor.shape, nhwc=not parts.network.qdq)[0]
+    return quantize(way.to_artifact(x), tensor)
 
 
 def explain_first_bad(document: Mapping[str, Any]) -> str:
@@ -300,14 +336,6 @@ def explain_first_bad(document: Mapping[str, Any]) -> str:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         line += f"; the addition {missing[0]}{more} is not in the file: it has one input less"
     return line
-
-
-def held_as(network: Network, name: str) -> Tensor:
-    """The tensor `name`, with its grid where only its values' source says it."""
-    tensor = network.tensors[name]
-    if tensor.quantization is None and tensor.is_integer:
-        return replace(tensor, quantization=network.stored(name).quantization)
-    return tensor
 
 
 def _nan_first(value: float) -> float:

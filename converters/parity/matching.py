@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ SAMPLE = 4096
 ALIKE = 0.9
 """The least correlation that identifies a tensor; an SQNR of 7 dB leaves 0.9."""
 _NEARLY = 0.05
+_CLEARLY = 2.0
 _DIGITS = 3
 
 
@@ -72,6 +74,7 @@ class Matcher:
         values: By name of the artifact's, dequantized.
         nhwc: Whether the artifact's images have their channels last.
         variants: By name of a point, those that the artifact may have in its place.
+        forms: The same of the artifact's points.
     """
 
     def __init__(
@@ -82,16 +85,18 @@ class Matcher:
         values: Mapping[str, Array],
         nhwc: bool,
         variants: Mapping[str, Sequence[Point]],
+        forms: Mapping[str, Sequence[Point]] | None = None,
     ):
         self.samples, self.values, self.nhwc = samples, values, nhwc
-        self.variants = variants
+        self.variants, self.forms = variants, forms or {}
         self.known, self.found = list(known), list(found)
         self.matches: list[Match] = []
 
     def match(self) -> list[Match]:
         """In the order of the reference."""
         order = {point.name: index for index, point in enumerate(self.known)}
-        order |= {v.name: i for name, i in order.items() for v in self.variants.get(name, ())}
+        for name, variants in self.variants.items():
+            order |= dict.fromkeys((variant.name for variant in variants), order[name])
         self._add(_ends(self.known, self.found), "name")
         self._add(_by_name(self.known, self.found), "name")
         self._add(self._by_values(), "values")
@@ -101,7 +106,7 @@ class Matcher:
     def _add(self, pairs: Iterator[tuple[Point, Point]], by: Any) -> None:
         for known, found in list(pairs):
             layout = self._fit(known, found)[1]
-            self.matches.append(Match(self._variant(known, found, layout), found, layout, by))
+            self.matches.append(Match(*self._nearest(known, found, layout), layout, by))
             self.known.remove(known)
             self.found.remove(found)
 
@@ -115,11 +120,20 @@ class Matcher:
         best = next(i for i, score in enumerate(scores) if score >= max(scores) - _NEARLY)
         return scores[best], ways[best]
 
-    def _variant(self, known: Point, found: Point, layout: Layout) -> Point:
-        """`known`, or its variant where the artifact's values are nearer to one."""
+    def _nearest(self, known: Point, found: Point, layout: Layout) -> tuple[Point, Point]:
+        """Both, or the variant and the form whose values are clearly nearer to each other."""
+        ours = [found, *self.forms.get(found.name, ())]
+        pairs = list(product([known, *self.variants.get(known.name, ())], ours))
+        if len(pairs) == 1:
+            return known, found
+        errors = [self._error(*pair, layout) for pair in pairs]
+        return next(
+            pair for pair, e in zip(pairs, errors, strict=True) if e <= _CLEARLY * min(errors)
+        )
+
+    def _error(self, known: Point, found: Point, layout: Layout) -> float:
         x = np.ascontiguousarray(layout.to_reference(self.values[found.name]))
-        ways = [known, *self.variants.get(known.name, ())]
-        return min(ways, key=lambda point: self.samples[point.name].error(x))
+        return self.samples[known.name].error(x)
 
     def _by_values(self) -> Iterator[tuple[Point, Point]]:
         scores = {

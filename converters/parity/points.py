@@ -18,6 +18,8 @@ from edgeskin.converters.parity.layout import is_likely, layouts
 
 Kind = Literal["input", "multiply", "add", "output"]
 _GOES_ON: tuple[Role, ...] = ("clamp", "quantize", "move", "transpose")
+_STEPS: tuple[Role, ...] = ("clamp", "quantize", "dequantize", "batch_norm")
+_GATES = ("HardSigmoid", "sigmoid_hard")
 _WEIGHTS = re.compile(
     r"(_weight)?(_bias)?(_updated_constant\d+)?(_wide|_padded|_int32|_quantized|_to_fp\d+)*$"
 )
@@ -60,6 +62,28 @@ def points(network: Network, known: Sequence[Point], *, integers: bool) -> list[
     settled = {point.name for point in found}
     ends = [name for name in network.outputs if name not in settled]
     return found + [Point(name, "output", network.tensors[name].shape) for name in ends]
+
+
+def forms(network: Network, name: str, *, integers: bool) -> list[str]:
+    """The tensors behind the product `name`, while a constant is added, a factor taken, or clamped.
+
+    Where another file has such a step in its weights, one of them is the first that both have.
+    """
+    found, shape = list[str](), network.tensors[name].shape
+    passing = "dequantize" if integers else "quantize"
+    while name not in network.outputs and len(readers := network.consumers[name]) == 1:
+        if not _is_step(readers[0], network):
+            break
+        name = readers[0].outputs[0]
+        same = network.tensors[name].shape == shape and not network.settles(name)
+        if same and readers[0].role != passing:
+            found.append(name)
+    return found
+
+
+def is_gate(network: Network, name: str) -> bool:
+    """Whether `name` is made by a hard sigmoid, for which other files clamp to 6 and divide."""
+    return name in network.producer and network.producer[name].type in _GATES
 
 
 def boundary(network: Network, name: str, known: set[str]) -> list[str]:
@@ -115,8 +139,16 @@ def _behind(op: Operator, network: Network, goes_on: tuple[Role, ...]) -> list[s
 
 
 def _is_bias(op: Operator, network: Network) -> bool:
-    constant = [network.stored(name).constant for name in op.inputs]
-    return op.type.lower() == "add" and any(constant)
+    return op.type.lower() == "add" and _has_constant(op, network)
+
+
+def _is_step(op: Operator, network: Network) -> bool:
+    by_constant = op.type.lower() in ("add", "mul") and _has_constant(op, network)
+    return by_constant or op.role in _STEPS or op.type in _GATES
+
+
+def _has_constant(op: Operator, network: Network) -> bool:
+    return any(network.stored(name).constant for name in op.inputs)
 
 
 def _path(op: Operator, network: Network) -> str:

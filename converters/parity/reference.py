@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import postprocess
-from edgeskin.artifacts import Metadata, check_manifest, read_metadata
+from edgeskin.artifacts import Io, Metadata, check_manifest, read_metadata
 from edgeskin.converters.source import find_source
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
@@ -39,7 +39,7 @@ Pixels = NDArray[np.uint8]
 class Model:
     """A model that answers for images: pixels uint8 (N, H, W, 3) to decoded outputs.
 
-    `network` is what can be looked into, float or QDQ; a file has none.
+    `network` is float or QDQ; a file has none, but a `file`, which takes what `io` says.
     `weights_sha256` is that of the trained weights, where it is known.
     """
 
@@ -48,6 +48,8 @@ class Model:
     sha256: str
     run_all: Callable[[Pixels], Outputs]
     network: nn.Module | None = None
+    file: Path | None = None
+    io: Io = "tensor"
     weights_sha256: str = ""
 
 
@@ -96,12 +98,11 @@ def _of_file(path: Path, artifact: Spec) -> Model:
         metadata = read_metadata(path)
     except InvalidArtifact:
         run = partial(_run_foreign, path, artifact)
-        return Model(path.name, artifact, sha256(path), run)
+        return Model(path.name, artifact, sha256(path), run, file=path)
 
     run = partial(_run_own, path, metadata)
-    return Model(
-        path.name, metadata.spec, sha256(path), run, weights_sha256=metadata.weights_sha256
-    )
+    model = Model(path.name, metadata.spec, sha256(path), run, file=path, io=metadata.io)
+    return replace(model, weights_sha256=metadata.weights_sha256)
 
 
 def _run_own(path: Path, metadata: Metadata, pixels: Pixels) -> Outputs:
@@ -147,11 +148,11 @@ def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
 def need_network(model: Model) -> nn.Module:
     """
     Raises:
-        InvalidRun: A model file, whose layers are not looked into.
+        InvalidRun: A model file.
     """
     if model.network is None:
         raise InvalidRun(
-            f"{model.name} is compared as a whole. Layers are compared with a run or a program "
-            "(.pt2): pass what the artifact was made from."
+            f"{model.name} is a model file: pass the run or the program (.pt2) that the artifact "
+            "was made from."
         )
     return model.network

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeskin import metrics
-from edgeskin.converters.parity.layers import Anatomy, Layer, held_as
+from edgeskin.converters.parity.layers import Anatomy, Feed, Layer
 from edgeskin.files import atomic
 
 _RUN = '''"""LAYER of ARTIFACT, by itself: prints how far it agrees with the float model.
@@ -42,6 +42,8 @@ found = found[tuple(map(slice, np.squeeze(expected).shape))].reshape(expected.sh
 noise = float(np.sum((expected - found) ** 2))
 print(f"SQNR {10 * math.log10(float(np.sum(expected**2)) / noise) if noise else math.inf:.4f} dB")
 '''
+_NO_TEXT = re.compile(r"[^\w .:;,/()\[\]-]", re.ASCII)
+"""What a name out of somebody's file must not bring into a program."""
 _RUNTIMES = {
     ".onnx": (
         "onnxruntime",
@@ -78,7 +80,7 @@ _RUNTIMES = {
 
 
 def write_repro(
-    anatomy: Anatomy, name: str, pixels: NDArray[np.uint8], out: Path, *, force: bool = False
+    anatomy: Anatomy, name: str, image: Feed, out: Path, *, force: bool = False
 ) -> dict[str, Any]:
     """Write the part of the file that computes the layer `name`, with its input for one image.
 
@@ -89,30 +91,30 @@ def write_repro(
         CannotWrite: `out` exists and `force` is False, or cannot be written.
     """
     layer = anatomy.layers[name]
-    x, feed = anatomy.inputs(pixels)
+    x, feed = image
     known = {point.name: values for point, values in anatomy.reference.values(x)}
     given, feeds = anatomy.rounded(layer, known, feed)
     expected = anatomy.reference.compute(layer.match.reference, given)
     case = _case(anatomy, layer, list(feeds))
-    suffix = anatomy.artifact.suffix
+    suffix = anatomy.parts.path.suffix
     with atomic(out, force=force) as folder:
         folder.mkdir()
-        anatomy.cutter.cut(list(feeds), [case["output"]], folder / f"model{suffix}")
+        anatomy.parts.cutter.cut(list(feeds), [case["output"]], folder / f"model{suffix}")
         for input_name, file in case["inputs"].items():
             np.save(folder / file, feeds[input_name])
         np.save(folder / "expected.npy", expected)
         (folder / "case.json").write_text(json.dumps(case, indent=2) + "\n")
-        (folder / "run.py").write_text(_script(name, anatomy.artifact.name, suffix))
+        (folder / "run.py").write_text(_script(name, anatomy.parts.path.name, suffix))
     found = anatomy.run_alone(layer, feeds)
     return {"layer": name, "folder": str(out), "sqnr_db": metrics.sqnr_db(expected, found)}
 
 
 def _case(anatomy: Anatomy, layer: Layer, inputs: list[str]) -> dict[str, Any]:
     match = layer.match
-    grid = held_as(anatomy.network, match.artifact.name).quantization
+    grid = anatomy.parts.held_as(match.artifact.name).quantization
     return {
         "layer": match.reference.name,
-        "model": f"model{anatomy.artifact.suffix}",
+        "model": f"model{anatomy.parts.path.suffix}",
         "inputs": {name: f"input_{i}.npy" for i, name in enumerate(inputs)},
         "output": match.artifact.name,
         "scale": None if grid is None else grid.scale[0],
@@ -124,6 +126,7 @@ def _case(anatomy: Anatomy, layer: Layer, inputs: list[str]) -> dict[str, Any]:
 
 def _script(layer: str, artifact: str, suffix: str) -> str:
     package, runtime = _RUNTIMES[suffix]
+    layer, artifact = (_NO_TEXT.sub("_", name) for name in (layer, artifact))
     words = {"LAYER": layer, "ARTIFACT": artifact, "PACKAGE": package, "RUNTIME": runtime}
     text = _RUN
     for word, value in words.items():

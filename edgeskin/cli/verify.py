@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,15 +60,16 @@ def verify(
     from edgeskin.runtimes import RUNTIMES
 
     layers = layers or plot is not None or repro is not None
-    if not layers and reference.suffix in RUNTIMES and not has_spec(artifact):
-        document = compare_files(artifact, reference)
-    else:
-        with console.progress() as tell:
+    foreign = reference.suffix in RUNTIMES and not has_spec(artifact)
+    with console.progress() as tell:
+        if foreign:
+            document = compare_files(artifact, reference)
+        else:
             document = _verify(artifact, reference, data, split, trust, tell)
-            if layers:
-                document["layers"] = by_layer(
-                    artifact, reference, data, split, images, plot, repro, force, trust, tell
-                )
+        if layers:
+            document["layers"] = by_layer(
+                artifact, reference, data, split, images, plot, repro, force, trust, tell
+            )
     missed = gates(document, min_sqnr_db, max_drop, max_mae_rise)
     document["missed_gates"] = missed
     if json:
@@ -118,6 +120,7 @@ def by_layer(
 ) -> dict[str, Any]:
     """The document of `--layers`; writes the picture and the folder that were asked for."""
     from edgeskin.artifacts import read_metadata
+    from edgeskin.converters.parity.foreign import compare_file_layers, has_spec
     from edgeskin.converters.parity.layers import compare_layers
     from edgeskin.converters.parity.plots import plot_layers
     from edgeskin.converters.parity.reference import open_model
@@ -127,16 +130,17 @@ def by_layer(
     for out in (plot, repro):
         if out is not None:
             check_writable(out, force=force)
-    model = open_model(reference, read_metadata(artifact).spec, trust=trust)
-    pixels = load_split(_need(data), split).take(images).pixels(model.spec.input)
-    document = compare_layers(
-        artifact,
-        model,
-        pixels,
-        repro=repro,
-        force=force,
-        progress=lambda i, n: tell("comparing layers", i, n),
-    )
+    progress = partial(tell, "comparing layers")
+    if has_spec(artifact):
+        model = open_model(reference, read_metadata(artifact).spec, trust=trust)
+        pixels = load_split(_need(data), split).take(images).pixels(model.spec.input)
+        document = compare_layers(
+            artifact, model, pixels, repro=repro, force=force, progress=progress
+        )
+    else:
+        document = compare_file_layers(
+            artifact, reference, images, repro=repro, force=force, progress=progress
+        )
     if plot is not None:
         plot_layers(document, plot, force=force)
     return document
@@ -225,7 +229,7 @@ def _print_layers(document: dict[str, Any]) -> None:
         ("layer", "SQNR dB", "by itself", ""),
         [
             (
-                row["name"],
+                console.printable(row["name"]),
                 f"{row['sqnr_db']:.1f}",
                 f"{row['own_sqnr_db']:.1f}",
                 marks.get(row["name"], ""),
@@ -235,4 +239,5 @@ def _print_layers(document: dict[str, Any]) -> None:
     )
     if "repro" in document:
         made = document["repro"]
-        print(f"{made['layer']} by itself, {made['sqnr_db']:.1f} dB: {made['folder']}/run.py")
+        name = console.printable(made["layer"])
+        print(f"{name} by itself, {made['sqnr_db']:.1f} dB: {made['folder']}/run.py")

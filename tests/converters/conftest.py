@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_files import network, spec
 from tiny_network import LABELS, tiny_job
 
-from edgeskin.artifacts import Io, Precision
+from edgeskin.artifacts import Io, Metadata, Precision
 from edgeskin.converters import TARGETS
+from edgeskin.converters.model import Job
 
 Convert = Callable[..., Path]
 
@@ -42,3 +44,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{i}.png,test,{LABELS[rng.integers(3)]},{rng.integers(1, 10)}")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Convert:
+    """`make(target, precision, io="app")`: the small network as a file."""
+
+    @cache
+    def convert(target: str, precision: Precision, io: Io = "app") -> Path:
+        path = tmp_path_factory.mktemp("small") / f"small-{precision}{TARGETS[target].suffix}"
+        TARGETS[target].load().convert(
+            Job(network(precision), Metadata(spec(), io, precision)), path
+        )
+        return path
+
+    return convert

@@ -2,84 +2,29 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-import torch
-from onnx import numpy_helper
-from samples import acne_spec
-from small_network import SIZE, make_network
+from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoil_onnx
 
-from edgeskin.artifacts import Io, Metadata, Precision
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.artifacts import Metadata, Precision
 from edgeskin.converters import TARGETS
 from edgeskin.converters.audit import read_network
 from edgeskin.converters.legalize.tflite import Graph
-from edgeskin.converters.model import Job
 from edgeskin.converters.parity.cut import open_cutter
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import Point, as_words
-from edgeskin.converters.parity.reference import Model, of_network
-from edgeskin.converters.selfcheck import images
 from edgeskin.converters.tflite_metadata import finish
-from edgeskin.errors import InvalidArtifact, InvalidRun
+from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes import open_session
-from edgeskin.spec import ClassificationHead, InputSpec
 
 Make = Callable[..., Path]
-PRODUCTS = ("stem", "depth", "reduce", "expand", "project", "last", "severity", "count")
-BROKEN = "project"
 pytestmark = pytest.mark.slow
-
-
-@cache
-def spec() -> Any:
-    size = InputSpec(height=SIZE, width=SIZE, resize="squash", mean=(0.5,) * 3, std=(0.25,) * 3)
-    labels = tuple(str(i) for i in range(65))
-    heads = (acne_spec().heads[0], ClassificationHead(name="count", labels=labels))
-    return acne_spec(name="small", input=size, heads=heads)
-
-
-@cache
-def pixels() -> np.ndarray:
-    return np.stack(images(spec().input))
-
-
-@cache
-def network(precision: str) -> torch.nn.Module:
-    made = make_network()
-    if precision != "int8":
-        return made
-    return calibrate(made, spec(), images(spec().input), method="minmax").module
-
-
-@cache
-def model(precision: str = "fp32") -> Model:
-    return of_network("small", spec(), network(precision), "")
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """`make(target, precision, io="app")`: the small network as a file."""
-
-    @cache
-    def convert(target: str, precision: Precision, io: Io = "app") -> Path:
-        path = tmp_path_factory.mktemp("small") / f"small-{precision}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(
-            Job(network(precision), Metadata(spec(), io, precision)), path
-        )
-        return path
-
-    return convert
 
 
 def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -127,21 +72,6 @@ def test_tensor_files_are_compared_too(make: Make) -> None:
     assert min(row["sqnr_db"] for row in document["layers"]) > 80.0
 
 
-def spoil_onnx(source: Path, path: Path, name: str) -> None:
-    """Give the layer `name` the weights of another network, of the same size."""
-    file = onnx.load(source)
-    reads = {i: node for node in file.graph.node for i in node.input}
-    for tensor in file.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        is_weight = values.ndim == 4 and f".{name}." in f".{tensor.name}"
-        if is_weight and reads[tensor.name].op_type == "Conv":
-            swapped = np.ascontiguousarray(-values[::-1])
-            tensor.CopyFrom(numpy_helper.from_array(swapped, tensor.name))
-            onnx.save(file, path)
-            return
-    raise AssertionError(f"no weights of {name}")
-
-
 def spoil_tflite(source: Path, path: Path, which: int) -> None:
     """Turn the weights of the product number `which`, in the order of the file, around."""
     graph = Graph(source.read_bytes())
@@ -187,20 +117,6 @@ def test_the_worst_layer_of_a_good_core_ml_package_is_reproduced(
     check_repro(document, tmp_path / "repro", document["worst"][0])
 
 
-def check_repro(document: dict[str, Any], folder: Path, layer: str) -> None:
-    """The folder runs anywhere, in a process of its own, and prints the figure of the document."""
-    assert document["repro"]["layer"] == layer
-    done = subprocess.run(
-        [sys.executable, str(folder / "run.py")],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        check=True,
-    )
-    printed = float(done.stdout.split()[1])
-    assert printed == pytest.approx(document["repro"]["sqnr_db"], abs=1e-3)
-
-
 @pytest.mark.parametrize(("target", "precision"), [("onnx", "int8"), ("tflite", "int8")])
 def test_looking_inside_changes_no_answer(
     target: str, precision: Precision, make: Make, tmp_path: Path
@@ -226,14 +142,6 @@ def test_a_part_that_needs_another_input_is_refused(make: Make, tmp_path: Path) 
     late = found.operators[-1].inputs[0]
     with pytest.raises(InvalidArtifact, match="also depends on image, an input"):
         open_cutter(path, found).cut([late], list(found.outputs), tmp_path / "part.onnx")
-
-
-def test_layers_of_a_file_are_not_looked_into(make: Make) -> None:
-    from edgeskin.converters.parity.reference import open_model
-
-    file = open_model(make("onnx", "fp32"), spec())
-    with pytest.raises(InvalidRun, match=r"compared as a whole.*a run or a program"):
-        compare_layers(make("onnx", "int8"), file, pixels()[:1])
 
 
 def test_layouts_undo_a_transpose_and_padding() -> None:

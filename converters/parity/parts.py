@@ -1,0 +1,70 @@
+"""A model file taken apart: its network, and parts of it that run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from edgeskin.converters.audit import read_network
+from edgeskin.converters.audit.network import Tensor
+from edgeskin.converters.parity.cut import open_cutter
+from edgeskin.converters.parity.layout import dequantize
+from edgeskin.errors import InvalidArtifact
+from edgeskin.runtimes import Session, open_session
+
+Array = NDArray[Any]
+
+
+class Parts:
+    """A file of one input, and sessions of its parts. Use as a context manager.
+
+    Raises:
+        InvalidArtifact: A type that cannot be taken apart, or other than one input.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.network = read_network(path)
+        self.cutter = open_cutter(path, self.network)
+        if len(self.network.inputs) != 1:
+            raise InvalidArtifact(
+                f"{path.name} has {len(self.network.inputs)} inputs; layers are compared of "
+                "files with one"
+            )
+        (self.input,) = self.network.inputs
+        self._stack = ExitStack()
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self._numbers = count()
+
+    def open(self, inputs: Sequence[str], outputs: Sequence[str]) -> Session:
+        """What computes `outputs` from `inputs`; it is closed with the file."""
+        path = self._folder / f"{next(self._numbers)}{self.path.suffix}"
+        self.cutter.cut(inputs, outputs, path)
+        return self._stack.enter_context(open_session(path))
+
+    def held_as(self, name: str) -> Tensor:
+        """The tensor `name`, with its grid where only its values' source says it."""
+        tensor = self.network.tensors[name]
+        if tensor.quantization is None and tensor.is_integer:
+            return replace(tensor, quantization=self.network.stored(name).quantization)
+        return tensor
+
+    def real(self, found: Mapping[str, Array]) -> dict[str, Array]:
+        """The numbers, float32, that values stand for, by name."""
+        return {name: dequantize(x, self.held_as(name)) for name, x in found.items()}
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
