@@ -175,7 +175,7 @@ def _values(spec: TensorSpec, seed: int) -> Array:
     height, width = (shape[2], shape[3]) if first else (shape[1], shape[2])
     coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
     image = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
-    image = image if spec.dtype == "uint8" and spec.scale is None else image / 255.0
+    image = image if spec.dtype == "uint8" and spec.scale in (None, 1.0) else image / 255.0
     return image.transpose(2, 0, 1)[None] if first else image[None]
 
 
@@ -203,4 +203,5 @@ def _held(x: Array, spec: TensorSpec) -> Array:
         limits = np.iinfo(spec.dtype)
         q = np.rint(x / np.float32(spec.scale)) + (spec.zero_point or 0)
         return np.clip(q, limits.min, limits.max).astype(spec.dtype)
+    x = np.rint(x) if np.issubdtype(spec.dtype, np.integer) else x
     return np.ascontiguousarray(x.astype(spec.dtype))

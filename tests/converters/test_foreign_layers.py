@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.converters.parity.foreign import compare_file_layers
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import open_model
+from edgeskin.converters.parity.repro import _script as repro_script
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
 
 Make = Callable[..., Path]
@@ -173,6 +175,19 @@ def test_a_factor_that_a_converter_made_part_of_the_weights(foreign: Make, tmp_p
     assert document["matched_products"] == ALL
     assert made in [row["name"] for row in document["layers"]]
     assert document["bad"] == []
+
+
+@pytest.mark.parametrize(("artifact", "reference"), [("tflite", "onnx"), ("onnx", "tflite")])
+def test_files_that_take_pixels(artifact: str, reference: str, make: Make) -> None:
+    """uint8 with a grid of whole numbers in one, without a grid in the other."""
+    document = compare_file_layers(make(artifact, "fp32"), make(reference, "fp32"), 1)
+    assert min(row["sqnr_db"] for row in document["layers"]) > 90.0
+
+
+def test_a_name_out_of_a_file_is_no_code() -> None:
+    name = '"""\nraise SystemExit(1)\n"""\\N{x}'
+    tree = ast.parse(repro_script(name, name, ".onnx"))
+    assert not [node for node in tree.body if isinstance(node, ast.Raise)]
 
 
 def test_what_is_refused(foreign: Make, tmp_path: Path) -> None:
