@@ -236,7 +236,7 @@ def _meant(graph: fx.GraphModule) -> Iterator[Meant]:
             )
 
 
-def _grid_of(graph: fx.GraphModule, steps: fx.Node) -> Grid:
+def _grid_of(graph: fx.GraphModule, steps: Any) -> Grid:
     if steps.target is DEQUANTIZE_CHANNELS:
         scales, zeros = (attribute(graph, a).double().numpy() for a in steps.args[1:3])
     else:
@@ -248,9 +248,9 @@ def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
     bias = argument(node, 2)
     own = np.zeros(1) if bias is None else attribute(graph, bias).double().numpy()
     yield own
-    users = list(node.users)
+    users: list[Any] = list(node.users)
     if len(users) == 1 and users[0].target is aten.add.Tensor:
-        added = next(a for a in users[0].args if a is not node)
+        added: Any = next(a for a in users[0].args if a is not node)
         if not isinstance(added, fx.Node):
             yield own + added
         elif added.op == "get_attr":

@@ -183,7 +183,8 @@ class Anatomy:
         }
 
     def _row(self, layer: Layer) -> dict[str, Any]:
-        known = isinstance(self.reference, TorchGraph)
+        measured = self.precision != "int8" and isinstance(self.reference, TorchGraph)
+        rounding = layer.rounding.sqnr_db if measured else None
         return {
             "name": layer.match.reference.name,
             "kind": layer.match.reference.kind,
@@ -191,10 +192,10 @@ class Anatomy:
             "by": layer.match.by,
             "sqnr_db": layer.whole.sqnr_db,
             "own_sqnr_db": layer.own.sqnr_db,
-            "rounding_db": None if self.metadata.precision == "int8" else rounding,
+            "rounding_db": rounding,
             "floor_db": layer_db(
                 self.precision,
-                layer.rounding.sqnr_db if known else None,
+                rounding,
                 self.parts.path.suffix,
                 of_program=self.reference.quantized,
             ),

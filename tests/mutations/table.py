@@ -264,7 +264,7 @@ MUTATIONS = (
         for name, change, layer in (
             ("one weight's sign flipped", one_sign, r"stem\.0"),
             ("batch norm epsilon 1e-3 for 1e-5", batch_norm_epsilon, r"stem\.0"),
-            ("ReLU6 cut at 1.9", relu6_at, r"stem\.0"),
+            ("ReLU6 cut at 1.9", relu6_at, r"(stem|depthwise)\.0"),
         )
     ),
     Mutation(
