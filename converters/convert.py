@@ -43,6 +43,7 @@ class _Order:
     target: Target
     precision: str
     path: Path
+    portable: bool
 
 
 def convert(
@@ -58,6 +59,7 @@ def convert(
     timing: bool = False,
     workers: int | None = None,
     trust: bool = False,
+    portable: bool = False,
     on_progress: Progress | None = None,
 ) -> list[Artifact]:
     """Convert a run (fp32, fp16) or a program (int8) to every target and precision.
@@ -76,6 +78,7 @@ def convert(
             one more conversion each.
         workers: Processes at a time; the number of processors by default.
         trust: Run the code that a run names, whoever wrote it.
+        portable: Leave out rewrites that only this machine's CPU gains by.
         on_progress: Called with (files done, files in all, name of the last one).
 
     Raises:
@@ -87,7 +90,7 @@ def convert(
         PartlyConverted: That happened to some of several files; the others are there.
     """
     origins, out = [find_source(path) for path in (source, program) if path], Path(out)
-    orders = _orders(origins, targets, precisions, out)
+    orders = _orders(origins, targets, precisions, out, portable)
     for order in orders:
         check_writable(order.path, force=force)
     read_manifest(out)  # refuse a damaged one now, not after the work
@@ -118,7 +121,11 @@ def convert(
 
 
 def _orders(
-    origins: Sequence[Source], targets: Sequence[str], precisions: Sequence[str], out: Path
+    origins: Sequence[Source],
+    targets: Sequence[str],
+    precisions: Sequence[str],
+    out: Path,
+    portable: bool,
 ) -> list[_Order]:
     for precision in precisions:
         check_precision(precision)
@@ -134,7 +141,7 @@ def _orders(
                 target.check_scheme(scheme)
     name = origins[0].spec().name
     return [
-        _Order(origin, target, precision, out / target.file_name(name, precision))
+        _Order(origin, target, precision, out / target.file_name(name, precision), portable)
         for precision, origin in givers.items()
         for target in found
     ]
@@ -170,6 +177,7 @@ def _process(
         timing=timing,
         float_source=run,
         trust=trust,
+        portable=order.portable,
     )
     return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
 
@@ -238,6 +246,7 @@ def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Ar
         speed=answer.get("speed"),
         warnings=tuple((answer.get("scales") or {}).get("warnings", ())),
         audit=answer.get("audit"),
+        portable=order.portable,
     )
 
 

@@ -30,6 +30,7 @@ def convert_source(
     force: bool = False,
     timing: bool = True,
     trust: bool = False,
+    portable: bool = False,
     tell: Tell = lambda what, done, total: None,
 ) -> list[Artifact]:
     """Convert to one target and precision, or to all that the source can give.
@@ -42,6 +43,8 @@ def convert_source(
             split is used. The program is not kept: `edgeskin calibrate` does that.
         timing: Time each INT8 file against float, for `Artifact.speed`.
         trust: Run the code that a run names, whoever wrote it.
+        portable: Leave out rewrites that only this machine's CPU gains by, for NPUs and
+            GPUs.
 
     Raises:
         UnknownName: No such target, precision or io.
@@ -67,6 +70,7 @@ def convert_source(
             force=force,
             timing=timing,
             trust=trust,
+            portable=portable,
             on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
         )
 

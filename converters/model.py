@@ -23,6 +23,8 @@ class Job:
 
     network: nn.Module
     metadata: Metadata
+    portable: bool = False
+    """Without rewrites that only this machine's CPU gains by."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def measure(
         one thread, at least 20 interleaved rounds), `ratio` of int8 to fp32 with
         its 95 % interval, `slower`, `advice`, the precision to take instead (fp16
         is made and timed only where int8 is slower), and `for_speed`: whether the
-        scheme promises speed at all.
+        file promises speed here at all: its scheme does, and it is not portable.
     """
     if target == "onnx" and scheme == "w8a8_symmetric":
         return {"not_run": "not timed: it has TensorRT's form, and no TensorRT is here"}
@@ -64,7 +64,7 @@ def measure(
         "machine": machine(),
         "threads": 1,
         "float": origin,
-        "for_speed": SCHEMES[scheme].is_for_speed,
+        "for_speed": SCHEMES[scheme].is_for_speed and not job.portable,
         **found,
     }
 

@@ -1,4 +1,4 @@
-"""ONNX files by torch's exporter; INT8 as QDQ in the form that ONNX Runtime runs fastest."""
+"""ONNX files by torch's exporter; INT8 as QDQ in the form that its runtime runs fastest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_OPSET = 18
 def convert(job: Job, path: Path) -> None:
     """Write `path`: uint8 NHWC in for `app`, float32 NCHW for `tensor`."""
     layout: Layout = "NHWC" if job.metadata.io == "app" else "NCHW"
-    form = find_form(activations(job.network))
+    form = find_form(activations(job.network), portable=job.portable)
     program = torch.onnx.export(
         job.module(layout),
         (job.example(layout),),

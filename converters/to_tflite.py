@@ -2,7 +2,8 @@
 
 INT8: the converter makes an integer network of a QDQ graph only in its static
 mode, which `QuantConfig` with any static PT2E quantizer switches on; that
-quantizer itself is never run. What comes out is legalized for XNNPACK.
+quantizer itself is never run. What comes out is legalized for XNNPACK, or for any
+delegate.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def convert(job: Job, path: Path) -> None:
 
     from edgeskin.calibration.program import unfolded
     from edgeskin.converters.legalize.constants import give_constants_full_rank
-    from edgeskin.converters.legalize.xnnpack import legalize
+    from edgeskin.converters.legalize.xnnpack import PORTABLE, REWRITES, legalize
     from edgeskin.converters.tflite_metadata import finish
 
     if job.int8:
@@ -54,7 +55,8 @@ def convert(job: Job, path: Path) -> None:
     ).model_content()
     if job.metadata.precision == "fp16":
         model = _float16_weights(model)
-    path.write_bytes(finish(legalize(model), job.metadata, [INPUT], job.names))
+    model = legalize(model, PORTABLE if job.portable else REWRITES)
+    path.write_bytes(finish(model, job.metadata, [INPUT], job.names))
 
 
 class _Named(nn.Module):

@@ -37,6 +37,8 @@ class Request:
     """The run that a program may have been calibrated from, for its time beside INT8."""
     trust: bool = False
     """Run the code that a run names, whoever wrote it."""
+    portable: bool = False
+    """Leave out rewrites that only this machine's CPU gains by."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -81,7 +83,7 @@ def work(request: Request) -> dict[str, Any]:
         request.precision,  # type: ignore[arg-type]
         weights_sha256=loaded.weights_sha256,
     )
-    job = Job(loaded.network, metadata)
+    job = Job(loaded.network, metadata, request.portable)
     target, path = TARGETS[request.target], Path(request.path)
     with writing(Path(path.name)):
         target.load().convert(job, path)

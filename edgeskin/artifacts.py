@@ -96,6 +96,8 @@ class Artifact:
     """What calibration found doubtful in the program that an INT8 file was made from."""
     audit: dict[str, Any] | None = None
     """What the file holds, in short: see `converters.audit.document.summary`."""
+    portable: bool = False
+    """Made for other processors than this machine's CPU: see docs/decisions/0021."""
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:

@@ -74,6 +74,13 @@ REWRITES: tuple[Rewrite, ...] = (
     sink_reshapes,
 )
 
+# For any delegate: GPU, NNAPI, Hexagon.
+PORTABLE: tuple[Rewrite, ...] = tuple(
+    rewrite
+    for rewrite in REWRITES
+    if rewrite not in (widen_channel_constants, gelu_in_float, pair_columns)
+)
+
 
 def legalize(content: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> bytes:
     """The model with every rewrite applied, again and again until none finds anything."""

@@ -22,7 +22,7 @@ from edgeskin.converters.legalize_onnx.integers import (
 )
 from edgeskin.converters.legalize_onnx.linear import linear_to_convolution
 from edgeskin.converters.legalize_onnx.padding import pad_in_convolution
-from edgeskin.converters.legalize_onnx.pixels import pixels_are_integers
+from edgeskin.converters.legalize_onnx.pixels import pixels_are_integers, pixels_are_quantized
 from edgeskin.converters.legalize_onnx.redundant import drop_clamps, drop_requantization
 from edgeskin.converters.legalize_onnx.stem import widen_stem
 from edgeskin.converters.legalize_onnx.tensorrt import open_residual_add
@@ -56,6 +56,21 @@ ONNX_RUNTIME = Form(
         own_zero_points,
     ),
 )
+# For any provider. Left out is what only ONNX Runtime's CPU kernels gain by: most of it moves
+# bare integers, outside of a dequantize and a quantize step, which other providers refuse.
+PORTABLE = Form(
+    20,
+    (
+        activations_to_uint8,
+        pixels_are_quantized,
+        full_rank_constants,
+        pad_in_convolution,
+        drop_requantization,
+        drop_clamps,
+        integer_biases,
+        own_zero_points,
+    ),
+)
 # int8 with zero point 0 and biases in float, as it asks; TensorRT 8.5 and 8.6 read opset 17.
 TENSORRT = Form(
     17,
@@ -71,17 +86,19 @@ TENSORRT = Form(
 INT16 = Form(21)
 
 
-def find_form(activations: set[tuple[str, int]]) -> Form:
+def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> Form:
     """What suits a program whose activations have these types and zero points.
 
     All zero points 0 is what the scheme w8a8_symmetric means, and is for TensorRT.
     """
     types, zero_points = {kind for kind, _ in activations}, {zero for _, zero in activations}
-    if not activations:
-        return FLOAT
-    if types != {"int8"}:
+    if types - {"int8"}:
         return INT16
-    return TENSORRT if zero_points == {0} else ONNX_RUNTIME
+    if zero_points == {0}:
+        return TENSORRT
+    if portable:
+        return PORTABLE
+    return ONNX_RUNTIME if activations else FLOAT
 
 
 def legalize(graph: ir.Graph, form: Form) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgeskin.converters.legalize_onnx.qdq import QUANTIZE, Array, constant, nodes, only_user
+from edgeskin.converters.legalize_onnx.qdq import (
+    DEQUANTIZE,
+    QUANTIZE,
+    Array,
+    add_constant,
+    attribute,
+    constant,
+    nodes,
+    only_user,
+)
 
 _MOVES = ("Transpose", "Slice", "Gather")
 
@@ -24,6 +33,24 @@ def pixels_are_integers(graph: ir.Graph) -> None:
                 assert node.inputs[0] is not None
                 node.outputs[0].replace_all_uses_with(node.inputs[0])
                 graph.remove(node, safe=True)
+
+
+def pixels_are_quantized(graph: ir.Graph) -> None:
+    """Write the cast of pixels to float32 as DequantizeLinear with scale 1 and zero point 0.
+
+    Qualcomm's NPU provider (onnxruntime-qnn 2.7.0) casts every pixel but 0 to 1.
+    """
+    for cast in nodes(graph, "Cast"):
+        image = cast.inputs[0]
+        if image is None or image.dtype != ir.DataType.UINT8:
+            continue
+        if attribute(cast, "to") == ir.DataType.FLOAT:
+            scale = add_constant(graph, "pixel_scale", np.array(1, np.float32))
+            zero = add_constant(graph, "pixel_zero", np.array(0, np.uint8))
+            dequantize = ir.node(DEQUANTIZE, [image, scale, zero])
+            graph.insert_before(cast, dequantize)
+            cast.outputs[0].replace_all_uses_with(dequantize.outputs[0])
+            graph.remove(cast, safe=True)
 
 
 def _from_pixels(quantize: ir.Node) -> list[ir.Node]:

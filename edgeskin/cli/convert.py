@@ -37,6 +37,9 @@ def convert(
     timing: Annotated[
         bool, typer.Option(help="Time INT8 files against float; exit 1 if one is slower.")
     ] = True,
+    portable: Annotated[
+        bool, typer.Option(help="For NPUs and GPUs: nothing that only this machine's CPU gains by.")
+    ] = False,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -60,6 +63,7 @@ def convert(
                 force=force,
                 timing=timing,
                 trust=trust,
+                portable=portable,
                 tell=tell,
             )
     except PartlyConverted as partly:
@@ -95,12 +99,15 @@ def _row(artifact: Artifact) -> tuple[str, ...]:
 
 
 def slower_than_float(artifact: Artifact) -> str:
-    """What was measured, and the precision to take instead."""
+    """What was measured, and what to do: take another precision, or measure elsewhere."""
     speed = artifact.speed or {}
     median, ratio = speed["p50_ms"], speed["ratio"]
+    advice = f"Use --precision {speed['advice']}."
+    if artifact.portable:
+        advice = "It is for other processors: measure it there."
     return (
         f"{artifact.path.name} is slower than float here: {median['int8']:.2f} ms, fp32 "
         f"{median['fp32']:.2f} ms, fp16 {median['fp16']:.2f} ms ({ratio['value']:.2f} times fp32, "
         f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}; {speed['runtime']}, one "
-        f"thread, {speed['machine']}). Use --precision {speed['advice']}."
+        f"thread, {speed['machine']}). {advice}"
     )

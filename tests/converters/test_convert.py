@@ -29,6 +29,7 @@ from edgeskin.errors import (
     InvalidArtifact,
     InvalidRun,
     MissingPackage,
+    PartlyConverted,
     UnknownName,
 )
 from edgeskin.files import sha256
@@ -201,17 +202,19 @@ def test_force_replaces_files_and_folders(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "tiny-fp32.onnx").read_text() == "fp32"
 
 
-def test_a_crash_leaves_its_log_and_nothing_else(
+def test_a_crash_leaves_its_log_and_the_files_of_the_others(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     replace_worker(monkeypatch, f"{QUICK}\nif request['target'] == 'onnx': {CRASH}")
-    with pytest.raises(ConversionFailed, match=r"tiny-fp32\.onnx crashed with SIGABRT"):
+    with pytest.raises(PartlyConverted, match=r"tiny-fp32\.onnx crashed with SIGABRT") as caught:
         convert(run, ["tflite", "onnx"], ["fp32"], out, workers=1)
-    assert listing(out) == ["tiny-fp32.onnx.log"]
+    assert [artifact.path.name for artifact in caught.value.artifacts] == ["tiny-fp32.tflite"]
+    assert listing(out) == ["manifest.json", "tiny-fp32.onnx.log", "tiny-fp32.tflite"]
     (out / "tiny-fp32.onnx.log").unlink()
     replace_worker(monkeypatch, QUICK)
-    convert(run, ["tflite", "onnx"], ["fp32"], out)  # and it can simply be tried again
+    convert(run, ["onnx"], ["fp32"], out)  # and it can simply be tried again
+    assert listing(out) == ["manifest.json", "tiny-fp32.onnx", "tiny-fp32.tflite"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")

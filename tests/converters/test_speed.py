@@ -127,16 +127,27 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize(("for_speed", "code"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(
+    ("portable", "for_speed", "code", "advice"),
+    [
+        (False, True, 1, "Use --precision fp32."),
+        (False, False, 0, "Use --precision fp32."),
+        (True, False, 0, "It is for other processors: measure it there."),
+    ],
+)
 def test_convert_says_where_int8_loses(
+    portable: bool,
     for_speed: bool,
     code: int,
+    advice: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is no success, unless the scheme is one for size or accuracy."""
+    """It is no success, unless the scheme is for size or accuracy, or the file for elsewhere."""
     speed = SLOW | {"for_speed": for_speed}
-    made = Artifact(Path("a-int8.onnx"), "onnx", "int8", "app", "", 10, 1.0, {}, speed)
+    made = Artifact(
+        Path("a-int8.onnx"), "onnx", "int8", "app", "", 10, 1.0, {}, speed, portable=portable
+    )
     monkeypatch.setattr(
         "edgeskin.converters.from_source.convert_source", lambda *args, **options: [made]
     )
@@ -146,5 +157,5 @@ def test_convert_says_where_int8_loses(
     assert shown.err == (
         "edgeskin: a-int8.onnx is slower than float here: 3.00 ms, fp32 2.00 ms, fp16 2.50 ms "
         "(1.50 times fp32, 95 % interval 1.40 to 1.60; ONNX Runtime 1.0, one thread, "
-        "Linux x86_64, Some CPU). Use --precision fp32.\n"
+        f"Linux x86_64, Some CPU). {advice}\n"
     )

@@ -1,0 +1,182 @@
+"""Files for any provider or delegate: no rewrite for this CPU, and Qualcomm's NPU takes them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from samples import acne_spec
+from small_network import SIZE, make_network
+from tiny_network import network, tiny_job, tiny_spec
+
+from edgeskin.artifacts import Metadata
+from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.from_run import calibrate_run
+from edgeskin.converters import TARGETS, selfcheck, to_onnx
+from edgeskin.converters.audit import read_network
+from edgeskin.converters.audit.stored import differences
+from edgeskin.converters.legalize_onnx import FLOAT, ONNX_RUNTIME, PORTABLE, TENSORRT, find_form
+from edgeskin.converters.model import Job
+from edgeskin.converters.selfcheck import images
+from edgeskin.data.manifest import load_split
+from edgeskin.data.phantoms import write_set
+from edgeskin.metrics import sqnr_db
+from edgeskin.models import MEAN
+from edgeskin.models.run import BUILTIN
+from edgeskin.runtimes import open_session
+from edgeskin.spec import InputSpec
+
+QDQ = ("QuantizeLinear", "DequantizeLinear")
+MOVES = {"Transpose", "Reshape", "Flatten", "TRANSPOSE", "RESHAPE"}
+QNN_PYTHON = os.environ.get("EDGESKIN_QNN_PYTHON", "")
+if not QNN_PYTHON and importlib.util.find_spec("onnxruntime_qnn"):
+    QNN_PYTHON = sys.executable
+on_qnn = pytest.mark.skipif(
+    not QNN_PYTHON,
+    reason="NOT TESTED: Qualcomm's NPU provider; EDGESKIN_QNN_PYTHON names no Python that has "
+    "onnxruntime-qnn (not this one: it would replace onnxruntime)",
+)
+
+
+@cache
+def job(name: str) -> Job:
+    """A program of the tiny network or the small one; `exact` is tiny on pixels as integers."""
+    if name == "tiny":
+        return tiny_job("int8")
+    size = InputSpec(height=SIZE, width=SIZE, resize="squash", mean=MEAN, std=(128 / 255,) * 3)
+    spec, floats = acne_spec(input=size), make_network()
+    if name == "exact":
+        changes = {"height": 40, "width": 48, "color_order": "BGR"}
+        spec, floats = tiny_spec(input=size.model_copy(update=changes)), network("fp32")
+    program = calibrate(floats, spec, images(spec.input), method="minmax")
+    return Job(program.module, Metadata(spec, "app", "int8"))
+
+
+every_network = pytest.mark.parametrize("name", ["tiny", "exact", "small"])
+
+
+def convert(job: Job, target: str, folder: Path, *, portable: bool = True) -> Path:
+    path = folder / f"portable-{portable}{TARGETS[target].suffix}"
+    TARGETS[target].load().convert(replace(job, portable=portable), path)
+    return path
+
+
+def assert_the_same(job: Job, path: Path) -> None:
+    """It computes what its program does, from the integers that its program has."""
+    selfcheck.measure(job, path)
+    assert differences(job.network, read_network(path)) == []  # type: ignore[arg-type]
+
+
+def moves(path: Path) -> Counter[str]:
+    return Counter(op.type for op in read_network(path).operators if op.type in MOVES)
+
+
+@pytest.mark.slow
+@every_network
+def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but quantize and dequantize steps meets bare integers, and nothing is moved more."""
+    path = convert(job(name), "onnx", tmp_path)
+    assert_the_same(job(name), path)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    values = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
+    assert max(len(value.shape.dim) for value in values.values()) <= 4
+    bare = {n for n, v in values.items() if v.elem_type in (TensorProto.INT8, TensorProto.UINT8)}
+    assert {"image"} < bare
+    for node in graph.node:
+        assert node.op_type in QDQ or not bare.intersection(node.input, node.output), node.name
+    assert moves(convert(job(name), "onnx", tmp_path, portable=False)) != moves(path)
+    monkeypatch.setattr(to_onnx, "find_form", lambda *args, **options: FLOAT)
+    assert moves(convert(job(name), "onnx", tmp_path, portable=False)) == moves(path)
+
+
+@pytest.mark.slow
+@every_network
+def test_tflite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first convolution sees pixels as they are, and nothing is moved more than before."""
+    legalize = pytest.importorskip("edgeskin.converters.legalize.xnnpack")
+    path = convert(job(name), "tflite", tmp_path)
+    assert_the_same(job(name), path)
+    held = read_network(path)
+    assert max(len(tensor.shape or ()) for tensor in held.tensors.values()) <= 4
+    assert _first_weight(path)[3] == 3
+    assert _first_weight(convert(job(name), "tflite", tmp_path, portable=False))[3] == 6
+    monkeypatch.setattr(legalize, "PORTABLE", ())
+    plain = moves(convert(job(name), "tflite", tmp_path))
+    assert moves(path) <= plain
+
+
+def _first_weight(path: Path) -> Any:
+    held = read_network(path)
+    first = next(op for op in held.operators if op.type == "CONV_2D")
+    return held.tensors[first.inputs[1]].shape
+
+
+def test_which_form() -> None:
+    plain, symmetric = {("int8", -3), ("int8", 4)}, {("int8", 0)}
+    assert find_form(plain) is ONNX_RUNTIME
+    assert find_form(plain, portable=True) is find_form(set(), portable=True) is PORTABLE
+    assert find_form(symmetric, portable=True) is TENSORRT
+    assert find_form(set()) is FLOAT
+
+
+def on_npu(path: Path, rows: Any, folder: Path) -> subprocess.CompletedProcess[str]:
+    np.save(folder / "in.npy", rows)
+    script = Path(__file__).parents[1] / "on_qnn.py"
+    command = [QNN_PYTHON, script, path, folder / "in.npy", folder / "out.npz"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def agreement_db(path: Path, rows: Any, folder: Path) -> dict[str, float]:
+    """Of the NPU's simulator with the CPU, by output; no operator fell back."""
+    done = on_npu(path, rows, folder)
+    assert done.returncode == 0, done.stderr
+    given = np.load(folder / "out.npz")
+    with open_session(path) as session:
+        expected = [session.run({"image": row[None]}) for row in rows]
+    return {
+        name: sqnr_db(np.concatenate([row[name] for row in expected]), given[name])
+        for name in given.files
+    }
+
+
+@on_qnn
+@pytest.mark.slow
+@every_network
+def test_qualcomm(name: str, tmp_path: Path) -> None:
+    rows = np.stack(images(job(name).metadata.spec.input))
+    path = convert(job(name), "onnx", tmp_path)
+    assert min(agreement_db(path, rows, tmp_path).values()) >= 30.0
+    # The reason for all of it: where this no longer fails, so much need not be left out.
+    assert on_npu(convert(job(name), "onnx", tmp_path, portable=False), rows, tmp_path).returncode
+
+
+@on_qnn
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_qualcomm_float(precision: Any, tmp_path: Path) -> None:
+    floats = tiny_job(precision)
+    path = convert(floats, "onnx", tmp_path)
+    rows = np.stack(images(floats.metadata.spec.input))
+    assert min(agreement_db(path, rows, tmp_path).values()) >= 45.0
+
+
+@on_qnn
+@pytest.mark.slow
+def test_qualcomm_takes_the_demos_model(tmp_path: Path) -> None:
+    write_set(tmp_path / "phantoms", train=8, val=0, test=4, size=224)
+    data, source = tmp_path / "phantoms", tmp_path / "p.pt2"
+    program = calibrate_run(BUILTIN, data, source, method="minmax", samples=8)
+    path = convert(Job(program.module, Metadata(program.spec, "app", "int8")), "onnx", tmp_path)
+    rows = load_split(data, "test").pixels(program.spec.input)
+    assert min(agreement_db(path, rows, tmp_path).values()) >= 15.0
