@@ -188,8 +188,15 @@ def _bad_layers(document: dict[str, Any] | None) -> list[str]:
     return [line] if line else []
 
 
+SQNR = (
+    "SQNR dB: signal to quantization noise ratio, 10 log10 of the power of the reference's values "
+    "over that of the difference; at 20 dB the difference is a tenth of the values."
+)
+
+
 def print_report(document: dict[str, Any]) -> None:
     _print_whole(document)
+    print(SQNR)
     if "layers" in document:
         _print_layers(document["layers"])
 
