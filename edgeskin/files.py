@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,13 @@ def open_to_readers(path: Path) -> None:
         entry.chmod((0o777 if entry.is_dir() else 0o666) & ~mask)
 
 
-def inside(folder: Path, name: str) -> Path:
+def inside(folder: Path, name: str, *, beyond: Sequence[Path] = ()) -> Path:
     """The path of what a document in `folder` calls `name`, symbolic links resolved.
 
     Nothing need be there.
+
+    Args:
+        beyond: Folders outside that symbolic links may lead into.
 
     Raises:
         ValueError: `name` is empty, absolute, has a part `..`, leads out of `folder` by
@@ -152,7 +155,8 @@ def inside(folder: Path, name: str) -> Path:
         path = (root / name).resolve()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
         raise ValueError(f"{name!r} cannot be followed: {error}") from error
-    if Path(name).is_absolute() or ".." in Path(name).parts or root not in path.parents:
+    allowed = {root, *(other.resolve() for other in beyond)}
+    if Path(name).is_absolute() or ".." in Path(name).parts or allowed.isdisjoint(path.parents):
         raise ValueError(f"{name!r} lies outside its folder{_by_link(root, name)}")
     return path
 

@@ -30,6 +30,7 @@ from edgeskin.spec import (
     SegmentationHead,
     Spec,
 )
+from edgeskin.trusted import config_file, folders
 
 Progress = Callable[[int, int], None]
 
@@ -138,9 +139,10 @@ def load_split(folder: Path | str, split: str) -> Dataset:
         raise InvalidData(f"{folder / 'manifest.csv'} lists no image with split '{split}'")
     for row in rows:
         try:
-            path = inside(folder, row["file"])
+            path = inside(folder, row["file"], beyond=folders())
         except ValueError as error:
-            raise InvalidData(f"{folder / 'manifest.csv'}: {error}") from error
+            hint = f", or write that folder into {config_file()}" if "link to" in str(error) else ""
+            raise InvalidData(f"{folder / 'manifest.csv'}: {error}{hint}") from error
         if not path.is_file():
             raise InvalidData(
                 f"{folder / 'manifest.csv'} lists {row['file']}, but there is no such file"

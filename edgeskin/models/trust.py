@@ -22,7 +22,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ import torchvision
 from torch import nn
 
 from edgeskin.errors import InvalidSpec, NotTrusted, UnknownName
+from edgeskin.trusted import config_file, packages
 
 _LIBRARIES = ("torchvision", "timm", "edgeskin")
 _NETWORKS = tuple(f"{library}.models." for library in _LIBRARIES)
@@ -75,18 +76,8 @@ def names_factory(text: str) -> bool:
     return all(part.isidentifier() for part in (*module.split("."), name))
 
 
-def config_file() -> Path:
-    """Packages that the user trusts, one a line; `#` begins a comment."""
-    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(folder) / "edgeskin" / "trusted"
-
-
 def _is_listed(module: str) -> bool:
-    lines: list[str] = []
-    with suppress(OSError):
-        lines = config_file().read_text(encoding="utf-8", errors="replace").splitlines()
-    packages = [line.partition("#")[0].strip() for line in lines]
-    return any(f"{module}.".startswith(f"{package}.") for package in packages if package)
+    return any(f"{module}.".startswith(f"{package}.") for package in packages())
 
 
 def _refusal(arch: str) -> NotTrusted:

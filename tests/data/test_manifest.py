@@ -9,6 +9,7 @@ from samples import acne_spec
 from edgeskin.data.manifest import has_split, load_split
 from edgeskin.data.phantoms import render
 from edgeskin.errors import InvalidData, InvalidImage
+from edgeskin.trusted import config_file
 
 SPEC = acne_spec()
 
@@ -115,3 +116,16 @@ def test_take_draws_without_repetition_and_always_the_same(phantom_set: Path) ->
     assert train.take(1000) is train
     assert has_split(phantom_set, "val")
     assert not has_split(phantom_set, "holdout")
+
+
+def test_a_link_to_a_folder_of_images_is_followed_where_the_user_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (folder / "images").rename(tmp_path / "photos")
+    (folder / "images").symlink_to(tmp_path / "photos")
+    with pytest.raises(InvalidData, match=r"images is a link to .*, or write that folder into"):
+        load_split(folder, "test")
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text(f"{tmp_path / 'photos'}\n")
+    assert all(path.is_file() for path in load_split(folder, "test").paths)

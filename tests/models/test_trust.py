@@ -15,7 +15,8 @@ from samples import acne_spec
 from edgeskin.errors import EdgeskinError, InvalidSpec, NotTrusted, UnknownName
 from edgeskin.models.network import build
 from edgeskin.models.run import load_run
-from edgeskin.models.trust import config_file, find_factory
+from edgeskin.models.trust import find_factory
+from edgeskin.trusted import config_file
 
 NETWORK = """
 from pathlib import Path
