@@ -65,7 +65,8 @@ def quantize_dequantize(
     values: Tensor, scale: Tensor, zero_point: Tensor, least: int, most: int
 ) -> Tensor:
     """What is left of `values` after quantization; all tensors broadcast."""
-    return ((values / scale).round() + zero_point).clamp(least, most).sub(zero_point) * scale
+    steps = (values / scale).round_().add_(zero_point).clamp_(least, most)
+    return steps.sub_(zero_point).mul_(scale)
 
 
 def input_scale(spec: Spec, least: int, most: int, symmetric: bool) -> tuple[float, int]:
