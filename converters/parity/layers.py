@@ -274,6 +274,7 @@ def compare_layers(
         ) | {"reference": reference.name}
 
 
+@np.errstate(over="ignore", invalid="ignore")  # values that are no numbers: the figures say so
 def measure(
     parts: Parts,
     reference: Graph,

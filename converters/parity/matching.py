@@ -127,6 +127,7 @@ class Matcher:
         if len(pairs) == 1:
             return known, found
         errors = [self._error(*pair, layout) for pair in pairs]
+        errors = [np.inf if np.isnan(e) else e for e in errors]
         return next(
             pair for pair, e in zip(pairs, errors, strict=True) if e <= _CLEARLY * min(errors)
         )

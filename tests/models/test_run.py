@@ -110,8 +110,12 @@ def exported(path: Path) -> None:
         ("a.tflite", lambda p: p.write_bytes(bytes(4) + b"TFL3" + bytes(64)), "a TFLite model"),
         ("a.pt", saved_by_torch_script, "a TorchScript archive"),
         ("a.pt2", exported, "a network exported by torch.export"),
-        ("a.pth", lambda p: torch.save(torch.nn.Linear(2, 2), p), "objects beside tensors"),
-        ("a.bin", lambda p: p.write_bytes(b"PK" + bytes(64)), "damaged|no weights file"),
+        (
+            "a.pth",
+            lambda p: torch.save(torch.nn.Linear(2, 2), p),
+            "holds more than tensors, so it is not loaded: objects are code",
+        ),
+        ("a.bin", lambda p: p.write_bytes(b"PK" + bytes(64)), "damaged|is not a weights file"),
     ],
 )
 def test_files_of_other_kinds_are_named(name, write, kind, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
