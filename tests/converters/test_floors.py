@@ -115,4 +115,4 @@ def test_floors(precision: str, rounding: float | None, whole: float, layer: flo
 
 def test_an_int8_layer_of_its_program() -> None:
     found = [layer_db("int8", None, s, of_program=True) for s in (".tflite", ".mlpackage")]
-    assert found == [40.0, 20.0]
+    assert found == [25.0, 20.0]
