@@ -18,6 +18,7 @@ from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
 from edgeskin.errors import (
     CannotWrite,
+    ConversionFailed,
     EdgeskinError,
     PartlyConverted,
     UnknownName,
@@ -108,12 +109,12 @@ def convert(
             answers = run_all(processes, workers, on_progress)
             made = [pair for pair in zip(orders, answers, strict=True) if isinstance(pair[1], dict)]
             failures = [answer for answer in answers if isinstance(answer, EdgeskinError)]
+            lines = list(dict.fromkeys(map(str, failures)))
             if not made:
-                raise failures[0]
+                raise failures[0] if len(lines) == 1 else ConversionFailed("; ".join(lines))
             with writing(out):
                 artifacts = _publish(made, io, scratch, out, force)
             if failures:
-                lines = [str(failure) for failure in failures]
                 raise PartlyConverted("; ".join(lines), artifacts, lines)
             return artifacts
         finally:

@@ -17,6 +17,7 @@ from samples import acne_spec
 from small_network import SIZE, make_network
 
 from edgeskin.calibration.calibrate import calibrate
+from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.converters.selfcheck import images
 from edgeskin.spec import ClassificationHead, InputSpec
@@ -64,6 +65,19 @@ def spoil_onnx(source: Path, path: Path, name: str) -> None:
             onnx.save(file, path)
             return
     raise AssertionError(f"no weights of {name}")
+
+
+def spoil_tflite(source: Path, which: int) -> bytes:
+    """The flatbuffer with the weights of product number `which`, in the order of the file, turned
+    around."""
+    graph = Graph(source.read_bytes())
+    products = [op for op in graph.operators if graph.name(op) in ("CONV_2D", "FULLY_CONNECTED")]
+    tensor = products[which].inputs[1]
+    values = graph.constant(tensor)
+    assert values is not None
+    buffer = graph.model.buffers[graph.body.tensors[tensor].buffer]
+    buffer.data = np.frombuffer(np.ascontiguousarray(-values[::-1]).tobytes(), np.uint8)
+    return graph.pack()
 
 
 def check_repro(document: dict[str, Any], folder: Path, layer: str) -> None:

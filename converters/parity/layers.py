@@ -93,6 +93,9 @@ class Anatomy:
         self.parts = parts
         self.reference = reference
         self.precision = precision
+        self.rounding_is_known = (
+            precision != "int8" and isinstance(reference, TorchGraph) and not reference.quantized
+        )
         network = parts.network
         found = points(network, reference.points, integers=parts.cutter.integers)
         others = self._forms(found)
@@ -125,7 +128,8 @@ class Anatomy:
                 given, feeds = self.rounded(layer, known, feed)
                 expected = self.reference.compute(point, given)
                 layer.own.add(expected, self.run_alone(layer, feeds))
-                if self.precision != "int8" and isinstance(self.reference, TorchGraph):
+                if self.rounding_is_known:
+                    assert isinstance(self.reference, TorchGraph)
                     exact = self.reference.compute(point, given, torch.float64)
                     layer.rounding.add(exact, expected)
 
@@ -183,8 +187,7 @@ class Anatomy:
         }
 
     def _row(self, layer: Layer) -> dict[str, Any]:
-        measured = self.precision != "int8" and isinstance(self.reference, TorchGraph)
-        rounding = layer.rounding.sqnr_db if measured else None
+        rounding = layer.rounding.sqnr_db if self.rounding_is_known else None
         return {
             "name": layer.match.reference.name,
             "kind": layer.match.reference.kind,

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoil_onnx
+from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoil_onnx, spoil_tflite
 
 from edgeskin.artifacts import Precision
 from edgeskin.cli.main import run
@@ -88,18 +88,6 @@ def test_an_int8_file_beside_a_float_one(artifact: str, reference: str, foreign:
     assert all(15.0 < row["own_sqnr_db"] < 80.0 for row in products), products
 
 
-def spoil_tflite(source: Path, path: Path, which: int) -> None:
-    """Turn the float weights of the product number `which`, in the order of the file, around."""
-    graph = Graph(source.read_bytes())
-    products = [op for op in graph.operators if graph.name(op) in ("CONV_2D", "FULLY_CONNECTED")]
-    tensor = products[which].inputs[1]
-    values = graph.constant(tensor)
-    assert values is not None
-    buffer = graph.model.buffers[graph.body.tensors[tensor].buffer]
-    buffer.data = np.frombuffer(np.ascontiguousarray(-values[::-1]).tobytes(), np.uint8)
-    path.write_bytes(graph.pack())
-
-
 def layer_of(name: str, document: dict[str, Any]) -> str:
     """What the reference calls the output of the layer `name`."""
     products = [row["name"] for row in document["layers"] if row["kind"] == "multiply"]
@@ -112,7 +100,7 @@ def test_a_planted_fault_in_a_tflite_file_is_named_and_reproduced(
     """No name says which layer it is: what is in front of it and behind it does."""
     path, good = tmp_path / "bad.tflite", foreign("onnx", "fp32")
     products = [p for p in PRODUCTS if p != "depth"]
-    spoil_tflite(foreign("tflite", "fp32"), path, products.index(BROKEN))
+    path.write_bytes(spoil_tflite(foreign("tflite", "fp32"), products.index(BROKEN)))
     document = compare_file_layers(path, good, repro=tmp_path / "repro")
     assert document["matched_products"] == ALL
     assert document["bad"] == [document["first_bad"]]
