@@ -20,7 +20,7 @@ import numpy as np
 from edgeskin import files
 from edgeskin.benchmarks import accuracy, result
 from edgeskin.benchmarks.devices import nvidia
-from edgeskin.benchmarks.devices.base import Device
+from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.names import open_device, reserved, together

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench
-from edgeskin.benchmarks.devices.base import Device
+from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol, protocol_named

@@ -12,12 +12,12 @@ from edgeskin import files
 from edgeskin.artifacts import Metadata, check_manifest, read_metadata
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.pack import Pack
-from edgeskin.benchmarks.runner.build import PROGRAM, build
+from edgeskin.benchmarks.runner.cross_compile import PROGRAM, build
 from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
 from edgeskin.benchmarks.runner.request import ACCELERATORS, DELEGATES, Engine, request
 from edgeskin.errors import InvalidPack, NotSupportedHere, UnknownName
+from edgeskin.formats import format_of
 
-RUNTIME_OF = {".tflite": "tflite", ".onnx": "onnx"}
 LOADED = "loader"  # where a C library lies on a device that has none
 
 
@@ -60,7 +60,7 @@ class Setup:
         check_manifest(artifact)
         metadata = read_metadata(artifact)
         _same_model(pack, metadata, artifact)
-        if (runtime := RUNTIME_OF.get(artifact.suffix)) is None:
+        if (runtime := format_of(artifact).runner) is None:
             raise NotSupportedHere(f"{artifact.name} runs on Apple devices only, not on this one")
         accelerator = _accelerator(runtime, choice.accelerator)
         lib = choice.library or library(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeskin.benchmarks import accuracy, result
-from edgeskin.benchmarks.devices.base import Device, Job, collect, follow
+from edgeskin.benchmarks.devices.device import Device, Job, collect, follow
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.benchmarks.setup import Setup

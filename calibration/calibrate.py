@@ -24,13 +24,7 @@ from edgeskin.calibration.checks import (
     float_operators,
     warnings_about,
 )
-from edgeskin.calibration.observe import instability, observe
-from edgeskin.calibration.observers import ActivationObserver
-from edgeskin.calibration.program import Program
-from edgeskin.calibration.quantizer import EdgeQuantizer
-from edgeskin.calibration.rewrites import flatten, tidied
-from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
-from edgeskin.calibration.settle import (
+from edgeskin.calibration.finalize import (
     check_scales,
     fit_biases,
     float_weights,
@@ -38,6 +32,12 @@ from edgeskin.calibration.settle import (
     pin_ranges,
     round_scales,
 )
+from edgeskin.calibration.observe import instability, observe
+from edgeskin.calibration.observers import ActivationObserver
+from edgeskin.calibration.program import Program
+from edgeskin.calibration.quantizer import EdgeQuantizer
+from edgeskin.calibration.rewrites import flatten, tidied
+from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
 from edgeskin.errors import InvalidRun
 from edgeskin.models.app_model import AppModel
 from edgeskin.spec import Spec

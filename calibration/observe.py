@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
+from edgeskin.calibration.finalize import name_not_finite
 from edgeskin.calibration.graphs import layer_name
 from edgeskin.calibration.observers import ActivationObserver
 from edgeskin.calibration.quantizer import EdgeQuantizer
-from edgeskin.calibration.settle import name_not_finite
 
 Tell = Callable[[str, int, int], None]
 

@@ -21,6 +21,7 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
 from edgeskin.calibration.fake_quant import FixedRange, LearnedRange, MovingRange, Weight
+from edgeskin.calibration.finalize import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -36,7 +37,6 @@ from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import SAME_RANGE
 from edgeskin.calibration.ranges import half_up
 from edgeskin.calibration.schemes import find_scheme
-from edgeskin.calibration.settle import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
 
 MakeRange = Callable[[float, int, int, int], FixedRange]
 

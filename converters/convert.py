@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
-from edgeskin.converters import Target, check_precision, find_target
+from edgeskin.converters import check_precision
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
@@ -32,6 +32,7 @@ from edgeskin.files import (
     size_bytes,
     writing,
 )
+from edgeskin.formats import Format, find_format
 
 Progress = Callable[[int, int, str], None]
 
@@ -41,7 +42,7 @@ class _Order:
     """One file to make."""
 
     origin: Source
-    target: Target
+    target: Format
     precision: str
     path: Path
     portable: bool
@@ -67,7 +68,7 @@ def convert(
 
     Args:
         source: A run folder or a `.pt2` program.
-        targets: Names of `TARGETS`.
+        targets: Names of `edgeskin.formats.FORMATS`.
         precisions: Names of `PRECISIONS` that the source can give.
         out: Folder for `NAME-PRECISION.SUFFIX` and `manifest.json`; files of
             earlier conversions stay, and stay in the manifest.
@@ -130,11 +131,11 @@ def _orders(
 ) -> list[_Order]:
     for precision in precisions:
         check_precision(precision)
-    found = [find_target(name) for name in dict.fromkeys(targets)]
+    found = [find_format(name) for name in dict.fromkeys(targets)]
     if not found or not precisions:
         raise UnknownName("nothing to convert: name at least one target and one precision")
     for target in found:
-        target.check()
+        target.check_packages()
     givers = {precision: _giver(origins, precision) for precision in dict.fromkeys(precisions)}
     for origin in givers.values():
         if scheme := origin.scheme():

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeskin.artifacts import Artifact, Io
-from edgeskin.converters import PRECISIONS, TARGETS, check_precision, find_target
+from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert
 from edgeskin.converters.source import Source, find_source
 from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.files import check_writable
+from edgeskin.formats import FORMATS, find_format
 
 Tell = Callable[[str, int, int], None]
 
@@ -36,7 +37,7 @@ def convert_source(
     """Convert to one target and precision, or to all that the source can give.
 
     Args:
-        target: A name of `TARGETS`, or `all`.
+        target: A name of `FORMATS`, or `all`.
         precision: A name of `PRECISIONS`, or `all`; by default fp32 for a run
             and int8 for a program.
         data: Images to calibrate a run with, where int8 is asked; their train
@@ -56,7 +57,7 @@ def convert_source(
     source, out = Path(source), Path(out)
     origin = find_source(source)
     precisions = _precisions(origin, precision, data)
-    targets = list(TARGETS) if target == "all" else [target]
+    targets = list(FORMATS) if target == "all" else [target]
 
     def run(program: Path | None) -> list[Artifact]:
         return convert(
@@ -91,8 +92,8 @@ def _refuse_early(
     """What `convert` refuses, before the minutes that calibration takes."""
     for precision in precisions:
         check_precision(precision)
-    for target in map(find_target, targets):
-        target.check()
+    for target in map(find_format, targets):
+        target.check_packages()
         for precision in precisions:
             check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 

@@ -21,8 +21,8 @@ from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
 from edgeskin.converters.parity.floors import most_db, rounding_db, whole_db
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.errors import ConversionFailed, EdgeskinError
+from edgeskin.formats import open_session
 from edgeskin.predictor import Predictor
-from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
 
 _FAULT = "This is a fault of the converter."

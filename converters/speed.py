@@ -19,12 +19,12 @@ from torch import fx, nn
 
 from edgeskin.calibration.program import dequantized
 from edgeskin.calibration.schemes import SCHEMES
-from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
+from edgeskin.formats import FORMATS, open_session
 from edgeskin.predictor import to_input
 from edgeskin.preprocess import normalize
-from edgeskin.runtimes import Session, open_session
+from edgeskin.runtimes import Session
 from edgeskin.statistics import ratio_of_medians
 from edgeskin.timing import interleave, machine
 
@@ -80,7 +80,7 @@ def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path)
     """A float file beside the INT8 one; the folder is the caller's scratch."""
     made = path.with_name(f"{precision}-of-{path.name}")
     metadata = replace(job.metadata, precision=precision)  # type: ignore[arg-type]
-    TARGETS[target].load().convert(Job(network, metadata), made)
+    FORMATS[target].convert(Job(network, metadata), made)
     return made
 
 

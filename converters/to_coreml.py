@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
 
 from edgeskin.artifacts import Metadata
+from edgeskin.converters.legalize.coreml import legalize
 from edgeskin.converters.model import INPUT, Job
-from edgeskin.mlpackage import MANIFEST, Package
+from edgeskin.formats.coreml.package import MANIFEST, Package
 
-aten = torch.ops.aten
-_POOLS = {aten.max_pool2d.default, aten.avg_pool2d.default}
-_CLAMPS = {aten.clamp.default, aten.hardtanh.default}
-_OTHER_NAMES = {aten.zero.default: aten.zeros_like.default, aten.alias.default: aten.clone.default}
-"""Of operators that coremltools does not know, in Swin V2 for one; of the same arguments."""
 _DATE = "com.github.apple.coremltools.conversion_date"
 
 
@@ -43,23 +38,6 @@ def convert(job: Job, path: Path) -> None:
     _describe(model, job.metadata)
     model.save(str(path))
     _make_reproducible(path)
-
-
-def legalize(graph: fx.GraphModule) -> None:
-    """Rewrite, in place and to the same function, what coremltools reads worse or not at all.
-
-    - A pool whose stride is left out: `max_pool2d` is refused without one.
-    - `clamp` or `hardtanh` from 0 to 6: as `relu6`, which coremltools counts among
-      the activations that end an int8 pattern; a `clip` is none of them.
-    - Operators of `_OTHER_NAMES`.
-    """
-    for node in graph.graph.nodes:
-        node.target = _OTHER_NAMES.get(node.target, node.target)
-        if node.target in _POOLS and len(node.args) == 2:
-            node.args = (*node.args, node.args[1])
-        elif node.target in _CLAMPS and tuple(node.args[1:]) == (0, 6):
-            node.target, node.args = aten.relu6.default, node.args[:1]
-    graph.recompile()
 
 
 def _passes() -> Any:

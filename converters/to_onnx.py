@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgeskin.artifacts import Metadata
-from edgeskin.converters.legalize_onnx import find_form, legalize
+from edgeskin.converters.legalize.onnx import find_form, legalize
 from edgeskin.converters.model import INPUT, Job, activations
 from edgeskin.models.app_model import Layout
 from edgeskin.version import __version__

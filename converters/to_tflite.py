@@ -40,9 +40,9 @@ def convert(job: Job, path: Path) -> None:
     import litert_torch
 
     from edgeskin.calibration.program import unfolded
-    from edgeskin.converters.legalize.constants import give_constants_full_rank
-    from edgeskin.converters.legalize.xnnpack import PORTABLE, REWRITES, legalize
-    from edgeskin.converters.tflite_metadata import finish
+    from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
+    from edgeskin.converters.legalize.tflite.xnnpack import PORTABLE, REWRITES, legalize
+    from edgeskin.formats.tflite.metadata_writer import finish
 
     if job.int8:
         graph = unfolded(cast(fx.GraphModule, job.network))

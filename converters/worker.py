@@ -67,11 +67,11 @@ def work(request: Request) -> dict[str, Any]:
     import torch
 
     from edgeskin.artifacts import Metadata
-    from edgeskin.converters import TARGETS
     from edgeskin.converters.audit.document import summary
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
     from edgeskin.files import writing
+    from edgeskin.formats import FORMATS
 
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
@@ -84,9 +84,9 @@ def work(request: Request) -> dict[str, Any]:
         weights_sha256=loaded.weights_sha256,
     )
     job = Job(loaded.network, metadata, request.portable)
-    target, path = TARGETS[request.target], Path(request.path)
+    target, path = FORMATS[request.target], Path(request.path)
     with writing(Path(path.name)):
-        target.load().convert(job, path)
+        target.convert(job, path)
     examined, parity = examine(job, path, loaded.calibration)
     started = time.monotonic()
     timed = request.timing and job.int8

@@ -9,23 +9,20 @@ no converter: a zip directory and a few protobuf fields are all there is to it.
 from __future__ import annotations
 
 import json
-import mmap
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgeskin.errors import InvalidArtifact
 from edgeskin.files import locked, sha256, write_json
-from edgeskin.mlpackage import Package
+from edgeskin.formats import format_of
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.version import __version__
 
 Io = Literal["app", "tensor"]
 Precision = Literal["fp32", "fp16", "int8"]
 MANIFEST = "manifest.json"
-TFLITE_ENTRY = "edgeskin.json"
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,8 @@ def read_metadata(path: Path) -> Metadata:
         InvalidSpec: The spec inside is of a newer edgeskin.
     """
     path = Path(path)
-    readers = {".tflite": _tflite_entries, ".onnx": _onnx_entries, ".mlpackage": _coreml_entries}
-    if path.suffix not in readers:
-        raise InvalidArtifact(f"{path} is none of {', '.join(readers)}")
-    if not path.exists():
-        raise InvalidArtifact(f"{path} is missing")
-    return Metadata.from_entries(readers[path.suffix](path), where=str(path))
+    with format_of(path).part("metadata") as module:
+        return Metadata.from_entries(module.entries(path), where=str(path))
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
@@ -195,90 +188,3 @@ def record(path: Path, document: Mapping[str, Any]) -> None:
 def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
     """Replace `folder/manifest.json`, its entries in the order of their names."""
     write_json(folder / MANIFEST, {"version": 1, "artifacts": dict(sorted(entries.items()))})
-
-
-def _tflite_entries(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        if file.read(8)[4:] != b"TFL3":
-            raise InvalidArtifact(f"{path} is not a TFLite file")
-    try:
-        with zipfile.ZipFile(path) as packed:
-            document = json.loads(packed.read(TFLITE_ENTRY))
-            if not isinstance(document, dict):
-                raise ValueError(f"a {type(document).__name__}")
-            document["edgeskin.labels"] = {
-                **json.loads(document.get("edgeskin.labels", "{}")),
-                **_label_files(packed),
-            }
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
-        raise InvalidArtifact(
-            f"{path} carries no whole {TFLITE_ENTRY}: it is truncated, or converted by "
-            "another tool. Convert it with edgeskin convert."
-        ) from error
-    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in document.items()}
-
-
-def _label_files(packed: zipfile.ZipFile) -> dict[str, list[str]]:
-    """By output: what apps read that know TFLite Metadata but not edgeskin."""
-    names = [name for name in packed.namelist() if name.endswith(".txt")]
-    return {name.removesuffix(".txt"): packed.read(name).decode().splitlines() for name in names}
-
-
-def _onnx_entries(path: Path) -> dict[str, str]:
-    """ModelProto.metadata_props, field 14: repeated {1: key, 2: value}."""
-    return _string_map(path, path, (14,))
-
-
-def _coreml_entries(path: Path) -> dict[str, str]:
-    """Model.description (2) .metadata (100) .userDefined (100): a map of strings."""
-    return _string_map(path, Package.open(path).model_file, (2, 100, 100))
-
-
-def _string_map(path: Path, file: Path, fields: tuple[int, ...]) -> dict[str, str]:
-    if not file.is_file() or file.stat().st_size == 0:
-        raise InvalidArtifact(f"{path} is not a whole model: {file.name} is missing or empty")
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            pairs = [dict(_fields(pair)) for pair in _descend(data, fields)]
-            return {pair[1].decode(): pair.get(2, b"").decode() for pair in pairs}
-        except (IndexError, KeyError, ValueError) as error:
-            raise InvalidArtifact(
-                f"{path} is truncated or not a {path.suffix} model: {error}"
-            ) from error
-
-
-def _descend(data: bytes | mmap.mmap, fields: tuple[int, ...]) -> Iterator[bytes]:
-    """The messages at the end of a path of field numbers."""
-    for _, value in _fields(data, wanted=fields[0]):
-        yield from _descend(value, fields[1:]) if fields[1:] else [value]
-
-
-def _fields(data: bytes | mmap.mmap, wanted: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Length-delimited fields of one protobuf message; numbers are stepped over."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 2:
-            size, at = _varint(data, at)
-            if at + size > len(data):
-                raise ValueError(f"field {number} ends {at + size - len(data)} bytes past the end")
-            if wanted in (None, number):
-                yield number, bytes(data[at : at + size])
-            at += size
-        elif wire == 0:
-            _, at = _varint(data, at)
-        elif wire in (1, 5):
-            at += 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-
-
-def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

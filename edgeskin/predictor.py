@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from edgeskin import artifacts, images, postprocess
 from edgeskin.errors import InvalidArtifact
+from edgeskin.formats import format_of, is_artifact, open_session
 from edgeskin.preprocess import normalize, preprocess
-from edgeskin.runtimes import RUNTIMES, Session, TensorSpec, open_session, runtime_of
+from edgeskin.runtimes import Session, TensorSpec
 from edgeskin.spec import Spec
 
 Progress = Callable[[int, int], None]
@@ -93,9 +94,9 @@ def load(path: Path | str, *, threads: int = 1, trust: bool = False) -> Predicto
             manifest names.
     """
     path = Path(path)
-    if path.suffix not in RUNTIMES and path.is_dir():
+    if path.is_dir() and not is_artifact(path):
         return _load_run(path, trust)
-    runtime_of(path)
+    format_of(path)
     artifacts.check_manifest(path)
     metadata = artifacts.read_metadata(path)
     predictor = Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)

@@ -33,7 +33,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained MobileNetV3-Small run with the acne heads, 64 x 64 pixels."""
     import torch
 
-    from edgeskin.models.network import build
+    from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
 
     torch.manual_seed(0)
@@ -48,13 +48,13 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Convert:
     """`tiny_file("tflite", "int8")`: the tiny network as a file, 40 x 48 pixels."""
     from tiny_network import tiny_job
 
-    from edgeskin.converters import TARGETS
+    from edgeskin.formats import FORMATS
 
     @cache
     def make(target: str, precision: Precision, io: Io = "app") -> Path:
         folder = tmp_path_factory.mktemp("artifacts")
-        path = folder / f"tiny-{precision}-{io}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(tiny_job(precision, io), path)
+        path = folder / f"tiny-{precision}-{io}{FORMATS[target].suffix}"
+        FORMATS[target].convert(tiny_job(precision, io), path)
         return path
 
     return make

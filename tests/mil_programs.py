@@ -17,9 +17,9 @@ from coremltools.converters.mil.mil import types
 from coremltools.proto import Model_pb2
 from numpy.typing import NDArray
 
-from edgeskin.mlpackage import Package
+from edgeskin.formats.coreml.package import Package
+from edgeskin.runtimes.mil.parse import Program, read_program
 from edgeskin.runtimes.mil.plan import Arithmetic, make_plan
-from edgeskin.runtimes.mil.program import Program, read_program
 
 Build = Callable[..., Any]
 CASES: Counter[str] = Counter()

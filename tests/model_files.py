@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.mlpackage import messages
+from edgeskin.formats.coreml.package import messages
 
 WEIGHTS = np.arange(-36, 36, dtype=np.int8).reshape(2, 3, 3, 4)  # O, H, W, I: 72 values
 FLOAT16, FLOAT32, INT8 = 10, 11, 21  # of MIL

@@ -17,9 +17,9 @@ from samples import acne_spec
 from small_network import SIZE, make_network
 
 from edgeskin.calibration.calibrate import calibrate
-from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.converters.selfcheck import images
+from edgeskin.formats.tflite.flatbuffer import Graph
 from edgeskin.spec import ClassificationHead, InputSpec
 
 PRODUCTS = ("stem", "depth", "reduce", "expand", "project", "last", "severity", "count")

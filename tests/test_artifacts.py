@@ -122,7 +122,7 @@ def test_newer_spec_is_refused(written: Path) -> None:
 def test_missing_and_unknown_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArtifact, match="is missing"):
         read_metadata(tmp_path / "no.tflite")
-    with pytest.raises(InvalidArtifact, match=r"none of \.tflite, \.onnx, \.mlpackage"):
+    with pytest.raises(InvalidArtifact, match=r"none of \.tflite, \.mlpackage, \.onnx"):
         read_metadata(tmp_path / "model.pt")
 
 

@@ -116,7 +116,7 @@ def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> No
         return
     if name.startswith("edgeskin.benchmarks.peers"):
         return  # measures against everything
-    if name.startswith("edgeskin.runtimes."):
+    if name.startswith(("edgeskin.runtimes.", "edgeskin.formats.")):
         return  # opened by name, when an artifact asks for it
     allowed = COMMAND if name.startswith("edgeskin.cli") else CORE
     for imported, at_top in imports(path):

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from edgeskin.artifacts import read_metadata
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.audit.inspect import audit, inspect
-from edgeskin.converters.parity.cut import open_cutter
+from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.inspect import inspect
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import open_session
+from edgeskin.formats import open_cutter, open_session, read_network
 
 HOLD = "Data/com.apple.CoreML"
 MODEL, WEIGHTS = f"{HOLD}/model.mlmodel", f"{HOLD}/weights"

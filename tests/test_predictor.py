@@ -12,8 +12,8 @@ from tiny_network import network, tiny_job, tiny_spec
 
 import edgeskin
 from edgeskin.artifacts import Io, Precision
-from edgeskin.converters import TARGETS
 from edgeskin.errors import InvalidArtifact, InvalidRun
+from edgeskin.formats import FORMATS
 from edgeskin.postprocess import decisions
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes import TensorSpec
@@ -36,8 +36,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyp
 
     @cache
     def make(target: str, precision: Precision, io: Io) -> Path:
-        path = tmp_path_factory.mktemp("files") / f"tiny{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(tiny_job(precision, io), path)
+        path = tmp_path_factory.mktemp("files") / f"tiny{FORMATS[target].suffix}"
+        FORMATS[target].convert(tiny_job(precision, io), path)
         return path
 
     return make

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from edgeskin.benchmarks.devices.base import Link
+from edgeskin.benchmarks.devices.device import Link
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.errors import (
     DeviceDenied,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeskin.benchmarks.devices.base import Tell, silent
+from edgeskin.benchmarks.devices.device import Tell, silent
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.lab.qemu import machine_of, qemu

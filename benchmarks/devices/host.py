@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeskin.benchmarks.devices.base import Link
+from edgeskin.benchmarks.devices.device import Link
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.errors import DeviceError
 

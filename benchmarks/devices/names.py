@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgeskin.benchmarks.devices.adb import AdbLink, listed
-from edgeskin.benchmarks.devices.base import Device, Link, Patience, Tell, interrupt_all, silent
+from edgeskin.benchmarks.devices.device import Device, Link, Patience, Tell, interrupt_all, silent
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink

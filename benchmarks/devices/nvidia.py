@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgeskin.benchmarks.devices.base import Device, follow
+from edgeskin.benchmarks.devices.device import Device, follow
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.errors import DeviceError, NotSupportedHere, RunFailed

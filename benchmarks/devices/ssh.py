@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from edgeskin.benchmarks.devices.base import Link
+from edgeskin.benchmarks.devices.device import Link
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.errors import (
     DeviceDenied,

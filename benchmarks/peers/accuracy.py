@@ -21,12 +21,13 @@ from edgeskin.converters.convert import convert
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidData, ShapeMismatch
 from edgeskin.evaluation import Truth, compare, evaluate
+from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.run import Run, load_run
 from edgeskin.postprocess import decode
 from edgeskin.predictor import to_floats, to_input
-from edgeskin.runtimes import Session, open_session
+from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
 from edgeskin.timing import interleave
 

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from edgeskin.benchmarks.peers.builds import brief
 from edgeskin.errors import EdgeskinError
 from edgeskin.files import size_bytes
+from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
 from edgeskin.predictor import to_floats, to_input
-from edgeskin.runtimes import Session, open_session
+from edgeskin.runtimes import Session
 from edgeskin.timing import interleave
 
 

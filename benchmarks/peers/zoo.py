@@ -100,7 +100,7 @@ def make_run(folder: Path, path: Path) -> None:
     """Write the network of `folder/spec.json`, settled, as a run."""
     import torch
 
-    from edgeskin.models.network import build
+    from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
 
     spec = Spec.load(folder)

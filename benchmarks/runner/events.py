@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeskin.benchmarks.devices.base import Device
+from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.pipes import END
 from edgeskin.errors import RunFailed

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeskin.converters.audit.layout import avoidable_transposes
-from edgeskin.converters.audit.network import Network, Operator, Placement, Tensor
 from edgeskin.converters.audit.scales import oddities, reach, span
 from edgeskin.converters.audit.sizes import sizes
+from edgeskin.converters.audit.transposes import avoidable_transposes
+from edgeskin.formats.network import Network, Operator, Placement, Tensor
 
 _PAIRS = ("quantize", "dequantize")
 _COUNTED = ("count", "integer", "float", "multiply_adds", "bytes")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from edgeskin.converters.audit.network import Network, Tensor
+from edgeskin.formats.network import Network, Tensor
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 FLOAT16_MAX = 65504.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from edgeskin.converters.audit.network import Network, Operator
+from edgeskin.formats.network import Network, Operator
 
 
 def sizes(network: Network) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from edgeskin.calibration.graphs import (
     layer_name,
 )
 from edgeskin.converters.audit.document import activations
-from edgeskin.converters.audit.network import Network, Operator, Quantization, Tensor
 from edgeskin.converters.fold import Fold
+from edgeskin.formats.network import Network, Operator, Quantization, Tensor
 
 Array = NDArray[Any]
 _PRODUCTS = (aten.conv2d.default, aten.linear.default, aten.matmul.default)

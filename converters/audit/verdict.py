@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.document import multiply_adds, weights
-from edgeskin.converters.audit.inspect import audit
-from edgeskin.converters.audit.network import Network
+from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.program_network import network
 from edgeskin.converters.audit.stored import differences
-from edgeskin.converters.audit.torch_graph import network
 from edgeskin.converters.model import INPUT, Job
 from edgeskin.errors import ConversionFailed
+from edgeskin.formats import read_network
+from edgeskin.formats.network import Network
 
 LEAST_SHARE = 0.95
 """Of the multiply-adds of a program for speed: less in INT8 needs named exclusions."""

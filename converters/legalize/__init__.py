@@ -1,5 +1,5 @@
 """Rewrites that let one runtime run a whole network on its fast path; same function.
 
-`constants` works on the graph that litert-torch converts, `xnnpack` on the
-`.tflite` file that comes out.
+One folder a format. `tflite.constants` and `coreml` work on the exported graph that their
+converter reads; `tflite.xnnpack` and `onnx` on the file that comes out.
 """

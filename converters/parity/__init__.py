@@ -4,7 +4,7 @@
 takes the change of a metric apart; `repro` writes a failing part as a folder.
 """
 
-from edgeskin.converters.parity.whole import (
+from edgeskin.converters.parity.compare import (
     Reference,
     agree,
     report,

@@ -27,20 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.artifacts import Metadata, check_manifest, read_metadata
-from edgeskin.converters.parity.judge import disagrees, other_weights
+from edgeskin.converters.parity.compare import agree, same_model
+from edgeskin.converters.parity.gates import disagrees, other_weights
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
-from edgeskin.converters.parity.whole import agree, same_model
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.evaluation import Truth, compare
 from edgeskin.files import sha256
+from edgeskin.formats import open_session
 from edgeskin.images import decode
 from edgeskin.measured import Measured
 from edgeskin.postprocess import Outputs
+from edgeskin.predict_batch import check_prefix, run_under
 from edgeskin.predictor import Predictor
-from edgeskin.runtimes import Kernels, open_session
-from edgeskin.runtimes.batch import check_prefix, run_under
+from edgeskin.runtimes import Kernels
 from edgeskin.spec import Spec
 
 Pixels = NDArray[np.uint8]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeskin import metrics
 from edgeskin.converters.parity.reference import Model, of_network
+from edgeskin.formats import Format
 from edgeskin.postprocess import Outputs
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ _LAYER_HIGHEST_DB = {"fp32": 100.0, "fp16": 40.0}
 # between 20 and 40 dB, and 15 where a poor quantizer still keeps decisions; a layer's eight
 # bits leave 20 to 50 dB, of values that are mostly small 15.
 INT8_DB, INT8_LAYER_DB = 6.0, 10.0
-INT8_LAYER_OF_PROGRAM_DB = {".tflite": 25.0, ".onnx": 40.0, ".mlpackage": 20.0}
-"""Beside its program, whose integers it has, only roundings to the other side are left: at
-least 54 dB in ONNX, 35 dB in TFLite (products of two activations; others 57 dB), and 26 dB in
-Core ML, where products are summed in float16."""
+# Beside its program, whose integers it has, only roundings to the other side are left: at
+# least 54 dB in ONNX, 35 dB in TFLite (products of two activations; others 57 dB), and 26 dB in
+# Core ML, where products are summed in float16. The floors stand in `edgeskin.formats`.
 FILE_DB = {"fp32": 60.0, "fp16": 20.0, "int8": INT8_DB}
 FILE_LAYER_DB = {"fp32": 60.0, "fp16": 30.0, "int8": INT8_LAYER_DB}
 """Of two files, for whose network nobody knows the rounding."""
@@ -54,10 +54,12 @@ def most_db(precision: str) -> float:
     return _HIGHEST_DB.get(precision, INT8_DB)
 
 
-def layer_db(precision: str, rounding_db: float | None, suffix: str, *, of_program: bool) -> float:
-    """What a layer must reach by itself, of a file of type `suffix`; see `whole_db`."""
+def layer_db(
+    precision: str, rounding_db: float | None, file_type: Format, *, of_program: bool
+) -> float:
+    """What a layer must reach by itself; see `whole_db`."""
     if precision == "int8" and of_program:
-        return INT8_LAYER_OF_PROGRAM_DB[suffix]
+        return file_type.int8_layer_db
     if precision == "int8" or rounding_db is None:
         return FILE_LAYER_DB[precision]
     return _within(rounding_db - _MARGIN_DB[precision], precision, _LAYER_HIGHEST_DB)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin.artifacts import read_metadata
-from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.document import weights
+from edgeskin.converters.parity.compare import agree
 from edgeskin.converters.parity.floors import FILE_DB
 from edgeskin.converters.parity.layout import layouts
-from edgeskin.converters.parity.whole import agree
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
+from edgeskin.formats import is_artifact, open_session, read_network
 from edgeskin.predictor import to_floats
-from edgeskin.runtimes import RUNTIMES, TensorSpec, open_session
+from edgeskin.runtimes import TensorSpec
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -31,7 +31,7 @@ def has_spec(artifact: Path) -> bool:
     try:
         read_metadata(artifact)
     except InvalidArtifact:
-        return not artifact.exists() or artifact.suffix not in RUNTIMES
+        return not artifact.exists() or not is_artifact(artifact)
     return True
 
 
@@ -122,7 +122,7 @@ def compare_file_layers(
 
 
 def _check_file(artifact: Path, reference: Path) -> None:
-    if reference.suffix not in RUNTIMES:
+    if not is_artifact(reference):
         raise InvalidArtifact(
             f"{artifact} carries no spec of edgeskin, so that a run cannot be compared with it. "
             "Pass a float .onnx or .tflite file of the same network as --reference."

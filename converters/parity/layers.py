@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from edgeskin import metrics
 from edgeskin.artifacts import Io, read_metadata
+from edgeskin.converters.parity.compare import same_model
 from edgeskin.converters.parity.file_graph import FileGraph
 from edgeskin.converters.parity.floors import layer_db
 from edgeskin.converters.parity.layout import dequantize, layouts, quantize
@@ -33,8 +34,8 @@ from edgeskin.converters.parity.parts import Parts
 from edgeskin.converters.parity.points import Point, boundary, forms, points
 from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.torch_graph import TorchGraph
-from edgeskin.converters.parity.whole import same_model
 from edgeskin.errors import InvalidArtifact
+from edgeskin.formats import format_of
 from edgeskin.preprocess import normalize
 from edgeskin.runtimes import Session
 from edgeskin.spec import InputSpec
@@ -199,7 +200,7 @@ class Anatomy:
             "floor_db": layer_db(
                 self.precision,
                 rounding,
-                self.parts.path.suffix,
+                format_of(self.parts.path),
                 of_program=self.reference.quantized,
             ),
         }

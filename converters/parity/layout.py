@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.converters.audit.network import Tensor
+from edgeskin.formats.network import Tensor
 
 Array = NDArray[Any]
-_LANES = 16  # legalize_onnx pads channels to a multiple of this
+_LANES = 16  # legalize.onnx pads channels to a multiple of this
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.audit.network import Tensor
-from edgeskin.converters.parity.cut import open_cutter
 from edgeskin.converters.parity.layout import dequantize
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import Session, open_session
+from edgeskin.formats import open_cutter, open_session, read_network
+from edgeskin.formats.network import Tensor
+from edgeskin.runtimes import Session
 
 Array = NDArray[Any]
 

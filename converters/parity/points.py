@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeskin.converters.audit.network import Network, Operator, Role
 from edgeskin.converters.parity.layout import is_likely, layouts
+from edgeskin.formats.network import Network, Operator, Role
 
 Kind = Literal["input", "multiply", "add", "output"]
 _GOES_ON: tuple[Role, ...] = ("clamp", "quantize", "move", "transpose")

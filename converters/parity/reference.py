@@ -22,11 +22,12 @@ from edgeskin.artifacts import Io, Metadata, check_manifest, read_metadata
 from edgeskin.converters.source import find_source
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
+from edgeskin.formats import is_artifact, open_session
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor, to_floats, to_input
 from edgeskin.preprocess import normalize
-from edgeskin.runtimes import RUNTIMES, Session, open_session
+from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def open_model(path: Path | str, artifact: Spec, *, trust: bool = False) -> Mode
         InvalidArtifact: A file that its runtime refuses.
     """
     path = Path(path)
-    if path.suffix in RUNTIMES and path.exists():
+    if is_artifact(path) and path.exists():
         return _of_file(path, artifact)
     source = find_source(path)
     loaded = source.load(trust=trust)

@@ -12,6 +12,7 @@ import numpy as np
 from edgeskin import metrics
 from edgeskin.converters.parity.layers import Anatomy, Feed, Layer
 from edgeskin.files import atomic
+from edgeskin.formats import format_of
 
 _RUN = '''"""LAYER of ARTIFACT, by itself: prints how far it agrees with the float model.
 
@@ -44,39 +45,6 @@ print(f"SQNR {10 * math.log10(float(np.sum(expected**2)) / noise) if noise else 
 '''
 _NO_TEXT = re.compile(r"[^\w .:;,/()\[\]-]", re.ASCII)
 """What a name out of somebody's file must not bring into a program."""
-_RUNTIMES = {
-    ".onnx": (
-        "onnxruntime",
-        """def run(path, feeds):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run([CASE["output"]], feeds)[0]
-""",
-    ),
-    ".tflite": (
-        "ai-edge-litert",
-        """def run(path, feeds):
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=path, num_threads=1)
-    interpreter.allocate_tensors()
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], feeds[detail["name"]])
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-""",
-    ),
-    ".mlpackage": (
-        "edgeskin, whose MIL runtime runs Core ML packages on any system",
-        """def run(path, feeds):
-    from edgeskin.runtimes import mil
-
-    with mil.open_session(Path(path)) as session:
-        return session.run(feeds)[CASE["output"]]
-""",
-    ),
-}
 
 
 def write_repro(
@@ -104,7 +72,7 @@ def write_repro(
             np.save(folder / file, feeds[input_name])
         np.save(folder / "expected.npy", expected)
         (folder / "case.json").write_text(json.dumps(case, indent=2) + "\n")
-        (folder / "run.py").write_text(_script(name, anatomy.parts.path.name, suffix))
+        (folder / "run.py").write_text(_script(name, anatomy.parts.path))
     found = anatomy.run_alone(layer, feeds)
     return {"layer": name, "folder": str(out), "sqnr_db": metrics.sqnr_db(expected, found)}
 
@@ -124,9 +92,10 @@ def _case(anatomy: Anatomy, layer: Layer, inputs: list[str]) -> dict[str, Any]:
     }
 
 
-def _script(layer: str, artifact: str, suffix: str) -> str:
-    package, runtime = _RUNTIMES[suffix]
-    layer, artifact = (_NO_TEXT.sub("_", name) for name in (layer, artifact))
+def _script(layer: str, path: Path) -> str:
+    with format_of(path).part("standalone") as how:
+        package, runtime = how.PACKAGE, how.RUN
+    layer, artifact = (_NO_TEXT.sub("_", name) for name in (layer, path.name))
     words = {"LAYER": layer, "ARTIFACT": artifact, "PACKAGE": package, "RUNTIME": runtime}
     text = _RUN
     for word, value in words.items():

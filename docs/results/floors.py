@@ -20,17 +20,15 @@ import torch
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.peers import zoo
 from edgeskin.calibration.calibrate import calibrate
-from edgeskin.converters import TARGETS
-from edgeskin.converters.audit import read_network
 from edgeskin.converters.audit.stored import differences
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.floors import layer_db, rounding_db, whole_db, worst_sqnr_db
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import of_network
+from edgeskin.formats import FORMATS, open_session, read_network
 from edgeskin.models import MEAN, STD
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.predictor import Predictor
-from edgeskin.runtimes import open_session
 from edgeskin.spec import ClassificationHead, InputSpec, Spec
 
 HERE = Path(__file__).parent
@@ -77,12 +75,12 @@ def measure(spec: Spec) -> list[dict]:
     run, quantized = (of_network(spec.name, spec, n, "") for n in (network, program))
     rounding, rows = rounding_db(run, pixels), []
     for precision in PRECISIONS:
-        for target in TARGETS:
+        for target in FORMATS:
             reference = quantized if precision == "int8" else run
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / f"{spec.name}-{precision}{TARGETS[target].suffix}"
+                path = Path(folder) / f"{spec.name}-{precision}{FORMATS[target].suffix}"
                 job = Job(reference.network, Metadata(spec, "app", precision))
-                TARGETS[target].load().convert(job, path)
+                FORMATS[target].convert(job, path)
                 with Predictor(spec, open_session(path), "app") as predictor:
                     whole = worst_sqnr_db(reference.run_all(pixels), predictor.run_all(pixels))
                 layers = compare_layers(path, reference, pixels[:1])
@@ -110,11 +108,11 @@ def _number(db: float) -> float | str:
 
 
 def line(row: dict) -> str:
-    precision, suffix = row["precision"], TARGETS[row["target"]].suffix
+    precision, file_type = row["precision"], FORMATS[row["target"]]
     floor = whole_db(precision, row["rounding_db"])
     layers = [
         (
-            float(own) - layer_db(precision, float(rounding), suffix, of_program=True),
+            float(own) - layer_db(precision, float(rounding), file_type, of_program=True),
             float(own),
             name,
         )

@@ -27,7 +27,7 @@ from edgeskin import metrics
 from edgeskin.benchmarks.peers import zoo
 from edgeskin.converters import to_coreml
 from edgeskin.models import MEAN, STD
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.runtimes import mil
 from edgeskin.runtimes.mil.ops import THEMES
 from edgeskin.spec import InputSpec

@@ -29,12 +29,11 @@ from edgeskin import metrics
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks.peers import builds, zoo
 from edgeskin.benchmarks.peers.int8 import machine, to_json
-from edgeskin.converters import TARGETS
-from edgeskin.converters.audit import read_network
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import Model, open_model
 from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
+from edgeskin.formats import FORMATS, read_network
 from edgeskin.predictor import Predictor
 from edgeskin.runtimes import mil
 from edgeskin.spec import Spec
@@ -95,7 +94,7 @@ def measure_costs(names: list[str], rounds: int, out: Path) -> None:
         files = {
             path.name: cost_of(path, folder / "run", folder / "data", rounds)
             for precision, source in sources.items()
-            for path in convert(source, precision, TARGETS, folder / "app")
+            for path in convert(source, precision, FORMATS, folder / "app")
         }
         title = zoo.MODELS[name].title
         keep("cost", name, {"title": title, "images": IMAGES, "rounds": rounds, "files": files})
@@ -118,13 +117,13 @@ def make_data(folder: Path, spec: Spec) -> None:
 def convert(source: Path, precision: str, targets, out: Path) -> list[Path]:
     """The files of `source`, made by `edgeskin convert` where they are not there yet."""
     for target in targets:
-        suffix = TARGETS[target].suffix
+        suffix = FORMATS[target].suffix
         if not list(out.glob(f"*-{precision}{suffix}")):
             tell(f"converting {source.name} to {precision}{suffix}")
             options = ["--precision", precision, "--target", target, "--no-timing"]
             if (ran := edgeskin("convert", source, "--out", out, *options))["exit"] == 2:
                 raise SystemExit(ran["said"])
-    return [next(out.glob(f"*-{precision}{TARGETS[target].suffix}")) for target in targets]
+    return [next(out.glob(f"*-{precision}{FORMATS[target].suffix}")) for target in targets]
 
 
 def edgeskin(*arguments) -> dict:
@@ -172,7 +171,7 @@ def measure_trained(chosen: argparse.Namespace, out: Path) -> None:
     floats = [
         convert(chosen.source, precision, ["coreml"], out)[0] for precision in ("fp32", "fp16")
     ]
-    int8 = dict(zip(TARGETS, convert(chosen.program, "int8", TARGETS, out), strict=True))
+    int8 = dict(zip(FORMATS, convert(chosen.program, "int8", FORMATS, out), strict=True))
     spec = read_metadata(floats[0]).spec
     run, program = open_model(chosen.source, spec), open_model(chosen.program, spec)
     pixels = load_split(chosen.data, "test").take(chosen.images).pixels(spec.input)

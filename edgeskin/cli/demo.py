@@ -38,17 +38,17 @@ def run(out: Path, tell: console.Tell) -> dict[str, Any]:
     """Make everything under `out`; returns what the table shows, with every raw sample."""
     from edgeskin.calibration.from_run import calibrate_run
     from edgeskin.cli.demo_picture import draw
-    from edgeskin.converters import TARGETS as FILE_TYPES
     from edgeskin.converters.convert import convert
     from edgeskin.converters.parity import Reference
     from edgeskin.data.manifest import load_split
     from edgeskin.data.phantoms import write_set
     from edgeskin.files import write_json
+    from edgeskin.formats import FORMATS as FILE_TYPES
     from edgeskin.models.run import BUILTIN, load_run
 
     importlib.import_module("matplotlib")  # what is missing shows now, not after minutes
     for target in TARGETS:
-        FILE_TYPES[target].check()
+        FILE_TYPES[target].check_packages()
     run_folder, data = out / "run", out / "phantoms"
     program, files = out / "program.pt2", out / "artifacts"
     shutil.copytree(BUILTIN, run_folder, ignore=shutil.ignore_patterns("__pycache__"))

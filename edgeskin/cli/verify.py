@@ -57,10 +57,10 @@ def verify(
 ) -> None:
     """Compare an artifact with its float model on every image of a split."""
     from edgeskin.converters.parity.foreign import compare_files, has_spec
-    from edgeskin.runtimes import RUNTIMES
+    from edgeskin.formats import is_artifact
 
     layers = layers or plot is not None or repro is not None
-    foreign = reference.suffix in RUNTIMES and not has_spec(artifact)
+    foreign = is_artifact(reference) and not has_spec(artifact)
     with console.progress() as tell:
         if foreign:
             document = compare_files(artifact, reference)
@@ -162,7 +162,7 @@ def gates(
 ) -> list[str]:
     """One line a missed gate or a fault."""
     from edgeskin.converters.parity import worst_drop, worst_mae_rise
-    from edgeskin.converters.parity.judge import faults
+    from edgeskin.converters.parity.gates import faults
 
     missed = _bad_layers(document.get("layers"))
     missed += faults(document, min_sqnr_db)

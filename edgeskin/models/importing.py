@@ -9,7 +9,7 @@ import torch
 
 from edgeskin.errors import EdgeskinError, InvalidRun, InvalidSpec, ShapeMismatch
 from edgeskin.files import check_writable
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import fit_weights, read_weights, save_run
 from edgeskin.models.trust import names_factory
 from edgeskin.spec import (

@@ -16,7 +16,7 @@ from torch import nn
 
 from edgeskin.errors import InvalidRun
 from edgeskin.files import atomic, sha256, write_json
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.spec import Spec
 
 BUILTIN = Path(__file__).parent / "builtin"

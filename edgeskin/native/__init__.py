@@ -7,7 +7,7 @@ tensors, JAX arrays), as long as the pixels of a row lie side by side. Every ref
 
 from edgeskin.errors import InvalidInput
 from edgeskin.native.core import kernels_name, use_kernels
-from edgeskin.native.images import Image, Placement, Recipe, place, preprocess
+from edgeskin.native.inputs import Image, Placement, Recipe, place, preprocess
 from edgeskin.native.outputs import (
     Box,
     Quantity,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidInput
 from edgeskin.native.core import TYPES, as_array, check, code, ffi, lib, pointer
-from edgeskin.native.images import Placement, workspace
+from edgeskin.native.inputs import Placement, workspace
 
 Activation = Literal["no_activation", "softmax", "sigmoid"]
 OUTSIDE = 255  # mask value of pixels that the model did not see

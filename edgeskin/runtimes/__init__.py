@@ -1,17 +1,22 @@
-"""One session type for every runtime; each runtime imports its library when opened."""
+"""What every runtime has in common: a session takes arrays by name and gives arrays by name.
+
+The session of a format lies in its folder of `edgeskin.formats`; PyTorch's and the evaluator of
+MIL, which Core ML's uses, lie here.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.errors import InvalidArtifact, MissingPackage
+from edgeskin.errors import SessionClosed, ShapeMismatch
 
 Kernels = Literal["fast", "reference"]
 
@@ -54,57 +59,77 @@ class Session(Protocol):
     ) -> None: ...
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """Where a file type is run: the module with `open_session`, and the extra it needs."""
+class BaseSession:
+    """Fill in `inputs`, `outputs`, `runtime`, `_run` and `_close`; see `Session`.
 
-    suffix: str
-    module: str
-    package: str
-    extra: str
-
-
-RUNTIMES = {
-    runtime.suffix: runtime
-    for runtime in (
-        Runtime(".tflite", "edgeskin.runtimes.litert", "ai_edge_litert", "tflite"),
-        Runtime(".onnx", "edgeskin.runtimes.onnx", "onnxruntime", "onnx"),
-        Runtime(".mlpackage", "edgeskin.runtimes.coreml", "coremltools", "coreml"),
-    )
-}
-
-
-def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> Session:
-    """Load an artifact on its own runtime.
-
-    Args:
-        kernels: "fast" as the runtime ships; "reference" as the file says, step
-            for step: LiteRT's reference kernels, ONNX Runtime without graph
-            optimisation, the meaning of MIL for Core ML.
-
-    Raises:
-        InvalidArtifact: Not a file of a known type, or one its runtime refuses.
-        MissingPackage: The runtime is not installed.
+    Threads may share a session: they run one after the other, and `close` waits for the run.
     """
-    path = Path(path)
-    runtime = runtime_of(path)
-    module = importlib.import_module(runtime.module)
-    try:
-        session: Session = module.open_session(path, threads=threads, kernels=kernels)
-    except ModuleNotFoundError as error:
-        if error.name not in (runtime.package, "torch"):
-            raise
-        raise MissingPackage(
-            f"running {path.suffix} needs {error.name}: pip install 'edgeskin[{runtime.extra}]'"
-        ) from error
-    return session
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    runtime: str
+    native = True
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._is_closed = False
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run once.
+
+        Raises:
+            ShapeMismatch: A missing, unknown or misshapen input.
+            SessionClosed: `close` was called.
+        """
+        check_feeds(self.inputs, feeds)
+        with self._open():
+            return self._run(feeds)
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        raise NotImplementedError
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """For one thread at a time; raises SessionClosed."""
+        with self._lock:
+            if self._is_closed:
+                raise SessionClosed("the model was closed; load it again to run it")
+            yield
+
+    def close(self) -> None:
+        """Let go of the model; the session cannot run afterwards."""
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                self._close()
+
+    def _close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-def runtime_of(path: Path) -> Runtime:
-    if path.suffix not in RUNTIMES:
-        raise InvalidArtifact(
-            f"{path} is none of {', '.join(RUNTIMES)}; edgeskin does not know how to run it"
+def check_feeds(inputs: tuple[TensorSpec, ...], feeds: Mapping[str, NDArray[Any]]) -> None:
+    """Compare names, dtypes and shapes; a dimension of -1 takes any size."""
+    names = {spec.name for spec in inputs}
+    if feeds.keys() != names:
+        raise ShapeMismatch(f"the model takes {sorted(names)}, it was fed {sorted(feeds)}")
+    for spec in inputs:
+        array = feeds[spec.name]
+        fits = len(array.shape) == len(spec.shape) and all(
+            want in (-1, got) for want, got in zip(spec.shape, array.shape, strict=True)
         )
-    if not path.exists():
-        raise InvalidArtifact(f"{path} is missing")
-    return RUNTIMES[path.suffix]
+        if not fits or array.dtype != np.dtype(spec.dtype):
+            raise ShapeMismatch(
+                f"input {spec.name} is {spec.dtype} {spec.shape}, "
+                f"it was fed {array.dtype} {array.shape}"
+            )

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeskin.models.app_model import AppModel
-from edgeskin.runtimes import TensorSpec
-from edgeskin.runtimes.base import BaseSession
+from edgeskin.runtimes import BaseSession, TensorSpec
 from edgeskin.spec import Spec
 
 BATCH = 32

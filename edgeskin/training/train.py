@@ -17,7 +17,7 @@ from edgeskin.errors import InvalidData
 from edgeskin.evaluation import evaluate
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
-from edgeskin.models.network import build, find_arch
+from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.run import load_run, save_run
 from edgeskin.runtimes.pytorch import TorchSession, run_all
 from edgeskin.spec import InputSpec, Spec

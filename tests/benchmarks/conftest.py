@@ -9,7 +9,7 @@ import pytest
 import torch
 from samples import acne_spec
 
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import save_run
 from edgeskin.spec import ClassificationHead, InputSpec
 

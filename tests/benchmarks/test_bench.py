@@ -17,7 +17,7 @@ import pytest
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench, bench_all, result_path
-from edgeskin.benchmarks.devices.base import Device
+from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
@@ -26,10 +26,11 @@ from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, NotSupportedHere, RunFailed, UnknownName
+from edgeskin.formats import open_session
 from edgeskin.measured import read_measured
 from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
-from edgeskin.runtimes import Kernels, open_session
+from edgeskin.runtimes import Kernels
 
 pytestmark = pytest.mark.slow
 SHORT = replace(

@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+from edgeskin.calibration.finalize import pin_ranges
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -24,7 +25,6 @@ from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import EdgeQuantizer
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.calibration.schemes import SCHEMES
-from edgeskin.calibration.settle import pin_ranges
 from edgeskin.errors import UnknownName
 from edgeskin.metrics import sqnr_db
 

@@ -23,7 +23,7 @@ def make_run(folder: Path, data: Path, seed: int) -> Path:
 
     from edgeskin.data.manifest import load_split
     from edgeskin.models.app_model import AppModel
-    from edgeskin.models.network import build
+    from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
 
     torch.manual_seed(seed)

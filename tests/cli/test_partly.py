@@ -10,7 +10,7 @@ from samples import SEVERITY, acne_spec
 
 from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run as command
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import save_run
 from edgeskin.spec import ClassificationHead
 

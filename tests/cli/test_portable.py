@@ -9,7 +9,7 @@ import pytest
 
 from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
-from edgeskin.converters.audit import read_network
+from edgeskin.formats import read_network
 
 
 @pytest.mark.slow

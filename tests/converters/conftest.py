@@ -13,8 +13,8 @@ from small_files import network, spec
 from tiny_network import LABELS, tiny_job
 
 from edgeskin.artifacts import Io, Metadata, Precision
-from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
+from edgeskin.formats import FORMATS
 
 Convert = Callable[..., Path]
 
@@ -25,8 +25,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Convert:
 
     @cache
     def make(target: str, precision: Precision, io: Io = "app") -> Path:
-        path = tmp_path_factory.mktemp("converted") / f"tiny-{precision}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(tiny_job(precision, io), path)
+        path = tmp_path_factory.mktemp("converted") / f"tiny-{precision}{FORMATS[target].suffix}"
+        FORMATS[target].convert(tiny_job(precision, io), path)
         return path
 
     return make
@@ -52,10 +52,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Convert:
 
     @cache
     def convert(target: str, precision: Precision, io: Io = "app") -> Path:
-        path = tmp_path_factory.mktemp("small") / f"small-{precision}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(
-            Job(network(precision), Metadata(spec(), io, precision)), path
-        )
+        path = tmp_path_factory.mktemp("small") / f"small-{precision}{FORMATS[target].suffix}"
+        FORMATS[target].convert(Job(network(precision), Metadata(spec(), io, precision)), path)
         return path
 
     return convert

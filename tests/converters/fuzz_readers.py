@@ -5,7 +5,7 @@
 Small valid files of each format are spoiled: bytes flipped, pieces cut out or
 doubled, numbers replaced by ones at the edges, fields of protobuf messages
 changed. Each is examined in a fork with little memory and time. A crash of a
-runtime's native code is counted, not forbidden: `audit.apart` turns it into a
+runtime's native code is counted, not forbidden: `audit.sandbox` turns it into a
 line. Whatever else is not a document or InvalidArtifact is a fault, and its file is kept.
 """
 
@@ -32,8 +32,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import model_files
 
-from edgeskin.converters.audit.apart import answer, limit_memory
-from edgeskin.mlpackage import messages
+from edgeskin.converters.audit.sandbox import answer, limit_memory
+from edgeskin.formats.coreml.package import messages
 
 SECONDS = 20  # of processor time
 _STUCK = 600  # seconds on the clock, which a busy machine may take

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskin.artifacts import Precision
-from edgeskin.converters import TARGETS
 from edgeskin.converters.audit.document import batch_norms, document, float_between
-from edgeskin.converters.audit.inspect import audit
-from edgeskin.converters.audit.layout import avoidable_transposes
-from edgeskin.converters.audit.network import (
+from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.transposes import avoidable_transposes
+from edgeskin.formats import FORMATS
+from edgeskin.formats.network import (
     Network,
     Operator,
     Placement,
@@ -25,7 +25,7 @@ from edgeskin.converters.audit.network import (
 )
 
 Convert = Callable[..., Path]
-every_target = pytest.mark.parametrize("target", TARGETS)
+every_target = pytest.mark.parametrize("target", FORMATS)
 # The tiny network: 3x3 convolution 3 to 16, depthwise 3x3, 1x1 to 2, all on 20 x 24
 # pixels; heads from 16 features to 3, 9 and 1.
 PRODUCTS = 20 * 24 * (16 * 27 + 16 * 9 + 2 * 16) + 16 * (3 + 9 + 1)
@@ -150,7 +150,7 @@ def test_one_constant_read_with_two_scales(tmp_path: Path) -> None:
     path = tmp_path / "shared.onnx"
     opset = helper.make_opsetid("", 18)
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
-    from edgeskin.converters.audit.onnx import read
+    from edgeskin.formats.onnx.reader import read
 
     network = read(path)
     scales = [network.stored(name).quantization for name in names]

@@ -13,8 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeskin.converters.audit.inspect import audit
-from edgeskin.converters.tflite_metadata import _table, _vector
+from edgeskin.converters.audit.examine import audit
+from edgeskin.formats.tflite.metadata_writer import _table, _vector
 
 VALUES = model_files.WEIGHTS.size
 

@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 import edgeskin
-from edgeskin.converters.audit import apart as apart_module
-from edgeskin.converters.audit.apart import apart
-from edgeskin.converters.audit.inspect import audit
+from edgeskin.converters.audit import sandbox
+from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.sandbox import apart
 from edgeskin.errors import InvalidArtifact, InvalidData
 
 HOLD = "Data/com.apple.CoreML"
@@ -290,7 +290,7 @@ def test_an_audit_that_ends_otherwise(
     code: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = model_files.tflite(tmp_path / "hand.tflite")
-    monkeypatch.setattr(apart_module, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(sandbox, "COMMAND", (sys.executable, "-c", code))
     with pytest.raises(InvalidArtifact, match=f"hand.tflite {why}"):
         apart(path, seconds=1.0)
 

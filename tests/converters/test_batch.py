@@ -17,8 +17,8 @@ from processes import gone, wait_for
 
 from edgeskin.benchmarks.lab.qemu import qemu
 from edgeskin.errors import NotSupportedHere
+from edgeskin.predict_batch import check_prefix, run_under
 from edgeskin.predictor import load
-from edgeskin.runtimes.batch import check_prefix, run_under
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (3, 40, 48, 3), np.uint8)
 HANG = "sh -c 'sleep 600 & echo $! > {}; wait'"  # deaf, with a child of its own
@@ -93,7 +93,7 @@ def test_silence_ends_it_with_its_children(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it_with_its_children(tmp_path: Path) -> None:
     """Pressed on the command alone, as a service or a test runner does."""
     code = (
-        "import numpy as np; from pathlib import Path; from edgeskin.runtimes.batch import *\n"
+        "import numpy as np; from pathlib import Path; from edgeskin.predict_batch import *\n"
         f"run_under({HANG.format(tmp_path / 'pid')!r}, Path('a'), np.zeros((1, 4, 4, 3), np.uint8))"
     )
     parent = subprocess.Popen(

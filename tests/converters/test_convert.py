@@ -19,7 +19,6 @@ from tiny_network import network, tiny_spec
 from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.rewrites import export
-from edgeskin.converters import TARGETS, find_target
 from edgeskin.converters.convert import convert
 from edgeskin.converters.process import Process
 from edgeskin.errors import (
@@ -33,6 +32,7 @@ from edgeskin.errors import (
     UnknownName,
 )
 from edgeskin.files import sha256
+from edgeskin.formats import FORMATS, find_format
 
 # In place of the worker: writes its request as the file, and an answer without evidence.
 QUICK = """
@@ -154,7 +154,7 @@ def test_tables_import_nothing_heavy() -> None:
 
 
 def test_every_target_is_found_by_its_name() -> None:
-    assert all(find_target(name) is target for name, target in TARGETS.items())
+    assert all(find_format(name) is target for name, target in FORMATS.items())
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
 def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
     source = tmp_path / "tiny.pt2"
     save_program(source, Program(tiny_spec(), "w8a8", {"images": 4}, module=network("int8")))
-    made = convert(source, list(TARGETS), ["int8"], tmp_path / "out", io="tensor")
+    made = convert(source, list(FORMATS), ["int8"], tmp_path / "out", io="tensor")
     assert [a.path.suffix for a in made] == [".tflite", ".mlpackage", ".onnx"]
     for artifact in made:
         entry = check_manifest(artifact.path)

@@ -23,12 +23,11 @@ from edgeskin.calibration.graphs import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZ
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.calibration.trainable import settled, trainable
-from edgeskin.converters import TARGETS
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.audit.network import Network, Operator, Quantization
-from edgeskin.converters.audit.network import Tensor as Stored
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
+from edgeskin.formats import FORMATS, read_network
+from edgeskin.formats.network import Network, Operator, Quantization
+from edgeskin.formats.network import Tensor as Stored
 
 pytestmark = pytest.mark.slow
 Pair = tuple[float, int]
@@ -104,10 +103,10 @@ def _spec() -> Any:
     return spec.model_copy(update={"heads": spec.heads[:2]})
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_scales_are_the_programs(target: str, program: fx.GraphModule, tmp_path: Path) -> None:
-    path = tmp_path / f"patterns{TARGETS[target].suffix}"
-    TARGETS[target].load().convert(Job(program, Metadata(_spec(), "tensor", "int8")), path)
+    path = tmp_path / f"patterns{FORMATS[target].suffix}"
+    FORMATS[target].convert(Job(program, Metadata(_spec(), "tensor", "int8")), path)
     found = Counter(rows_of_file(read_network(path)))
     expected = Counter(rows_of_program(program))
     assert len(expected) >= 20

@@ -12,12 +12,12 @@ from samples import SEVERITY, acne_spec
 from torch import Tensor, nn
 
 from edgeskin.artifacts import Metadata
-from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.floors import layer_db, rounding_db, whole_db
 from edgeskin.converters.parity.reference import of_network
 from edgeskin.converters.selfcheck import images, measure
 from edgeskin.errors import ConversionFailed
+from edgeskin.formats import FORMATS
 from edgeskin.spec import ClassificationHead, InputSpec
 
 SIZE = InputSpec(height=32, width=32, resize="squash", mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -55,9 +55,9 @@ def spec() -> Any:
 
 
 def file_of(network: nn.Module, target: str, folder: Path) -> Path:
-    path = folder / f"patterns{TARGETS[target].suffix}"
+    path = folder / f"patterns{FORMATS[target].suffix}"
     job = Job(network.eval(), Metadata(spec(), "tensor", "fp32"))
-    TARGETS[target].load().convert(job, path)
+    FORMATS[target].convert(job, path)
     return path
 
 
@@ -110,9 +110,9 @@ def test_a_floor_follows_from_the_rounding_of_the_network() -> None:
 )
 def test_floors(precision: str, rounding: float | None, whole: float, layer: float) -> None:
     assert whole_db(precision, rounding) == whole
-    assert layer_db(precision, rounding, ".onnx", of_program=False) == layer
+    assert layer_db(precision, rounding, FORMATS["onnx"], of_program=False) == layer
 
 
 def test_an_int8_layer_of_its_program() -> None:
-    found = [layer_db("int8", None, s, of_program=True) for s in (".tflite", ".mlpackage")]
+    found = [layer_db("int8", None, FORMATS[f], of_program=True) for f in ("tflite", "coreml")]
     assert found == [25.0, 20.0]

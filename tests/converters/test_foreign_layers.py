@@ -18,12 +18,12 @@ from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoi
 
 from edgeskin.artifacts import Precision
 from edgeskin.cli.main import run
-from edgeskin.converters.legalize.tflite import Graph
 from edgeskin.converters.parity.foreign import compare_file_layers
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import open_model
 from edgeskin.converters.parity.repro import _script as repro_script
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
+from edgeskin.formats.tflite.flatbuffer import Graph
 
 Make = Callable[..., Path]
 ALL = f"{len(PRODUCTS)} of {len(PRODUCTS)}"

@@ -11,16 +11,13 @@ import pytest
 from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoil_onnx, spoil_tflite
 
 from edgeskin.artifacts import Metadata, Precision
-from edgeskin.converters import TARGETS
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.parity.cut import open_cutter
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import Point, as_words
-from edgeskin.converters.tflite_metadata import finish
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes import open_session
+from edgeskin.formats import FORMATS, open_cutter, open_session, read_network
+from edgeskin.formats.tflite.metadata_writer import finish
 
 Make = Callable[..., Path]
 pytestmark = pytest.mark.slow
@@ -30,7 +27,7 @@ def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"].removesuffix(" (shifted)"): row for row in document["layers"]}
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_all_products_of_a_float_file_match_and_agree(target: str, make: Make) -> None:
     document = compare_layers(make(target, "fp32"), model(), pixels())
     rows = by_name(document)
@@ -43,7 +40,7 @@ def test_all_products_of_a_float_file_match_and_agree(target: str, make: Make) -
     assert (document["first_bad"], document["bad"]) == (None, [])
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", FORMATS)
 def test_an_int8_file_matches_and_each_layer_adds_little(target: str, make: Make) -> None:
     document = compare_layers(make(target, "int8"), model(), pixels())
     assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"

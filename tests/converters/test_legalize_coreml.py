@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeskin.converters.to_coreml import aten, legalize
+from edgeskin.converters.legalize.coreml import aten, legalize
 from edgeskin.runtimes.mil import open_session
 
 FLOAT32 = ct.precision.FLOAT32

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-from edgeskin.converters.legalize_onnx import (
+from edgeskin.converters.legalize.onnx import (
     channels,
     integers,
     linear,

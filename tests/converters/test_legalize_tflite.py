@@ -19,31 +19,31 @@ from torch import Tensor, fx, nn
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.graphs import aten, attribute
 from edgeskin.calibration.program import unfolded
-from edgeskin.converters.audit.tflite import place, read
-from edgeskin.converters.legalize.constants import give_constants_full_rank
+from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.selfcheck import images
+from edgeskin.formats.tflite.reader import place, read
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
-from edgeskin.converters.legalize.moves import (  # noqa: E402
+from edgeskin.converters.legalize.tflite.moves import (  # noqa: E402
     drop_moves,
     keep_reduced_dimensions,
     pad_before_transpose,
     sink_reshapes,
 )
-from edgeskin.converters.legalize.pixels import (  # noqa: E402
+from edgeskin.converters.legalize.tflite.pixels import (  # noqa: E402
     pixels_are_quantized,
     pixels_are_the_integers,
     widen_channel_constants,
 )
-from edgeskin.converters.legalize.stem import pair_columns  # noqa: E402
-from edgeskin.converters.legalize.tflite import Graph  # noqa: E402
-from edgeskin.converters.legalize.xnnpack import (  # noqa: E402
+from edgeskin.converters.legalize.tflite.stem import pair_columns  # noqa: E402
+from edgeskin.converters.legalize.tflite.xnnpack import (  # noqa: E402
     gelu_in_float,
     legalize,
     pad_with_zero_point,
 )
+from edgeskin.formats.tflite.flatbuffer import Graph  # noqa: E402
 
 KERNELS = (
     interpreter.OpResolverType.BUILTIN_REF,

@@ -18,8 +18,8 @@ from edgeskin.calibration.calibrate import calibrate
 from edgeskin.converters import to_onnx
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
+from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
-from edgeskin.runtimes import open_session
 
 pytestmark = pytest.mark.slow
 QDQ = ("QuantizeLinear", "DequantizeLinear")

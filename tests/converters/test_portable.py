@@ -23,18 +23,17 @@ from tiny_network import network, tiny_job, tiny_spec
 from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.from_run import calibrate_run
-from edgeskin.converters import TARGETS, selfcheck, to_onnx
-from edgeskin.converters.audit import read_network
+from edgeskin.converters import selfcheck, to_onnx
 from edgeskin.converters.audit.stored import differences
-from edgeskin.converters.legalize_onnx import FLOAT, ONNX_RUNTIME, PORTABLE, TENSORRT, find_form
+from edgeskin.converters.legalize.onnx import FLOAT, ONNX_RUNTIME, PORTABLE, TENSORRT, find_form
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
+from edgeskin.formats import FORMATS, open_session, read_network
 from edgeskin.metrics import sqnr_db
 from edgeskin.models import MEAN
 from edgeskin.models.run import BUILTIN
-from edgeskin.runtimes import open_session
 from edgeskin.spec import InputSpec
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -67,8 +66,8 @@ every_network = pytest.mark.parametrize("name", ["tiny", "exact", "small"])
 
 
 def convert(job: Job, target: str, folder: Path, *, portable: bool = True) -> Path:
-    path = folder / f"portable-{portable}{TARGETS[target].suffix}"
-    TARGETS[target].load().convert(replace(job, portable=portable), path)
+    path = folder / f"portable-{portable}{FORMATS[target].suffix}"
+    FORMATS[target].convert(replace(job, portable=portable), path)
     return path
 
 
@@ -104,7 +103,7 @@ def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @every_network
 def test_tflite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first convolution sees pixels as they are, and nothing is moved more than before."""
-    legalize = pytest.importorskip("edgeskin.converters.legalize.xnnpack")
+    legalize = pytest.importorskip("edgeskin.converters.legalize.tflite.xnnpack")
     path = convert(job(name), "tflite", tmp_path)
     assert_the_same(job(name), path)
     held = read_network(path)

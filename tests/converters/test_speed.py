@@ -22,7 +22,7 @@ from edgeskin.converters.convert import convert
 from edgeskin.converters.selfcheck import images
 from edgeskin.converters.speed import float_network, judge
 from edgeskin.metrics import sqnr_db
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
 
 

@@ -19,9 +19,9 @@ from onnx import TensorProto, numpy_helper
 from tiny_network import tiny_job
 
 from edgeskin.artifacts import Io, Precision, read_metadata
-from edgeskin.converters import PRECISIONS, TARGETS, selfcheck
+from edgeskin.converters import PRECISIONS, selfcheck
 from edgeskin.files import sha256
-from edgeskin.runtimes import open_session
+from edgeskin.formats import FORMATS, open_session
 
 pytestmark = pytest.mark.slow
 Convert = Callable[..., Path]
@@ -30,7 +30,7 @@ RAW = ("severity", "count", "area", "mask")
 # Float rounding through a handful of layers; float16 holds 11 bits; an INT8 file may
 # round a few of its integers to the other side than torch does, by one step each.
 AT_LEAST_DB = {"fp32": 100.0, "fp16": 45.0, "int8": 25.0}
-every_target = pytest.mark.parametrize("target", TARGETS)
+every_target = pytest.mark.parametrize("target", FORMATS)
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
 every_io = pytest.mark.parametrize("io", ["app", "tensor"])
 
@@ -60,8 +60,8 @@ def test_file_computes_what_torch_computes(
 def test_bgr_networks_still_take_rgb_pixels(target: str, tmp_path: Path) -> None:
     size = tiny_job("fp32").metadata.spec.input
     job = tiny_job("fp32", input=size.model_copy(update={"color_order": "BGR"}))
-    path = tmp_path / f"bgr{TARGETS[target].suffix}"
-    TARGETS[target].load().convert(job, path)
+    path = tmp_path / f"bgr{FORMATS[target].suffix}"
+    FORMATS[target].convert(job, path)
     outputs = selfcheck.measure(job, path)["outputs"]
     assert all(o["sqnr_db"] is None or o["sqnr_db"] >= 100 for o in outputs.values())
 
@@ -107,7 +107,7 @@ def test_same_conversion_gives_the_same_bytes(
 ) -> None:
     first = converted(target, precision)
     again = tmp_path / first.name
-    TARGETS[target].load().convert(tiny_job(precision), again)
+    FORMATS[target].convert(tiny_job(precision), again)
     assert sha256(again) == sha256(first)
 
 
@@ -288,9 +288,9 @@ def test_selfcheck_finds_values_that_do_not_fit_float16(target: str, tmp_path: P
     network = copy.deepcopy(job.network)
     with torch.no_grad():
         network.heads[2].weight *= 1e6  # type: ignore[union-attr, index, operator]
-    path = tmp_path / f"tiny-fp16{TARGETS[target].suffix}"
+    path = tmp_path / f"tiny-fp16{FORMATS[target].suffix}"
     job = replace(job, network=network)
-    TARGETS[target].load().convert(job, path)
+    FORMATS[target].convert(job, path)
     with pytest.raises(selfcheck.ConversionFailed, match="do not fit float16"):
         selfcheck.measure(job, path)
 

@@ -17,14 +17,14 @@ from tiny_network import network, tiny_job, tiny_spec
 from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.program import Program
-from edgeskin.converters import TARGETS
 from edgeskin.converters.audit import verdict
 from edgeskin.converters.audit.document import multiply_adds, summary
-from edgeskin.converters.audit.inspect import audit
-from edgeskin.converters.audit.torch_graph import network as graph_network
+from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.program_network import network as graph_network
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.errors import ConversionFailed
+from edgeskin.formats import FORMATS
 
 pytestmark = pytest.mark.slow
 RECORD = {"scheme": "w8a8", "exclude": [], "float_operators": {}}
@@ -120,8 +120,8 @@ def test_a_spoiled_file(
     path = tmp_path / "spoiled.onnx"
     onnx.save(model, path)
     # Some would not even load: what the runtime says of them is another test's.
-    from edgeskin.converters.audit import onnx as reader
-    from edgeskin.converters.audit.network import Placement
+    from edgeskin.formats.network import Placement
+    from edgeskin.formats.onnx import reader
 
     monkeypatch.setattr(reader, "place", lambda path, network: Placement("none"))
     with pytest.raises(ConversionFailed, match=f"spoiled.onnx is not what was asked: .*{why}"):
@@ -157,7 +157,7 @@ def test_the_share_of_a_program(excluding: Program) -> None:
 def test_exclusions_must_be_named(excluding: Program, tmp_path: Path) -> None:
     job = Job(excluding.module, Metadata(tiny_spec(), "tensor", "int8"))
     path = tmp_path / "excluding.onnx"
-    TARGETS["onnx"].load().convert(job, path)
+    FORMATS["onnx"].convert(job, path)
     verdict.check(job, path, {"scheme": "w8a8", **excluding.calibration})
     share = REST / (STEM + REST)
     with pytest.raises(ConversionFailed, match=f"only {100 * share:.1f} % of .* names no excl"):
@@ -170,7 +170,7 @@ def test_schemes_with_other_products(scheme: str, tmp_path: Path) -> None:
     program = calibrate(network("fp32"), spec, images(spec.input), method="minmax", scheme=scheme)
     job = Job(program.module, Metadata(spec, "tensor", "int8"))
     path = tmp_path / f"{scheme}.onnx"
-    TARGETS["onnx"].load().convert(job, path)
+    FORMATS["onnx"].convert(job, path)
     verdict.check(job, path, {"scheme": scheme, **program.calibration})
 
 

@@ -17,7 +17,7 @@ from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.errors import RunFailed
-from edgeskin.runtimes import open_session
+from edgeskin.formats import open_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("can_emulate")]
 Convert = Callable[..., Path]

@@ -17,7 +17,7 @@ import pytest
 from numpy.random import default_rng
 
 from edgeskin.benchmarks.devices import Device, Patience, explain, follow
-from edgeskin.benchmarks.devices.base import collect
+from edgeskin.benchmarks.devices.device import collect
 from edgeskin.benchmarks.lab.jetson import Jetson, jetson
 from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.errors import (

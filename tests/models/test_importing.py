@@ -11,8 +11,8 @@ from tiny_network import Tiny, tiny_spec
 from torch import Tensor, nn
 
 from edgeskin.errors import InvalidRun, InvalidSpec, ShapeMismatch
+from edgeskin.models.architectures import Foreign
 from edgeskin.models.importing import check_outputs, import_run
-from edgeskin.models.network import Foreign
 from edgeskin.models.run import load_run
 
 

@@ -13,7 +13,7 @@ import pytest
 from samples import acne_spec
 
 from edgeskin.errors import EdgeskinError, InvalidSpec, NotTrusted, UnknownName
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run
 from edgeskin.models.trust import find_factory
 from edgeskin.trusted import config_file
@@ -85,7 +85,7 @@ BAD = {
     "torch:load": {"f": "{pickle}", "weights_only": False},
     "numpy:load": {"file": "{pickle}", "allow_pickle": True},
     "os:system": {"command": "touch {marker}"},
-    "edgeskin.runtimes.batch:check_prefix": {"prefix": "touch {marker} --"},
+    "edgeskin.predict_batch:check_prefix": {"prefix": "touch {marker} --"},
     "timm.models._helpers:load_state_dict": {"checkpoint_path": "{pickle}", "weights_only": False},
     "torchvision.models._api:load_state_dict_from_url": {
         "url": "file://{pickle}",

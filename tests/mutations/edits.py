@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgeskin.artifacts import TFLITE_ENTRY, Metadata, labels
-from edgeskin.converters.audit import read_network
-from edgeskin.converters.audit.network import Network, Operator
-from edgeskin.converters.legalize.tflite import Graph
-from edgeskin.mlpackage import messages
+from edgeskin.artifacts import Metadata, labels
+from edgeskin.formats import read_network
+from edgeskin.formats.coreml.package import messages
+from edgeskin.formats.network import Network, Operator
+from edgeskin.formats.tflite.flatbuffer import Graph
+from edgeskin.formats.tflite.metadata import ENTRY
 from mutations.world import SPEC, World
 
 _MODEL = "Data/com.apple.CoreML/model.mlmodel"
@@ -37,7 +38,7 @@ def said(path: Path, metadata: Metadata, **changes: str) -> Path:
         model_alone = Graph(path.read_bytes()).pack()
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr(TFLITE_ENTRY, json.dumps(entries))
+            archive.writestr(ENTRY, json.dumps(entries))
             for name, text in files.items():
                 archive.writestr(name, text)
         path.write_bytes(model_alone + packed.getvalue())

@@ -20,13 +20,13 @@ from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.program import Program, save_program
 from edgeskin.cli.main import run as command
-from edgeskin.converters import TARGETS
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.converters.worker import examine
 from edgeskin.errors import EdgeskinError
+from edgeskin.formats import FORMATS
 from edgeskin.models.app_model import AppModel
-from edgeskin.models.network import build
+from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
 from edgeskin.spec import Spec
 
@@ -97,8 +97,8 @@ class World:
         """A fresh file in a folder of its own."""
         folder = self.folder / f"file-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
-        path = folder / f"tiny-{job.metadata.precision}{TARGETS[target].suffix}"
-        TARGETS[target].load().convert(job, path)
+        path = folder / f"tiny-{job.metadata.precision}{FORMATS[target].suffix}"
+        FORMATS[target].convert(job, path)
         return path
 
     def _file(self, target: str, precision: str, io: str = "app") -> Path:

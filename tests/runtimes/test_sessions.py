@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskin.errors import InvalidArtifact, MissingPackage, ShapeMismatch
-from edgeskin.runtimes import TensorSpec, open_session
+from edgeskin.formats import open_session
+from edgeskin.runtimes import TensorSpec
 
 
 @pytest.fixture(scope="module")

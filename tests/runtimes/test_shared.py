@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_network import network, tiny_job, tiny_spec
 
-from edgeskin.converters import TARGETS
 from edgeskin.errors import SessionClosed
+from edgeskin.formats import FORMATS
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes.pytorch import TorchSession
 
@@ -24,9 +24,9 @@ def predictor(
 ) -> Predictor:
     if request.param == "pytorch":
         return Predictor(tiny_spec(), TorchSession(tiny_spec(), network("fp32")), "app")
-    target = TARGETS[request.param]
+    target = FORMATS[request.param]
     path = tmp_path_factory.mktemp("shared") / f"tiny{target.suffix}"
-    target.load().convert(tiny_job("fp32"), path)
+    target.convert(tiny_job("fp32"), path)
     return load(path)
 
 

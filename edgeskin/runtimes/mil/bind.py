@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.runtimes.mil.program import Operation
+from edgeskin.runtimes.mil.parse import Operation
 
 Kind = Literal["tensor", "tensors", "value", "values"]
 

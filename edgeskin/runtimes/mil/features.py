@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes.mil.parse import Constant, Program, Variable
 from edgeskin.runtimes.mil.plan import Values
-from edgeskin.runtimes.mil.program import Constant, Program, Variable
 
 _ARRAYS = {65552: "float16", 65568: "float32", 65600: "float64", 131104: "int32", 131080: "int8"}
 _GRAY, _RGB, _BGR, _GRAY_FLOAT = 10, 20, 30, 40

@@ -23,7 +23,7 @@ from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes.mil import control
 from edgeskin.runtimes.mil.bind import Kind, kinds, python_value
 from edgeskin.runtimes.mil.ops import OPERATORS
-from edgeskin.runtimes.mil.program import Argument, Block, Constant, Operation, Program, Variable
+from edgeskin.runtimes.mil.parse import Argument, Block, Constant, Operation, Program, Variable
 
 Arithmetic = Literal["as_saved", "full"]
 Values = dict[str, Tensor]

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.mlpackage import Package
-from edgeskin.runtimes.base import BaseSession, check_feeds
+from edgeskin.formats.coreml.package import Package
+from edgeskin.runtimes import BaseSession, check_feeds
 from edgeskin.runtimes.mil.features import Features, read_features
+from edgeskin.runtimes.mil.parse import Variable, read_program
 from edgeskin.runtimes.mil.plan import Arithmetic, make_plan
-from edgeskin.runtimes.mil.program import Variable, read_program
 
 
 class MilSession(BaseSession):

@@ -16,9 +16,11 @@ from torch import nn
 
 from edgeskin import metrics
 from edgeskin.errors import NotSupportedHere, ShapeMismatch
-from edgeskin.runtimes import TensorSpec, coreml, mil, open_session
+from edgeskin.formats import open_session
+from edgeskin.formats.coreml import session as coreml
+from edgeskin.runtimes import TensorSpec, mil
 from edgeskin.runtimes.mil.__main__ import main
-from edgeskin.runtimes.mil.compare import compare, feeds_of
+from edgeskin.runtimes.mil.crosscheck import compare, feeds_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 4, 6, 3), dtype=np.uint8)
 

@@ -31,7 +31,7 @@ def test_no_operator_stands_in_two_themes() -> None:
 def test_reading_a_program_loads_neither_coremltools_nor_tensorflow() -> None:
     code = (
         "import sys; from pathlib import Path; "
-        "from edgeskin.mlpackage import messages; messages(); "
+        "from edgeskin.formats.coreml.package import messages; messages(); "
         "print(sorted({'coremltools', 'tensorflow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.operator import Ints, Ops
-from edgeskin.runtimes.mil.program import check_size
+from edgeskin.runtimes.mil.parse import check_size
 
 _RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int4": (-8, 7), "uint4": (0, 15)}
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.operator import Ints, Ops
-from edgeskin.runtimes.mil.program import check_size
+from edgeskin.runtimes.mil.parse import check_size
 
 
 def places(mode: str, extent: float, count: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.operator import Ints, Ops
-from edgeskin.runtimes.mil.program import check_size
+from edgeskin.runtimes.mil.parse import check_size
 
 
 def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:

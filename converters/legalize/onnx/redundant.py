@@ -1,0 +1,70 @@
+"""Operators that change no integer."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeskin.converters.legalize.onnx.qdq import (
+    CLAMPS,
+    QUANTIZE,
+    Array,
+    constant,
+    dequantize_of,
+    nodes,
+    only_user,
+)
+
+
+def drop_requantization(graph: ir.Graph) -> None:
+    """Take out a dequantize and quantize step in a row that share scale and zero point."""
+    for quantize in nodes(graph, QUANTIZE):
+        dequantize = dequantize_of(quantize.inputs[0])
+        if dequantize is None or quantize.outputs[0].is_graph_output():
+            continue
+        if all(map(_equal, quantize.inputs[1:], dequantize.inputs[1:])):
+            assert dequantize.inputs[0] is not None
+            quantize.outputs[0].replace_all_uses_with(dequantize.inputs[0])
+            graph.remove(quantize, safe=True)
+
+
+def _equal(one: ir.Value | None, other: ir.Value | None) -> bool:
+    a, b = constant(one), constant(other)
+    return a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def drop_clamps(graph: ir.Graph) -> None:
+    """Take out a Relu or Clip before a quantize step whose integers end where its bounds do.
+
+    ONNX Runtime drops those whose real bounds lie outside of the integers' range. Where
+    rounding alone makes them redundant (6.004 = 255 steps, clipped at 6, the 255th), 1.23
+    fuses the layer with its quantize step and leaves the clamp: the file does not load.
+    """
+    for clamp in nodes(graph, *CLAMPS):
+        quantize = only_user(clamp.outputs[0])
+        if quantize is not None and quantize.op_type == QUANTIZE and _ends_there(clamp, quantize):
+            quantize.replace_input_with(0, clamp.inputs[0])
+            graph.remove(clamp, safe=True)
+
+
+def _ends_there(clamp: ir.Node, quantize: ir.Node) -> bool:
+    """Whether every real number beyond a bound has the same integer as the bound."""
+    bounds, (scale, zero_point) = _bounds(clamp), map(constant, quantize.inputs[1:3])
+    if bounds is None or scale is None or zero_point is None or scale.size != 1:
+        return False
+    low, high = (np.rint(bound / scale) + zero_point for bound in bounds)
+    ends = np.iinfo(zero_point.dtype)
+    return bool(low <= ends.min and high >= ends.max)
+
+
+def _bounds(clamp: ir.Node) -> tuple[Array, Array] | None:
+    """float32 (); None where one is computed."""
+    bounds = [np.array(-np.inf, np.float32), np.array(np.inf, np.float32)]
+    if clamp.op_type == "Relu":
+        bounds[0] = np.array(0, np.float32)
+    for i, value in enumerate(clamp.inputs[1:3]):
+        if value is not None:
+            if (bound := constant(value)) is None:
+                return None
+            bounds[i] = bound
+    return bounds[0], bounds[1]

@@ -1,0 +1,1 @@
+"""TFLite: `constants` before litert-torch converts, `xnnpack` behind it."""

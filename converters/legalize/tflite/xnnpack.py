@@ -1,0 +1,97 @@
+"""TFLite files as LiteRT's XNNPACK delegate runs them fastest.
+
+Each rewrite takes the graph and one operator, and answers whether it changed
+anything. All are exact but `gelu_in_float`, which may round to the next integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgeskin.converters.legalize.tflite.moves import (
+    drop_moves,
+    keep_reduced_dimensions,
+    pad_before_transpose,
+    sink_reshapes,
+)
+from edgeskin.converters.legalize.tflite.pixels import (
+    pixels_are_quantized,
+    pixels_are_the_integers,
+    widen_channel_constants,
+)
+from edgeskin.converters.legalize.tflite.stem import pair_columns
+from edgeskin.formats.tflite.flatbuffer import Graph
+
+Rewrite = Callable[[Graph, Any], bool]
+
+
+def pad_with_zero_point(graph: Graph, operator: Any) -> bool:
+    """PADV2 with the zero point is PAD, which the delegate takes in INT8.
+
+    So comes the padding of a max pooling: -128, the least integer, which behind
+    a ReLU is the zero point too.
+    """
+    if graph.name(operator) != "PADV2":
+        return False
+    grid = graph.grid(operator.inputs[0])
+    value = graph.constant(operator.inputs[2])
+    if grid is None or value is None or int(value.item()) != grid[1]:
+        return False
+    operator.inputs = operator.inputs[:2]
+    graph.become(operator, "PAD", schema.BuiltinOptions.PadOptions, schema.PadOptionsT())
+    return True
+
+
+def gelu_in_float(graph: Graph, operator: Any) -> bool:
+    """GELU between DEQUANTIZE and QUANTIZE: the delegate has it in float only.
+
+    In INT8 it would cut the network into parts, one more for each GELU.
+    """
+    if graph.name(operator) != "GELU" or graph.kind(operator.inputs[0]) is not np.int8:
+        return False
+    (given,), (made,) = operator.inputs, operator.outputs
+    operator.inputs = [graph.add_float(graph.shape(given))]
+    operator.outputs = [graph.add_float(graph.shape(made))]
+    graph.insert_before(operator, graph.operator("DEQUANTIZE", [given], operator.inputs))
+    graph.insert_after(operator, graph.operator("QUANTIZE", operator.outputs, [made]))
+    return True
+
+
+REWRITES: tuple[Rewrite, ...] = (
+    pixels_are_the_integers,
+    pixels_are_quantized,
+    widen_channel_constants,
+    pad_with_zero_point,
+    gelu_in_float,
+    pair_columns,
+    keep_reduced_dimensions,
+    pad_before_transpose,
+    drop_moves,
+    sink_reshapes,
+)
+
+# For any delegate: GPU, NNAPI, Hexagon.
+PORTABLE: tuple[Rewrite, ...] = tuple(
+    rewrite
+    for rewrite in REWRITES
+    if rewrite not in (widen_channel_constants, gelu_in_float, pair_columns)
+)
+
+
+def legalize(content: bytes, rewrites: Sequence[Rewrite] = REWRITES) -> bytes:
+    """The model with every rewrite applied, again and again until none finds anything."""
+    graph = Graph(content)
+    while sum(_apply(graph, rewrite) for rewrite in rewrites):
+        pass
+    return graph.pack()
+
+
+def _apply(graph: Graph, rewrite: Rewrite) -> int:
+    """How many operators `rewrite` changed."""
+    changed = sum(rewrite(graph, operator) for operator in list(graph.operators))
+    graph.remove_dead()
+    return changed

@@ -1,0 +1,1 @@
+"""Core ML packages: see the table in `edgeskin.formats`."""

@@ -1,0 +1,1 @@
+"""ONNX files: see the table in `edgeskin.formats`."""

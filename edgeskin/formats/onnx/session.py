@@ -1,0 +1,61 @@
+"""ONNX files on ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgeskin.errors import InvalidArtifact
+from edgeskin.runtimes import BaseSession, Kernels, TensorSpec
+
+_DTYPES = {"float": "float32", "double": "float64"}  # the others are called as numpy calls them
+_ERRORS_ONLY = 3
+
+
+def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> OnnxSession:
+    """Load an `.onnx` file; raises InvalidArtifact where ONNX Runtime refuses it."""
+    return OnnxSession(path, threads, kernels)
+
+
+class OnnxSession(BaseSession):
+    def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
+        super().__init__()
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        if kernels == "reference":
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own types share no base but Exception
+            raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
+        self.runtime = f"ONNX Runtime {ort.__version__}"
+        if kernels == "reference":
+            self.runtime += ", graph as written"
+        self.inputs = tuple(map(_tensor_spec, self._session.get_inputs()))
+        self.outputs = tuple(map(_tensor_spec, self._session.get_outputs()))
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        names = [spec.name for spec in self.outputs]
+        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+
+    def _close(self) -> None:
+        self._session = None
+
+
+def _tensor_spec(node: Any) -> TensorSpec:
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
+    return TensorSpec(node.name, shape, _DTYPES.get(kind, kind))
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

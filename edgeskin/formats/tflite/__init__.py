@@ -1,0 +1,1 @@
+"""TFLite files: see the table in `edgeskin.formats`."""
