@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from edgeskin.artifacts import read_metadata
 from edgeskin.calibration.graphs import layer_name
 from edgeskin.calibration.rewrites import flatten
+from edgeskin.converters.audit.model_audit import Float16Reach, LayerReach
 from edgeskin.converters.audit.scales import against_float16
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
@@ -36,18 +37,13 @@ def measure(
     images: int = IMAGES,
     trust: bool = False,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
+) -> Float16Reach:
     """The largest absolute value of every tensor of the run `reference`.
 
     Args:
         artifact: A file that was made from this run, where it says so.
         images: Of the split, drawn with a fixed seed.
         trust: Run the code that the run names, whoever wrote it.
-
-    Returns:
-        `by` images, `run`, `images`, the `largest` value of all, `headroom` (the
-        end of float16 over it), how many tensors are `beyond` it, and `layers`
-        from the largest value to the smallest.
 
     Raises:
         ShapeMismatch: The artifact says that it was made from another model.
@@ -59,17 +55,12 @@ def measure(
     pixels = torch.from_numpy(dataset.pixels(run.spec.input))
     inputs = [normalize(image[None]).contiguous() for image in pixels]
     layers = largest_values(flatten(run.network, inputs[0]), inputs, progress)
-    return {
-        "by": "images",
-        "run": Path(reference).name,
-        "images": len(inputs),
-        **against_float16(layers),
-    }
+    return against_float16(layers, by="images", run=Path(reference).name, images=len(inputs))
 
 
 def largest_values(
     graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = lambda done, total: None
-) -> list[dict[str, Any]]:
+) -> list[LayerReach]:
     """Of each operator of `graph`: its module, its type and its largest absolute value."""
     found: dict[fx.Node, float] = {}
     for index, x in enumerate(inputs, 1):
@@ -77,7 +68,7 @@ def largest_values(
             _Watching(graph, found).run(x)
         progress(index, len(inputs))
     return [
-        {"name": layer_name(node), "type": _type(node), "largest": largest}
+        LayerReach(name=layer_name(node), type=_type(node), largest=largest)
         for node, largest in found.items()
     ]
 

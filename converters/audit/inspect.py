@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from edgeskin.artifacts import check_manifest
 from edgeskin.converters.audit.examine import check_kind
-from edgeskin.converters.audit.sandbox import apart
+from edgeskin.converters.audit.model_audit import Audit
+from edgeskin.converters.audit.sandbox import audit_apart
 from edgeskin.errors import InvalidData
 
 Progress = Callable[[int, int], None]
@@ -22,7 +22,7 @@ def inspect(
     split: str = "test",
     trust: bool = False,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
+) -> Audit:
     """The audit of a `.tflite`, `.onnx`, `.mlpackage` or `.mlmodel`, of edgeskin or another tool.
 
     It runs in a process of its own, with limits: a damaged file can make native
@@ -32,10 +32,6 @@ def inspect(
         reference: The run that the file was made from: it is run on images of
             `data`, to see how near its values come to the end of float16.
         trust: Run the code that the reference names, whoever wrote it.
-
-    Returns:
-        A document: `file`, `format`, `size_bytes`, `metadata` of edgeskin (or
-        why there is none), and the keys of `document.document`.
 
     Raises:
         InvalidArtifact: Missing, truncated, not a model, or not what its
@@ -49,11 +45,10 @@ def inspect(
         raise InvalidData("the values inside need both, --reference RUN and --data DIR")
     check_kind(path)
     check_manifest(path)
-    found = apart(path)
-    if reference is not None and data is not None:
-        from edgeskin.converters.audit.float16 import measure
+    audit = audit_apart(path)
+    if reference is None or data is None:
+        return audit
+    from edgeskin.converters.audit.float16 import measure
 
-        found["float16"] = measure(
-            path, reference, data, split=split, trust=trust, progress=progress
-        )
-    return found
+    reach = measure(path, reference, data, split=split, trust=trust, progress=progress)
+    return audit.model_copy(update={"float16": reach})

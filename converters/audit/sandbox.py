@@ -24,8 +24,8 @@ _MEMORY = 4 << 30
 _MEMORY_BY_SIZE = 8  # copies of the file that a runtime may make
 
 
-def apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) -> dict[str, Any]:
-    """The document of `examine.audit` for `path`.
+def audit_apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) -> Audit:
+    """The audit of `path`, as `examine.audit` gives it.
 
     Args:
         seconds: That it may take.

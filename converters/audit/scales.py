@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+from edgeskin.converters.audit.model_audit import Float16Reach, LayerReach, Oddity, ScaleSpan
 from edgeskin.formats.network import Network, Tensor
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
@@ -14,45 +15,47 @@ _FLOAT16_LEAST = 2.0**-24
 """The smallest number above 0 that float16 has; half of it rounds to 0."""
 
 
-def span(tensors: Sequence[Tensor]) -> dict[str, Any]:
+def span(tensors: Sequence[Tensor]) -> ScaleSpan:
     """How many tensors have scales, and the smallest and largest of these."""
-    found = [tensor.quantization for tensor in tensors if tensor.quantization]
-    scales = [scale for quantization in found for scale in quantization.scale]
-    return {
-        "tensors": len(found),
-        "smallest": min(scales, default=None),
-        "largest": max(scales, default=None),
-    }
+    quantizations = [tensor.quantization for tensor in tensors if tensor.quantization]
+    scales = [scale for quantization in quantizations for scale in quantization.scale]
+    return ScaleSpan(
+        tensors=len(quantizations),
+        smallest=min(scales, default=None),
+        largest=max(scales, default=None),
+    )
 
 
-def reach(activations: Sequence[Tensor]) -> dict[str, Any]:
-    """How far activations can reach by their scales, beside float16: see `float16.measure`.
-
-    `by` is None where no activation has a scale.
-    """
+def reach(activations: Sequence[Tensor]) -> Float16Reach:
+    """How far activations can reach by their scales, beside float16: see `float16.measure`."""
     layers = [
-        {"name": t.name, "type": t.dtype, "largest": largest}
+        LayerReach(name=t.name, type=t.dtype, largest=largest)
         for t in activations
         if (largest := _reach(t)) is not None
     ]
-    return {"by": "scales", **against_float16(layers)} if layers else {"by": None}
+    return against_float16(layers, by="scales") if layers else Float16Reach(by=None)
 
 
-def against_float16(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the `largest` values of layers say together.
-
-    The `largest` of all, `headroom` (the end of float16 over it), how many are
-    `beyond` it, and `layers` from the largest value to the smallest.
-    """
-    ordered = sorted(layers, key=lambda layer: -layer["largest"])
-    largest = ordered[0]["largest"]
-    return {
-        "limit": FLOAT16_MAX,
-        "largest": largest,
-        "headroom": FLOAT16_MAX / largest if largest else None,
-        "beyond": sum(not layer["largest"] <= FLOAT16_MAX for layer in ordered),
-        "layers": ordered,
-    }
+def against_float16(
+    layers: Sequence[LayerReach],
+    *,
+    by: Literal["scales", "images"],
+    run: str | None = None,
+    images: int | None = None,
+) -> Float16Reach:
+    """What the largest values of layers say together."""
+    ordered = sorted(layers, key=lambda layer: -layer.largest)
+    largest = ordered[0].largest
+    return Float16Reach(
+        by=by,
+        run=run,
+        images=images,
+        limit=FLOAT16_MAX,
+        largest=largest,
+        headroom=FLOAT16_MAX / largest if largest else None,
+        beyond=sum(not layer.largest <= FLOAT16_MAX for layer in ordered),
+        layers=tuple(ordered),
+    )
 
 
 def _reach(tensor: Tensor) -> float | None:
@@ -67,19 +70,24 @@ def _reach(tensor: Tensor) -> float | None:
 
 def oddities(
     network: Network, weights: Sequence[Tensor], activations: Sequence[Tensor]
-) -> list[dict[str, str]]:
-    """One entry a doubtful tensor: its name and what is wrong with it.
-
-    `kind` is `broken` or `unequal`, which cannot be right, or `one scale` or
-    `float16`, which lose more than they should.
-    """
-    found = [("broken", t.name, why) for t in (*weights, *activations) if (why := _broken(t))]
-    found += [("one scale", t.name, why) for t in weights if (why := _one_scale(t))]
-    found += [("float16", t.name, why) for t in activations if (why := _beyond_float16(t))]
-    found += [
-        ("unequal", op.inputs[0], _UNEQUAL) for op in network.operators if _unequal(op, network)
+) -> tuple[Oddity, ...]:
+    """One entry a doubtful tensor: its name and what is wrong with it."""
+    tensors = (*weights, *activations)
+    odd = [Oddity(kind="broken", tensor=t.name, why=why) for t in tensors if (why := _broken(t))]
+    odd += [
+        Oddity(kind="one scale", tensor=t.name, why=why) for t in weights if (why := _one_scale(t))
     ]
-    return [{"tensor": name, "why": why, "kind": kind} for kind, name, why in found]
+    odd += [
+        Oddity(kind="float16", tensor=t.name, why=why)
+        for t in activations
+        if (why := _beyond_float16(t))
+    ]
+    odd += [
+        Oddity(kind="unequal", tensor=op.inputs[0], why=_UNEQUAL)
+        for op in network.operators
+        if _unequal(op, network)
+    ]
+    return tuple(odd)
 
 
 def _broken(tensor: Tensor) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from edgeskin.converters.audit.model_audit import LayerSize, Sizes
 from edgeskin.formats.network import Network, Operator
 
 
-def sizes(network: Network) -> dict[str, Any]:
+def sizes(network: Network) -> Sizes:
     """Bytes of all constants, of each layer's, and of the `other` ones: scales, shapes, unused.
 
     A layer is an operator with the constants in front of it, through what
@@ -16,14 +16,14 @@ def sizes(network: Network) -> dict[str, Any]:
     """
     left = {t.name: t.stored_bytes for t in network.tensors.values() if t.constant}
     total = sum(left.values())
-    layers: list[dict[str, Any]] = []
+    layers: list[LayerSize] = []
     for op in network.operators:
         if not _prepares(op, network):
             count = sum(left.pop(name, 0) for name in set(_constants(op, network)))
             if count:
-                layers.append({"name": op.name, "type": op.type, "bytes": count})
-    layers.sort(key=lambda layer: -layer["bytes"])
-    return {"constants": total, "other": sum(left.values()), "layers": layers}
+                layers.append(LayerSize(name=op.name, type=op.type, bytes=count))
+    layers.sort(key=lambda layer: -layer.bytes)
+    return Sizes(constants=total, other=sum(left.values()), layers=tuple(layers))
 
 
 def _prepares(op: Operator, network: Network) -> bool:

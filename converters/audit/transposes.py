@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from edgeskin.converters.audit.model_audit import Transpose
 from edgeskin.formats.network import Network, Operator
 
 # From channels first to channels last and back, with two or three spatial dimensions.
 _LAYOUTS = {(0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 3, 4, 1), (0, 4, 1, 2, 3)}
 
 
-def avoidable_transposes(network: Network) -> list[dict[str, Any]]:
+def avoidable_transposes(network: Network) -> tuple[Transpose, ...]:
     """Each with the reason; what attention needs, and a change at the model's ends, are not."""
-    found = []
-    for op in network.operators:
-        if op.role == "transpose" and (why := _why(op, network)):
-            found.append({"name": op.name, "permutation": list(op.permutation), "why": why})
-    return found
+    return tuple(
+        Transpose(name=op.name, permutation=op.permutation, why=why)
+        for op in network.operators
+        if op.role == "transpose" and (why := _why(op, network))
+    )
 
 
 def _why(op: Operator, network: Network) -> str:
