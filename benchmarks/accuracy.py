@@ -174,7 +174,8 @@ def _metrics(
     spec: Spec, reference: Outputs, found: Outputs, truth: Mapping[str, NDArray[Any]]
 ) -> dict[str, Any]:
     """`evaluation.compare`, with a paired test where one fits."""
-    document = compare(spec, reference, found, truth)
+    changes = compare(spec, reference, found, truth)
+    document = {name: change.to_json() for name, change in changes.items()}
     ours, theirs = predicted_values(spec, reference), predicted_values(spec, found)
     for m in measures(spec, truth):
         before, after = ours[m.predicted], theirs[m.predicted]

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from edgeskin.evaluation import Measure, measures, predicted_values
 from edgeskin.models.app_model import AppModel, decode
 from edgeskin.spec import ClassificationHead, DistributionHead, Spec
 from edgeskin.tasks import TaskModule
-from edgeskin.training.loop import Trainer
+from edgeskin.training.loop import ParameterGroup, Trainer
 
 BATCH = 16
 Heads = tuple[Tensor, ...]
@@ -108,6 +108,13 @@ def _deciding(spec: Spec, task: TaskModule, labels: Mapping[str, NDArray[Any]]) 
     raise InvalidData(f"the labels at hand do not give the {task.METRIC} that decides for QAT")
 
 
+class BestState(TypedDict):
+    """`Best` in a checkpoint; a score is (metric, loss)."""
+
+    scores: list[tuple[float, float]]
+    weights: dict[str, Tensor]
+
+
 class Best:
     """The best state so far, and the scores of all; goes into checkpoints."""
 
@@ -130,13 +137,13 @@ class Best:
         """The best epoch, counted from 1."""
         return 1 + self.scores.index(self.score)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> BestState:
         return {
             "scores": [(score.metric, score.loss) for score in self.scores],
             "weights": self.weights,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: BestState) -> None:
         self.scores = [Score(*pair) for pair in state["scores"]]
         self.weights = state["weights"]
 
@@ -158,10 +165,10 @@ class QatTrainer(Trainer):
         self.teacher.to(memory_format=torch.channels_last)
         super().__post_init__()
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         scales = [p for name, p in self.network.named_parameters() if name.endswith(".growth")]
         others = [p for name, p in self.network.named_parameters() if not name.endswith(".growth")]
-        groups: list[dict[str, Any]] = [{"params": [p for p in others if p.requires_grad]}]
+        groups: list[ParameterGroup] = [{"params": [p for p in others if p.requires_grad]}]
         if scales:
             groups.append({"params": scales, "lr": self.recipe.range_rate, "weight_decay": 0.0})
         return groups
@@ -192,7 +199,7 @@ class QatTrainer(Trainer):
     def epoch_done(self) -> None:
         self.best.offer(self.averaged, self.judge(self.averaged))
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         return super().state() | {"best": self.best}
 
     def identity(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,7 +115,7 @@ def judge(times: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     half = "fp16" in times and median["fp16"] <= SLOWER * median["fp32"]
     return {
         "p50_ms": median,
-        "ratio": asdict(ratio),
+        "ratio": ratio.to_json(),
         "slower": slower,
         "advice": ("fp16" if half else "fp32") if slower else "int8",
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_serializer, model_validator
 
 from edgeskin import metrics
+from edgeskin.document import Document
 from edgeskin.postprocess import Outputs, decisions, grade_of
 from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
 from edgeskin.statistics import Estimate, Metric, estimate, paired_change
@@ -27,6 +29,96 @@ class Measure:
     metric: Metric
     truth: NDArray[Any]
     predicted: str
+
+
+class MetricEstimate(Estimate):
+    """A task metric on labelled images: value and 95 % interval, in `unit`."""
+
+    unit: str
+
+
+class PerClass(Document):
+    """Precision, sensitivity, specificity and Youden index of each class, and their means.
+
+    See `metrics.per_class`; NaN where a class has no cases.
+    """
+
+    precision: tuple[float, ...]
+    SE: tuple[float, ...]
+    SP: tuple[float, ...]
+    YI: tuple[float, ...]
+    mean_precision: float
+    mean_SE: float  # noqa: N815
+    mean_SP: float  # noqa: N815
+    mean_YI: float  # noqa: N815
+
+    @classmethod
+    def of(cls, truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> Self:
+        table = metrics.per_class(truth, predicted, classes)
+        means = {f"mean_{name}": float(np.mean(column)) for name, column in table.items()}
+        return cls.model_validate({**table, **means})
+
+
+class Evaluation(Document):
+    """What a model is worth on labelled images.
+
+    In JSON both mappings lie beside `images`: a metric under its name ("count_mae"), the table
+    of what decides under its name and `_per_class` ("severity_per_class").
+    """
+
+    images: int
+    metrics: dict[str, MetricEstimate]
+    per_class: dict[str, PerClass]
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        parts = {
+            **self.metrics,
+            **{f"{name}{_TABLE}": table for name, table in self.per_class.items()},
+        }
+        return {"images": self.images, **{name: part.to_json() for name, part in parts.items()}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping) or "metrics" in document:
+            return document
+        rest = {name: part for name, part in document.items() if name != "images"}
+        tables = {name: rest.pop(name) for name in list(rest) if name.endswith(_TABLE)}
+        return {
+            "images": document.get("images"),
+            "metrics": rest,
+            "per_class": {name.removesuffix(_TABLE): table for name, table in tables.items()},
+        }
+
+
+class PairedTest(Document):
+    """A paired test of two models on the same images; `p` is two-sided."""
+
+    name: str
+    p: float
+
+
+class MetricChange(Document):
+    """One task metric of two models on the same images, in `unit`.
+
+    `change` is candidate minus reference with its paired 95 % bootstrap interval.
+    """
+
+    unit: str
+    higher_is_better: bool
+    reference: float
+    candidate: float
+    change: Estimate
+    test: PairedTest | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval of the change excludes zero."""
+        return not self.change.low <= 0.0 <= self.change.high
+
+
+_TABLE = "_per_class"
 
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:
@@ -64,38 +156,37 @@ def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
     return values
 
 
-def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> dict[str, Any]:
+def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
     """Metrics with 95 % intervals, and the per-class table of every deciding head."""
     values = predicted_values(spec, decoded)
-    document: dict[str, Any] = {"images": len(next(iter(truth.values())))}
-    for m in measures(spec, truth):
-        result = estimate(m.metric, m.truth, values[m.predicted])
-        document[m.name] = {"unit": m.unit, **result.as_dict()}
-        if m.name.endswith("_accuracy") and not m.name.endswith("balanced_accuracy"):
-            table = metrics.per_class(m.truth, values[m.predicted], _classes(spec, m.predicted))
-            document[f"{m.predicted}_per_class"] = {
-                **table,
-                **{f"mean_{key}": float(np.mean(column)) for key, column in table.items()},
-            }
-    return document
+    found = measures(spec, truth)
+    estimates = {m.name: estimate(m.metric, m.truth, values[m.predicted]) for m in found}
+    return Evaluation(
+        images=len(next(iter(truth.values()))),
+        metrics={m.name: MetricEstimate(unit=m.unit, **dict(estimates[m.name])) for m in found},
+        per_class={
+            m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
+            for m in found
+            if m.metric is metrics.accuracy
+        },
+    )
 
 
 def compare(
     spec: Spec, reference: Outputs, candidate: Outputs, truth: Truth
-) -> dict[str, dict[str, Any]]:
-    """Each metric of both models and the paired change, candidate minus reference."""
+) -> dict[str, MetricChange]:
+    """Each metric of both models, by its name, and the paired change."""
     ours, theirs = predicted_values(spec, reference), predicted_values(spec, candidate)
-    document: dict[str, dict[str, Any]] = {}
-    for m in measures(spec, truth):
-        change: Estimate = paired_change(m.metric, m.truth, ours[m.predicted], theirs[m.predicted])
-        document[m.name] = {
-            "unit": m.unit,
-            "higher_is_better": m.higher_is_better,
-            "reference": m.metric(m.truth, ours[m.predicted]),
-            "candidate": m.metric(m.truth, theirs[m.predicted]),
-            "change": change.as_dict(),
-        }
-    return document
+    return {
+        m.name: MetricChange(
+            unit=m.unit,
+            higher_is_better=m.higher_is_better,
+            reference=m.metric(m.truth, ours[m.predicted]),
+            candidate=m.metric(m.truth, theirs[m.predicted]),
+            change=paired_change(m.metric, m.truth, ours[m.predicted], theirs[m.predicted]),
+        )
+        for m in measures(spec, truth)
+    }
 
 
 def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measure]:

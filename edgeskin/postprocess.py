@@ -6,15 +6,18 @@ made with `--io tensor`; everything after it works on decoded values only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.document import Document
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
+    Head,
     RangeTable,
     RegressionHead,
     SegmentationHead,
@@ -22,6 +25,70 @@ from edgeskin.spec import (
 )
 
 Outputs = Mapping[str, NDArray[Any]]
+
+
+class ClassPrediction(Document):
+    """The most probable label of a classification head, and the probability of each."""
+
+    label: str
+    probabilities: dict[str, float]
+
+
+class DistributionPrediction(Document):
+    """The expectation of a distribution head, in `unit`, and its central 80 % interval."""
+
+    value: float
+    unit: str
+    interval_80: tuple[float, float]
+    grade: str | None = None
+    """The label that holds most of the mass, of a head with a range table."""
+
+
+class RegressionPrediction(Document):
+    """The value of a regression head, in `unit`."""
+
+    value: float
+    unit: str
+
+
+class SegmentationPrediction(Document):
+    """The share of the image, 0 to 1, that each label of a segmentation head covers."""
+
+    area_fraction: dict[str, float]
+
+
+HeadPrediction = (
+    ClassPrediction | DistributionPrediction | RegressionPrediction | SegmentationPrediction
+)
+
+
+class _Heads(Document):
+    heads: dict[str, HeadPrediction]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Mapping[str, HeadPrediction]):
+    """What a model says of one image, a prediction a head: `prediction["severity"].label`."""
+
+    heads: Mapping[str, HeadPrediction]
+
+    def __getitem__(self, head: str) -> HeadPrediction:
+        return self.heads[head]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.heads)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """As `Document.to_json`, by the names of the heads."""
+        return {name: head.to_json() for name, head in self.items()}
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """What `to_json` gave; raises InvalidResult."""
+        return cls(_Heads.from_json({"heads": document}, where="the prediction").heads)
 
 
 def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
@@ -65,29 +132,33 @@ def decisions(spec: Spec, decoded: Outputs) -> dict[str, NDArray[np.int64]]:
     return found
 
 
-def predict(spec: Spec, decoded: Outputs) -> dict[str, Any]:
-    """One image's decoded outputs (N = 1) as a document that a person or an app can read."""
+def predict(spec: Spec, decoded: Outputs) -> Prediction:
+    """One image's decoded outputs (N = 1) as what a person or an app can read."""
     decided = decisions(spec, decoded)
-    document: dict[str, Any] = {}
-    for head in spec.heads:
-        x = np.asarray(decoded[head.name][0], np.float64)
-        match head:
-            case ClassificationHead():
-                probabilities = dict(zip(head.labels, x.tolist(), strict=True))
-                label = max(probabilities, key=lambda name: probabilities[name])
-                document[head.name] = {"label": label, "probabilities": probabilities}
-            case DistributionHead():
-                mass = np.asarray(decoded[f"{head.name}_distribution"][0], np.float64)
-                low, high = interval(mass, support(head), 0.8)
-                entry = {"value": float(x[0]), "unit": head.unit, "interval_80": [low, high]}
-                if head.ranges is not None:
-                    entry["grade"] = head.ranges.labels[int(decided[head.name][0])]
-                document[head.name] = entry
-            case RegressionHead():
-                document[head.name] = {"value": float(x[0]), "unit": head.unit}
-            case SegmentationHead():
-                document[head.name] = {"area_fraction": _areas(head, decided[head.name][0])}
-    return document
+    return Prediction({head.name: _predict(head, decoded, decided) for head in spec.heads})
+
+
+def _predict(head: Head, decoded: Outputs, decided: Outputs) -> HeadPrediction:
+    x = np.asarray(decoded[head.name][0], np.float64)
+    match head:
+        case ClassificationHead():
+            probabilities = dict(zip(head.labels, x.tolist(), strict=True))
+            label = max(probabilities, key=lambda name: probabilities[name])
+            return ClassPrediction(label=label, probabilities=probabilities)
+        case DistributionHead():
+            mass = np.asarray(decoded[f"{head.name}_distribution"][0], np.float64)
+            return DistributionPrediction(
+                value=float(x[0]),
+                unit=head.unit,
+                interval_80=interval(mass, support(head), 0.8),
+                grade=None
+                if head.ranges is None
+                else head.ranges.labels[int(decided[head.name][0])],
+            )
+        case RegressionHead():
+            return RegressionPrediction(value=float(x[0]), unit=head.unit)
+        case SegmentationHead():
+            return SegmentationPrediction(area_fraction=_areas(head, decided[head.name][0]))
 
 
 def support(head: DistributionHead) -> NDArray[np.float32]:

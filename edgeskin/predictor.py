@@ -1,7 +1,7 @@
 """One way to use a model, whatever file it is: image in, prediction out.
 
 predictor = edgeskin.load("model.tflite")
-predictor.predict("face.jpg")["severity"]["label"]
+predictor.predict("face.jpg")["severity"].label
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from edgeskin import artifacts, images, postprocess
 from edgeskin.errors import InvalidArtifact
 from edgeskin.formats import format_of, is_artifact, open_session
+from edgeskin.postprocess import Prediction
 from edgeskin.preprocess import normalize, preprocess
 from edgeskin.runtimes import Session, TensorSpec
 from edgeskin.spec import Spec
 
 Progress = Callable[[int, int], None]
+Source = TypeVar("Source", bound=images.Source)
 
 
 class Predictor:
@@ -35,14 +37,22 @@ class Predictor:
         self.session = session
         self.io = io
 
-    def predict(self, source: images.Source) -> dict[str, Any]:
-        """Decode one image (a file, or pixels: see `images.decode`), preprocess, run, and read
-        the outputs.
+    @overload
+    def predict(self, source: images.Source) -> Prediction: ...
+
+    @overload
+    def predict(self, source: list[Source]) -> list[Prediction]: ...
+
+    def predict(self, source: images.Source | list[Source]) -> Prediction | list[Prediction]:
+        """Decode one image (a path, bytes, a Pillow image, uint8 pixels (H, W, 3): see
+        `images.decode`), preprocess, run, and read the outputs; of a list, one after the other.
 
         Raises:
             InvalidImage: No image, or a damaged one.
             SessionClosed: After `close`.
         """
+        if isinstance(source, list):
+            return [self.predict(image) for image in source]
         pixels = preprocess(images.decode(source), self.spec.input)
         return postprocess.predict(self.spec, self.run(pixels))
 

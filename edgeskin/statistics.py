@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.document import Document
+
 RESAMPLES = 2000
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval."""
+class Estimate(Document):
+    """A value with its 95 % interval, `low` to `high`, all in the unit of the value."""
 
     value: float
     low: float
@@ -24,8 +24,6 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
-
-    as_dict = asdict
 
 
 def estimate(metric: Metric, truth: NDArray[Any], predicted: NDArray[Any]) -> Estimate:
@@ -35,7 +33,7 @@ def estimate(metric: Metric, truth: NDArray[Any], predicted: NDArray[Any]) -> Es
     Fixed seed: the same data give the same interval.
     """
     low, high = _percentiles(lambda i: metric(truth[i], predicted[i]), len(truth))
-    return Estimate(metric(truth, predicted), low, high)
+    return Estimate(value=metric(truth, predicted), low=low, high=high)
 
 
 def paired_change(
@@ -52,7 +50,7 @@ def paired_change(
         return metric(truth[i], candidate[i]) - metric(truth[i], reference[i])
 
     low, high = _percentiles(change, len(truth))
-    return Estimate(change(slice(None)), low, high)
+    return Estimate(value=change(slice(None)), low=low, high=high)
 
 
 def ratio_of_medians(reference: NDArray[Any], candidate: NDArray[Any]) -> Estimate:
@@ -67,7 +65,7 @@ def ratio_of_medians(reference: NDArray[Any], candidate: NDArray[Any]) -> Estima
         return float(np.median(candidate[i]) / np.median(reference[i]))
 
     low, high = _percentiles(ratio, len(reference))
-    return Estimate(ratio(slice(None)), low, high)
+    return Estimate(value=ratio(slice(None)), low=low, high=high)
 
 
 def mcnemar_p(reference: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> float:

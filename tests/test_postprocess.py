@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,15 @@ from samples import acne_spec
 from scipy import special
 
 from edgeskin.models import app_model
-from edgeskin.postprocess import decisions, decode, grade_of, interval, predict, range_matrix
+from edgeskin.postprocess import (
+    Prediction,
+    decisions,
+    decode,
+    grade_of,
+    interval,
+    predict,
+    range_matrix,
+)
 from edgeskin.spec import RegressionHead, SegmentationHead
 
 RNG = np.random.default_rng(11)
@@ -41,7 +51,7 @@ def test_segmentation_and_regression_decode_alike() -> None:
     assert ours["skin"].shape == (1, 5, 6, 2)
     np.testing.assert_allclose(ours["skin"], theirs[0].numpy(), rtol=2e-6)
     assert ours["age"] == 45.0
-    area = predict(spec, ours)["skin"]["area_fraction"]
+    area = predict(spec, ours)["skin"].area_fraction
     assert area["skin"] == pytest.approx(float((raw["skin"][0, 1] > raw["skin"][0, 0]).mean()))
 
 
@@ -76,6 +86,22 @@ def test_interval_holds_at_least_its_share() -> None:
 def test_a_prediction_reads_well() -> None:
     found = predict(SPEC, decode(SPEC, {k: v[:1] for k, v in RAW.items()}))
     assert set(found) == {"severity", "count"}
-    assert found["count"]["unit"] == "lesions"
-    assert found["count"]["grade"] in SPEC.heads[0].labels
-    assert sum(found["severity"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
+    assert found["count"].unit == "lesions"
+    assert found["count"].grade in SPEC.heads[0].labels
+    assert sum(found["severity"].probabilities.values()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_prediction_comes_back_from_its_json() -> None:
+    heads = (
+        *SPEC.heads,
+        SegmentationHead(name="skin", labels=("background", "skin")),
+        RegressionHead(name="age", unit="years"),
+    )
+    spec = acne_spec(heads=heads)
+    raw = {k: v[:1] for k, v in RAW.items()}
+    raw |= {"skin": np.zeros((1, 2, 5, 6), np.float32), "age": np.array([[40.0]], np.float32)}
+    prediction = predict(spec, decode(spec, raw))
+    document = json.loads(json.dumps(prediction.to_json()))
+    assert document["age"] == {"value": 40.0, "unit": "years"}
+    assert set(document["count"]) == {"value", "unit", "interval_80", "grade"}
+    assert Prediction.from_json(document) == prediction

@@ -76,8 +76,12 @@ def test_sources_of_an_image_are_equal(artifact, pixels, tmp_path: Path) -> None
         assert first == predictor.predict(str(path))
         assert first == predictor.predict(path.read_bytes())
         assert first == predictor.predict(pixels[0])
-    assert first["area"]["unit"] == "mm2"
-    assert sum(first["mask"]["area_fraction"].values()) == pytest.approx(1.0)
+        assert first == predictor.predict(Image.fromarray(pixels[0]))
+        other = predictor.predict(pixels[1])
+        assert predictor.predict([path, pixels[1], path.read_bytes()]) == [first, other, first]
+        assert predictor.predict([]) == []
+    assert first["area"].unit == "mm2"
+    assert sum(first["mask"].area_fraction.values()) == pytest.approx(1.0)
 
 
 class Fixed:

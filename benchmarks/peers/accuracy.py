@@ -82,7 +82,7 @@ def measure(
         "calibration_images": min(SAMPLES, len(load_split(data, "train"))),
         "machine": machine(),
         "tools": tool_versions(),
-        "float": evaluate(run.spec, decode(run.spec, reference), truth),
+        "float": evaluate(run.spec, decode(run.spec, reference), truth).to_json(),
         "runtimes": found,
     }
 
@@ -146,7 +146,10 @@ def _on_runtime(
         found[name] = {
             "size_bytes": files[name].stat().st_size,
             "sqnr_db": {head: round(sqnr_db(reference[head], raw[head]), 2) for head in raw},
-            "metrics": compare(spec, expected, decode(spec, raw), truth),
+            "metrics": {
+                name: change.to_json()
+                for name, change in compare(spec, expected, decode(spec, raw), truth).items()
+            },
         }
     turns = {name: _turn(session, images[0]) for name, session in sessions.items()}
     for name, times in interleave(turns, ROUNDS, WARM_UP).items():

@@ -143,7 +143,7 @@ def ratios(builds: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {
         f"to_{name}": ratio_of_medians(
             np.array(other["cpu_ms"]), np.array(ours["cpu_ms"])
-        ).as_dict()
+        ).to_json()
         for name, other in builds.items()
         if name != "edgeskin" and "failed" not in other and "failed" not in ours
     }

@@ -140,7 +140,10 @@ def report(predictor: Predictor, expected: Outputs, found: Outputs, truth: Truth
         "equal_decisions": {
             name: metrics.equal_ratio(values, theirs[name]) for name, values in ours.items()
         },
-        "metrics": compare(predictor.spec, expected, found, truth),
+        "metrics": {
+            name: change.to_json()
+            for name, change in compare(predictor.spec, expected, found, truth).items()
+        },
     }
 
 

@@ -155,7 +155,8 @@ def split(
     """`stages`, `elsewhere` and `metrics` of outputs at hand, as `measure` returns them."""
 
     def compared(before: Stage, after: Stage) -> _Step:
-        return _Step(after, compare(spec, before.outputs, after.outputs, truth))
+        changes = compare(spec, before.outputs, after.outputs, truth)
+        return _Step(after, {name: change.to_json() for name, change in changes.items()})
 
     first, last = stages[0], stages[-1]
     whole = compared(first, last).metrics

@@ -41,10 +41,10 @@ def _phantoms(figure: Any, artifacts: Path, test: Any, document: dict[str, Any])
             axes.imshow(decode(path))
             axes.set_axis_off()
             count = found["count"]
-            low, high = count["interval_80"]
+            low, high = count.interval_80
             axes.set_title(
-                f"{found['severity']['label']}\n"
-                f"{count['value']:.0f} lesions ({low:.0f}-{high:.0f})\n"
+                f"{found['severity'].label}\n"
+                f"{count.value:.0f} lesions ({low:.0f}-{high:.0f})\n"
                 f"truth: {row['count']}",
                 fontsize=9,
             )

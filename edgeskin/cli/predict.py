@@ -5,12 +5,15 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Json, Trust
+
+if TYPE_CHECKING:
+    from edgeskin.postprocess import HeadPrediction
 
 
 def predict(
@@ -29,30 +32,31 @@ def predict(
     from edgeskin.errors import InvalidImage
     from edgeskin.predictor import load
 
-    documents: dict[str, Any] = {}
+    documents: dict[str, dict[str, Any]] = {}
     lines: list[str] = []
     bad = 0
     with load(artifact, trust=trust) as predictor:
         for path in _files(images):
             try:
-                document = predictor.predict(path)
+                prediction = predictor.predict(path)
             except InvalidImage as error:
                 if not keep_going:
                     raise
                 bad += 1
                 console.error(str(error))
-                document = {"error": str(error)}
-            if json:
-                documents[str(path)] = document
-            elif json_lines:
-                print(jsonlib.dumps({"image": str(path), **document}, ensure_ascii=False))
-            elif "error" not in document:
-                words = "; ".join(f"{name} {_words(v)}" for name, v in document.items())
+                documents[str(path)] = {"error": str(error)}
+            else:
+                documents[str(path)] = prediction.to_json()
+                words = "; ".join(f"{name} {_words(head)}" for name, head in prediction.items())
                 lines.append(f"{console.printable(str(path))}: {words}")
+            if json_lines and not json:
+                line = {"image": str(path), **documents[str(path)]}
+                print(jsonlib.dumps(line, ensure_ascii=False))
     if json:
         console.emit(documents)
-    for line in lines:  # all or, of a bad image without --keep-going, none
-        print(line)
+    elif not json_lines:
+        for text in lines:  # all or, of a bad image without --keep-going, none
+            print(text)
     if bad:
         raise typer.Exit(1)
 
@@ -75,13 +79,20 @@ def _files(paths: list[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _words(entry: dict[str, Any]) -> str:
-    if "label" in entry:
-        return f"{entry['label']} ({entry['probabilities'][entry['label']]:.2f})"
-    if "value" in entry:
-        text = f"{entry['value']:.1f} {entry['unit']}"
-        if "interval_80" in entry:
-            low, high = entry["interval_80"]
-            text += f" (80 %: {low:g} to {high:g})"
-        return text
-    return ", ".join(f"{k} {v:.2f}" for k, v in entry["area_fraction"].items())
+def _words(head: HeadPrediction) -> str:
+    from edgeskin.postprocess import (
+        ClassPrediction,
+        DistributionPrediction,
+        RegressionPrediction,
+        SegmentationPrediction,
+    )
+
+    match head:
+        case ClassPrediction():
+            return f"{head.label} ({head.probabilities[head.label]:.2f})"
+        case DistributionPrediction(interval_80=(low, high)):
+            return f"{head.value:.1f} {head.unit} (80 %: {low:g} to {high:g})"
+        case RegressionPrediction():
+            return f"{head.value:.1f} {head.unit}"
+        case SegmentationPrediction():
+            return ", ".join(f"{name} {share:.2f}" for name, share in head.area_fraction.items())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Data, Force, Json
+
+if TYPE_CHECKING:
+    from edgeskin.evaluation import Evaluation
 
 
 def train(
@@ -31,30 +34,29 @@ def train(
     defaults = find_task(task).load().RECIPE
     settings = Recipe.load(recipe, defaults, epochs=epochs, pretrained=pretrained, seed=seed)
     with console.progress() as tell:
-        metrics = run(task, arch, data, out, recipe=settings, force=force, tell=tell)
+        record = run(task, arch, data, out, recipe=settings, force=force, tell=tell)
     if json:
-        console.emit(metrics)
+        console.emit(record.to_json())
         return
-    for split in ("val", "test"):
-        if split in metrics:
-            print_metrics(split, metrics[split])
+    for split, evaluation in (("val", record.val), ("test", record.test)):
+        if evaluation is not None:
+            print_evaluation(split, evaluation)
     print(out)
 
 
-def print_metrics(title: str, metrics: dict) -> None:  # type: ignore[type-arg]
+def print_evaluation(title: str, evaluation: Evaluation) -> None:
     """One line a metric with its 95 % interval, and the per-class tables."""
     rows = [
-        (name, f"{m['value']:.4f}", f"[{m['low']:.4f}, {m['high']:.4f}]", m["unit"])
-        for name, m in metrics.items()
-        if isinstance(m, dict) and "value" in m
+        (name, f"{m.value:.4f}", f"[{m.low:.4f}, {m.high:.4f}]", m.unit)
+        for name, m in evaluation.metrics.items()
     ]
-    console.table(
-        f"{title}, {metrics['images']} images", ("metric", "value", "95 % interval", "unit"), rows
-    )
-    for name, m in metrics.items():
-        if name.endswith("_per_class"):
-            columns = ("precision", "SE", "SP", "YI")
-            classes = range(len(m["SE"]))
-            body = [(str(i), *(f"{m[c][i]:.3f}" for c in columns)) for i in classes]
-            body.append(("mean", *(f"{m[f'mean_{c}']:.3f}" for c in columns)))
-            console.table(name, ("class", *columns), body)
+    columns = ("metric", "value", "95 % interval", "unit")
+    console.table(f"{title}, {evaluation.images} images", columns, rows)
+    for name, m in evaluation.per_class.items():
+        table = zip(m.precision, m.SE, m.SP, m.YI, strict=True)
+        means = (m.mean_precision, m.mean_SE, m.mean_SP, m.mean_YI)
+        body = [
+            (label, *(f"{value:.3f}" for value in values))
+            for label, values in [*((str(i), row) for i, row in enumerate(table)), ("mean", means)]
+        ]
+        console.table(f"{name}_per_class", ("class", "precision", "SE", "SP", "YI"), body)

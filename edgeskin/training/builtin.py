@@ -53,7 +53,7 @@ def install(run: Path, data: Path) -> None:
     halves = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     save_file(halves, BUILTIN / "weights.safetensors")
     (BUILTIN / "spec.json").write_text(spec.to_json(indent=2) + "\n", encoding="utf-8")
-    metrics = {split: measure_run(BUILTIN, data, split) for split in ("val", "test")}
+    metrics = {split: measure_run(BUILTIN, data, split).to_json() for split in ("val", "test")}
     write_json(BUILTIN / "metrics.json", metrics)
 
 

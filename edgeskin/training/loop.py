@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +29,8 @@ from edgeskin.training.memory import fast_arithmetic, keep_freed_memory
 from edgeskin.training.recipe import Training
 
 Report = Callable[[int, float], None]
+ParameterGroup = dict[str, list[nn.Parameter] | float]
+"""`params` and what differs for them from the optimizer's settings, as torch takes it."""
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Trainer:
         module: nn.Module = self.average.module
         return module
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """What is trained, as the optimizer takes it."""
         return [{"params": list(self.network.parameters())}]
 
@@ -97,7 +98,7 @@ class Trainer:
     def epoch_done(self) -> None:
         """Called after each epoch, before its checkpoint is written."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """What a checkpoint holds: objects with a state, or plain values."""
         return {
             "network": self.network,

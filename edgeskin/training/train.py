@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.document import Document
 from edgeskin.errors import InvalidData
-from edgeskin.evaluation import evaluate
+from edgeskin.evaluation import Evaluation, evaluate
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
@@ -29,6 +30,20 @@ from edgeskin.version import __version__
 Tell = Callable[[str, int, int], None]
 
 
+class TrainingRecord(Document):
+    """What a training was and gave: `metrics.json` of a run.
+
+    `val` and `test` are the evaluations on those splits, where the data have them.
+    """
+
+    version: int = 1
+    edgeskin_version: str
+    recipe: Recipe
+    train_images: int
+    val: Evaluation | None = None
+    test: Evaluation | None = None
+
+
 def train(
     task: str,
     arch: str,
@@ -38,7 +53,7 @@ def train(
     recipe: Recipe | None = None,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
-) -> dict[str, Any]:
+) -> TrainingRecord:
     """Train a network on the train split; measure it on val and test.
 
     Checkpoints go to `OUT.checkpoint/` and are removed when the run is saved;
@@ -48,7 +63,7 @@ def train(
         tell: Called with (what, done, total) as the work proceeds.
 
     Returns:
-        The metrics, as in `metrics.json`.
+        What is written to `metrics.json`.
 
     Raises:
         UnknownName: No such task or network.
@@ -75,15 +90,17 @@ def train(
     network = trainer.fit(
         checkpoint, lambda epoch, loss: tell(f"training, loss {loss:.3f}", epoch, recipe.epochs)
     )
-    metrics = {
-        "edgeskin_version": __version__,
-        "recipe": recipe.model_dump(),
-        "train_images": len(dataset),
-        **{split.split: measure(spec, network, split) for split in held_out},
-    }
-    save_run(out, spec, network, metrics, force=force)
+    evaluations = {split.split: measure(spec, network, split) for split in held_out}
+    record = TrainingRecord(
+        edgeskin_version=__version__,
+        recipe=recipe,
+        train_images=len(dataset),
+        val=evaluations.get("val"),
+        test=evaluations.get("test"),
+    )
+    save_run(out, spec, network, record.to_json(), force=force)
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
-    return metrics
+    return record
 
 
 def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
@@ -110,14 +127,14 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
     )
 
 
-def measure(spec: Spec, network: nn.Module, dataset: Dataset) -> dict[str, Any]:
+def measure(spec: Spec, network: nn.Module, dataset: Dataset) -> Evaluation:
     """Task metrics of the float network on a split, with 95 % intervals."""
     session = TorchSession(spec, network)
     decoded = run_all(session, dataset.pixels(spec.input))
     return evaluate(spec, decoded, dataset.truth(spec))
 
 
-def measure_run(run: Path, data: Path, split: str) -> dict[str, Any]:
+def measure_run(run: Path, data: Path, split: str) -> Evaluation:
     """`measure` for a run on disk."""
     loaded = load_run(run)
     return measure(loaded.spec, loaded.network, load_split(data, split))

@@ -15,8 +15,8 @@ def test_training(phantom_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.chdir(tmp_path)
     recipe = Recipe(size=64, resize_to=72, pretrained=False, batch_size=8, epochs=1)
-    metrics = edgeskin.train("acne", "mobilenet_v3_small", str(phantom_set), "run", recipe=recipe)
-    assert metrics["train_images"] == 24
+    record = edgeskin.train("acne", "mobilenet_v3_small", str(phantom_set), "run", recipe=recipe)
+    assert record.train_images == 24
     assert edgeskin.load_run("run").spec.name == "acne-mobilenet_v3_small"
 
 
@@ -27,7 +27,7 @@ def test_a_file_predicts_and_is_verified(int8: Path, lively_run: Path, phantom_s
     assert document["images"] == 16
     image = next(phantom_set.rglob("*.png"))
     with edgeskin.load(str(int8)) as predictor:
-        assert predictor.predict(str(image))["severity"]["label"] in predictor.spec.heads[0].labels
+        assert predictor.predict(str(image))["severity"].label in predictor.spec.heads[0].labels
 
 
 def test_calibration_is_refused_with_strings_too(phantom_set: Path, tmp_path: Path) -> None:

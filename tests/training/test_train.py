@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from edgeskin.data.phantoms import write_set
 from edgeskin.errors import InvalidData, InvalidRun, InvalidSpec, MissingPackage, UnknownName
 from edgeskin.training.recipe import Recipe
-from edgeskin.training.train import train
+from edgeskin.training.train import TrainingRecord, train
 
 FAST = {"size": 64, "resize_to": 72, "pretrained": False, "batch_size": 8}
 RECIPE = Recipe(**FAST, epochs=2)
@@ -31,7 +31,7 @@ def test_a_run_is_complete_and_learns(tmp_path: Path) -> None:
     write_set(tmp_path / "set", train=96, val=0, test=48, size=64)
     recipe = Recipe(**FAST | {"resize_to": 64, "rotation_deg": 0.0}, epochs=12, average_decay=0.9)
     seen: list[tuple[str, int, int]] = []
-    metrics = train(
+    record = train(
         "acne",
         ARCH,
         tmp_path / "set",
@@ -40,12 +40,15 @@ def test_a_run_is_complete_and_learns(tmp_path: Path) -> None:
         tell=lambda *step: seen.append(step),
     )
     # Always answering the median count (about 29) is 20 lesions off on average.
-    assert metrics["test"]["count_mae"]["value"] < 16.0
-    assert metrics["test"]["count_mae"]["low"] <= metrics["test"]["count_mae"]["value"]
-    assert len(metrics["test"]["severity_per_class"]["SE"]) == 4
+    assert record.test is not None
+    mae = record.test.metrics["count_mae"]
+    assert mae.low <= mae.value < 16.0
+    assert len(record.test.per_class["severity"].SE) == 4
     files = sorted(p.name for p in (tmp_path / "run").iterdir())
     assert files == ["metrics.json", "spec.json", "weights.safetensors"]
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["recipe"]["epochs"] == 12
+    written = (tmp_path / "run" / "metrics.json").read_text()
+    assert json.loads(written)["recipe"]["epochs"] == 12
+    assert TrainingRecord.from_json(written) == record
     assert seen[-1][1:] == (12, 12)
     assert not (tmp_path / "run.checkpoint").exists()
 
