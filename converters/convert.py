@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
+from edgeskin.conversion import Conversion
 from edgeskin.converters import check_precision
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
@@ -108,7 +108,11 @@ def convert(
                 for order in orders
             ]
             answers = run_all(processes, workers, on_progress)
-            made = [pair for pair in zip(orders, answers, strict=True) if isinstance(pair[1], dict)]
+            made = [
+                (order, answer)
+                for order, answer in zip(orders, answers, strict=True)
+                if isinstance(answer, Conversion)
+            ]
             failures = [answer for answer in answers if isinstance(answer, EdgeskinError)]
             lines = list(dict.fromkeys(map(str, failures)))
             if not made:
@@ -186,7 +190,7 @@ def _process(
 
 def run_all(
     processes: Sequence[Process], workers: int, on_progress: Progress | None = None
-) -> list[dict[str, Any] | EdgeskinError]:
+) -> list[Conversion | EdgeskinError]:
     """Run at most `workers` at a time; the answer of each, or why it has none.
 
     Ctrl-C and a disk that cannot be written end them all.
@@ -217,7 +221,7 @@ def run_all(
 
 
 def _publish(
-    made: Sequence[tuple[_Order, Any]], io: str, scratch: Path, out: Path, force: bool
+    made: Sequence[tuple[_Order, Conversion]], io: str, scratch: Path, out: Path, force: bool
 ) -> list[Artifact]:
     """Name the files in the manifest, then move them to their places: quick renames, no more."""
     artifacts = [_describe(order, answer, io, scratch / order.path.name) for order, answer in made]
@@ -227,14 +231,14 @@ def _publish(
         entries = read_manifest(out)
         for artifact, (_, answer) in zip(artifacts, made, strict=True):
             known = {key: value for key, value in asdict(artifact).items() if key != "path"}
-            entries[artifact.path.name] = {**known, **answer}
+            entries[artifact.path.name] = {**known, **answer.to_json()}
         for artifact in artifacts:
             _replace(scratch / artifact.path.name, artifact.path, scratch)
         write_manifest(out, entries)
     return artifacts
 
 
-def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Artifact:
+def _describe(order: _Order, answer: Conversion, io: str, fresh: Path) -> Artifact:
     open_to_readers(fresh)
     return Artifact(
         path=order.path,
@@ -243,11 +247,11 @@ def _describe(order: _Order, answer: dict[str, Any], io: str, fresh: Path) -> Ar
         io=io,
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
-        conversion_s=answer["conversion_s"],
-        parity=answer["parity"],
-        speed=answer.get("speed"),
-        warnings=tuple((answer.get("scales") or {}).get("warnings", ())),
-        audit=answer.get("audit"),
+        conversion_s=answer.conversion_s or 0.0,
+        parity=answer.parity.to_json(),
+        speed=answer.speed.to_json() if answer.speed else None,
+        warnings=tuple((answer.scales or {}).get("warnings", ())),
+        audit=answer.audit.to_json(),
         portable=order.portable,
     )
 

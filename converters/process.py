@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -11,12 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from edgeskin.conversion import Conversion
 from edgeskin.converters.worker import Request
-from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError, from_document
+from edgeskin.errors import CannotWrite, ConversionFailed, EdgeskinError
 from edgeskin.files import reason
-from edgeskin.processes import end
+from edgeskin.processes import end, read_answer
 
 
 class Process:
@@ -29,7 +29,7 @@ class Process:
         self.log = log
         self.timeout_s = timeout_s
         self.name = Path(request.path).name
-        self._answer: dict[str, Any] = {}
+        self._answer: Conversion | None = None
         self._has_failed = False
 
     def start(self) -> Self:
@@ -68,12 +68,13 @@ class Process:
                 "model is large."
             )
         answer = self._read_answer(code)
-        took = elapsed - answer.pop("timing_s", 0.0)
-        self._answer = {**answer, "conversion_s": round(took, 2)}
+        took = round(elapsed - answer.timing_s, 2)
+        self._answer = answer.model_copy(update={"conversion_s": took})
         self.log.unlink(missing_ok=True)
         return True
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Conversion:
+        assert self._answer is not None, "the worker is not done"
         return self._answer
 
     def kill(self) -> None:
@@ -82,7 +83,7 @@ class Process:
         if not self._has_failed:
             self.log.unlink(missing_ok=True)
 
-    def _read_answer(self, code: int) -> dict[str, Any]:
+    def _read_answer(self, code: int) -> Conversion:
         path = Path(self.request.answer)
         if code < 0:
             raise self._failed(f"crashed with {signal.Signals(-code).name}.")
@@ -90,10 +91,10 @@ class Process:
             raise CannotWrite(f"cannot write {self.name}: {reason(OSError(code, ''))}")
         if not path.is_file():
             raise self._failed(f"ended with exit code {code} and no answer.")
-        answer: dict[str, Any] = json.loads(path.read_text())
-        if "error" in answer:
-            raise self._refused(from_document(answer))
-        return answer
+        try:
+            return read_answer(path, Conversion)
+        except EdgeskinError as error:
+            raise self._refused(error) from None
 
     def _refused(self, error: EdgeskinError) -> EdgeskinError:
         if isinstance(error, ConversionFailed):

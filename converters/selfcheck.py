@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin import metrics
+from edgeskin.conversion import OutputCheck, SelfCheck
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.diagnose import CLEAR_DB, check_shapes, explain
 from edgeskin.converters.parity.floors import most_db, rounding_db, whole_db
@@ -34,10 +34,8 @@ _LIKELY = {
 SAMPLES = 4
 
 
-def measure(job: Job, path: Path) -> dict[str, Any]:
-    """Run `path` beside its torch module; differences by output, and the worst SQNR.
-
-    `sqnr_db` is null where both agree to the last bit.
+def measure(job: Job, path: Path) -> SelfCheck:
+    """Run `path` beside its torch module: differences by output, and the worst SQNR.
 
     Raises:
         ConversionFailed: NaN, less agreement than its floor (`floors.py`), or far more agreement
@@ -66,18 +64,17 @@ def measure(job: Job, path: Path) -> dict[str, Any]:
                 f"to {sqnr[worst]:.1f} dB, at least {floor:.0f} dB are expected. "
                 f"{cause or _place(path, model, pixels) + _LIKELY[precision]}"
             )
-    return {
-        "runtime": session.runtime,
-        "samples": SAMPLES,
-        "sqnr_db": _rounded(sqnr[worst]),
-        "outputs": {
-            name: {
-                "max_abs_diff": metrics.max_difference(x, given[name]),
-                "sqnr_db": _rounded(sqnr[name]),
-            }
+    return SelfCheck(
+        runtime=session.runtime,
+        samples=SAMPLES,
+        sqnr_db=_rounded(sqnr[worst]),
+        outputs={
+            name: OutputCheck(
+                max_abs_diff=metrics.max_difference(x, given[name]), sqnr_db=_rounded(sqnr[name])
+            )
             for name, x in expected.items()
         },
-    }
+    )
 
 
 def _place(path: Path, model: Model, pixels: NDArray[np.uint8]) -> str:

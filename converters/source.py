@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeskin.calibration.archive import read_header
+from edgeskin.conversion import SourceRecord
 from edgeskin.errors import InvalidRun
 from edgeskin.files import sha256
 from edgeskin.spec import Spec
@@ -81,10 +82,10 @@ class Source:
             known.get("run", {}).get("sha256", ""),
         )
 
-    def describe(self) -> dict[str, str]:
-        """For the manifest; the place on this machine is nobody's business."""
+    def describe(self) -> SourceRecord:
+        """For the manifest."""
         file = self.path / "weights.safetensors" if self.kind == "run" else self.path
-        return {"kind": self.kind, "name": self.path.name, "sha256": sha256(file)}
+        return SourceRecord(kind=self.kind, name=self.path.name, sha256=sha256(file))
 
 
 def find_source(path: Path) -> Source:

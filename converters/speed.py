@@ -19,6 +19,7 @@ from torch import fx, nn
 
 from edgeskin.calibration.program import dequantized
 from edgeskin.calibration.schemes import SCHEMES
+from edgeskin.conversion import Speed
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.formats import FORMATS, open_session
@@ -35,38 +36,32 @@ WARM_UP, LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 5, 20, 200, 2.0
 
 def measure(
     job: Job, target: str, path: Path, scheme: str, trained: nn.Module | None = None
-) -> dict[str, Any]:
+) -> Speed:
     """Time the INT8 file `path` and float files that are made beside it for the purpose.
 
     Args:
         trained: The float network that the program was calibrated from, where it is at hand.
-
-    Returns:
-        `not_run`, why; or `p50_ms` by precision (CPU time of one inference on
-        one thread, at least 20 interleaved rounds), `ratio` of int8 to fp32 with
-        its 95 % interval, `slower`, `advice`, the precision to take instead (fp16
-        is made and timed only where int8 is slower), and `for_speed`: whether the
-        file promises speed here at all: its scheme does, and it is not portable.
     """
     if target == "onnx" and scheme == "w8a8_symmetric":
-        return {"not_run": "not timed: it has TensorRT's form, and no TensorRT is here"}
+        return Speed(not_run="not timed: it has TensorRT's form, and no TensorRT is here")
     with open_session(path) as session:
         runtime = session.runtime
     if not session.native:
-        return {"not_run": "not timed: Core ML predicts on macOS only"}
+        return Speed(not_run="not timed: Core ML predicts on macOS only")
     network, origin = float_network(job, trained)
     files = {"int8": path, "fp32": _make(job, network, "fp32", target, path)}
-    found = compare(files, job)
-    if found["slower"]:
-        found = compare(files | {"fp16": _make(job, network, "fp16", target, path)}, job)
-    return {
-        "runtime": runtime,
-        "machine": machine(),
-        "threads": 1,
-        "float": origin,
-        "for_speed": SCHEMES[scheme].is_for_speed and not job.portable,
-        **found,
-    }
+    speed = compare(files, job)
+    if speed.slower:
+        speed = compare(files | {"fp16": _make(job, network, "fp16", target, path)}, job)
+    return speed.model_copy(
+        update={
+            "runtime": runtime,
+            "machine": machine(),
+            "threads": 1,
+            "float": origin,
+            "for_speed": SCHEMES[scheme].is_for_speed and not job.portable,
+        }
+    )
 
 
 def float_network(job: Job, trained: nn.Module | None) -> tuple[nn.Module, str]:
@@ -84,7 +79,7 @@ def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path)
     return made
 
 
-def compare(files: Mapping[str, Path], job: Job) -> dict[str, Any]:
+def compare(files: Mapping[str, Path], job: Job) -> Speed:
     """Times of files by precision, taking turns; `int8` and `fp32` must be there."""
     pixels = images(job.metadata.spec.input)[0]
     with ExitStack() as stack:
@@ -95,7 +90,7 @@ def compare(files: Mapping[str, Path], job: Job) -> dict[str, Any]:
         rounds = int(np.clip(SECONDS / one_round, LEAST_ROUNDS, MOST_ROUNDS))
         times = interleave(turns, rounds, WARM_UP)
     cpu = {name: np.array(samples["cpu_ms"]) for name, samples in times.items()}
-    return {"rounds": rounds, **judge(cpu)}
+    return rate(cpu, rounds)
 
 
 def _turn(session: Session, pixels: NDArray[np.uint8], job: Job) -> Any:
@@ -107,15 +102,16 @@ def _turn(session: Session, pixels: NDArray[np.uint8], job: Job) -> Any:
     return lambda: session.run(feeds)
 
 
-def judge(times: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
-    """`p50_ms`, `ratio`, `slower` and `advice` of times in milliseconds, one a round."""
+def rate(times: Mapping[str, NDArray[np.float64]], rounds: int) -> Speed:
+    """Medians, their ratio and the advice, of CPU times in milliseconds, one a round."""
     ratio = ratio_of_medians(times["fp32"], times["int8"])
-    median = {name: round(float(np.median(found)), 3) for name, found in times.items()}
+    median = {name: round(float(np.median(ms)), 3) for name, ms in times.items()}
     slower = ratio.low > SLOWER
-    half = "fp16" in times and median["fp16"] <= SLOWER * median["fp32"]
-    return {
-        "p50_ms": median,
-        "ratio": ratio.to_json(),
-        "slower": slower,
-        "advice": ("fp16" if half else "fp32") if slower else "int8",
-    }
+    half_pays = "fp16" in times and median["fp16"] <= SLOWER * median["fp32"]
+    return Speed(
+        rounds=rounds,
+        p50_ms=median,
+        ratio=ratio,
+        slower=slower,
+        advice=("fp16" if half_pays else "fp32") if slower else "int8",
+    )

@@ -12,13 +12,22 @@ import re
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgeskin.errors import ConversionFailed, EdgeskinError, to_document
-from edgeskin.processes import follow_parent
+from edgeskin.conversion import Conversion, SelfCheck, Speed
+from edgeskin.errors import ConversionFailed, EdgeskinError
+from edgeskin.processes import follow_parent, write_answer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeskin.converters.model import Job
+    from edgeskin.converters.source import Loaded
+    from edgeskin.formats.model_audit import Audit
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -48,26 +57,28 @@ def main() -> int:
     request = Request(**json.loads(sys.stdin.buffer.readline()))
     follow_parent()
     try:
-        answer = work(request)
-    except EdgeskinError as error:
-        answer = to_document(error)
-    except Exception as error:  # whatever a converter raises: its traceback goes to the log
-        traceback.print_exc()
-        answer = to_document(ConversionFailed(_line(error)))
-    try:
-        Path(request.answer).write_text(json.dumps(answer))
+        return 0 if write_answer(Path(request.answer), lambda: logged(request)) else 1
     except OSError as error:  # a full disk: the exit code still gets through
-        Path(request.answer).unlink(missing_ok=True)
         return error.errno or 1
-    return 1 if "error" in answer else 0
 
 
-def work(request: Request) -> dict[str, Any]:
-    """Convert, examine, compare; the part of the manifest entry that the worker knows."""
+def logged(request: Request) -> Conversion:
+    """As `work`; whatever a converter raises is ConversionFailed, its traceback in the log."""
+    try:
+        return work(request)
+    except EdgeskinError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise ConversionFailed(_line(error)) from error
+
+
+def work(request: Request) -> Conversion:
+    """Convert, examine, compare."""
     import torch
 
     from edgeskin.artifacts import Metadata
-    from edgeskin.converters.audit.document import summary
+    from edgeskin.converters.audit.describe import summary
     from edgeskin.converters.model import Job, scales_summary
     from edgeskin.converters.source import find_source
     from edgeskin.files import writing
@@ -87,24 +98,22 @@ def work(request: Request) -> dict[str, Any]:
     target, path = FORMATS[request.target], Path(request.path)
     with writing(Path(path.name)):
         target.convert(job, path)
-    examined, parity = examine(job, path, loaded.calibration)
+    audit, parity = examine(job, path, loaded.calibration)
     started = time.monotonic()
     timed = request.timing and job.int8
     speed = _speed(job, request, loaded) if timed else None
-    return {
-        "source": source.describe(),
-        "scales": {**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
-        "tools": {name: _version(name) for name in ("edgeskin", *target.packages)},
-        "audit": summary(examined),
-        "parity": parity,
-        "speed": speed,
-        "timing_s": time.monotonic() - started,
-    }
+    return Conversion(
+        source=source.describe(),
+        scales={**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
+        tools={name: _version(name) for name in ("edgeskin", *target.packages)},
+        audit=summary(audit),
+        parity=parity,
+        speed=speed,
+        timing_s=time.monotonic() - started,
+    )
 
 
-def examine(
-    job: Any, path: Path, calibration: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def examine(job: Job, path: Path, calibration: Mapping[str, Any]) -> tuple[Audit, SelfCheck]:
     """The audit of a fresh file, and its agreement with the job it was made from.
 
     Raises:
@@ -116,7 +125,7 @@ def examine(
     return verdict.check(job, path, calibration), selfcheck.measure(job, path)
 
 
-def _speed(job: Any, request: Request, loaded: Any) -> dict[str, Any]:
+def _speed(job: Job, request: Request, loaded: Loaded) -> Speed:
     """Times beside float; a float file that cannot be made is no reason to refuse the INT8 one."""
     from edgeskin.converters import speed
 
@@ -125,10 +134,10 @@ def _speed(job: Any, request: Request, loaded: Any) -> dict[str, Any]:
         return speed.measure(job, request.target, path, scheme, _trained(request, loaded))
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
-        return {"not_run": f"no float file to compare with: {_line(error)}"}
+        return Speed(not_run=f"no float file to compare with: {_line(error)}")
 
 
-def _trained(request: Request, program: Any) -> Any:
+def _trained(request: Request, program: Loaded) -> nn.Module | None:
     """The network that a program was calibrated from; None where it is not at hand."""
     from edgeskin.converters.source import find_source
 

@@ -32,7 +32,7 @@ class Document(BaseModel):
     2.5
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     @serializer(mode="wrap")
     def _without_what_does_not_apply(self, handler: SerializerFunctionWrapHandler) -> Any:
@@ -45,7 +45,7 @@ class Document(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """Objects, lists, text, numbers, booleans and null, as `json.dumps` writes them."""
-        document: dict[str, Any] = self.model_dump()
+        document: dict[str, Any] = self.model_dump(mode="json")
         return document
 
     @classmethod

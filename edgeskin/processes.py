@@ -1,14 +1,26 @@
-"""Child processes that end with all of theirs, whoever goes first."""
+"""Child processes: they end with all of theirs, whoever goes first, and answer in JSON.
+
+A child writes its answer to a file (`write_answer`), so that whatever native code prints does
+no harm; its parent reads it (`read_answer`), and an error of ours is raised there again.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgeskin.document import Document
+from edgeskin.errors import EdgeskinError, from_document, to_document
+
+Answer = TypeVar("Answer", bound=Document)
 
 
 def end(child: subprocess.Popen[Any]) -> None:
@@ -29,3 +41,33 @@ def follow_parent() -> None:
 def _until_closed() -> None:
     os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read(), which would hold a lock at exit
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_answer(path: Path, work: Callable[[], Document]) -> bool:
+    """In a child: write what `work` returns, or which error of ours refused it (False then).
+
+    Raises:
+        OSError: The disk is full; nothing is left of the answer.
+    """
+    try:
+        answer = {"document": work().to_json()}
+    except EdgeskinError as error:
+        answer = to_document(error)
+    try:
+        path.write_text(json.dumps(answer))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return "document" in answer
+
+
+def read_answer(path: Path, kind: type[Answer]) -> Answer:
+    """In the parent: the document that a child wrote.
+
+    Raises:
+        EdgeskinError: What the child's work raised.
+    """
+    answer = json.loads(path.read_bytes())
+    if "error" in answer:
+        raise from_document(answer)
+    return kind.from_json(answer["document"], where=path)

@@ -28,7 +28,7 @@ WHOLE = Whole(parts=(Part(name="stem", sqnr_db=math.inf, limit_db=None),))
 def test_unknown_is_null_and_what_does_not_apply_is_left_out() -> None:
     assert WHOLE.to_json() == {
         "version": 1,
-        "parts": ({"name": "stem", "sqnr_db": math.inf, "limit_db": None},),
+        "parts": [{"name": "stem", "sqnr_db": math.inf, "limit_db": None}],
     }
 
 

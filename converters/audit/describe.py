@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from edgeskin.artifacts import Metadata
-from edgeskin.converters.audit.model_audit import (
+from edgeskin.converters.audit.scales import oddities, reach, span
+from edgeskin.converters.audit.sizes import sizes
+from edgeskin.converters.audit.transposes import avoidable_transposes
+from edgeskin.files import size_bytes
+from edgeskin.formats import Format
+from edgeskin.formats.model_audit import (
     Audit,
     AuditSummary,
     BatchNorm,
@@ -27,11 +32,6 @@ from edgeskin.converters.audit.model_audit import (
     TransposesSummary,
     WeightTypes,
 )
-from edgeskin.converters.audit.scales import oddities, reach, span
-from edgeskin.converters.audit.sizes import sizes
-from edgeskin.converters.audit.transposes import avoidable_transposes
-from edgeskin.files import size_bytes
-from edgeskin.formats import Format
 from edgeskin.formats.network import Network, Operator, Placement, Tensor
 
 _PAIRS = ("quantize", "dequantize")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edgeskin.artifacts import Metadata, read_metadata
 from edgeskin.converters.audit.describe import describe
-from edgeskin.converters.audit.model_audit import Audit
 from edgeskin.errors import InvalidArtifact, InvalidSpec
 from edgeskin.formats import format_of
+from edgeskin.formats.model_audit import Audit
 from edgeskin.formats.network import Network, check
 
 

@@ -17,10 +17,10 @@ from torch import Tensor, fx
 from edgeskin.artifacts import read_metadata
 from edgeskin.calibration.graphs import layer_name
 from edgeskin.calibration.rewrites import flatten
-from edgeskin.converters.audit.model_audit import Float16Reach, LayerReach
 from edgeskin.converters.audit.scales import against_float16
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
+from edgeskin.formats.model_audit import Float16Reach, LayerReach
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.run import Run, load_run
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgeskin.artifacts import check_manifest
 from edgeskin.converters.audit.examine import check_kind
-from edgeskin.converters.audit.model_audit import Audit
 from edgeskin.converters.audit.sandbox import audit_apart
 from edgeskin.errors import InvalidData
+from edgeskin.formats.model_audit import Audit
 
 Progress = Callable[[int, int], None]
 

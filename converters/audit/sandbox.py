@@ -6,17 +6,18 @@ all the memory there is. Here that ends a process that holds nothing else.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from edgeskin.errors import EdgeskinError, InvalidArtifact, from_document, to_document
+from edgeskin.converters.audit.examine import audit
+from edgeskin.errors import InvalidArtifact
 from edgeskin.files import size_bytes
+from edgeskin.formats.model_audit import Audit
+from edgeskin.processes import read_answer, write_answer
 
 COMMAND = (sys.executable, "-P", "-m", "edgeskin.converters.audit.sandbox")
 SECONDS = 300.0
@@ -48,26 +49,18 @@ def audit_apart(path: Path, *, seconds: float = SECONDS, memory: int | None = No
                 f"the audit of {path} took longer than {seconds:g} s and was ended: the file asks "
                 "for far more work than its size explains, and is likely damaged"
             ) from error
-        said = json.loads(answer.read_bytes()) if done.returncode == 0 else None
-    if said is None:
-        raise InvalidArtifact(f"{path} {_why_ended(done.returncode, done.stderr)}")
-    if "error" in said:
-        raise from_document(said)
-    document: dict[str, Any] = said["document"]
-    return document
+        if done.returncode != 0:
+            raise InvalidArtifact(f"{path} {_why_ended(done.returncode, done.stderr)}")
+        return read_answer(answer, Audit)
 
 
-def answer(path: Path) -> dict[str, Any]:
-    """The document, or which error refuses the file."""
-    from edgeskin.converters.audit.examine import audit
-
+def audit_within_memory(path: Path) -> Audit:
+    """The audit in this process; more memory than there is becomes a refusal of the file."""
     try:
-        return {"document": audit(path)}
-    except EdgeskinError as error:
-        return to_document(error)
-    except MemoryError:
+        return audit(path)
+    except MemoryError as error:
         why = f"{path} asks for more memory than its size explains, and is likely damaged"
-        return to_document(InvalidArtifact(why))
+        raise InvalidArtifact(why) from error
 
 
 def _why_ended(code: int, stderr: bytes) -> str:
@@ -82,7 +75,7 @@ def _why_ended(code: int, stderr: bytes) -> str:
 
 def main(path: str, out: str, memory: str) -> None:
     limit_memory(int(memory))
-    Path(out).write_text(json.dumps(answer(Path(path))))
+    write_answer(Path(out), lambda: audit_within_memory(Path(path)))
 
 
 def limit_memory(size: int) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from edgeskin.converters.audit.model_audit import Float16Reach, LayerReach, Oddity, ScaleSpan
+from edgeskin.formats.model_audit import Float16Reach, LayerReach, Oddity, ScaleSpan
 from edgeskin.formats.network import Network, Tensor
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgeskin.converters.audit.model_audit import LayerSize, Sizes
+from edgeskin.formats.model_audit import LayerSize, Sizes
 from edgeskin.formats.network import Network, Operator
 
 

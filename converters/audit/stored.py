@@ -27,7 +27,7 @@ from edgeskin.calibration.graphs import (
     attribute,
     layer_name,
 )
-from edgeskin.converters.audit.document import activations
+from edgeskin.converters.audit.describe import activations
 from edgeskin.converters.fold import Fold
 from edgeskin.formats.network import Network, Operator, Quantization, Tensor
 

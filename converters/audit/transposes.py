@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeskin.converters.audit.model_audit import Transpose
+from edgeskin.formats.model_audit import Transpose
 from edgeskin.formats.network import Network, Operator
 
 # From channels first to channels last and back, with two or three spatial dimensions.

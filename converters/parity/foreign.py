@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin.artifacts import read_metadata
-from edgeskin.converters.audit.document import weights
+from edgeskin.converters.audit.describe import weights
 from edgeskin.converters.parity.compare import agree
 from edgeskin.converters.parity.floors import FILE_DB
 from edgeskin.converters.parity.layout import layouts

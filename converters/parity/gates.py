@@ -50,14 +50,11 @@ def _other_program(path: Path, model: Model) -> list[str]:
     """Of a program as reference: integers and scales that the file has not."""
     from torch import fx
 
-    from edgeskin.converters.audit.examine import audit
+    from edgeskin.converters.audit.examine import examine
     from edgeskin.converters.audit.stored import differences
     from edgeskin.converters.audit.verdict import integers
-    from edgeskin.formats import read_network
 
     if not isinstance(model.network, fx.GraphModule):
         return []
-    return [
-        *integers(model.network, audit(path), {}),
-        *differences(model.network, read_network(path)),
-    ]
+    audit, stored = examine(path)
+    return [*integers(model.network, audit, {}), *differences(model.network, stored)]

@@ -71,7 +71,7 @@ def open_model(path: Path | str, artifact: Spec, *, trust: bool = False) -> Mode
         return _of_file(path, artifact)
     source = find_source(path)
     loaded = source.load(trust=trust)
-    digest = source.describe()["sha256"]
+    digest = source.describe().sha256
     model = of_network(path.name, loaded.spec, loaded.network, digest)
     return replace(model, weights_sha256=loaded.weights_sha256)
 

@@ -11,14 +11,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeskin.artifacts import Precision
-from edgeskin.converters.audit.document import batch_norms, document, float_between
+from edgeskin.converters.audit.describe import activations, batch_norms, float_between, weights
 from edgeskin.converters.audit.examine import audit
+from edgeskin.converters.audit.scales import oddities
 from edgeskin.converters.audit.transposes import avoidable_transposes
 from edgeskin.formats import FORMATS
+from edgeskin.formats.model_audit import BatchNorm
 from edgeskin.formats.network import (
     Network,
     Operator,
-    Placement,
     Quantization,
     Role,
     Tensor,
@@ -45,45 +46,45 @@ def test_products_and_types(
 ) -> None:
     found = audit(converted(target, precision))
     if precision != "int8" or target == "coreml":  # else the stem is widened, with zeros
-        assert found["multiply_adds"]["total"] == PRODUCTS
-    assert found["multiply_adds"]["int8_share"] == share
-    assert found["weights"].keys() == {weights}
-    assert found["weights"][weights]["tensors"] == 6
-    assert found["metadata"]["precision"] == precision
-    assert [end["name"] for end in found["inputs"]] == ["image"]
+        assert found.multiply_adds.total == PRODUCTS
+    assert found.multiply_adds.int8_share == share
+    assert found.weights.keys() == {weights}
+    assert found.weights[weights].tensors == 6
+    assert found.metadata.precision == precision
+    assert [end.name for end in found.inputs] == ["image"]
     names = ["severity", "count", "count_distribution", "area", "mask"]
-    assert [end["name"] for end in found["outputs"]] == names
+    assert [end.name for end in found.outputs] == names
 
 
 @pytest.mark.slow
 @every_target
 def test_an_int8_file_has_nothing_left_over(target: str, converted: Convert) -> None:
     found = audit(converted(target, "int8", "tensor"))
-    assert found["batch_norms"] == []
-    assert found["transposes"]["avoidable"] == []
-    assert found["float_between_integers"] == []
-    assert found["scales"]["oddities"] == []
-    assert found["scales"]["weights"]["tensors"] == 6
-    assert found["scales"]["activations"]["smallest"] > 0
-    listed = [tensor for tensor in found["tensors"] if tensor["kind"] == "weight"]
+    assert found.batch_norms == ()
+    assert found.transposes.avoidable == ()
+    assert found.float_between_integers == ()
+    assert found.scales.oddities == ()
+    assert found.scales.weights.tensors == 6
+    assert (found.scales.activations.smallest or 0) > 0
+    listed = [tensor for tensor in found.tensors if tensor.kind == "weight"]
     channels = [1, 2, 3, 9, 16, 32 if target == "onnx" else 16]  # a widened stem has two pixels
-    assert sorted(len(tensor["scale"]) for tensor in listed) == channels
-    assert {zero for tensor in listed for zero in tensor["zero_point"]} == {0}
+    assert sorted(len(tensor.scale or ()) for tensor in listed) == channels
+    assert {zero for tensor in listed for zero in tensor.zero_point or ()} == {0}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("io", ["tensor", "app"])
 def test_xnnpack_takes_all_in_one_part(io: str, converted: Convert) -> None:
-    path = audit(converted("tflite", "int8", io))["fast_path"]
-    assert path["off"] == []
-    assert path["partitions"] == 1
+    path = audit(converted("tflite", "int8", io)).fast_path
+    assert path.off == ()
+    assert path.partitions == 1
 
 
 @pytest.mark.slow
 def test_core_ml_has_no_int8_pattern_for_mean_and_product(converted: Convert) -> None:
-    path = audit(converted("coreml", "int8"))["fast_path"]
-    assert {o["type"] for o in path["off"]} == {"reduce_mean", "mul"}
-    assert "coremltools' int8 patterns" in path["off"][0]["why"]
+    path = audit(converted("coreml", "int8")).fast_path
+    assert {o.type for o in path.off} == {"reduce_mean", "mul"}
+    assert "coremltools' int8 patterns" in path.off[0].why
 
 
 # Files of other tools
@@ -119,11 +120,11 @@ def test_onnx_runtime_has_an_integer_sigmoid_and_no_tanh(
     operator: str, off: list[str], tmp_path: Path
 ) -> None:
     found = audit(qdq_file(tmp_path / "foreign.onnx", operator))
-    assert [o["type"] for o in found["fast_path"]["off"]] == off
-    row = next(row for row in found["operators"] if row["type"] == operator)
-    assert (row["integer"], row["float"]) == (1, 0)  # as the file has it
-    assert "missing" in found["metadata"]
-    assert found["activations"] == {"float32": 1, "uint8": 2}
+    assert [o.type for o in found.fast_path.off] == off
+    row = next(row for row in found.operators if row.type == operator)
+    assert (row.integer, row.float) == (1, 0)  # as the file has it
+    assert found.metadata.missing is not None
+    assert found.activations == {"float32": 1, "uint8": 2}
 
 
 def test_one_constant_read_with_two_scales(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_one_constant_read_with_two_scales(tmp_path: Path) -> None:
     network = read(path)
     scales = [network.stored(name).quantization for name in names]
     assert [q.scale[0] for q in scales if q] == pytest.approx([3 / 127, 1 / 6 / 127])
-    assert audit(path)["multiply_adds"] == {
+    assert audit(path).multiply_adds.to_json() == {
         "total": 16,
         "uncounted": 0,
         "int8_share": 0.0,
@@ -193,17 +194,22 @@ def test_a_layout_change_is_avoidable_between_operators(
 ) -> None:
     found = avoidable_transposes(chain(*steps))
     assert len(found) == avoidable
-    assert all("changes the layout between two operators" in entry["why"] for entry in found)
+    assert all("changes the layout between two operators" in entry.why for entry in found)
 
 
 def test_transposes_of_one_pixel_and_of_attention_are_needed() -> None:
     steps: tuple[tuple[str, Role], ...] = (("CONV_2D", "other"), TRANSPOSE, ("ADD", "other"))
     pixel = chain(*steps, shape=(1, 8, 1, 1))
-    assert avoidable_transposes(pixel) == []
+    assert avoidable_transposes(pixel) == ()
     network = chain(*steps)
     operators = list(network.operators)
     operators[1] = Operator("TRANSPOSE", ("t0",), ("t1",), "transpose", (0, 2, 1, 3))
-    assert avoidable_transposes(Network(tuple(operators), network.tensors, ("x",), ("t2",))) == []
+    assert avoidable_transposes(Network(tuple(operators), network.tensors, ("x",), ("t2",))) == ()
+
+
+def odd_scales(network: Network) -> list[dict[str, str]]:
+    found = oddities(network, weights(network), activations(network))
+    return [oddity.to_json() for oddity in found]
 
 
 def integers(*names: str) -> dict[str, Tensor]:
@@ -252,10 +258,10 @@ def test_a_batch_norm_written_as_factor_and_offset() -> None:
         Operator("MUL", ("y", "factor"), ("m",)),
         Operator("ADD", ("m", "offset"), ("z",)),
     )
-    left = [{"name": "m", "foldable": True}]
+    left = (BatchNorm(name="m", foldable=True),)
     assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == left
     tensors["factor"] = Tensor("factor", (1,), "float32", constant=True)
-    assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == []
+    assert batch_norms(Network(operators, tensors, ("x",), ("z",))) == ()
 
 
 @pytest.mark.parametrize(
@@ -275,9 +281,9 @@ def test_scales_of_weights_that_are_odd(
     tensors = integers("x", "y") | {"w": weight}
     operator = Operator("FULLY_CONNECTED", ("x", "w"), ("y",), "multiply", operands=("x", "w"))
     network = Network((operator,), tensors, ("x",), ("y",))
-    found = document(network, Placement("none"))["scales"]["oddities"]
+    odd = odd_scales(network)
     kind = "one scale" if why and why.startswith("all") else "broken"
-    assert found == ([{"tensor": "w", "why": why, "kind": kind}] if why else [])
+    assert odd == ([{"tensor": "w", "why": why, "kind": kind}] if why else [])
 
 
 @pytest.mark.parametrize(
@@ -294,8 +300,8 @@ def test_scales_of_activations_that_float16_cannot_hold(scale: float, why: str |
         "y": Tensor("y", (1, 4), "int8", quantization=Quantization((scale,), (-128,)))
     }
     network = Network((Operator("ADD", ("x",), ("y",)),), tensors, ("x",), ("y",))
-    found = document(network, Placement("none"))["scales"]["oddities"]
-    assert found == ([{"tensor": "y", "why": why, "kind": "float16"}] if why else [])
+    odd = odd_scales(network)
+    assert odd == ([{"tensor": "y", "why": why, "kind": "float16"}] if why else [])
 
 
 def test_a_pair_whose_two_sides_disagree() -> None:
@@ -307,6 +313,6 @@ def test_a_pair_whose_two_sides_disagree() -> None:
         Operator("dequantize", ("q",), ("y",), "dequantize", quantization=other),
     )
     network = Network(operators, tensors, ("x",), ("y",))
-    (entry,) = document(network, Placement("none"))["scales"]["oddities"]
+    (entry,) = odd_scales(network)
     assert (entry["tensor"], entry["kind"]) == ("q", "unequal")
     assert "another scale or zero point" in entry["why"]

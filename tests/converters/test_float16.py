@@ -35,20 +35,20 @@ class Growing(nn.Module):
 def test_the_largest_value_of_all_inputs() -> None:
     inputs = [torch.full((1, 3, 2, 2), value) for value in (0.5, -3.0, 2.0)]
     found = largest_values(export(Growing(), inputs[0]), inputs)
-    assert [(layer["type"], layer["largest"]) for layer in found] == [
+    assert [(layer.type, layer.largest) for layer in found] == [
         ("conv2d", 90_000.0),
         ("relu", 60_000.0),
     ]
-    assert found[0]["name"] == "layer"
-    said = against_float16(found)
-    assert (said["largest"], said["beyond"]) == (90_000.0, 1)
-    assert said["headroom"] == pytest.approx(65504 / 90_000)
+    assert found[0].name == "layer"
+    said = against_float16(found, by="images")
+    assert (said.largest, said.beyond) == (90_000.0, 1)
+    assert said.headroom == pytest.approx(65504 / 90_000)
 
 
 def test_nan_counts_as_beyond() -> None:
     inputs = [torch.full((1, 3, 2, 2), math.nan)]
-    said = against_float16(largest_values(export(Growing(), inputs[0]), inputs))
-    assert (said["largest"], said["headroom"], said["beyond"]) == (math.inf, 0.0, 2)
+    said = against_float16(largest_values(export(Growing(), inputs[0]), inputs), by="images")
+    assert (said.largest, said.headroom, said.beyond) == (math.inf, 0.0, 2)
 
 
 @pytest.mark.slow
@@ -60,11 +60,12 @@ def test_a_run_beside_a_file_of_another_tool(
     document = edgeskin.inspect(
         path, reference=tiny_run, data=phantom_set, progress=lambda i, n: seen.append((i, n))
     )
-    found = document["float16"]
-    assert (found["by"], found["run"], found["images"]) == ("images", "tiny", 16)
+    found = document.float16
+    assert (found.by, found.run, found.images) == ("images", "tiny", 16)
     assert seen[-1] == (16, 16)
-    assert found["largest"] == found["layers"][0]["largest"] > 0
-    assert {"conv2d", "add", "linear"} <= {layer["type"] for layer in found["layers"]}
+    assert found.layers is not None
+    assert found.largest == found.layers[0].largest > 0
+    assert {"conv2d", "add", "linear"} <= {layer.type for layer in found.layers}
 
 
 def test_a_file_of_another_model(

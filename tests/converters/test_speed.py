@@ -20,7 +20,7 @@ from edgeskin.calibration.program import Program, dequantized, save_program
 from edgeskin.cli.main import run
 from edgeskin.converters.convert import convert
 from edgeskin.converters.selfcheck import images
-from edgeskin.converters.speed import float_network, judge
+from edgeskin.converters.speed import float_network, rate
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
@@ -42,19 +42,21 @@ def times(median: float, spread: float = 0.01) -> np.ndarray[Any, Any]:
     ],
 )
 def test_verdict(int8: float, fp16: float | None, slower: bool, advice: str) -> None:
-    found = judge(
-        {"fp32": times(1.0), "int8": times(int8)} | ({"fp16": times(fp16)} if fp16 else {})
+    found = rate(
+        {"fp32": times(1.0), "int8": times(int8)} | ({"fp16": times(fp16)} if fp16 else {}), 101
     )
-    assert (found["slower"], found["advice"]) == (slower, advice)
+    assert (found.slower, found.advice) == (slower, advice)
     # The noise is common to both, as on a busy machine, and cancels in the ratio.
-    assert found["ratio"]["value"] == pytest.approx(int8, rel=1e-6)
-    assert found["p50_ms"]["int8"] == pytest.approx(int8, rel=0.01)
+    assert found.ratio is not None
+    assert found.p50_ms is not None
+    assert found.ratio.value == pytest.approx(int8, rel=1e-6)
+    assert found.p50_ms["int8"] == pytest.approx(int8, rel=0.01)
 
 
 def test_a_difference_within_the_noise_is_none() -> None:
     noise = np.random.default_rng(5)
     slow, fast = (value * noise.lognormal(0, 0.5, 21) for value in (1.1, 1.0))
-    assert not judge({"fp32": fast, "int8": slow})["slower"]  # the interval reaches below 1
+    assert not rate({"fp32": fast, "int8": slow}, 21).slower  # the interval reaches below 1
 
 
 def test_a_program_without_its_quantize_steps() -> None:

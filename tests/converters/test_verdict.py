@@ -18,7 +18,7 @@ from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.program import Program
 from edgeskin.converters.audit import verdict
-from edgeskin.converters.audit.document import multiply_adds, summary
+from edgeskin.converters.audit.describe import multiply_adds, summary
 from edgeskin.converters.audit.examine import audit
 from edgeskin.converters.audit.program_network import network as graph_network
 from edgeskin.converters.model import Job
@@ -150,7 +150,7 @@ def excluding() -> Program:
 
 
 def test_the_share_of_a_program(excluding: Program) -> None:
-    by_types = multiply_adds(graph_network(excluding.module))["by_types"]
+    by_types = multiply_adds(graph_network(excluding.module)).by_types
     assert by_types == {"float32 x float32": STEM, "int8 x int8": REST}
 
 
@@ -176,12 +176,12 @@ def test_schemes_with_other_products(scheme: str, tmp_path: Path) -> None:
 
 def test_the_summary_is_short(converted: Convert) -> None:
     found = summary(audit(converted("onnx", "int8")))
-    assert found["multiply_adds"]["int8_share"] == 1.0
-    assert found["weights"]["int8"]["tensors"] == 6
-    assert found["batch_norms"] == 0
-    assert found["scales"]["oddities"] == {}
-    assert found["constant_bytes"] > 0
-    assert len(str(found)) < 4000
+    assert found.multiply_adds.int8_share == 1.0
+    assert found.weights["int8"].tensors == 6
+    assert found.batch_norms == 0
+    assert found.scales.oddities == {}
+    assert found.constant_bytes > 0
+    assert len(str(found.to_json())) < 4000
 
 
 class _Cached(torch.nn.Module):
@@ -205,6 +205,6 @@ def test_asking_a_network_for_its_shapes_leaves_nothing_fake_in_it() -> None:
     cached = _Cached().eval()
     job = replace(tiny_job("fp32"), network=cached)
     job = replace(job, metadata=replace(job.metadata, io="tensor"))
-    assert _output_shapes(job) == [[1, 3]]
+    assert _output_shapes(job) == [(1, 3)]
     assert not isinstance(cached.cache["bias"], FakeTensor)
     assert cached.cache["bias"].numpy().tolist() == (2 * np.ones((1, 3, 1, 1))).tolist()

@@ -1,0 +1,87 @@
+"""What a conversion says of itself: the file beside its source, its speed, where it came from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from edgeskin.document import Document
+from edgeskin.formats.model_audit import AuditSummary
+from edgeskin.statistics import Estimate
+
+Milliseconds = float
+
+
+class OutputCheck(Document):
+    """One output beside that of the torch module; `sqnr_db` is null where every bit agrees."""
+
+    max_abs_diff: float
+    sqnr_db: float | None
+
+
+class SelfCheck(Document):
+    """A fresh file beside the torch module that it was made from, on synthetic images.
+
+    Attributes:
+        sqnr_db: Of the worst output, in dB; null where every bit agrees.
+    """
+
+    runtime: str
+    samples: int
+    sqnr_db: float | None
+    outputs: dict[str, OutputCheck]
+
+
+class Speed(Document):
+    """An INT8 file beside float files of the same network, timed in turns on this machine.
+
+    Attributes:
+        not_run: Why there are no times; all else is left out then.
+        float: Where the float network comes from.
+        for_speed: Whether the file promises speed here at all: its scheme does, and it is
+            not portable.
+        p50_ms: Median CPU time of one inference on one thread, in ms, by precision; fp16
+            only where int8 is slower than fp32.
+        ratio: Median of int8 over that of fp32, with its 95 % bootstrap interval.
+        slower: The interval lies above 1.02.
+        advice: The precision to take.
+    """
+
+    not_run: str | None = None
+    runtime: str | None = None
+    machine: str | None = None
+    threads: int | None = None
+    float: str | None = None
+    for_speed: bool | None = None
+    rounds: int | None = None
+    p50_ms: dict[str, Milliseconds] | None = None
+    ratio: Estimate | None = None
+    slower: bool | None = None
+    advice: Literal["int8", "fp16", "fp32"] | None = None
+
+
+class SourceRecord(Document):
+    """What was converted: a run or a program, by name and hash; its place is nobody's business."""
+
+    kind: Literal["run", "program"]
+    name: str
+    sha256: str
+
+
+class Conversion(Document):
+    """What the worker says of the file that it made.
+
+    Attributes:
+        scales: Of an INT8 file: the calibration of its program in short, how many tensors
+            are quantized, and the span of the activations' scales.
+        tools: Versions, by package.
+        conversion_s: Wall time, without that of timing.
+    """
+
+    source: SourceRecord
+    scales: dict[str, Any] | None
+    tools: dict[str, str]
+    audit: AuditSummary
+    parity: SelfCheck
+    speed: Speed | None
+    timing_s: float = 0.0
+    conversion_s: float | None = None
