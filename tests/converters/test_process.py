@@ -12,10 +12,22 @@ from pathlib import Path
 import pytest
 from processes import gone, wait_for
 
+from edgeskin.conversion import Conversion, SelfCheck, SourceRecord
 from edgeskin.converters.convert import run_all
 from edgeskin.converters.process import Process
 from edgeskin.converters.worker import Request
 from edgeskin.errors import CannotWrite, ConversionFailed, InvalidInput, to_document
+from edgeskin.formats.model_audit import (
+    AuditSummary,
+    FastPathSummary,
+    Float16Reach,
+    MultiplyAdds,
+    ScaleSpan,
+    ScalesSummary,
+    TransposesSummary,
+)
+
+NONE = ScaleSpan(tensors=0, smallest=None, largest=None)
 
 
 def process(folder: Path, code: str, *, name: str = "m.onnx", timeout_s: float = 30.0) -> Process:
@@ -28,17 +40,45 @@ def process(folder: Path, code: str, *, name: str = "m.onnx", timeout_s: float =
     return made
 
 
+MADE = Conversion(
+    source=SourceRecord(kind="run", name="run", sha256="00"),
+    scales=None,
+    tools={"edgeskin": "1"},
+    audit=AuditSummary(
+        multiply_adds=MultiplyAdds(total=0, uncounted=0, int8_share=None, by_types={}),
+        weights={},
+        activations={},
+        deployment={},
+        inputs=(),
+        outputs=(),
+        operators={},
+        scales=ScalesSummary(weights=NONE, activations=NONE, oddities={}),
+        float16=Float16Reach(by=None),
+        batch_norms=0,
+        transposes=TransposesSummary(in_file=0, run=0, avoidable=0),
+        float_between_integers={},
+        fast_path=FastPathSummary(runtime="none", partitions=None, providers={}, off={}),
+        constant_bytes=0,
+    ),
+    parity=SelfCheck(runtime="none", samples=0, sqnr_db=None, outputs={}),
+    speed=None,
+)
+
+
 def answer(document: object) -> str:
     return f"open(request['answer'], 'w').write({json.dumps(document)!r})"
 
 
+GOOD = answer({"document": MADE.to_json()})
+
+
 def test_answer_comes_back_and_the_log_goes(tmp_path: Path) -> None:
-    done = process(tmp_path, f"print('noise', flush=True); {answer({'parity': {}})}")
+    done = process(tmp_path, f"print('noise', flush=True); {GOOD}")
     seen: list[tuple[int, int, str]] = []
     (got,) = run_all([done], 1, lambda *event: seen.append(event))
-    assert isinstance(got, dict)
-    assert got.pop("conversion_s") > 0
-    assert got == {"parity": {}}
+    assert isinstance(got, Conversion)
+    assert (got.conversion_s or 0) > 0
+    assert got.model_copy(update={"conversion_s": None}) == MADE
     assert seen == [(1, 1, "m.onnx")]
     assert not (tmp_path / "m.onnx.log").exists()
 
@@ -120,11 +160,11 @@ def test_a_full_disk_ends_the_others(tmp_path: Path) -> None:
 
 def test_one_failure_leaves_the_others(tmp_path: Path) -> None:
     failing = process(tmp_path, "sys.exit(1)")
-    slow = process(tmp_path, f"time.sleep(0.5); {answer({'parity': {}})}", name="slow.onnx")
+    slow = process(tmp_path, f"time.sleep(0.5); {GOOD}", name="slow.onnx")
     error, good = run_all([failing, slow], 2)
     assert isinstance(error, ConversionFailed)
-    assert isinstance(good, dict)
-    assert good["parity"] == {}
+    assert isinstance(good, Conversion)
+    assert good.parity == MADE.parity
 
 
 def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
@@ -133,11 +173,13 @@ def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
         "folder = os.path.dirname(request['path'])\n"
         "flag = request['path'] + '.flag'; open(flag, 'w').close(); time.sleep(0.2)\n"
         "flags = [f for f in os.listdir(folder) if f.endswith('.flag')]; os.remove(flag)\n"
-        "open(request['answer'], 'w').write(json.dumps({'seen': len(flags)}))"
+        f"made = json.loads({json.dumps(MADE.to_json())!r})\n"
+        "made['parity']['samples'] = len(flags)\n"
+        "open(request['answer'], 'w').write(json.dumps({'document': made}))"
     )
     waiting = [process(tmp_path, code, name=f"{i}.onnx") for i in range(4)]
     answers = run_all(waiting, 1)
-    assert [got["seen"] for got in answers if isinstance(got, dict)] == [1, 1, 1, 1]
+    assert [got.parity.samples for got in answers if isinstance(got, Conversion)] == [1, 1, 1, 1]
 
 
 @with_proc
