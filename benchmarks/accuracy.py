@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,17 @@ from edgeskin import metrics, native
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.runner.events import Event
+from edgeskin.benchmarks.runner.request import EngineUsed
+from edgeskin.document import Document
 from edgeskin.errors import RunFailed
-from edgeskin.evaluation import compare, measures, predicted_values
+from edgeskin.evaluation import (
+    Measure,
+    MetricChange,
+    PairedTest,
+    compare,
+    measures,
+    predicted_values,
+)
 from edgeskin.metrics import accuracy as share_right
 from edgeskin.metrics import mae
 from edgeskin.postprocess import Outputs, decisions, decode
@@ -30,7 +40,92 @@ from edgeskin.statistics import mcnemar_p, wilcoxon_p
 SMALLEST_GROUP = 2
 
 
-def read_outputs(data: bytes, tensors: Sequence[Event], metadata: Metadata) -> dict[str, Any]:
+class OutputAgreement(Document):
+    """How far an output is from the reference's; `max_difference` in the output's unit."""
+
+    sqnr_db: float
+    cosine: float
+    max_difference: float
+
+
+class Agreement(Document):
+    """Two sets of outputs of the same images: by output, and by head that decides anything.
+
+    `equal_decisions` is the share of images, or of pixels, on which both decide alike.
+    """
+
+    agreement: dict[str, OutputAgreement]
+    equal_decisions: dict[str, float]
+
+
+class HostAgreement(Agreement):
+    """The device against this machine, where `engine` ran the same file.
+
+    `bit_equal` is the share of an output's values that are the same to the bit.
+    """
+
+    bit_equal: dict[str, float]
+    engine: EngineUsed
+
+
+class ChangedDecision(Document):
+    """An image that the device decides otherwise than the float model; classes are indices.
+
+    `truth` is None where the head has no labels. `probability_lost` is what the class that the
+    float model had decided lost; 0 for a grade, which is a sum of many.
+    """
+
+    image: int
+    source_sha256: str
+    head: str
+    truth: int | None
+    probability_lost: float
+    device: int
+    float: int
+
+    @property
+    def badness(self) -> tuple[bool, int, Any]:
+        """The worst is the largest: see `changed`."""
+        return self.float == self.truth, abs(self.device - self.float), self.probability_lost
+
+
+class GroupAccuracy(Document):
+    """The metrics on the images of one group; none of a group below SMALLEST_GROUP."""
+
+    images: int
+    metrics: dict[str, MetricChange] | None = None
+
+
+class Accuracy(Agreement):
+    """What the device computed, against the float model; a change is device minus float model.
+
+    Attributes:
+        bit_equal_inputs: The share of images that the device preprocessed to the very bytes
+            that this machine makes.
+        groups: By column of the pack and by group.
+        changed: The worst first.
+        host: Against the same artifact on this machine, where that was asked for.
+    """
+
+    bit_equal_inputs: float
+    images: int
+    metrics: dict[str, MetricChange]
+    groups: dict[str, dict[str, GroupAccuracy]]
+    changed: tuple[ChangedDecision, ...]
+    host: HostAgreement | None = None
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the same artifact computed on this machine, and by which engine."""
+
+    outputs: Outputs
+    engine: EngineUsed
+
+
+def read_outputs(
+    data: bytes, tensors: Sequence[Event], metadata: Metadata
+) -> dict[str, NDArray[Any]]:
     """Decoded outputs, N images along the first axis, from the bytes that the runner wrote.
 
     Args:
@@ -60,29 +155,40 @@ def read_outputs(data: bytes, tensors: Sequence[Event], metadata: Metadata) -> d
     return raw if metadata.io == "app" else dict(decode(metadata.spec, raw))
 
 
-def report(pack: Pack, found: Outputs, twin: Outputs | None = None) -> dict[str, Any]:
+def report(
+    pack: Pack, outputs: Outputs, *, bit_equal_inputs: float, twin: Twin | None = None
+) -> Accuracy:
     """The accuracy part of a result.
 
     Args:
-        found: The device's decoded outputs of every image.
-        twin: The same artifact's on this machine, where that was asked for.
+        outputs: The device's decoded outputs of every image.
+        bit_equal_inputs: See the function of that name.
+        twin: The same artifact on this machine, where that was asked for.
     """
-    spec = pack.spec
-    document: dict[str, Any] = {
-        "images": len(pack),
-        **_agreement(spec, pack.reference, found),
-        "metrics": _metrics(spec, pack.reference, found, pack.truth),
-        "groups": _groups(pack, found),
-        "changed": changed(pack, found),
-    }
-    if twin is not None:
-        document["host"] = {
-            **_agreement(spec, twin, found),
-            "bit_equal": {
-                name: float(np.mean(values == found[name])) for name, values in twin.items()
-            },
-        }
-    return document
+    return Accuracy(
+        bit_equal_inputs=bit_equal_inputs,
+        images=len(pack),
+        agreement=_agreement(pack.reference, outputs),
+        equal_decisions=_equal_decisions(pack.spec, pack.reference, outputs),
+        metrics=_metrics(pack.spec, pack.reference, outputs, pack.truth),
+        groups={
+            column: _groups(pack, outputs, np.array(groups))
+            for column, groups in pack.groups.items()
+        },
+        changed=changed(pack, outputs),
+        host=None if twin is None else _against_host(pack.spec, twin, outputs),
+    )
+
+
+def _against_host(spec: Spec, twin: Twin, outputs: Outputs) -> HostAgreement:
+    return HostAgreement(
+        agreement=_agreement(twin.outputs, outputs),
+        equal_decisions=_equal_decisions(spec, twin.outputs, outputs),
+        bit_equal={
+            name: float(np.mean(values == outputs[name])) for name, values in twin.outputs.items()
+        },
+        engine=twin.engine,
+    )
 
 
 def bit_equal_inputs(
@@ -116,92 +222,95 @@ def input_recipe(pack: Pack, tensor: Event, io: str) -> native.Recipe:
     return native.Recipe.from_spec(given, **fields)
 
 
-def changed(pack: Pack, found: Outputs) -> list[dict[str, Any]]:
+def changed(pack: Pack, outputs: Outputs) -> tuple[ChangedDecision, ...]:
     """Images whose decision is another than the float model's, the worst first.
 
     Worst is what was right and is wrong now, then the largest step between classes, then the
     largest loss of the probability of what the float model had decided. Heads that decide per
     pixel are left out.
     """
-    ours, theirs = decisions(pack.spec, pack.reference), decisions(pack.spec, found)
+    ours, theirs = decisions(pack.spec, pack.reference), decisions(pack.spec, outputs)
     truth = {
         m.predicted.removesuffix("_grade"): m.truth
         for m in measures(pack.spec, pack.truth)
         if m.metric is share_right
     }
-    rows = []
-    for head, before in ours.items():
-        after = theirs[head]
-        for i in np.flatnonzero(before != after) if before.ndim == 1 else ():
-            row = {"image": int(i), "source_sha256": pack.items[i].source_sha256, "head": head}
-            row |= {"truth": int(truth[head][i]) if head in truth else None}
-            row |= {"float": int(before[i]), "device": int(after[i])}
-            lost = _probability_lost(pack, found, head, int(i), int(before[i]))
-            rows.append({**row, "probability_lost": lost})
-    return sorted(rows, key=_badness, reverse=True)
+    rows = [
+        ChangedDecision(
+            image=i,
+            source_sha256=pack.items[i].source_sha256,
+            head=head,
+            truth=int(truth[head][i]) if head in truth else None,
+            probability_lost=_probability_lost(pack, outputs, head, i, int(before[i])),
+            device=int(theirs[head][i]),
+            float=int(before[i]),
+        )
+        for head, before in ours.items()
+        if before.ndim == 1
+        for i in np.flatnonzero(before != theirs[head]).tolist()
+    ]
+    return tuple(sorted(rows, key=lambda row: row.badness, reverse=True))
 
 
-def _badness(row: Mapping[str, Any]) -> tuple[bool, int, float]:
-    became_wrong = row["float"] == row["truth"]
-    return became_wrong, abs(row["device"] - row["float"]), row["probability_lost"]
-
-
-def _probability_lost(pack: Pack, found: Outputs, head: str, image: int, decided: int) -> float:
-    """Of a classification's decided class; 0 for a grade, which is a sum of many."""
+def _probability_lost(pack: Pack, outputs: Outputs, head: str, image: int, decided: int) -> float:
     if not any(isinstance(h, ClassificationHead) and h.name == head for h in pack.spec.heads):
         return 0.0
-    return float(pack.reference[head][image, decided] - found[head][image, decided])
+    return float(pack.reference[head][image, decided] - outputs[head][image, decided])
 
 
-def _agreement(spec: Spec, reference: Outputs, found: Outputs) -> dict[str, Any]:
-    ours, theirs = decisions(spec, reference), decisions(spec, found)
+def _agreement(reference: Outputs, outputs: Outputs) -> dict[str, OutputAgreement]:
     return {
-        "agreement": {
-            name: {
-                "sqnr_db": metrics.sqnr_db(values, found[name]),
-                "cosine": metrics.cosine_ratio(values, found[name]),
-                "max_difference": metrics.max_difference(values, found[name]),
-            }
-            for name, values in reference.items()
-        },
-        "equal_decisions": {
-            name: metrics.equal_ratio(values, theirs[name]) for name, values in ours.items()
-        },
+        name: OutputAgreement(
+            sqnr_db=metrics.sqnr_db(values, outputs[name]),
+            cosine=metrics.cosine_ratio(values, outputs[name]),
+            max_difference=metrics.max_difference(values, outputs[name]),
+        )
+        for name, values in reference.items()
     }
 
 
+def _equal_decisions(spec: Spec, reference: Outputs, outputs: Outputs) -> dict[str, float]:
+    ours, theirs = decisions(spec, reference), decisions(spec, outputs)
+    return {name: metrics.equal_ratio(values, theirs[name]) for name, values in ours.items()}
+
+
 def _metrics(
-    spec: Spec, reference: Outputs, found: Outputs, truth: Mapping[str, NDArray[Any]]
-) -> dict[str, Any]:
+    spec: Spec, reference: Outputs, outputs: Outputs, truth: Mapping[str, NDArray[Any]]
+) -> dict[str, MetricChange]:
     """`evaluation.compare`, with a paired test where one fits."""
-    changes = compare(spec, reference, found, truth)
-    document = {name: change.to_json() for name, change in changes.items()}
-    ours, theirs = predicted_values(spec, reference), predicted_values(spec, found)
-    for m in measures(spec, truth):
-        before, after = ours[m.predicted], theirs[m.predicted]
-        if m.metric is share_right:
-            p = mcnemar_p(before == m.truth, after == m.truth)
-            document[m.name]["test"] = {"name": "McNemar, exact", "p": p}
-        elif m.metric is mae:
-            p = wilcoxon_p(np.abs(before - m.truth), np.abs(after - m.truth))
-            document[m.name]["test"] = {"name": "Wilcoxon signed-rank", "p": p}
-    return document
+    changes = compare(spec, reference, outputs, truth)
+    ours, theirs = predicted_values(spec, reference), predicted_values(spec, outputs)
+    tests = {
+        m.name: _paired_test(m, ours[m.predicted], theirs[m.predicted])
+        for m in measures(spec, truth)
+    }
+    return {
+        name: change.model_copy(update={"test": tests[name]}) for name, change in changes.items()
+    }
 
 
-def _groups(pack: Pack, found: Outputs) -> dict[str, Any]:
-    """The metrics of each group of at least SMALLEST_GROUP images."""
-    document: dict[str, Any] = {}
-    for column, values in pack.groups.items():
-        labels = np.array(values)
-        document[column] = {}
-        for group in sorted(set(values)):
-            chosen = np.flatnonzero(labels == group)
-            entry: dict[str, Any] = {"images": len(chosen)}
-            if len(chosen) >= SMALLEST_GROUP:
-                ours, theirs, truth = (
-                    {name: values[chosen] for name, values in whole.items()}
-                    for whole in (pack.reference, found, pack.truth)
-                )
-                entry["metrics"] = _metrics(pack.spec, ours, theirs, truth)
-            document[column][group] = entry
-    return document
+def _paired_test(m: Measure, before: NDArray[Any], after: NDArray[Any]) -> PairedTest | None:
+    if m.metric is share_right:
+        return PairedTest(name="McNemar, exact", p=mcnemar_p(before == m.truth, after == m.truth))
+    if m.metric is mae:
+        p = wilcoxon_p(np.abs(before - m.truth), np.abs(after - m.truth))
+        return PairedTest(name="Wilcoxon signed-rank", p=p)
+    return None
+
+
+def _groups(pack: Pack, outputs: Outputs, labels: NDArray[Any]) -> dict[str, GroupAccuracy]:
+    """By group; `labels` says which an image belongs to."""
+    return {
+        str(group): _group(pack, outputs, np.flatnonzero(labels == group))
+        for group in sorted(set(labels))
+    }
+
+
+def _group(pack: Pack, outputs: Outputs, chosen: NDArray[np.intp]) -> GroupAccuracy:
+    if len(chosen) < SMALLEST_GROUP:
+        return GroupAccuracy(images=len(chosen))
+    ours, theirs, truth = (
+        {name: values[chosen] for name, values in whole.items()}
+        for whole in (pack.reference, outputs, pack.truth)
+    )
+    return GroupAccuracy(images=len(chosen), metrics=_metrics(pack.spec, ours, theirs, truth))

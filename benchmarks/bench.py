@@ -11,36 +11,37 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from edgeskin import files
-from edgeskin.benchmarks import accuracy, result
+from edgeskin.benchmarks import accuracy
+from edgeskin.benchmarks.accuracy import Twin
 from edgeskin.benchmarks.devices import nvidia
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.names import open_device, reserved, together
+from edgeskin.benchmarks.doubts import doubts
 from edgeskin.benchmarks.pack import Pack, read
 from edgeskin.benchmarks.protocol import Protocol, protocol_named
-from edgeskin.benchmarks.runner.request import ANYWHERE
+from edgeskin.benchmarks.result import (
+    ArtifactIdentity,
+    BenchedDevice,
+    BenchResult,
+    EngineRefused,
+    Harness,
+    Latency,
+    PackIdentity,
+)
+from edgeskin.benchmarks.runner.request import ANYWHERE, EngineUsed
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps, Tell
+from edgeskin.benchmarks.summarize import latency
 from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
-from edgeskin.measured import VERSION
-from edgeskin.postprocess import Outputs
 from edgeskin.version import __version__
-
-
-@dataclass(frozen=True)
-class Twin:
-    """What the same artifact computed on this machine, and the `engine` of that result."""
-
-    outputs: Outputs
-    engine: Mapping[str, Any]
 
 
 def result_path(out: Path, device: str, artifact: Path) -> Path:
@@ -60,7 +61,7 @@ def bench_devices(
     ssh_config: Path | None = None,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
-) -> dict[str, list[dict[str, Any]] | EdgeskinError]:
+) -> dict[str, list[BenchResult] | EdgeskinError]:
     """Run artifacts on devices, all devices at once; their results are written to `out`.
 
     Args:
@@ -70,7 +71,7 @@ def bench_devices(
         ssh_config: Another file than `~/.ssh/config`.
 
     Returns:
-        By device, the results' documents; or what went wrong there.
+        By device, its results; or what went wrong there.
 
     Raises:
         UnknownName, InvalidPack, MissingPackage: Before any device is asked.
@@ -78,11 +79,19 @@ def bench_devices(
     wanted = None if protocol == "none" else protocol_named(protocol)
     packed = read(Path(pack))
 
-    def work(there: Device) -> list[dict[str, Any]]:
+    def work(there: Device) -> list[BenchResult]:
         paths = [Path(artifact) for artifact in artifacts]
-        options: dict[str, Any] = {"protocol": wanted, "choice": choice}
         with there, reserved(there):
-            return bench_all(paths, packed, there, Path(out), **options, force=force, tell=tell)
+            return bench_all(
+                paths,
+                packed,
+                there,
+                Path(out),
+                protocol=wanted,
+                choice=choice,
+                force=force,
+                tell=tell,
+            )
 
     names = dict.fromkeys(devices)
     return together([open_device(n, ssh_config=ssh_config, tell=tell) for n in names], work)
@@ -98,21 +107,32 @@ def bench_all(
     choice: Choice | None = None,
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
-) -> list[dict[str, Any]]:
+) -> list[BenchResult]:
     """`bench` for each artifact; on another device than this machine, compared with it too.
 
     The device is left clean when all are done; when one fails, what it has is kept there, for the
     next run goes on with it.
     """
-    documents = []
+    results = []
     device.probe()  # does it answer? before anything is computed here
     for artifact in artifacts:
         on_host = device.name == "host"
         twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
-        options: dict[str, Any] = {"protocol": protocol, "choice": choice, "twin": twin}
-        documents.append(bench(artifact, pack, device, out, **options, force=force, tell=tell))
+        results.append(
+            bench(
+                artifact,
+                pack,
+                device,
+                out,
+                protocol=protocol,
+                choice=choice,
+                twin=twin,
+                force=force,
+                tell=tell,
+            )
+        )
     device.clean()
-    return documents
+    return results
 
 
 def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> Twin | None:
@@ -122,14 +142,16 @@ def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> 
     """
     same = choice.accelerator if choice.accelerator in ANYWHERE else None
     with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
-        options: dict[str, Any] = {"protocol": None, "choice": Choice(accelerator=same)}
+        choice = Choice(accelerator=same)
         try:
-            document = bench(artifact, pack, host, Path(folder), **options, tell=tell)
+            result = bench(
+                artifact, pack, host, Path(folder), protocol=None, choice=choice, tell=tell
+            )
         except NotSupportedHere:
             return None
         path = result_path(Path(folder), host.name, artifact).with_suffix(".npz")
         with np.load(path) as stored:
-            return Twin({name: stored[name] for name in stored.files}, document["engine"])
+            return Twin(dict(stored), result.engine)
 
 
 def bench(
@@ -144,7 +166,7 @@ def bench(
     sensors: str = "/",
     force: bool = False,
     tell: Tell = lambda what, done, total: None,
-) -> dict[str, Any]:
+) -> BenchResult:
     """Run an artifact on a device and write `out/DEVICE--ARTIFACT.json`.
 
     Args:
@@ -154,7 +176,7 @@ def bench(
         sensors: The folder that holds sys/ and proc/ on the device.
 
     Returns:
-        The result's document, as written; what was computed is kept beside it (`result_path`).
+        The result, as written; the outputs are kept beside it (`result_path`).
 
     Raises:
         DeviceError: The device or the runner failed; run again to go on where it broke off.
@@ -167,70 +189,90 @@ def bench(
     parts = out / ".parts" / target.stem
     parts.mkdir(parents=True, exist_ok=True)
     steps = Steps(setup, device, parts, sensors, tell)
-    found = steps.every_image()
-    document = {
-        **_identity(setup, device.name, facts, steps),
-        "accuracy": {
-            "bit_equal_inputs": steps.bit_equal_inputs(),
-            **accuracy.report(pack, found, twin.outputs if twin else None),
-        },
-    }
-    if twin is not None:
-        document["accuracy"]["host"]["engine"] = twin.engine
-    if protocol is not None:
-        document["protocol"] = asdict(protocol)
-        with nvidia.tegrastats(device, facts, parts) as readings:
-            document["latency"] = result.latency(steps.latency(protocol))
-        document["device_after"] = asdict(device.probe())
-        states = document["device"], document["device_after"]
-        document["doubts"] = result.doubts(document["latency"], *states)
-        document |= {"tegrastats": readings} if readings else {}
-        document |= _tensorrt(setup, device, facts, parts)
-    np.savez(parts / "outputs.npz", **found)
+    outputs = steps.every_image()
+    result = BenchResult(
+        edgeskin=__version__,
+        artifact=_identify(setup),
+        pack=_identify_pack(pack),
+        device=BenchedDevice(name=device.name, **dict(facts)),
+        harness=Harness(machine=platform.machine(), system=platform.system()),
+        engine=_engine_used(setup, steps),
+        accuracy=accuracy.report(
+            pack, outputs, bit_equal_inputs=steps.bit_equal_inputs(), twin=twin
+        ),
+        **_timed(setup, device, facts, steps, protocol, parts) if protocol else _Timed(),
+    )
+    np.savez(parts / "outputs.npz", **cast(Mapping[str, Any], outputs))
     (parts / "outputs.npz").replace(target.with_suffix(".npz"))
-    files.write_json(target, document)
+    files.write_json(target, result.to_json())
     shutil.rmtree(parts)
-    return document
+    return result
 
 
-def _tensorrt(setup: Setup, device: Device, facts: Facts, parts: Path) -> dict[str, Any]:
+class _Timed(TypedDict, total=False):
+    """The fields of a result that come of a protocol."""
+
+    protocol: Protocol
+    latency: Latency
+    device_after: Facts
+    doubts: tuple[str, ...]
+    tegrastats: tuple[dict[str, float], ...] | None
+    trtexec: nvidia.EngineTimes | EngineRefused | None
+
+
+def _timed(
+    setup: Setup, device: Device, facts: Facts, steps: Steps, protocol: Protocol, parts: Path
+) -> _Timed:
+    with nvidia.tegrastats(device, facts, parts) as readings:
+        measured = latency(steps.latency(protocol))
+    after = device.probe()
+    return {
+        "protocol": protocol,
+        "latency": measured,
+        "device_after": after,
+        "doubts": doubts(measured, facts, after),
+        "tegrastats": tuple(readings) or None,
+        "trtexec": _tensorrt(setup, device, facts, parts),
+    }
+
+
+def _tensorrt(
+    setup: Setup, device: Device, facts: Facts, parts: Path
+) -> nvidia.EngineTimes | EngineRefused | None:
     """What the device's own trtexec measures of an ONNX file, or why it does not."""
     if setup.artifact.suffix != ".onnx" or not nvidia.has(facts, "trtexec"):
-        return {}
+        return None
     precision = setup.metadata.precision
     try:
-        times = nvidia.trtexec(device, facts, setup.artifact.name, parts, precision=precision)
+        return nvidia.trtexec(device, facts, setup.artifact.name, parts, precision=precision)
     except RunFailed as error:  # an operator that TensorRT lacks; the rest of the result stands
-        return {"trtexec": {"error": str(error)}}
-    return {"trtexec": asdict(times)}
+        return EngineRefused(error=str(error))
 
 
-def _identity(setup: Setup, device: str, facts: Facts, steps: Steps) -> dict[str, Any]:
-    """What was run, on what, by what: enough to run it again."""
-    artifact, pack, metadata = setup.artifact, setup.pack, setup.metadata
-    return {
-        "version": VERSION,
-        "edgeskin": __version__,
-        "artifact": {
-            "name": artifact.name,
-            "sha256": files.sha256(artifact),
-            "bytes": files.size_bytes(artifact),
-            "precision": metadata.precision,
-            "io": metadata.io,
-            "model": metadata.spec.name,
-        },
-        "pack": {
-            "name": pack.folder.resolve().name,
-            "sha256": pack.sha256,
-            "images": len(pack),
-            "source_sha256": [item.source_sha256 for item in pack.items],
-        },
-        "device": {"name": device, **asdict(facts)},
-        "harness": {"machine": platform.machine(), "system": platform.system()},
-        "engine": {
-            **asdict(setup.engine),
-            "version": steps.events.one("runtime")["version"],
-            "kernels": steps.events.one("start")["kernels"],
-            "sha256": {name: files.sha256(path) for name, path in setup.files.items()},
-        },
-    }
+def _identify(setup: Setup) -> ArtifactIdentity:
+    return ArtifactIdentity(
+        name=setup.artifact.name,
+        sha256=files.sha256(setup.artifact),
+        bytes=files.size_bytes(setup.artifact),
+        precision=setup.metadata.precision,
+        io=setup.metadata.io,
+        model=setup.metadata.spec.name,
+    )
+
+
+def _identify_pack(pack: Pack) -> PackIdentity:
+    return PackIdentity(
+        name=pack.folder.resolve().name,
+        sha256=pack.sha256,
+        images=len(pack),
+        source_sha256=tuple(item.source_sha256 for item in pack.items),
+    )
+
+
+def _engine_used(setup: Setup, steps: Steps) -> EngineUsed:
+    return EngineUsed(
+        **dict(setup.engine),
+        version=steps.events.one("runtime")["version"],
+        kernels=steps.events.one("start")["kernels"],
+        sha256={name: files.sha256(path) for name, path in setup.files.items()},
+    )

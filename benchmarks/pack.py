@@ -16,14 +16,15 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
+from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidPack
 from edgeskin.files import atomic, inside, sha256
 from edgeskin.images import decode
@@ -58,10 +59,14 @@ class Item:
         return self.offset + self.width * self.height * 3
 
 
-class _Document(BaseModel):
-    """pack.json, field by field."""
+class PackDocument(Document):
+    """pack.json.
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    `labels` and `groups` have a value an image, in the order of `items`; `sha256` is that of
+    each other file of the folder.
+    """
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     version: int
     data: str
@@ -147,20 +152,20 @@ def make(
     with atomic(out, force=force) as fresh:
         fresh.mkdir()
         items, outputs = _write_images(reference, data, fresh, ready, shard_bytes, progress)
-        np.savez(fresh / REFERENCE, **cast(dict[str, Any], outputs))
+        np.savez(fresh / REFERENCE, **cast(Mapping[str, Any], outputs))
         files = sorted(path.name for path in fresh.iterdir())
-        document = {
-            "version": VERSION,
-            "data": data.folder.resolve().name,
-            "split": data.split,
-            "spec": json.loads(reference.spec.to_json()),
-            "ready": ready,
-            "items": [asdict(item) for item in items],
-            "labels": {name: values.tolist() for name, values in truth.items()},
-            "groups": {name: [row[name] for row in data.rows] for name in groups},
-            "sha256": {name: sha256(fresh / name) for name in files},
-        }
-        (fresh / PACK).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        document = PackDocument(
+            version=VERSION,
+            data=data.folder.resolve().name,
+            split=data.split,
+            spec=json.loads(reference.spec.to_json()),
+            ready=ready,
+            items=tuple(items),
+            labels={name: tuple(values.tolist()) for name, values in truth.items()},
+            groups={name: tuple(row[name] for row in data.rows) for name in groups},
+            sha256={name: sha256(fresh / name) for name in files},
+        )
+        (fresh / PACK).write_text(json.dumps(document.to_json(), indent=1), encoding="utf-8")
     return read(out)
 
 
@@ -205,14 +210,14 @@ def read(folder: Path) -> Pack:
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, MemoryError)
 
 
-def _document(text: bytes, path: Path) -> _Document:
+def _document(text: bytes, path: Path) -> PackDocument:
     version = json.loads(text)["version"]
     if version != VERSION:
         raise InvalidPack(f"{path} has version {version}; upgrade edgeskin")
-    return _Document.model_validate_json(text)
+    return PackDocument.model_validate_json(text)
 
 
-def _check_files(folder: Path, document: _Document) -> tuple[str, ...]:
+def _check_files(folder: Path, document: PackDocument) -> tuple[str, ...]:
     """The shards' names, which `make` gives and no document chooses.
 
     Raises:
@@ -242,7 +247,7 @@ def _check_files(folder: Path, document: _Document) -> tuple[str, ...]:
     return shards
 
 
-def _check_rows(document: _Document, spec: Spec, reference: Mapping[str, NDArray[Any]]) -> None:
+def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDArray[Any]]) -> None:
     """
     Raises:
         ValueError: Labels, groups or the float model's outputs are not one an image,

@@ -15,8 +15,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,10 @@ from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol, protocol_named
-from edgeskin.benchmarks.result import PARTS
+from edgeskin.benchmarks.result import Samples
 from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice
+from edgeskin.document import Document
 from edgeskin.preprocess import preprocess
 from edgeskin.timing import machine
 
@@ -39,41 +40,85 @@ Pixels = NDArray[np.uint8]
 LOOP_WARMUP = 50
 
 
-def measure(artifact: Path, pack: Pack, protocol: Protocol) -> dict[str, Any]:
+class LoopSamples(Document):
+    """Milliseconds of each inference, of both runs of the runner and of the plain loop."""
+
+    runner: tuple[tuple[float, ...], tuple[float, ...]]
+    plain: tuple[float, ...]
+
+
+class Repeatability(Document):
+    """Two runs of the protocol and a plain loop between them, of one artifact.
+
+    `repeat_percent` is how far the second run's median is from the first's, `to_plain_percent`
+    how far each run's is from the plain loop's; `overhead_us` see `_overhead_us`.
+    """
+
+    artifact: str
+    p50_ms: tuple[float, float]
+    repeat_percent: float
+    plain_p50_ms: float
+    to_plain_percent: tuple[float, float]
+    overhead_us: tuple[float, float]
+    doubts: tuple[str, ...]
+    samples_ms: LoopSamples
+
+
+class RepeatabilityReport(Document):
+    """What this module prints."""
+
+    version: int = 1
+    machine: str
+    protocol: str
+    files: tuple[Repeatability, ...]
+
+
+def measure(artifact: Path, pack: Pack, protocol: Protocol) -> Repeatability:
     """Two runs of the protocol with a plain loop between them, and all their samples."""
     lib = _library(artifact)
     first = _runner(artifact, pack, protocol, lib)
     loop_ms = _plain_loop(_plain(artifact, pack), protocol)
     second = _runner(artifact, pack, protocol, lib)
-    p50 = [run["summary"]["run"]["p50_ms"] for run in (first, second)]
-    plain = float(np.median(loop_ms))
-    return {
-        "artifact": artifact.name,
-        "p50_ms": p50,
-        "repeat_percent": 100 * abs(p50[1] / p50[0] - 1),
-        "plain_p50_ms": plain,
-        "to_plain_percent": [100 * (value / plain - 1) for value in p50],
-        "overhead_us": [_overhead_us(run) for run in (first, second)],
-        "doubts": sorted({*first["doubts"], *second["doubts"]}),
-        "samples_ms": {
-            "runner": [run["samples"]["run_ms"] for run in (first, second)],
-            "plain": loop_ms,
-        },
-    }
+    plain_ms = float(np.median(loop_ms))
+    return Repeatability(
+        artifact=artifact.name,
+        p50_ms=(first.p50_ms, second.p50_ms),
+        repeat_percent=100 * abs(second.p50_ms / first.p50_ms - 1),
+        plain_p50_ms=plain_ms,
+        to_plain_percent=(
+            100 * (first.p50_ms / plain_ms - 1),
+            100 * (second.p50_ms / plain_ms - 1),
+        ),
+        overhead_us=(_overhead_us(first.samples), _overhead_us(second.samples)),
+        doubts=tuple(sorted({*first.doubts, *second.doubts})),
+        samples_ms=LoopSamples(
+            runner=(first.samples.run_ms, second.samples.run_ms), plain=tuple(loop_ms)
+        ),
+    )
 
 
-def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Run:
+    """One run of the runner: its median inference, its samples, its doubts."""
+
+    p50_ms: float
+    samples: Samples
+    doubts: tuple[str, ...]
+
+
+def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> _Run:
     choice = Choice(library=lib)
     with tempfile.TemporaryDirectory() as name, Device(HostLink(Path(name) / "work")) as host:
-        document = bench(artifact, pack, host, Path(name), protocol=protocol, choice=choice)
-    return {**document["latency"], "doubts": document["doubts"]}
+        result = bench(artifact, pack, host, Path(name), protocol=protocol, choice=choice)
+    assert result.latency is not None
+    p50_ms = result.latency.summary.run.p50_ms
+    return _Run(p50_ms, result.latency.samples, result.doubts or ())
 
 
-def _overhead_us(latency: dict[str, Any]) -> float:
+def _overhead_us(samples: Samples) -> float:
     """Median time from the end of a query to the next one's start, without reading the image."""
-    samples = latency["samples"]
-    whole = np.sum([samples[f"{part}_ms"] for part in PARTS], axis=0)
-    between = np.diff(samples["at_ms"]) - whole[:-1] - samples["read_ms"][1:]
+    whole = np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
+    between = np.diff(samples.at_ms) - whole[:-1] - samples.read_ms[1:]
     return float(np.median(between) * 1000)
 
 
@@ -137,8 +182,12 @@ def main() -> None:
     parser.add_argument("--protocol", default="standard")
     given = parser.parse_args()
     pack, protocol = packs.read(given.pack), protocol_named(given.protocol)
-    rows = [measure(path, pack, protocol) for path in given.files]
-    print(json.dumps({"machine": machine(), "protocol": protocol.name, "files": rows}, indent=1))
+    report = RepeatabilityReport(
+        machine=machine(),
+        protocol=protocol.name,
+        files=tuple(measure(path, pack, protocol) for path in given.files),
+    )
+    print(json.dumps(report.to_json(), indent=1))
 
 
 if __name__ == "__main__":

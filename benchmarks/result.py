@@ -1,195 +1,229 @@
-"""A result: one artifact on one device, every raw sample, and what speaks against believing it."""
+"""A result: one artifact on one device, every raw sample, and what speaks against believing it.
+
+`bench` writes it, `read_result` reads it back. Times are in milliseconds on a monotonic clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from edgeskin.benchmarks.runner.events import Event, Events
-from edgeskin.errors import RunFailed
-
-PARTS = ("pre", "run", "post")
-ENOUGH_QUERIES = 1024
-HOT_MC = 60_000
-DRIFT = 0.03
-THROTTLED = 1.10
-BUSY = 0.05
-BATTERY_LOW = 20
-CLOCK_STEP_NS = 1_000_000_000
+from edgeskin.benchmarks.accuracy import Accuracy
+from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.nvidia import EngineTimes
+from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.benchmarks.runner.request import EngineUsed
+from edgeskin.document import Document
+from edgeskin.errors import InvalidResult
+from edgeskin.measured import VERSION
 
 
-def latency(events: Events) -> dict[str, Any]:
-    """The latency part: loads, first inferences, percentiles and every sample, of one run.
+class ArtifactIdentity(Document):
+    """The file that was run, and what it says of itself; `model` is its spec's name."""
 
-    Times are in milliseconds: `pre` from the image to the input tensor, `run` the inference,
-    `post` from the outputs to the answer, `whole` their sum; `read`, the image from the file
-    into memory, is no part of it. Percentiles are interpolated linearly between samples; warm-up
-    is left out of them.
+    name: str
+    sha256: str
+    bytes: int
+    precision: str
+    io: str
+    model: str
+
+
+class PackIdentity(Document):
+    """The images it was run on.
+
+    `sha256` is that of pack.json, `source_sha256` that of each image file, in order.
     """
-    samples = events.named("sample")
-    if not samples:
-        raise RunFailed(f"the runner measured nothing: {events.last_words()}")
-    return {
-        "library_ms": events.one("runtime")["library_ns"] / 1e6,
-        "loads": [_load(*pair) for pair in zip(events.named("load"), _firsts(events), strict=True)],
-        "warmup": {**events.one("warm"), "run_ms": _ms(events.named("warmup"), "run")},
-        "summary": {part: _percentiles(_ms(samples, part)) for part in (*PARTS, "whole")},
-        "throttle_ratio": throttle_ratio(samples),
-        "samples": {
-            "image": [sample["image"] for sample in samples],
-            "at_ms": [(sample["at_ns"] - samples[0]["at_ns"]) / 1e6 for sample in samples],
-            **{f"{part}_ms": _ms(samples, part) for part in ("read", *PARTS)},
-        },
-        "sensors": events.named("sensors"),
-        "memory_kb": {event["when"]: event["peak_kb"] for event in events.named("memory")},
-        "operators": operators(events),
-    }
+
+    name: str
+    sha256: str
+    images: int
+    source_sha256: tuple[str, ...]
 
 
-def throttle_ratio(samples: Sequence[Event]) -> float:
-    """Median inference of the last tenth of the samples over that of the first tenth."""
-    runs = [sample["run_ns"] for sample in samples]
-    tenth = max(1, len(runs) // 10)
-    return float(np.median(runs[-tenth:]) / np.median(runs[:tenth]))
+class BenchedDevice(Facts):
+    """The device before the run, and its name as in "adb:SERIAL"."""
+
+    name: str
 
 
-def operators(events: Events) -> dict[str, Any]:
-    """Which operators ran where and how long, as far as the runtime tells; empty if it does not.
+class Harness(Document):
+    """The machine that the device was driven from."""
 
-    Returns:
-        `plan`: the operators that the runtime ran, in order, with ONNX Runtime's `provider`;
-        `delegated`: those inside a TFLite delegate; `placement`: TFLite's graph before and after
-        delegation. Times are `mean_ms`.
+    machine: str
+    system: str
+
+
+class Load(Document):
+    """One load of the model, and the first inference after it.
+
+    `cold`: the files were dropped from the page cache before.
     """
-    found: dict[str, Any] = {}
-    for profile in events.named("profile"):
-        for key, name in (("operators", "plan"), ("delegated", "delegated")):
-            found[name] = [_operator(entry) for entry in profile.get(key, [])]
-    for placement in events.named("placement"):
-        found["placement"] = {key: placement[key] for key in ("graph", "plan")}
-    return found
+
+    cold: bool
+    load_ms: float
+    first_ms: float
 
 
-def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
-    """The nodes of ONNX Runtime's own profile (a Chrome trace), in order of their first run."""
-    found: dict[str, Event] = {}
-    for event in trace:
-        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
-            continue
-        args = event["args"]
-        node = found.setdefault(
-            event["name"],
-            {
-                "name": args["op_name"],
-                "index": len(found),
-                "provider": args["provider"],
-                "runs": 0,
-                "total_ns": 0,
-            },
-        )
-        node["runs"] += 1
-        node["total_ns"] += 1000 * int(event["dur"])
-    return list(found.values())
+class Warmup(Document):
+    """What came before the samples; `stable`: two blocks of runs agreed within 2 % at its end."""
+
+    event: Literal["warm"] = "warm"
+    runs: int
+    stable: bool
+    run_ms: tuple[float, ...]
 
 
-def doubts(
-    latency: Mapping[str, Any], facts: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[str]:
-    """Why these figures may be wrong, a sentence each; empty where nothing speaks against them.
+class Percentiles(Document):
+    """Of single queries, interpolated linearly between samples; warm-up left out."""
 
-    Args:
-        latency: As `latency` gives it.
-        facts: Of the device, as `probe` found it before; its `problems` come first.
-        after: The same right after. Of that, only what no sensor of the runner sees counts.
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+    min_ms: float
+
+
+class Summary(Document):
+    """Percentiles of the parts of a query.
+
+    `pre` is from the image to the input tensor, `run` the inference, `post` from the outputs to
+    the answer, `whole` their sum.
     """
-    found = list(facts.get("problems", ()))
-    if (after.get("thermal_status") or 0) > (facts.get("thermal_status") or 0):
-        found.append(f"throttled: Android's thermal status rose to {after['thermal_status']}")
-    if facts.get("emulated"):
-        found.append("emulated: numerics are the device's, times mean nothing")
-    samples, sensors = latency["samples"]["run_ms"], latency["sensors"]
-    if len(samples) < ENOUGH_QUERIES:
-        found.append(f"too few samples: {len(samples)}, for percentiles {ENOUGH_QUERIES}")
-    if not latency["warmup"]["stable"]:
-        found.append("unstable: warm-up ended before two blocks of runs agreed within 2 %")
-    halves = [float(np.median(part)) for part in np.array_split(samples, 2)]
-    if abs(halves[1] / halves[0] - 1) > DRIFT:
-        found.append(f"unstable: the halves' medians are {halves[0]:.3g} and {halves[1]:.3g} ms")
-    if (ratio := latency["throttle_ratio"]) > THROTTLED:
-        found.append(f"throttled: the last tenth took {ratio:.2f} times as long as the first")
-    return [*found, *_of_sensors(sensors)]
+
+    pre: Percentiles
+    run: Percentiles
+    post: Percentiles
+    whole: Percentiles
 
 
-def _of_sensors(sensors: Sequence[Event]) -> list[str]:
-    found = []
-    hottest = max((t for s in sensors for t in s["thermal_mc"].values()), default=0)
-    if hottest > HOT_MC:
-        found.append(f"hot: {hottest / 1000:.0f} degrees C while measuring")
-    governors = {name for s in sensors for name in s["governor"].values()}
-    if moving := governors - {"performance", "userspace"}:
-        found.append(f"clock not fixed: governor {', '.join(sorted(moving))}")
-    levels = [p.get("capacity", 100) for s in sensors for p in s["power"].values()]
-    if levels and min(levels) < BATTERY_LOW:
-        found.append(f"battery low: {min(levels)} %")
-    if len(sensors) > 1:
-        if (busy := background_load(sensors)) is not None and busy > BUSY:
-            found.append(f"background load: other processes used {busy:.2f} cores")
-        elapsed = [sensors[-1][key] - sensors[0][key] for key in ("at_ns", "realtime_ns")]
-        if abs(elapsed[1] - elapsed[0]) > CLOCK_STEP_NS:
-            seconds = (elapsed[1] - elapsed[0]) / 1e9
-            found.append(
-                f"the device's clock was set by {seconds:+.0f} s; durations are not affected"
-            )
-    return found
+class Samples(Document):
+    """Every query, in order: its image, when it began, and the time of each part.
 
-
-def background_load(sensors: Sequence[Event]) -> float | None:
-    """Cores that other processes used between the first and the last reading; None if unknown.
-
-    From /proc/stat (ticks of 10 ms: user, nice, system, irq, softirq) minus our own CPU time.
+    `at_ms` is since the first one began. `read_ms`, the image from the file into memory, is no
+    part of the query.
     """
-    first, last = sensors[0], sensors[-1]
-    busy = [[int(x) for x in s["cpu_ticks"].split()[1:8]] for s in (first, last)]
-    elapsed_s = (last["at_ns"] - first["at_ns"]) / 1e9
-    if min(map(len, busy)) < 7 or elapsed_s < 1:
-        return None
-    used = [sum(ticks) - ticks[3] - ticks[4] for ticks in busy]  # all but idle and iowait
-    own_s = (last["own_cpu_ns"] - first["own_cpu_ns"]) / 1e9
-    return max(0.0, (used[1] - used[0]) / 100 - own_s) / elapsed_s
+
+    image: tuple[int, ...]
+    at_ms: tuple[float, ...]
+    read_ms: tuple[float, ...]
+    pre_ms: tuple[float, ...]
+    run_ms: tuple[float, ...]
+    post_ms: tuple[float, ...]
 
 
-def _firsts(events: Events) -> list[Event]:
-    return events.named("first")
+class SensorReading(Document):
+    """The device's sensors at one moment, as its kernel names them.
+
+    `at_ns` is on the samples' clock, `realtime_ns` on the wall clock, `cpu_ticks` a line of
+    /proc/stat in ticks of 10 ms, `thermal_mc` in thousandths of a degree Celsius, `power` what
+    each supply under /sys/class/power_supply says.
+    """
+
+    event: Literal["sensors"] = "sensors"
+    at_ns: int
+    realtime_ns: int
+    own_cpu_ns: int
+    cpu_ticks: str
+    load: str
+    thermal_mc: dict[str, int]
+    clock_khz: dict[str, int | str]
+    governor: dict[str, int | str]
+    power: dict[str, dict[str, int | str]]
 
 
-def _load(load: Event, first: Event) -> dict[str, Any]:
-    return {
-        "cold": load["cold"],
-        "load_ms": load["load_ns"] / 1e6,
-        "first_ms": first["run_ns"] / 1e6,
-    }
+class OperatorTime(Document):
+    """One operator's mean time; `provider` is ONNX Runtime's execution provider."""
+
+    name: str
+    index: int | None = None
+    provider: str | None = None
+    mean_ms: float
 
 
-def _operator(entry: Mapping[str, Any]) -> dict[str, Any]:
-    mean_ms = entry["total_ns"] / max(1, entry["runs"]) / 1e6
-    told = {key: entry[key] for key in ("name", "index", "provider") if key in entry}
-    return {**told, "mean_ms": mean_ms}
+class PlacedOperator(Document):
+    """An operator of TFLite's graph: its builtin code, and of a delegate what it replaces."""
+
+    code: int
+    name: str | None = None
+    replaces: tuple[int, ...] | None = None
 
 
-def _ms(samples: Sequence[Event], part: str) -> list[float]:
-    if part == "whole":
-        return [sum(sample[f"{p}_ns"] for p in PARTS) / 1e6 for sample in samples]
-    return [sample[f"{part}_ns"] / 1e6 for sample in samples]
+class Placement(Document):
+    """TFLite's operators before delegation (`graph`) and after it (`plan`)."""
+
+    graph: tuple[PlacedOperator, ...]
+    plan: tuple[PlacedOperator, ...]
 
 
-def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    p50, p90, p99 = np.percentile(values, [50, 90, 99])
-    return {
-        "p50_ms": float(p50),
-        "p90_ms": float(p90),
-        "p99_ms": float(p99),
-        "mean_ms": float(np.mean(values)),
-        "min_ms": float(np.min(values)),
-    }
+class Operators(Document):
+    """Which operators ran where and how long, as far as the runtime tells.
+
+    `plan` are those that the runtime ran, in order; `delegated` those inside a TFLite delegate.
+    """
+
+    plan: tuple[OperatorTime, ...] | None = None
+    delegated: tuple[OperatorTime, ...] | None = None
+    placement: Placement | None = None
+
+
+class Latency(Document):
+    """One run of a protocol.
+
+    `library_ms` is the time to load the runtime's library; `throttle_ratio` the median inference
+    of the last tenth of the samples over that of the first tenth; `memory_kb` the process's peak
+    (VmHWM) by the moment it was read.
+    """
+
+    library_ms: float
+    loads: tuple[Load, ...]
+    warmup: Warmup
+    summary: Summary
+    throttle_ratio: float
+    samples: Samples
+    sensors: tuple[SensorReading, ...]
+    memory_kb: dict[str, int]
+    operators: Operators
+
+
+class EngineRefused(Document):
+    """Why the device's own trtexec built no engine of the file."""
+
+    error: str
+
+
+class BenchResult(Document):
+    """One artifact on one device.
+
+    What comes of a protocol is left out where accuracy alone was asked for: `latency`, the
+    device's state after it, its `doubts` (why the figures may be wrong, a sentence each), and of
+    a Jetson `tegrastats` (a reading a second, see `nvidia.read_line`) and `trtexec`.
+    """
+
+    version: Literal[1] = VERSION
+    edgeskin: str
+    artifact: ArtifactIdentity
+    pack: PackIdentity
+    device: BenchedDevice
+    harness: Harness
+    engine: EngineUsed
+    accuracy: Accuracy
+    protocol: Protocol | None = None
+    latency: Latency | None = None
+    device_after: Facts | None = None
+    doubts: tuple[str, ...] | None = None
+    tegrastats: tuple[dict[str, float], ...] | None = None
+    trtexec: EngineTimes | EngineRefused | None = None
+
+
+def read_result(path: Path | str) -> BenchResult:
+    """The result that `bench` wrote to `path`.
+
+    Raises:
+        InvalidResult: Missing, damaged, or of another version.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidResult(f"{path} cannot be read: {error.strerror}") from error
+    return BenchResult.from_json(text, where=path)

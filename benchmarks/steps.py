@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgeskin.benchmarks import accuracy, result
+from edgeskin.benchmarks import accuracy
 from edgeskin.benchmarks.devices.device import Device, Job, collect, follow
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.benchmarks.setup import Setup
+from edgeskin.benchmarks.summarize import onnx_operators
 from edgeskin.errors import DeviceError, RunFailed
 from edgeskin.files import inside
 
@@ -41,7 +43,7 @@ class Steps:
         self._sent: set[str] = set()
         self.events = Events()
 
-    def every_image(self) -> dict[str, Any]:
+    def every_image(self) -> dict[str, NDArray[Any]]:
         """The decoded outputs of the whole pack; `events` is what the last shard's run said."""
         outputs = []
         for shard, name in enumerate(self._setup.pack.shards):
@@ -61,7 +63,7 @@ class Steps:
                 kept = self._local(profile["file"])
                 if not kept.exists():
                     collect(self._device, profile["file"], kept, self._tell)
-                profile["operators"] = result.onnx_operators(json.loads(kept.read_bytes()))
+                profile["operators"] = onnx_operators(json.loads(kept.read_bytes()))
         return events
 
     def _local(self, name: str) -> Path:

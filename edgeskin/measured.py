@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgeskin.errors import InvalidResult
 from edgeskin.files import sha256
 
-VERSION = 1
+VERSION: Final = 1
 
 
 @dataclass(frozen=True, eq=False)

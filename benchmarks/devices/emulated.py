@@ -9,7 +9,6 @@ libraries of Debian 12 once (about 100 MB, cached).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from edgeskin.benchmarks.devices.device import Tell, silent
@@ -46,14 +45,15 @@ class EmulatedLink(HostLink):
 
     def describe(self, facts: Facts) -> Facts:
         """Of the machine underneath, only what the emulated one shares with it."""
-        return replace(
-            facts,
-            machine=self.machine,
-            cpu=f"{self.cpu} emulated on {facts.cpu or facts.machine}",
-            features=(),
-            governors=(),
-            clocks_khz=(),
-            glibc="2.36",
-            emulated=True,
-            problems=(),
+        return facts.model_copy(
+            update={
+                "machine": self.machine,
+                "cpu": f"{self.cpu} emulated on {facts.cpu or facts.machine}",
+                "features": (),
+                "governors": (),
+                "clocks_khz": (),
+                "glibc": "2.36",
+                "emulated": True,
+                "problems": (),
+            }
         )

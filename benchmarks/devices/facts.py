@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
+
+from pydantic import model_serializer
+
+from edgeskin.document import Document
 
 BATTERY_LOW_PERCENT = 20
 HOT_C = 60.0
 BUSY = 0.3  # of a core's worth of load, before anything of ours runs
 
 
-@dataclass(frozen=True)
-class Facts:
-    """A device, as it was when asked. What it does not tell is None or empty.
+class Facts(Document):
+    """A device, as it was when asked. What it does not tell is None (null in JSON) or empty.
 
     Attributes:
         system: "Linux 5.15.148-tegra", or "Android 14 (API 34), Linux 6.1.75".
@@ -63,6 +65,10 @@ class Facts:
     emulated: bool = False
     problems: tuple[str, ...] = ()
 
+    @model_serializer
+    def _with_what_is_unknown(self) -> dict[str, Any]:
+        return dict(self)
+
 
 def read_facts(text: str) -> Facts:
     """Facts from "KEY<tab>VALUE" lines; unknown keys are left out, a key may come again."""
@@ -74,63 +80,63 @@ def read_facts(text: str) -> Facts:
     def one(*keys: str) -> str:
         return next((found[key][0] for key in keys if found[key]), "")
 
-    values: dict[str, Any] = {
-        "system": one("system"),
-        "machine": one("machine"),
-        "abis": tuple(filter(None, one("ro.product.cpu.abilist").split(","))),
-        "board": one("board", "ro.product.model"),
-        "cpu": one("cpu model name", "cpu Hardware") or _part(one("cpu CPU part")),
-        "features": tuple(sorted(one("cpu Features", "cpu flags").split())),
-        "cores": _cores(one("online")),
-        "governors": tuple(found["governor"]),
-        "clocks_khz": tuple(
+    android_api, system = _int(one("ro.build.version.sdk")), one("system")
+    if android_api:
+        system = f"Android {one('ro.build.version.release')} (API {android_api}), {system}"
+    facts = Facts(
+        system=system,
+        machine=one("machine"),
+        abis=tuple(filter(None, one("ro.product.cpu.abilist").split(","))),
+        board=one("board", "ro.product.model"),
+        cpu=one("cpu model name", "cpu Hardware") or _part(one("cpu CPU part")),
+        features=tuple(sorted(one("cpu Features", "cpu flags").split())),
+        cores=_cores(one("online")),
+        governors=tuple(found["governor"]),
+        clocks_khz=tuple(
             (int(low), int(now), int(high))
             for low, now, high in zip(found["min"], found["cur"], found["max"], strict=False)
         ),
-        "gpu_clock_khz": _gpu_clock([one(f"gpu {which}") for which in ("min", "cur", "max")]),
-        "power_mode": one("power mode") or None,
-        "temperatures_c": _temperatures(found["zone"], found["temperature"]),
-        "thermal_status": _int(one("thermal status")),
-        "battery_percent": _int(one("battery", "dumpsys level")),
-        "charging": _charging(one("charging", "dumpsys status")),
-        "load": float(one("load").split()[0]) if one("load") else None,
-        "memory_bytes": _kib(one("MemTotal")),
-        "free_memory_bytes": _kib(one("MemAvailable")),
-        "free_disk_bytes": _kib(_field(one("disk"), 3)),
-        "glibc": one("glibc").removeprefix("glibc ") or None,
-        "android_api": _int(one("ro.build.version.sdk")),
-        "jetpack": one("tegra") or None,
-        "tools": tuple(dict.fromkeys(found["tool"])),
-        "emulated": one("ro.boot.qemu") == "1" or _foreign(one("kernel"), one("machine")),
-    }
-    if values["android_api"]:
-        release = f"Android {one('ro.build.version.release')} (API {values['android_api']})"
-        values["system"] = f"{release}, {values['system']}"
-    return Facts(**values, problems=tuple(_problems(values)))
+        gpu_clock_khz=_gpu_clock([one(f"gpu {which}") for which in ("min", "cur", "max")]),
+        power_mode=one("power mode") or None,
+        temperatures_c=_temperatures(found["zone"], found["temperature"]),
+        thermal_status=_int(one("thermal status")),
+        battery_percent=_int(one("battery", "dumpsys level")),
+        charging=_charging(one("charging", "dumpsys status")),
+        load=float(one("load").split()[0]) if one("load") else None,
+        memory_bytes=_kib(one("MemTotal")),
+        free_memory_bytes=_kib(one("MemAvailable")),
+        free_disk_bytes=_kib(_field(one("disk"), 3)),
+        glibc=one("glibc").removeprefix("glibc ") or None,
+        android_api=android_api,
+        jetpack=one("tegra") or None,
+        tools=tuple(dict.fromkeys(found["tool"])),
+        emulated=one("ro.boot.qemu") == "1" or _foreign(one("kernel"), one("machine")),
+    )
+    return facts.model_copy(update={"problems": tuple(_problems(facts))})
 
 
-def _problems(values: dict[str, Any]) -> list[str]:
+def _problems(facts: Facts) -> list[str]:
     """What would make a latency measured now hard to believe."""
     problems = []
-    battery, charging, load = values["battery_percent"], values["charging"], values["load"]
+    battery, charging, load = facts.battery_percent, facts.charging, facts.load
     if battery is not None and battery < BATTERY_LOW_PERCENT and not charging:
         problems.append(f"battery at {battery} %: the device may slow down to save power")
-    hot = [(zone, degrees) for zone, degrees in values["temperatures_c"] if degrees >= HOT_C]
+    hot = [(zone, degrees) for zone, degrees in facts.temperatures_c if degrees >= HOT_C]
     if hot:
         zone, degrees = max(hot, key=lambda pair: pair[1])
         problems.append(f"{zone} at {degrees:.0f} degrees C: it may throttle")
-    if values["thermal_status"]:
-        problems.append(f"Android thermal status {values['thermal_status']}: throttled already")
-    if load is not None and load > BUSY * max(values["cores"], 1):
-        problems.append(f"load {load:g} on {values['cores']} cores: something else runs there")
-    moving = {name for name in values["governors"] if name not in ("performance", "userspace")}
+    if facts.thermal_status:
+        problems.append(f"Android thermal status {facts.thermal_status}: throttled already")
+    if load is not None and load > BUSY * max(facts.cores, 1):
+        problems.append(f"load {load:g} on {facts.cores} cores: something else runs there")
+    moving = {name for name in facts.governors if name not in ("performance", "userspace")}
     if moving:
         problems.append(f"clock not fixed (governor {', '.join(sorted(moving))})")
-    if (clock := values["gpu_clock_khz"]) and clock[0] != clock[2]:
+    if (clock := facts.gpu_clock_khz) and clock[0] != clock[2]:
         problems.append("GPU clock not fixed (jetson_clocks fixes it)")
-    if (mode := values["power_mode"]) and not mode.startswith("MAXN"):
+    if (mode := facts.power_mode) and not mode.startswith("MAXN"):
         problems.append(f"power mode {mode}: nvpmodel may have a faster one")
-    if (free := values["free_disk_bytes"]) is not None and free < 200 << 20:
+    if (free := facts.free_disk_bytes) is not None and free < 200 << 20:
         problems.append(f"{free >> 20} MiB of disk left: packs may not fit")
     return problems
 

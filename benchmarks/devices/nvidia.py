@@ -6,21 +6,19 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from edgeskin.benchmarks.devices.device import Device, follow
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.document import Document
 from edgeskin.errors import DeviceError, NotSupportedHere, RunFailed
 
 _SECONDS = 60
 _TIMES = "trtexec-times.json"
 
 
-@dataclass(frozen=True)
-class EngineTimes:
+class EngineTimes(Document):
     """What trtexec measured of an engine that it built on the device.
 
     Attributes:
@@ -82,23 +80,23 @@ def read_times(path: Path, log: tuple[str, ...] = ()) -> EngineTimes:
         RunFailed: It is not such a file, or holds no query.
     """
     try:
-        queries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        queries: list[Mapping[str, float]] = json.loads(path.read_text(encoding="utf-8"))
         compute = tuple(float(query["computeMs"]) for query in queries)
         latency = tuple(float(query["latencyMs"]) for query in queries)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFailed(f"{path.name} is not a timing file of trtexec ({error!r})") from error
     if not compute:
         raise RunFailed(f"{path.name} holds no query: trtexec measured nothing")
-    return EngineTimes(compute, latency, log)
+    return EngineTimes(compute_ms=compute, latency_ms=latency, log=log)
 
 
 @contextmanager
-def tegrastats(device: Device, facts: Facts, scratch: Path) -> Iterator[list[Mapping[str, float]]]:
+def tegrastats(device: Device, facts: Facts, scratch: Path) -> Iterator[list[dict[str, float]]]:
     """Sample once a second while the body runs; its list holds the readings afterwards.
 
     Where there is no tegrastats the list stays empty. Readings are `read_line`'s.
     """
-    readings: list[Mapping[str, float]] = []
+    readings: list[dict[str, float]] = []
     if not has(facts, "tegrastats"):
         yield readings
         return
@@ -115,7 +113,7 @@ def tegrastats(device: Device, facts: Facts, scratch: Path) -> Iterator[list[Map
     readings += [found for line in lines if (found := read_line(line))]
 
 
-def read_line(line: str) -> Mapping[str, float]:
+def read_line(line: str) -> dict[str, float]:
     """The numbers of a line of tegrastats.
 
     Returns:

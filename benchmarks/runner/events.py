@@ -50,12 +50,15 @@ class Events:
     def named(self, name: str) -> list[Event]:
         return [event for event in self.all if event["event"] == name]
 
+    def last(self, name: str) -> Event | None:
+        """The last event of a name; None where the runner never said it."""
+        return next((event for event in reversed(self.all) if event["event"] == name), None)
+
     def one(self, name: str) -> Event:
         """The last event of a name; raises RunFailed where the runner did not come that far."""
-        found = self.named(name)
-        if not found:
+        if (event := self.last(name)) is None:
             raise RunFailed(f"the runner never said '{name}': {self.last_words()}")
-        return found[-1]
+        return event
 
     @property
     def ended_well(self) -> bool:

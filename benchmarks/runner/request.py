@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.pack import Item
 from edgeskin.benchmarks.protocol import Protocol
+from edgeskin.document import Document
 from edgeskin.errors import NotSupportedHere
 from edgeskin.spec import ClassificationHead, DistributionHead, Head
 
@@ -24,8 +24,7 @@ DELEGATES = ("gpu", "external")
 """Of ACCELERATORS, those that need a library of their own and the TfLite C API."""
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(Document):
     """A runtime as it is to be used on a device; file names are the device's.
 
     Attributes:
@@ -41,7 +40,7 @@ class Engine:
     library: str
     accelerator: str = "none"
     accelerator_library: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
     threads: int = 1
 
     def lines(self) -> Iterable[str]:
@@ -52,6 +51,20 @@ class Engine:
             yield f"accelerator_library {self.accelerator_library}"
         yield from (f"option {key} {value}" for key, value in self.options.items())
         yield f"threads {self.threads}"
+
+
+class EngineUsed(Engine):
+    """An engine that ran: with what the runtime there says of itself, and every file pushed.
+
+    Attributes:
+        version: Of the runtime, by its own word.
+        kernels: Of the native core, which preprocesses: "neon", "avx2".
+        sha256: By the name on the device.
+    """
+
+    version: str
+    kernels: str
+    sha256: dict[str, str]
 
 
 def request(

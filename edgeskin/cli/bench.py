@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, SshConfig
+
+if TYPE_CHECKING:
+    from edgeskin.benchmarks.accuracy import HostAgreement
+    from edgeskin.benchmarks.devices.nvidia import EngineTimes
+    from edgeskin.benchmarks.result import BenchResult, EngineRefused
 
 
 def bench(
@@ -63,11 +68,12 @@ def bench(
             tell=tell,
         )
     failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
-    documents = [d for outcome in found.values() if isinstance(outcome, list) for d in outcome]
+    results = [r for outcome in found.values() if isinstance(outcome, list) for r in outcome]
     if json:
+        documents = [result.to_json() for result in results]
         console.emit({"results": documents, "failed": [str(error) for error in failed]})
-    elif documents:
-        _print(documents, out)
+    elif results:
+        _print(results, out)
     for error in failed[1:]:
         console.error(str(error))
     if failed:
@@ -83,44 +89,44 @@ def _options(texts: list[str]) -> dict[str, str]:
     return options
 
 
-def _print(documents: list[dict[str, Any]], out: Path) -> None:
+def _print(results: list[BenchResult], out: Path) -> None:
     columns = ("device", "artifact", "kernels", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB")
-    title = f"{len(documents)} results; every sample is in {out}"
-    rows = [_row(document) for document in documents]
+    title = f"{len(results)} results; every sample is in {out}"
+    rows = [_row(result) for result in results]
     console.table(title, (*columns, "equal decisions %", "as here dB"), rows)
-    for document in documents:
-        for remark in (*_of_tensorrt(document.get("trtexec")), *document.get("doubts", ())):
-            print(f"{document['device']['name']}, {document['artifact']['name']}: {remark}")
+    for result in results:
+        for remark in (*_of_tensorrt(result.trtexec), *(result.doubts or ())):
+            print(f"{result.device.name}, {result.artifact.name}: {remark}")
 
 
-def _of_tensorrt(times: dict[str, Any] | None) -> list[str]:
+def _of_tensorrt(times: EngineTimes | EngineRefused | None) -> list[str]:
+    from edgeskin.benchmarks.result import EngineRefused
+
     if times is None:
         return []
-    if "error" in times:
-        return [f"TensorRT: {times['error']}"]
-    return [f"TensorRT by trtexec: p50 {median(times['compute_ms']):.3f} ms on the GPU"]
+    if isinstance(times, EngineRefused):
+        return [f"TensorRT: {times.error}"]
+    return [f"TensorRT by trtexec: p50 {median(times.compute_ms):.3f} ms on the GPU"]
 
 
-def _row(document: dict[str, Any]) -> tuple[str, ...]:
-    equal = min(document["accuracy"]["equal_decisions"].values(), default=float("nan"))
+def _row(result: BenchResult) -> tuple[str, ...]:
+    equal = min(result.accuracy.equal_decisions.values(), default=float("nan"))
     times: tuple[str, ...] = ("",) * 5
-    if document["device"]["emulated"]:  # its times stay in the file: no speed of any device
+    if result.device.emulated:  # its times stay in the file: no speed of any device
         times = ("-",) * 5
-    elif latency := document.get("latency"):
-        run = latency["summary"]["run"]
+    elif latency := result.latency:
+        run = latency.summary.run
         times = (
-            *(f"{run[key]:.3f}" for key in ("p50_ms", "p90_ms", "p99_ms")),
-            f"{latency['loads'][0]['load_ms']:.1f}",
-            f"{max(latency['memory_kb'].values()) / 1000:.1f}",
+            *(f"{ms:.3f}" for ms in (run.p50_ms, run.p90_ms, run.p99_ms)),
+            f"{latency.loads[0].load_ms:.1f}",
+            f"{max(latency.memory_kb.values()) / 1000:.1f}",
         )
-    names = (document["device"]["name"], document["artifact"]["name"])
-    kernels = document["engine"]["accelerator"]
-    return (*names, kernels, *times, f"{100 * equal:.2f}", _as_here(document["accuracy"]))
+    names = (result.device.name, result.artifact.name, result.engine.accelerator)
+    return (*names, *times, f"{100 * equal:.2f}", _as_here(result.accuracy.host))
 
 
-def _as_here(accuracy: dict[str, Any]) -> str:
+def _as_here(host: HostAgreement | None) -> str:
     """SQNR of the output that differs most from this machine's; empty where there is no other."""
-    if "host" not in accuracy:
+    if host is None:
         return ""
-    entries = accuracy["host"]["agreement"].values()
-    return f"{min(entry['sqnr_db'] for entry in entries):.1f}"
+    return f"{min(output.sqnr_db for output in host.agreement.values()):.1f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +27,7 @@ def devices(names: Names = None, ssh_config: SshConfig = None, json: Json = Fals
     if json:
         console.emit(
             {
-                name: asdict(facts) if isinstance(facts, Facts) else {"error": str(facts)}
+                name: facts.to_json() if isinstance(facts, Facts) else {"error": str(facts)}
                 for name, facts in found.items()
             }
         )

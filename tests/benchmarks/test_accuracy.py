@@ -15,6 +15,7 @@ from scipy import stats
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks import accuracy
 from edgeskin.benchmarks.pack import Item, Pack
+from edgeskin.benchmarks.runner.request import EngineUsed
 from edgeskin.errors import RunFailed
 from edgeskin.spec import ClassificationHead, RegressionHead
 
@@ -60,8 +61,8 @@ def test_changed_decisions_come_worst_first(tmp_path: Path) -> None:
     #         right->wrong by 1, wrong->wrong by 2, right->wrong by 2, wrong->right, unchanged
     of = pack([0, 1, 0, 2, 1], [0, 0, 0, 1, 1], tmp_path)
     rows = accuracy.changed(of, on_device(of, [1, 2, 2, 2, 1]))
-    assert [row["image"] for row in rows] == [2, 0, 1, 3]
-    assert rows[0] == {
+    assert [row.image for row in rows] == [2, 0, 1, 3]
+    assert rows[0].to_json() == {
         "image": 2,
         "source_sha256": f"{2:064x}",
         "head": "severity",
@@ -79,28 +80,30 @@ def test_decisions_metrics_and_their_tests(tmp_path: Path) -> None:
     after = truth.copy()
     after[20:29] = [0, 0, 0, 0, 0, 0, 0, 0, 0]  # of these 3 are right
     of = pack(truth, before, tmp_path)
-    document = accuracy.report(of, on_device(of, after))
+    document = accuracy.report(of, on_device(of, after), bit_equal_inputs=1.0)
     wrong = sum(a != t for a, t in zip(after, truth, strict=True))
-    metric = document["metrics"]["severity_accuracy"]
-    assert metric["reference"] == pytest.approx(26 / 30)
-    assert metric["candidate"] == pytest.approx((30 - wrong) / 30)
+    metric = document.metrics["severity_accuracy"]
+    assert metric.reference == pytest.approx(26 / 30)
+    assert metric.candidate == pytest.approx((30 - wrong) / 30)
     # The two models are wrong on different images: 4 against `wrong` disagreements.
-    assert metric["test"]["p"] == pytest.approx(stats.binomtest(4, 4 + wrong).pvalue)
+    assert metric.test.p == pytest.approx(stats.binomtest(4, 4 + wrong).pvalue)
     equal = sum(a == b for a, b in zip(before, after, strict=True)) / 30
-    assert document["equal_decisions"]["severity"] == pytest.approx(equal)
-    area = document["metrics"]["area_mae"]
-    assert area["change"]["value"] == pytest.approx(0.5)
-    assert area["test"]["p"] < 1e-6  # all 30 errors grew
+    assert document.equal_decisions["severity"] == pytest.approx(equal)
+    area = document.metrics["area_mae"]
+    assert area.change.value == pytest.approx(0.5)
+    assert area.significant
+    assert area.test.p < 1e-6  # all 30 errors grew
 
 
 def test_groups_have_metrics_of_their_own_unless_too_small(tmp_path: Path) -> None:
     groups = {"tone": ("I", "II", "I", "II", "III")}
     of = pack([0, 1, 2, 0, 1], [0, 1, 2, 0, 1], tmp_path, groups=groups)
-    found = accuracy.report(of, on_device(of, [0, 0, 2, 1, 1]))["groups"]["tone"]
-    assert {name: entry["images"] for name, entry in found.items()} == {"I": 2, "II": 2, "III": 1}
-    assert found["I"]["metrics"]["severity_accuracy"]["candidate"] == 1.0
-    assert found["II"]["metrics"]["severity_accuracy"]["candidate"] == 0.0
-    assert "metrics" not in found["III"]
+    report = accuracy.report(of, on_device(of, [0, 0, 2, 1, 1]), bit_equal_inputs=1.0)
+    groups = report.groups["tone"]
+    assert {name: group.images for name, group in groups.items()} == {"I": 2, "II": 2, "III": 1}
+    assert groups["I"].metrics["severity_accuracy"].candidate == 1.0
+    assert groups["II"].metrics["severity_accuracy"].candidate == 0.0
+    assert groups["III"].to_json() == {"images": 1}
 
 
 def test_a_twin_says_how_many_values_have_the_same_bits(tmp_path: Path) -> None:
@@ -108,8 +111,12 @@ def test_a_twin_says_how_many_values_have_the_same_bits(tmp_path: Path) -> None:
     found = on_device(of, [0, 1])
     twin = {"severity": found["severity"].copy(), "area": found["area"].copy()}
     twin["severity"][0, 0] = np.nextafter(twin["severity"][0, 0], np.float32(2))
-    bits = accuracy.report(of, found, twin)["host"]["bit_equal"]
-    assert bits == {"severity": pytest.approx(5 / 6), "area": 1.0}
+    engine = EngineUsed(runtime="onnx", library="x.so", version="1", kernels="avx2", sha256={})
+    report = accuracy.report(
+        of, found, bit_equal_inputs=1.0, twin=accuracy.Twin(outputs=twin, engine=engine)
+    )
+    assert report.host.engine == engine
+    assert report.host.bit_equal == {"severity": pytest.approx(5 / 6), "area": 1.0}
 
 
 def test_outputs_are_dequantized_and_decoded() -> None:
@@ -140,4 +147,5 @@ def test_inputs_of_another_crc_are_counted(tmp_path: Path) -> None:
 
 def test_a_report_is_json(tmp_path: Path) -> None:
     of = pack([0, 1, 2], [0, 1, 1], tmp_path)
-    json.dumps(accuracy.report(of, on_device(of, [0, 2, 1])))
+    report = accuracy.report(of, on_device(of, [0, 2, 1]), bit_equal_inputs=1.0)
+    assert accuracy.Accuracy.from_json(json.dumps(report.to_json())) == report

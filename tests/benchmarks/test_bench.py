@@ -21,6 +21,7 @@ from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
+from edgeskin.benchmarks.result import Latency, Operators, read_result
 from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.slow
 SHORT = replace(
     PROTOCOLS["quick"], warmup_runs=32, warmup_s=0.1, queries=40, profile_runs=3, sensor_ms=5
 )
+IDENTITY = {"version", "edgeskin", "artifact", "pack", "device", "harness", "engine"}
 Convert = Callable[..., Path]
 
 
@@ -79,52 +81,54 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
 ) -> None:
     artifact = tiny_file(target, precision, io)
     choice = Choice(accelerator="reference" if kernels == "reference" else None)
-    document = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
+    result = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
     images = [item.source_sha256 for item in tiny_pack.items]
     found = read_measured(result_path(tmp_path, "host", artifact)).of(artifact, images)
     for name, expected in on_python(artifact, tiny_pack, kernels).items():
         # The same version of the runtime: the same bits, by whichever API.
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
-    assert document["accuracy"]["bit_equal_inputs"] == 1.0
-    check_latency(document)
-    check_operators(document["latency"]["operators"], "onnx" if target == "onnx" else kernels)
+    assert result.accuracy.bit_equal_inputs == 1.0
+    check_latency(result.latency)
+    check_operators(result.latency.operators, "onnx" if target == "onnx" else kernels)
+    # The file on disk is the same document.
+    assert read_result(result_path(tmp_path, "host", artifact)) == result
 
 
-def check_latency(document: dict[str, Any]) -> None:
-    latency = document["latency"]
-    assert len(latency["samples"]["run_ms"]) == SHORT.queries
-    assert [load["cold"] for load in latency["loads"]] == [True, False]
-    assert all(x > 0 for part in ("pre", "run", "post") for x in latency["samples"][f"{part}_ms"])
-    assert np.all(np.diff(latency["samples"]["at_ms"]) > 0)
-    assert latency["warmup"]["runs"] >= SHORT.warmup_runs
-    assert len(latency["sensors"]) >= 3  # before and after warm-up, and at the end
-    assert latency["memory_kb"]["measured"] >= latency["memory_kb"]["loaded"] > 1000
+def check_latency(latency: Latency) -> None:
+    samples = latency.samples
+    assert len(samples.run_ms) == SHORT.queries
+    assert [load.cold for load in latency.loads] == [True, False]
+    assert all(x > 0 for part in (samples.pre_ms, samples.run_ms, samples.post_ms) for x in part)
+    assert np.all(np.diff(samples.at_ms) > 0)
+    assert latency.warmup.runs >= SHORT.warmup_runs
+    assert len(latency.sensors) >= 3  # before and after warm-up, and at the end
+    assert latency.memory_kb["measured"] >= latency.memory_kb["loaded"] > 1000
 
 
-def check_operators(operators: dict[str, Any], kernels: str) -> None:
+def check_operators(operators: Operators, kernels: str) -> None:
     """Which ran where: all in XNNPACK, all in TFLite itself, all in ONNX Runtime's CPU provider."""
     if kernels == "onnx":
-        assert {op["provider"] for op in operators["plan"]} == {"CPUExecutionProvider"}
+        assert {op.provider for op in operators.plan} == {"CPUExecutionProvider"}
     elif kernels == "reference":
-        assert operators["delegated"] == []
-        assert operators["placement"]["plan"] == operators["placement"]["graph"]
-        assert len(operators["plan"]) == len(operators["placement"]["graph"])
+        assert operators.delegated == ()
+        assert operators.placement.plan == operators.placement.graph
+        assert len(operators.plan) == len(operators.placement.graph)
     else:
-        [delegate] = operators["placement"]["plan"]
-        assert delegate["name"] == "TfLiteXNNPackDelegate"
-        assert delegate["replaces"] == list(range(len(operators["placement"]["graph"])))
-    names = [op["name"] for op in operators["delegated" if kernels == "fast" else "plan"]]
+        [delegate] = operators.placement.plan
+        assert delegate.name == "TfLiteXNNPackDelegate"
+        assert delegate.replaces == tuple(range(len(operators.placement.graph)))
+    names = [op.name for op in (operators.delegated if kernels == "fast" else operators.plan)]
     assert any("conv" in name.lower() for name in names), operators
 
 
 def test_queries_take_the_images_in_a_random_order_each_as_often(
     tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
 ) -> None:
-    document = bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=SHORT)
-    images = document["latency"]["samples"]["image"]
+    result = bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=SHORT)
+    images = result.latency.samples.image
     counts = np.bincount(images, minlength=len(tiny_pack.members(0)))
     assert counts.max() - counts.min() <= 2  # whole rounds, but for the cut ends
-    assert images[:8] != sorted(images[:8])
+    assert images[:8] != tuple(sorted(images[:8]))
 
 
 def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
@@ -132,13 +136,15 @@ def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
 ) -> None:
     artifact = tmp_path / "a nurse's model.tflite"
     shutil.copy(tiny_file("tflite", "fp32"), artifact)
-    [document] = bench_all([artifact], tiny_pack, host, tmp_path, protocol=None)
-    accuracy = document["accuracy"]
-    assert accuracy["changed"] == []
-    assert accuracy["equal_decisions"]["severity"] == 1.0
-    for metric in accuracy["metrics"].values():
-        assert metric["change"]["value"] == pytest.approx(0, abs=1e-4)
-    assert sum(g["images"] for g in accuracy["groups"]["severity"].values()) == len(tiny_pack)
+    [result] = bench_all([artifact], tiny_pack, host, tmp_path, protocol=None)
+    accuracy = result.accuracy
+    assert accuracy.changed == ()
+    assert accuracy.equal_decisions["severity"] == 1.0
+    for metric in accuracy.metrics.values():
+        assert metric.change.value == pytest.approx(0, abs=1e-4)
+    assert sum(g.images for g in accuracy.groups["severity"].values()) == len(tiny_pack)
+    written = json.loads(result_path(tmp_path, "host", artifact).read_text())
+    assert set(written) == IDENTITY | {"accuracy"}
     assert not Path(host.link.work).exists()  # left clean
 
 
@@ -163,8 +169,8 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
         if what.endswith("images"):
             seen.append(done)
 
-    document = bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=watch)
-    assert document["accuracy"]["images"] == 12
+    result = bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=watch)
+    assert result.accuracy.images == 12
     # The first shard was not run again, and the second's job was read, not repeated.
     assert seen == list(range(5, 13))
     assert not parts.exists()
@@ -237,15 +243,15 @@ def test_heat_clocks_and_battery_are_read_beside_a_sustained_run(
 
     protocol = replace(PROTOCOLS["sustained"], warmup_s=0.1, seconds=2.5, sensor_ms=100)
     settings: dict[str, Any] = {"protocol": protocol, "sensors": str(root), "tell": heat_later}
-    document = bench(tiny_file("onnx", "int8"), tiny_pack, host, tmp_path / "out", **settings)
-    latency = document["latency"]
-    heat = [reading["thermal_mc"]["thermal_zone0 cpu-thermal"] for reading in latency["sensors"]]
+    result = bench(tiny_file("onnx", "int8"), tiny_pack, host, tmp_path / "out", **settings)
+    latency = result.latency
+    heat = [reading.thermal_mc["thermal_zone0 cpu-thermal"] for reading in latency.sensors]
     assert set(heat) == {45_000, 91_000}
     assert heat == sorted(heat)
-    assert latency["sensors"][0]["clock_khz"] == {"cpu0": 1_984_000}
-    assert latency["samples"]["at_ms"][-1] > 2400  # the time was kept
+    assert latency.sensors[0].clock_khz == {"cpu0": 1_984_000}
+    assert latency.samples.at_ms[-1] > 2400  # the time was kept
     for doubt in ("hot: 91 degrees C", "governor schedutil", "battery low: 15 %"):
-        assert any(doubt in said for said in document["doubts"]), document["doubts"]
+        assert any(doubt in said for said in result.doubts), result.doubts
 
 
 def test_another_model_s_pack_is_refused(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeskin.benchmarks import result
-from edgeskin.benchmarks.devices import open_device
+from edgeskin.benchmarks import summarize
+from edgeskin.benchmarks.devices import Facts, open_device
+from edgeskin.benchmarks.doubts import doubts as doubts_about
 from edgeskin.benchmarks.runner.events import Events
 from edgeskin.errors import RunFailed
 
@@ -60,7 +61,8 @@ def run(run_ms: list[float], *readings: dict[str, Any], stable: bool = True) -> 
 
 
 def doubts(events: Events, after: int | None = None, **facts: Any) -> list[str]:
-    return result.doubts(result.latency(events), facts, {"thermal_status": after})
+    before, then = Facts(**facts), Facts(thermal_status=after)
+    return list(doubts_about(summarize.latency(events), before, then))
 
 
 STEADY = [5.0] * 1024
@@ -68,19 +70,19 @@ STEADY = [5.0] * 1024
 
 def test_percentiles_are_numpy_s_and_warm_up_is_left_out() -> None:
     times = [float(x) for x in range(1, 102)]
-    found = result.latency(run(times))["summary"]
-    assert found["run"]["p50_ms"] == pytest.approx(51.0)
-    assert found["run"]["p90_ms"] == pytest.approx(91.0)  # (101 - 1) * 0.9 + 1
-    assert found["run"]["p99_ms"] == pytest.approx(100.0)
-    assert found["whole"]["p50_ms"] == pytest.approx(51.21)
-    assert found["pre"]["min_ms"] == pytest.approx(0.2)
+    summary = summarize.latency(run(times)).summary
+    assert summary.run.p50_ms == pytest.approx(51.0)
+    assert summary.run.p90_ms == pytest.approx(91.0)  # (101 - 1) * 0.9 + 1
+    assert summary.run.p99_ms == pytest.approx(100.0)
+    assert summary.whole.p50_ms == pytest.approx(51.21)
+    assert summary.pre.min_ms == pytest.approx(0.2)
 
 
 def test_every_sample_is_kept() -> None:
-    found = result.latency(run([3.0, 4.0, 5.0]))["samples"]
-    assert found["run_ms"] == [3.0, 4.0, 5.0]
-    assert found["at_ms"] == [0.0, 10.0, 20.0]
-    assert found["image"] == [0, 1, 2]
+    samples = summarize.latency(run([3.0, 4.0, 5.0])).samples
+    assert samples.run_ms == (3.0, 4.0, 5.0)
+    assert samples.at_ms == (0.0, 10.0, 20.0)
+    assert samples.image == (0, 1, 2)
 
 
 def test_a_quiet_run_has_no_doubts() -> None:
@@ -127,7 +129,7 @@ def test_throttle_ratio_is_last_tenth_over_first() -> None:
     times = np.linspace(10.0, 20.0, 1000)
     samples = run(list(times)).named("sample")
     # Medians of the first and last 100 of a straight line.
-    assert result.throttle_ratio(samples) == pytest.approx(
+    assert summarize.throttle_ratio(samples) == pytest.approx(
         np.median(times[-100:]) / np.median(times[:100]), rel=1e-6
     )
 
@@ -140,7 +142,7 @@ def test_onnx_operators_are_summed_by_node() -> None:
         {**node, "name": "conv1_fence_before", "dur": 1},
         {**node, "name": "conv1_kernel_time", "dur": 50},
     ]
-    [found] = result.onnx_operators(trace)
+    [found] = summarize.onnx_operators(trace)
     assert (found["name"], found["runs"], found["total_ns"]) == ("Conv", 2, 80_000)
 
 

@@ -46,21 +46,32 @@ def test_bench_by_a_protocol_that_is_none(tmp_path: Path) -> None:
 def test_times_of_an_emulated_device_are_no_figures(
     emulated: bool, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from edgeskin.benchmarks.accuracy import Accuracy
+    from edgeskin.benchmarks.result import (
+        ArtifactIdentity,
+        BenchedDevice,
+        BenchResult,
+        Latency,
+        Load,
+        Percentiles,
+        Summary,
+    )
+    from edgeskin.benchmarks.runner.request import EngineUsed
     from edgeskin.cli.bench import _print
 
-    times = {"p50_ms": 187.0, "p90_ms": 188.0, "p99_ms": 189.0}
-    document = {
-        "device": {"name": "emulated:cortex-a76", "emulated": emulated},
-        "artifact": {"name": "a.onnx"},
-        "engine": {"accelerator": "none"},
-        "accuracy": {"equal_decisions": {"severity": 1.0}},
-        "latency": {
-            "summary": {"run": times},
-            "loads": [{"load_ms": 12.5}],
-            "memory_kb": {"peak": 81500},
-        },
-    }
-    _print([document], Path("out"))
+    p50 = Percentiles(p50_ms=187.0, p90_ms=188.0, p99_ms=189.0, mean_ms=187.0, min_ms=180.0)
+    result = BenchResult.model_construct(  # what the table shows, no more
+        device=BenchedDevice(name="emulated:cortex-a76", emulated=emulated),
+        artifact=ArtifactIdentity.model_construct(name="a.onnx"),
+        engine=EngineUsed.model_construct(accelerator="none"),
+        accuracy=Accuracy.model_construct(equal_decisions={"severity": 1.0}),
+        latency=Latency.model_construct(
+            summary=Summary.model_construct(run=p50),
+            loads=(Load(cold=True, load_ms=12.5, first_ms=1.0),),
+            memory_kb={"peak": 81500},
+        ),
+    )
+    _print([result], Path("out"))
     printed = capsys.readouterr().out
     assert shown in printed.split()
     assert ("187.000" in printed) is not emulated

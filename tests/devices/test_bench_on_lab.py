@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edgeskin.benchmarks.bench import bench, bench_all
+from edgeskin.benchmarks.bench import bench, bench_all, result_path
 from edgeskin.benchmarks.devices import Device, together
+from edgeskin.benchmarks.devices.nvidia import EngineTimes
 from edgeskin.benchmarks.lab.jetson import Jetson
 from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
+from edgeskin.benchmarks.result import BenchResult, read_result
 
 pytestmark = pytest.mark.slow
 FILES = {
@@ -39,17 +40,17 @@ def test_a_board_and_a_phone_at_once(
     devices = {lab_jetson.open(): FILES["jetson"], lab_phone.open(): FILES["phone"]}
     files = {device.name: [tiny_file(*kind) for kind in kinds] for device, kinds in devices.items()}
 
-    def work(device: Device) -> list[dict[str, Any]]:
+    def work(device: Device) -> list[BenchResult]:
         with device:
             pack = one_shard(tiny_pack)
             return bench_all(files[device.name], pack, device, tmp_path, protocol=SHORT)
 
     found = together(list(devices), work)
     for device, kinds in devices.items():
-        documents = found[device.name]
-        assert isinstance(documents, list), documents
-        for (target, precision), document in zip(kinds, documents, strict=True):
-            check(document, target, precision, device.name)
+        results = found[device.name]
+        assert isinstance(results, list), results
+        for (target, precision), result in zip(kinds, results, strict=True):
+            check(result, target, precision, device.name)
 
 
 def test_the_cable_is_pulled_while_it_runs(
@@ -64,7 +65,7 @@ def test_the_cable_is_pulled_while_it_runs(
             lab_phone.box.start()
 
     with lab_phone.open() as device:
-        document = bench(
+        result = bench(
             tiny_file("tflite", "int8"),
             tiny_pack,
             device,
@@ -74,8 +75,8 @@ def test_the_cable_is_pulled_while_it_runs(
         )
         device.clean()
     assert pulled
-    assert document["accuracy"]["images"] == len(tiny_pack)
-    assert document["accuracy"]["bit_equal_inputs"] == 1.0
+    assert result.accuracy.images == len(tiny_pack)
+    assert result.accuracy.bit_equal_inputs == 1.0
 
 
 def test_both_tools_beside_a_run(
@@ -86,13 +87,15 @@ def test_both_tools_beside_a_run(
         lab_jetson.box.write(f"usr/local/bin/{name}", f"#!/bin/sh\n{lines}\n", 0o755)
     artifact = tiny_file("onnx", "fp32")
     with lab_jetson.open() as device:
-        document = bench(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
+        result = bench(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
         device.clean()
     for name in NVIDIA:
         lab_jetson.box.remove(f"usr/local/bin/{name}")
-    assert document["trtexec"]["compute_ms"] == (1.25,)
-    assert document["trtexec"]["log"] == ("[I] engine built",)
-    assert document["tegrastats"][0]["gpu_percent"] == 97
+    assert isinstance(result.trtexec, EngineTimes)
+    assert result.trtexec.compute_ms == (1.25,)
+    assert result.trtexec.log == ("[I] engine built",)
+    assert result.tegrastats[0]["gpu_percent"] == 97
+    assert read_result(result_path(tmp_path, device.name, artifact)) == result
 
 
 def one_shard(pack: Pack) -> Pack:
@@ -108,18 +111,18 @@ def one_shard(pack: Pack) -> Pack:
     )
 
 
-def check(document: dict[str, Any], target: str, precision: str, device: str) -> None:
-    accuracy = document["accuracy"]
-    assert document["engine"]["kernels"] == "neon"
-    assert accuracy["bit_equal_inputs"] == 1.0, device
+def check(result: BenchResult, target: str, precision: str, device: str) -> None:
+    accuracy = result.accuracy
+    assert result.engine.kernels == "neon"
+    assert accuracy.bit_equal_inputs == 1.0, device
     # float32 in another order; int8 kernels of XNNPACK round as on x86, ONNX Runtime's may differ
     # in the last step here and there.
     limit = 100 if precision == "fp32" else 35
-    for name, entry in accuracy["host"]["agreement"].items():
-        assert entry["sqnr_db"] > limit, (device, target, precision, name)
-    assert len(document["latency"]["samples"]["run_ms"]) == SHORT.queries
-    operators = document["latency"]["operators"]
-    assert operators["plan"] or operators["delegated"]
+    for name, output in accuracy.host.agreement.items():
+        assert output.sqnr_db > limit, (device, target, precision, name)
+    assert len(result.latency.samples.run_ms) == SHORT.queries
+    operators = result.latency.operators
+    assert operators.plan or operators.delegated
     if target == "tflite":
-        plan = operators["placement"]["plan"]
-        assert any(op.get("name") == "TfLiteXNNPackDelegate" for op in plan), plan
+        plan = operators.placement.plan
+        assert any(op.name == "TfLiteXNNPackDelegate" for op in plan), plan
