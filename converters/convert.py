@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
+from edgeskin.artifacts import Artifact, Io, ManifestEntry, read_manifest, write_manifest
 from edgeskin.conversion import Conversion
 from edgeskin.converters import check_precision
 from edgeskin.converters.process import Process
@@ -231,7 +231,7 @@ def _publish(
         entries = read_manifest(out)
         for artifact, (_, answer) in zip(artifacts, made, strict=True):
             known = {key: value for key, value in asdict(artifact).items() if key != "path"}
-            entries[artifact.path.name] = {**known, **answer.to_json()}
+            entries[artifact.path.name] = ManifestEntry.from_json({**known, **answer.to_json()})
         for artifact in artifacts:
             _replace(scratch / artifact.path.name, artifact.path, scratch)
         write_manifest(out, entries)

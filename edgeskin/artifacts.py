@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from edgeskin.errors import InvalidArtifact
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from edgeskin.document import Document
+from edgeskin.errors import InvalidArtifact, InvalidResult
 from edgeskin.files import locked, sha256, write_json
 from edgeskin.formats import format_of
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
@@ -97,6 +100,64 @@ class Artifact:
     """Made for other processors than this machine's CPU: see docs/decisions/0021."""
 
 
+class SourceIdentity(Document):
+    """What a file was converted from: a run or a program, and the hash of its weights or file."""
+
+    kind: Literal["run", "program"]
+    name: str | None = None
+    sha256: str | None = None
+
+
+class ManifestEntry(Document):
+    """What `manifest.json` says of one file.
+
+    What was read is written again, fields of other versions too: nothing is added and nothing
+    lost when another file's entry changes.
+
+    Attributes:
+        conversion_s: Seconds in all; `timing_s` of them went into `speed`.
+        scales: Of an INT8 file, where its scales come from; None of a float one.
+        tools: Versions by package.
+        verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    sha256: str
+    target: str
+    precision: str
+    io: str
+    size_bytes: int
+    conversion_s: float | None = None
+    timing_s: float | None = None
+    source: SourceIdentity | None = None
+    scales: dict[str, Any] | None = None
+    tools: dict[str, str] | None = None
+    parity: dict[str, Any] | None = None
+    speed: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    audit: dict[str, Any] | None = None
+    portable: bool = False
+    verification: dict[str, dict[str, Any]] | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_it_was_set(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+    def verified(self, document: Mapping[str, Any]) -> ManifestEntry:
+        """The entry with what `edgeskin verify` gave; other data sets' stay."""
+        name = f"{document['data']}/{document['split']}"
+        kept = {**(self.verification or {}), name: dict(document)}
+        return self.model_copy(update={"verification": kept})
+
+
+class Manifest(Document):
+    """`manifest.json`: an entry a file, by its name."""
+
+    version: int
+    artifacts: dict[str, ManifestEntry]
+
+
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
     """Labels by output name, for the heads that have some."""
     return {
@@ -132,8 +193,12 @@ def read_metadata(path: Path) -> Metadata:
         return Metadata.from_entries(module.entries(path), where=str(path))
 
 
-def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """The entries of `folder/manifest.json` by file name; empty where there is none of ours."""
+def read_manifest(folder: Path) -> dict[str, ManifestEntry]:
+    """The entries of `folder/manifest.json` by file name; empty where there is none of ours.
+
+    Raises:
+        InvalidArtifact: It is damaged, or of another version.
+    """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         return {}
@@ -141,17 +206,16 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         document = json.loads(path.read_bytes())
         if isinstance(document, dict) and "artifacts" not in document:
             return {}  # another program's, a web app's for instance
-        artifacts: dict[str, dict[str, Any]] = dict(document["artifacts"])
-    except (ValueError, KeyError, TypeError) as error:
+        if (version := document["version"]) != 1:
+            raise InvalidArtifact(f"{path} has version {version}; upgrade edgeskin")
+        return Manifest.from_json(document, where="it").artifacts
+    except (ValueError, KeyError, TypeError, InvalidResult) as error:
         raise InvalidArtifact(
             f"{path} is damaged: {error}. Remove it and convert again."
         ) from error
-    if document.get("version") != 1:
-        raise InvalidArtifact(f"{path} has version {document.get('version')}; upgrade edgeskin")
-    return artifacts
 
 
-def check_manifest(path: Path) -> dict[str, Any] | None:
+def check_manifest(path: Path) -> ManifestEntry | None:
     """The manifest entry of `path`, after comparing its hash; None where nothing names it.
 
     Raises:
@@ -161,11 +225,10 @@ def check_manifest(path: Path) -> dict[str, Any] | None:
     entry = read_manifest(path.parent).get(path.name)
     if entry is None:
         return None
-    actual = sha256(path)
-    if actual != entry.get("sha256"):
+    if (actual := sha256(path)) != entry.sha256:
         raise InvalidArtifact(
             f"{path} is not the file its manifest names: sha256 {actual[:16]}... against "
-            f"{str(entry.get('sha256'))[:16]}... It was changed or replaced; convert it again."
+            f"{entry.sha256[:16]}... It was changed or replaced; convert it again."
         )
     return entry
 
@@ -180,11 +243,11 @@ def record(path: Path, document: Mapping[str, Any]) -> None:
     with locked(path.parent):
         entries = read_manifest(path.parent)
         if path.name in entries:
-            kept = entries[path.name].setdefault("verification", {})
-            kept[f"{document['data']}/{document['split']}"] = dict(document)
+            entries[path.name] = entries[path.name].verified(document)
             write_manifest(path.parent, entries)
 
 
-def write_manifest(folder: Path, entries: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, entries: Mapping[str, ManifestEntry]) -> None:
     """Replace `folder/manifest.json`, its entries in the order of their names."""
-    write_json(folder / MANIFEST, {"version": 1, "artifacts": dict(sorted(entries.items()))})
+    manifest = Manifest(version=1, artifacts=dict(sorted(entries.items())))
+    write_json(folder / MANIFEST, manifest.to_json())

@@ -7,7 +7,7 @@ a message says what disagreed, both values, the likely cause and the next step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 
 class EdgeskinError(Exception):
@@ -92,9 +92,9 @@ class PartlyConverted(EdgeskinError):
 
 
 class NotBetter(EdgeskinError):
-    """Training ran and gave nothing better than its start; `record` says what it gave."""
+    """Training ran and gave nothing better than its start; `record`, as JSON, says what it gave."""
 
-    def __init__(self, message: str, record: dict[str, Any]) -> None:
+    def __init__(self, message: str, record: Mapping[str, object]) -> None:
         super().__init__(message)
         self.record = record
 
@@ -159,7 +159,15 @@ class ProgramCrashed(RunFailed):
     """A program on the device was ended by a signal."""
 
 
-def to_document(error: EdgeskinError) -> dict[str, Any]:
+class ErrorDocument(TypedDict):
+    """An error as JSON: the name of its class, its line, and the fields of its own."""
+
+    error: str
+    message: str
+    fields: dict[str, object]
+
+
+def to_document(error: EdgeskinError) -> ErrorDocument:
     """The error as JSON, for the process that asked: `from_document` makes it again."""
     return {"error": type(error).__name__, "message": str(error), "fields": vars(error)}
 

@@ -126,12 +126,21 @@ def test_missing_and_unknown_files_are_refused(tmp_path: Path) -> None:
         read_metadata(tmp_path / "model.pt")
 
 
+def entry_of(digest: str, **others: object) -> dict[str, object]:
+    """A manifest's entry; a float file has a `null` where an INT8 one has scales."""
+    identity = {"target": "onnx", "precision": "fp32", "io": "app", "size_bytes": 1}
+    return {"sha256": digest, **identity, "scales": None, **others}
+
+
 def test_manifest_names_the_file_by_its_hash(written: Path) -> None:
     assert check_manifest(written) is None  # nothing names it yet
-    entry = {"sha256": sha256(written), "precision": "fp32"}
+    entry = entry_of(sha256(written))
     document = {"version": 1, "artifacts": {written.name: entry}}
     (written.parent / "manifest.json").write_text(json.dumps(document))
-    assert check_manifest(written) == entry
+    read = check_manifest(written)
+    assert read is not None
+    assert read.to_json() == entry
+    assert (read.precision, read.speed, read.warnings) == ("fp32", None, ())
     with model_file(written).open("ab") as file:
         file.write(b"\0")
     with pytest.raises(InvalidArtifact, match="is not the file its manifest names: sha256"):
@@ -144,6 +153,10 @@ def test_manifest_names_the_file_by_its_hash(written: Path) -> None:
         ("{", "is damaged"),
         ("[]", "is damaged"),
         ('{"version": 1, "artifacts": 3}', "is damaged"),
+        (
+            '{"version": 1, "artifacts": {"a.onnx": {}}}',
+            "damaged.*sha256: Field required",
+        ),
         ('{"version": 2, "artifacts": {}}', "version 2; upgrade"),
     ],
 )
@@ -164,18 +177,20 @@ def test_evidence_is_kept_by_data_set_where_a_manifest_names_the_file(tmp_path: 
     first = {"data": "acne", "split": "test", "images": 3}
     record(path, first)
     assert read_manifest(tmp_path) == {}  # nothing names it
-    entries = {"model.onnx": {"sha256": "0"}, "other.onnx": {"sha256": "1"}}
+    entries = {"model.onnx": entry_of("0"), "other.onnx": entry_of("1", of_a_newer_one=[1.5])}
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "artifacts": entries}))
     record(path, first)
     second = first | {"data": "phantoms"}
     record(path, second)
     kept = {"acne/test": first, "phantoms/test": second}
-    entries["model.onnx"]["verification"] = kept  # type: ignore[assignment]
-    assert read_manifest(tmp_path) == entries
+    entries["model.onnx"]["verification"] = kept
+    written = json.loads((tmp_path / "manifest.json").read_text())
+    assert written == {"version": 1, "artifacts": entries}
+    assert read_manifest(tmp_path)["model.onnx"].verification == kept
 
 
 def test_evidence_of_several_processes_is_all_kept(tmp_path: Path) -> None:
-    document = {"version": 1, "artifacts": {"model.onnx": {"sha256": "0"}}}
+    document = {"version": 1, "artifacts": {"model.onnx": entry_of("0")}}
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     code = (
         "import sys; from pathlib import Path; from edgeskin.artifacts import record\n"
@@ -185,7 +200,7 @@ def test_evidence_of_several_processes_is_all_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
     started = [subprocess.Popen([*command, name]) for name in "abc"]
     assert [process.wait() for process in started] == [0, 0, 0]
-    assert len(read_manifest(tmp_path)["model.onnx"]["verification"]) == 30
+    assert len(read_manifest(tmp_path)["model.onnx"].verification or {}) == 30
 
 
 def test_reading_metadata_needs_no_converter(written: Path) -> None:

@@ -45,4 +45,4 @@ def test_convert_says_what_its_own_calibration_found(
     said = capfd.readouterr().err
     assert "no calibration image of severity" in said  # 4 classes, 2 images
     (entry,) = read_manifest(out).values()
-    assert all(f"edgeskin: {line}" in said for line in entry["warnings"])
+    assert all(f"edgeskin: {line}" in said for line in entry.warnings)

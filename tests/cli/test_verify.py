@@ -53,7 +53,7 @@ def test_a_float_artifact_agrees_with_its_run(
     assert document["equal_decisions"] == {"severity": 1.0, "count": 1.0}
     for metric in document["metrics"].values():
         assert metric["change"]["low"] <= metric["change"]["value"] <= metric["change"]["high"]
-    kept = read_manifest(files)[artifact.name]["verification"][f"{document['data']}/test"]
+    kept = read_manifest(files)[artifact.name].verification[f"{document['data']}/test"]
     assert kept == {key: value for key, value in document.items() if key != "missed_gates"}
 
 
@@ -95,7 +95,7 @@ def test_core_ml_is_verified_everywhere(files: Path, lively_run: Path, verify: V
     assert code == 0
     who = "Core ML on macOS" if sys.platform == "darwin" else "MIL semantics, not an Apple device"
     assert document["runtime"].startswith(who)
-    kept = read_manifest(files)[artifact.name]["verification"][f"{document['data']}/test"]
+    kept = read_manifest(files)[artifact.name].verification[f"{document['data']}/test"]
     assert kept["runtime"] == document["runtime"]
     assert verify(artifact, lively_run, "--min-sqnr-db", "300")[0] == 1
 
@@ -163,8 +163,7 @@ def test_layers_picture_and_folder_of_a_good_file(
         *("case.json", "expected.npy", "input_0.npy", "model.onnx", "run.py")
     ]
     assert (
-        "layers"
-        not in read_manifest(files)[artifact.name]["verification"][f"{document['data']}/test"]
+        "layers" not in read_manifest(files)[artifact.name].verification[f"{document['data']}/test"]
     )
 
 

@@ -187,9 +187,9 @@ def test_manifest_keeps_what_was_there(run: Path, tmp_path: Path) -> None:
     assert listing(out) == ["manifest.json", *entries]
     entry = check_manifest(out / "tiny-fp16.tflite")
     assert entry is not None
-    assert entry["sha256"] == sha256(out / "tiny-fp16.tflite")
-    assert (entry["target"], entry["precision"], entry["io"]) == ("tflite", "fp16", "app")
-    assert entry["size_bytes"] == len("fp16")
+    assert entry.sha256 == sha256(out / "tiny-fp16.tflite")
+    assert (entry.target, entry.precision, entry.io) == ("tflite", "fp16", "app")
+    assert entry.size_bytes == len("fp16")
 
 
 @pytest.mark.usefixtures("quick")
@@ -256,16 +256,17 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
     )
     entry = check_manifest(made.path)
     assert entry is not None
-    assert entry["parity"]["runtime"].startswith("ONNX Runtime ")
-    assert entry["source"] == {
+    assert entry.parity["runtime"].startswith("ONNX Runtime ")
+    assert entry.source is not None
+    assert entry.source.to_json() == {
         "kind": "run",
         "name": tiny_run.name,
         "sha256": sha256(tiny_run / "weights.safetensors"),
     }
-    assert entry["scales"] is None
-    assert entry["audit"] == made.audit
-    assert entry["audit"]["weights"].keys() == {"float32"}
-    assert {"edgeskin", "torch", "onnx"} <= entry["tools"].keys()
+    assert entry.scales is None
+    assert entry.audit == made.audit
+    assert entry.audit["weights"].keys() == {"float32"}
+    assert {"edgeskin", "torch", "onnx"} <= entry.tools.keys()
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx", "manifest.json"]
 
 
@@ -278,12 +279,12 @@ def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
     for artifact in made:
         entry = check_manifest(artifact.path)
         assert entry is not None
-        assert read_metadata(artifact.path).io == entry["io"] == "tensor"
-        assert (entry["scales"]["scheme"], entry["scales"]["images"]) == ("w8a8", 4)
-        assert entry["scales"]["weights"] == 6
-        assert entry["audit"]["multiply_adds"]["int8_share"] == 1.0
-        assert entry["scales"]["activations"] >= 6
-        assert 0 < entry["scales"]["smallest_scale"] < entry["scales"]["largest_scale"]
+        assert read_metadata(artifact.path).io == entry.io == "tensor"
+        assert (entry.scales["scheme"], entry.scales["images"]) == ("w8a8", 4)
+        assert entry.scales["weights"] == 6
+        assert entry.audit["multiply_adds"]["int8_share"] == 1.0
+        assert entry.scales["activations"] >= 6
+        assert 0 < entry.scales["smallest_scale"] < entry.scales["largest_scale"]
 
 
 @pytest.mark.slow

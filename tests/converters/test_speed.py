@@ -108,7 +108,7 @@ def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     save_program(source, Program(tiny_spec(), "w8a8", module=network("int8")))  # type: ignore[arg-type]
     made = convert(source, ["onnx", "coreml"], ["int8"], out, timing=True)
     entries = read_manifest(out)
-    assert [a.speed for a in made] == [entries[a.path.name]["speed"] for a in made]
+    assert [a.speed for a in made] == [entries[a.path.name].speed for a in made]
     onnx, coreml = (a.speed or {} for a in made)
     assert {"int8", "fp32"} <= onnx["p50_ms"].keys()
     assert 0 < onnx["ratio"]["low"] <= onnx["ratio"]["value"] <= onnx["ratio"]["high"]
