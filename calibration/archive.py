@@ -16,9 +16,9 @@ import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from edgeskin.errors import InvalidRun
+from edgeskin.calibration.record import CalibrationRecord
+from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.spec import Spec
 
 FORMAT = 1
@@ -44,19 +44,19 @@ _FORBIDDEN = ("torch.ops.aten.from_file",)
 class Header:
     """What a program says of itself beside its graph.
 
-    `calibration` says how the scales were found: method, images, tool versions.
+    `calibration` says how the scales were found.
     """
 
     spec: Spec
     scheme: str
-    calibration: dict[str, Any] = field(default_factory=dict)
+    calibration: CalibrationRecord = field(default_factory=CalibrationRecord)
 
     def to_json(self) -> str:
         document = {
             "format": FORMAT,
             "spec": self.spec.model_dump(mode="json"),
             "scheme": self.scheme,
-            "calibration": self.calibration,
+            "calibration": self.calibration.to_json(),
         }
         return json.dumps(document)
 
@@ -84,7 +84,11 @@ def read_header(path: Path) -> Header:
         raise InvalidRun(
             f"{path} has format {version}; this edgeskin reads {FORMAT}. Upgrade edgeskin."
         )
-    return Header(Spec.from_json(spec, where=f"the spec in {path}"), scheme, calibration)
+    try:
+        record = CalibrationRecord.from_json(calibration, where="its calibration")
+    except InvalidResult as error:
+        raise damaged(path, error) from error
+    return Header(Spec.from_json(spec, where=f"the spec in {path}"), scheme, record)
 
 
 def _refuse_foreign(path: Path, archive: bytes) -> None:

@@ -36,6 +36,7 @@ from edgeskin.calibration.observe import instability, observe
 from edgeskin.calibration.observers import ActivationObserver
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.quantizer import EdgeQuantizer
+from edgeskin.calibration.record import CalibrationRecord
 from edgeskin.calibration.rewrites import flatten, tidied
 from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
 from edgeskin.errors import InvalidRun
@@ -65,7 +66,7 @@ def calibrate(
         tell: Called with (kind of work, done, in all).
 
     Returns:
-        The program; `calibration["warnings"]` holds what a person should know of it.
+        The program; `calibration.warnings` holds what a person should know of it.
 
     Raises:
         UnknownName: No such scheme or method, or a pattern that matches no layer.
@@ -94,12 +95,16 @@ def calibrate(
         correct_biases(graph, reference, samples, tell)
         fit_biases(graph, float_weights(reference))
     left = float_operators(graph)
-    record = _record(method, images) | {
-        "exclude": list(exclude),
-        "float_operators": left,
-        "half_ratios": {name: round(ratio, 4) for name, ratio in ratios.items()},
-        "warnings": warnings_about(chosen, left, ratios),
-    }
+    record = CalibrationRecord(
+        method=method,
+        images=len(images),
+        sha256=tuple(hashlib.sha256(np.ascontiguousarray(i).data).hexdigest() for i in images),
+        tools=_tools(method),
+        exclude=tuple(exclude),
+        float_operators=left,
+        half_ratios={name: round(ratio, 4) for name, ratio in ratios.items()},
+        warnings=tuple(warnings_about(chosen, left, ratios)),
+    )
     return Program(spec, scheme, record, module=tidied(graph, samples[0]))
 
 
@@ -153,12 +158,6 @@ class _Samples(Sequence[Tensor]):
         return self.normalize(pixels[None]).contiguous()
 
 
-def _record(method: str, images: Images) -> dict[str, Any]:
-    """What the scales came from: enough to find a test image among them later."""
-    tools = ("torch", "torchao", "nncf") if method == "nncf" else ("torch", "torchao")
-    return {
-        "method": method,
-        "images": len(images),
-        "sha256": [hashlib.sha256(np.ascontiguousarray(i).data).hexdigest() for i in images],
-        "tools": {name: version(name) for name in tools},
-    }
+def _tools(method: str) -> dict[str, str]:
+    names = ("torch", "torchao", "nncf") if method == "nncf" else ("torch", "torchao")
+    return {name: version(name) for name in names}

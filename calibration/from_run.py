@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeskin.calibration.record import RunIdentity
 from edgeskin.calibration.schemes import LEAST_IMAGES, check_method, find_scheme
 from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData
@@ -41,7 +42,7 @@ def calibrate_run(
         trust: Run the code that the run names, whoever wrote it.
 
     Returns:
-        The program; `calibration["warnings"]` holds what a person should know of it.
+        The program; `calibration.warnings` holds what a person should know of it.
 
     Raises:
         UnknownName: No such scheme or method, or a pattern that matches no layer.
@@ -69,11 +70,13 @@ def calibrate_run(
         tell=tell,
     )
     shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, tell)
-    record = program.calibration | {
-        "coverage": asdict(shown),
-        "warnings": [*shown.warnings(), *program.calibration["warnings"]],
-        "run": {"name": Path(run).name, "sha256": loaded.sha256},
-    }
+    record = program.calibration.model_copy(
+        update={
+            "coverage": shown,
+            "warnings": (*shown.warnings(), *program.calibration.warnings),
+            "run": RunIdentity(name=Path(run).name, sha256=loaded.sha256),
+        }
+    )
     program = replace(program, calibration=record)
     save_program(out, program, force=force)
     return program

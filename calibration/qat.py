@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from edgeskin.calibration.fake_quant import FixedRange, MovingRange, Weight
 from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.calibration.record import Score
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import InvalidData
 from edgeskin.evaluation import Measure, measures, predicted_values
@@ -26,27 +26,6 @@ from edgeskin.training.loop import ParameterGroup, Trainer
 
 BATCH = 16
 Heads = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss.
-
-    The loss decides. It is what training lowers, labels and float network weighed
-    as there, and on a hundred images steadier than a count of hits.
-    """
-
-    metric: float
-    loss: float
-
-    def beats(self, other: Score) -> bool:
-        return math.isfinite(self.loss) and not other.loss <= self.loss
-
-    def as_dict(self) -> dict[str, float]:
-        return {"metric": self.metric, "loss": self.loss}
-
-    def __str__(self) -> str:
-        return f"{self.loss:.4f} (metric {self.metric:.4f})"
 
 
 class Judge:

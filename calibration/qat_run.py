@@ -14,6 +14,7 @@ import torch
 
 from edgeskin.calibration.from_run import SAMPLES, calibrate_run, calibration_set
 from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.calibration.record import QatRecord, Score
 from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData, InvalidRun, NotBetter
 from edgeskin.files import check_writable, folder, sha256
@@ -24,7 +25,7 @@ from edgeskin.training.train import trainable_labels, training_images
 
 if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
-    from edgeskin.calibration.qat import Best, QatTrainer, Score
+    from edgeskin.calibration.qat import Best, QatTrainer
 
 Tell = Callable[[str, int, int], None]
 HELD_OUT = 10
@@ -90,7 +91,7 @@ def qat(
             )
         start = _start(place, loaded, run)
         if program is None:
-            _check_start(start, place, (scheme, method, list(exclude)))
+            _check_start(start, place, (scheme, method, tuple(exclude)))
         trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
         before = trainer.judge(trainer.network)
         tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
@@ -103,7 +104,7 @@ def qat(
         record = _record(start, recipe, trainer, before, held_out)
         if not trainer.best.score.beats(before):
             shutil.rmtree(checkpoint, ignore_errors=True)
-            raise NotBetter(_not_better(before, trainer.best, held_out), record)
+            raise NotBetter(_not_better(before, trainer.best, held_out), record.to_json())
         made = _save(out, trainer, start, record, force=force)
         shutil.rmtree(checkpoint, ignore_errors=True)
         return made
@@ -139,7 +140,8 @@ def _start(place: Path, loaded: Run, run: Path) -> Program:
     from edgeskin.calibration.program import load_program
 
     program = load_program(place)
-    made_from = program.calibration.get("run", {}).get("sha256")
+    origin = program.calibration.run
+    made_from = origin.sha256 if origin else None
     if made_from != loaded.sha256:
         raise InvalidRun(
             f"{place} was not calibrated from {run}: it names weights {str(made_from)[:12]}, "
@@ -148,9 +150,9 @@ def _start(place: Path, loaded: Run, run: Path) -> Program:
     return program
 
 
-def _check_start(start: Program, place: Path, asked: tuple[str, str, list[str]]) -> None:
+def _check_start(start: Program, place: Path, asked: tuple[str, str, tuple[str, ...]]) -> None:
     """A program in a checkpoint must be what these settings would calibrate."""
-    has = (start.scheme, start.calibration["method"], start.calibration["exclude"])
+    has = (start.scheme, start.calibration.method, start.calibration.exclude)
     if has != asked:
         raise InvalidRun(
             f"{place} was calibrated by {_settings(*has)}, asked are {_settings(*asked)}. "
@@ -158,7 +160,7 @@ def _check_start(start: Program, place: Path, asked: tuple[str, str, list[str]])
         )
 
 
-def _settings(scheme: str, method: str, exclude: list[str]) -> str:
+def _settings(scheme: str, method: str, exclude: Sequence[str]) -> str:
     without = f" without {', '.join(exclude)}" if exclude else ""
     return f"{scheme} and {method}{without}"
 
@@ -193,7 +195,7 @@ def _trainer(
 
 
 def _save(
-    out: Path, trainer: QatTrainer, start: Program, record: dict[str, Any], *, force: bool
+    out: Path, trainer: QatTrainer, start: Program, record: QatRecord, *, force: bool
 ) -> Program:
     """The best epoch as a program, in memory and in `out`."""
     from edgeskin.calibration.program import save_program
@@ -203,7 +205,7 @@ def _save(
     made = replace(
         start,
         module=settled(trainer.network, start),
-        calibration={**start.calibration, "method": "qat", "qat": record},
+        calibration=start.calibration.model_copy(update={"method": "qat", "qat": record}),
     )
     save_program(out, made, force=force)
     return made
@@ -211,19 +213,18 @@ def _save(
 
 def _record(
     start: Program, recipe: QatRecipe, trainer: QatTrainer, before: Score, held_out: Dataset
-) -> dict[str, Any]:
-    """What the training was and gave; in the program, and as `--json`."""
-    return {
-        "start_method": start.calibration["method"],
-        "recipe": recipe.model_dump(),
-        "train_images": len(trainer.images),
-        "held_out_images": len(held_out),
-        "held_out_of": held_out.split,
-        "metric": trainer.judge.measure.name,
-        "start": before.as_dict(),
-        "epochs": [score.as_dict() for score in trainer.best.scores],
-        "best_epoch": trainer.best.epoch,
-    }
+) -> QatRecord:
+    return QatRecord(
+        start_method=start.calibration.method,
+        recipe=recipe,
+        train_images=len(trainer.images),
+        held_out_images=len(held_out),
+        held_out_of=held_out.split,
+        metric=trainer.judge.measure.name,
+        start=before,
+        epochs=tuple(trainer.best.scores),
+        best_epoch=trainer.best.epoch,
+    )
 
 
 def _progress(loss: float, score: Score) -> str:

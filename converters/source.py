@@ -73,7 +73,7 @@ class Source:
         from edgeskin.calibration.program import load_program
 
         program = load_program(self.path)
-        known = program.calibration
+        known = program.calibration.to_json()
         told = {key: known[key] for key in _OF_CALIBRATION if key in known}
         return Loaded(
             program.spec,

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
-
-from edgeskin.document import Document
+from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
 from edgeskin.files import locked, sha256, write_json
 from edgeskin.formats import format_of
@@ -108,11 +106,8 @@ class SourceIdentity(Document):
     sha256: str | None = None
 
 
-class ManifestEntry(Document):
+class ManifestEntry(PartialDocument):
     """What `manifest.json` says of one file.
-
-    What was read is written again, fields of other versions too: nothing is added and nothing
-    lost when another file's entry changes.
 
     Attributes:
         conversion_s: Seconds in all; `timing_s` of them went into `speed`.
@@ -120,8 +115,6 @@ class ManifestEntry(Document):
         tools: Versions by package.
         verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
     """
-
-    model_config = ConfigDict(extra="allow")
 
     sha256: str
     target: str
@@ -139,10 +132,6 @@ class ManifestEntry(Document):
     audit: dict[str, Any] | None = None
     portable: bool = False
     verification: dict[str, dict[str, Any]] | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_it_was_set(self, handler: SerializerFunctionWrapHandler) -> Any:
-        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
 
     def verified(self, document: Mapping[str, Any]) -> ManifestEntry:
         """The entry with what `edgeskin verify` gave; other data sets' stay."""

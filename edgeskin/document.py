@@ -69,3 +69,17 @@ class Document(BaseModel):
             ) from error
         except ValueError as error:
             raise InvalidResult(f"{where} is not JSON: {error}") from error
+
+
+class PartialDocument(Document):
+    """Base of documents that are added to later, by other versions of edgeskin too.
+
+    Only what was set is written: reading and writing such a document adds nothing
+    to it and loses nothing of it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    @serializer(mode="wrap")
+    def _as_it_was_set(self, handler: SerializerFunctionWrapHandler) -> Any:
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}

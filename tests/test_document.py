@@ -6,7 +6,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from edgeskin.document import Document
+from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidResult
 
 
@@ -53,3 +53,21 @@ def test_documents_do_not_change() -> None:
 def test_what_does_not_fit_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(InvalidResult, match=f"^{message}"):
         Whole.from_json(text, where="results.json")
+
+
+class Kept(PartialDocument):
+    name: str
+    speed: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"name": "a"}, {"name": "a", "speed": None}, {"name": "a", "warnings": (), "newer": [1, 2]}],
+)
+def test_a_partial_document_is_written_as_it_was_read(document: dict[str, object]) -> None:
+    assert Kept.from_json(document).to_json() == document
+    assert Kept.from_json(document).model_copy(update={"speed": 2.0}).to_json() == {
+        **document,
+        "speed": 2.0,
+    }

@@ -42,6 +42,6 @@ def calibrate(
             trust=trust,
             tell=tell,
         )
-    for line in program.calibration["warnings"]:
+    for line in program.calibration.warnings:
         console.say(f"edgeskin: {line}")
     print(out)

@@ -62,7 +62,7 @@ def qat(
             console.emit(error.record)
         console.error(str(error))
         raise typer.Exit(1) from error
-    if json:
-        console.emit(made.calibration["qat"])
+    if json and made.calibration.qat:
+        console.emit(made.calibration.qat.to_json())
     else:
         print(out)

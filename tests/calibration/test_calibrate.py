@@ -101,12 +101,12 @@ def test_a_record_says_how_the_scales_were_found(
 ) -> None:
     program = calibrate(network, spec, images[:3], method="minmax")
     assert program.scheme == "w8a8"
-    assert program.calibration["method"] == "minmax"
-    assert program.calibration["images"] == 3
-    assert program.calibration["sha256"] == [
+    assert program.calibration.method == "minmax"
+    assert program.calibration.images == 3
+    assert program.calibration.sha256 == tuple(
         hashlib.sha256(image.tobytes()).hexdigest() for image in images[:3]
-    ]
-    assert program.calibration["tools"]["torch"] == torch.__version__.partition("+")[0]
+    )
+    assert program.calibration.tools["torch"] == torch.__version__.partition("+")[0]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -295,9 +295,9 @@ def test_excluded_layers_stay_float_and_are_recorded(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
     program = calibrate(network, spec, images[:4], exclude=("severity",))
-    assert program.calibration["exclude"] == ["severity"]
-    assert program.calibration["float_operators"] == {"linear": 1}
-    assert "left in float: linear x1" in program.calibration["warnings"]
+    assert program.calibration.exclude == ("severity",)
+    assert program.calibration.float_operators == {"linear": 1}
+    assert "left in float: linear x1" in program.calibration.warnings
     with pytest.raises(UnknownName, match="no layer matches 'nothing'"):
         calibrate(network, spec, images[:4], exclude=("nothing",))
 
@@ -313,8 +313,8 @@ def test_operators_left_in_float_are_named_and_counted(spec: Spec, images: Image
             return (y.erf().softmax(1).flatten(1),)
 
     program = calibrate(Odd(), spec, images[:4])
-    assert program.calibration["float_operators"] == {"softmax": 2, "erf": 1}
-    assert "left in float: softmax x2, erf x1" in program.calibration["warnings"]
+    assert program.calibration.float_operators == {"softmax": 2, "erf": 1}
+    assert "left in float: softmax x2, erf x1" in program.calibration.warnings
 
 
 def test_a_scale_that_half_of_the_images_would_not_give_is_warned_of(
@@ -323,12 +323,12 @@ def test_a_scale_that_half_of_the_images_would_not_give_is_warned_of(
     dark = [image if index % 2 else image // 8 for index, image in enumerate(images)]
     for method in ("mse", "nncf"):  # NNCF is told nothing of halves
         program = calibrate(network, spec, dark, method=method)
-        ratios = program.calibration["half_ratios"]
+        ratios = program.calibration.half_ratios
         # The first layer has a bias, so its output does not shrink by all of the factor 8.
         assert 0.2 < ratios["stem (conv2d)"] < 7.1
-        assert any("differ by more than 20%" in line for line in program.calibration["warnings"])
+        assert any("differ by more than 20%" in line for line in program.calibration.warnings)
     steady = calibrate(network, spec, [*images[:4]] * 2)
-    assert all(ratio >= 0 for ratio in steady.calibration["half_ratios"].values())
+    assert all(ratio >= 0 for ratio in steady.calibration.half_ratios.values())
 
 
 def test_sizes_that_depend_on_the_image_are_refused(spec: Spec, images: Images) -> None:

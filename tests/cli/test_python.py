@@ -52,8 +52,8 @@ def test_calibration_says_what_it_found(
         str(lively_run), str(phantom_set), str(out), samples=4, exclude=["heads.0"]
     )
     record = program.calibration
-    assert (record["method"], record["images"], record["exclude"]) == ("mse", 4, ["heads.0"])
-    assert sum(record["coverage"]["tones"].values()) == 4
-    assert sum(record["coverage"]["train_tones"].values()) == 24
-    assert record["float_operators"] == {"linear": 1}
+    assert (record.method, record.images, record.exclude) == ("mse", 4, ("heads.0",))
+    assert sum(record.coverage.tones.values()) == 4
+    assert sum(record.coverage.train_tones.values()) == 24
+    assert record.float_operators == {"linear": 1}
     assert out.is_file()

@@ -17,6 +17,7 @@ from commands import COMMAND, has_loaded, interrupt, snapshot, the_line
 from edgeskin.calibration.program import load_program
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.qat_run import qat
+from edgeskin.calibration.record import QatRecord
 from edgeskin.cli.main import run
 from edgeskin.errors import InvalidRun, NotBetter
 
@@ -49,9 +50,9 @@ def test_it_learns_says_how_and_writes_one_program(
     assert document["recipe"]["distill"] == 0.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q.pt2", "qat.toml"]
     made, before = load_program(out), load_program(program)
-    assert made.calibration["method"] == "qat"
-    assert made.calibration["qat"] == document
-    assert made.calibration["sha256"] == before.calibration["sha256"]
+    assert made.calibration.method == "qat"
+    assert made.calibration.qat == QatRecord.from_json(document)
+    assert made.calibration.sha256 == before.calibration.sha256
     for ours, theirs in zip(made.module.graph.nodes, before.module.graph.nodes, strict=True):
         assert (ours.op, ours.target) == (theirs.op, theirs.target)
 
@@ -169,7 +170,7 @@ def test_a_checkpoint_calibrated_otherwise_is_refused(
     start = tmp_path / "q.pt2.checkpoint" / "start.pt2"
     start.parent.mkdir()
     shutil.copy(program, start)
-    method = load_program(program).calibration["method"]
+    method = load_program(program).calibration.method
     with pytest.raises(InvalidRun, match=f"{method}, asked are w8a8 and {method} without heads.0"):
         qat(
             *(lively_run, phantom_set, tmp_path / "q.pt2"),

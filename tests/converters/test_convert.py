@@ -18,6 +18,7 @@ from tiny_network import network, tiny_spec
 
 from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.calibration.program import Program, save_program
+from edgeskin.calibration.record import CalibrationRecord
 from edgeskin.calibration.rewrites import export
 from edgeskin.converters.convert import convert
 from edgeskin.converters.process import Process
@@ -273,7 +274,9 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
     source = tmp_path / "tiny.pt2"
-    save_program(source, Program(tiny_spec(), "w8a8", {"images": 4}, module=network("int8")))
+    save_program(
+        source, Program(tiny_spec(), "w8a8", CalibrationRecord(images=4), module=network("int8"))
+    )
     made = convert(source, list(FORMATS), ["int8"], tmp_path / "out", io="tensor")
     assert [a.path.suffix for a in made] == [".tflite", ".mlpackage", ".onnx"]
     for artifact in made:
@@ -292,7 +295,7 @@ def test_a_program_that_does_not_name_what_it_leaves_in_float(tmp_path: Path) ->
     """A float graph that calls itself w8a8, without a record of exclusions."""
     source, spec = tmp_path / "float.pt2", tiny_spec()
     graph = export(network("fp32"), torch.zeros(1, 3, spec.input.height, spec.input.width))
-    save_program(source, Program(spec, "w8a8", {}, module=graph))
+    save_program(source, Program(spec, "w8a8", module=graph))
     why = r"only 0\.0 % of the multiply-adds of its program are in INT8 and it names no exclusions"
     with pytest.raises(ConversionFailed, match=why):
         convert(source, ["onnx"], ["int8"], tmp_path / "out")

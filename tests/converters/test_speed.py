@@ -17,6 +17,7 @@ from edgeskin.artifacts import Artifact, read_manifest
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
 from edgeskin.calibration.program import Program, dequantized, save_program
+from edgeskin.calibration.record import RunIdentity
 from edgeskin.cli.main import run
 from edgeskin.converters.convert import convert
 from edgeskin.converters.selfcheck import images
@@ -87,8 +88,9 @@ def test_int8_is_timed_beside_its_own_run(tmp_path: Path) -> None:
         save_run(tmp_path / f"run{seed}", spec, build(spec).eval())
     run = load_run(tmp_path / "run0")
     program = calibrate(run.network, spec, images(spec.input), method="minmax")
-    known = {**program.calibration, "run": {"name": "run0", "sha256": run.sha256}}
-    save_program(tmp_path / "p.pt2", replace(program, calibration=known))
+    origin = {"run": RunIdentity(name="run0", sha256=run.sha256)}
+    record = program.calibration.model_copy(update=origin)
+    save_program(tmp_path / "p.pt2", replace(program, calibration=record))
     for name, origin in (("run0", "the run that it"), ("run1", "the program without")):
         (made,) = convert(
             tmp_path / name,

@@ -19,6 +19,7 @@ from torch import nn
 from edgeskin.artifacts import Metadata
 from edgeskin.calibration.calibrate import calibrate
 from edgeskin.calibration.program import Program, save_program
+from edgeskin.calibration.record import RunIdentity
 from edgeskin.cli.main import run as command
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
@@ -79,8 +80,8 @@ class World:
 
     def with_run(self, program: Program) -> Program:
         """A program that says which run it was made from, as `edgeskin calibrate` writes it."""
-        origin = {"run": {"name": "run", "sha256": load_run(self.run).sha256}}
-        return replace(program, calibration=program.calibration | origin)
+        origin = RunIdentity(name="run", sha256=load_run(self.run).sha256)
+        return replace(program, calibration=program.calibration.model_copy(update={"run": origin}))
 
     @cached_property
     def program_file(self) -> Path:
@@ -118,7 +119,7 @@ class World:
         `verify layers`, `inspect` or `predict`."""
         if how == "convert":
             program = self.program if job.int8 else None
-            known = {**program.calibration, "scheme": program.scheme} if program else {}
+            known = {**program.calibration.to_json(), "scheme": program.scheme} if program else {}
             try:
                 examine(job, path, known)
             except EdgeskinError as error:

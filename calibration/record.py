@@ -1,0 +1,83 @@
+"""What a program's calibration and training were: kept in the program, shown by `--json`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from edgeskin.calibration.coverage import Coverage
+from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.document import Document, PartialDocument
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss.
+
+    The loss decides. It is what training lowers, labels and float network weighed
+    as there, and on a hundred images steadier than a count of hits.
+    """
+
+    metric: float
+    loss: float
+
+    def beats(self, other: Score) -> bool:
+        return math.isfinite(self.loss) and not other.loss <= self.loss
+
+    def __str__(self) -> str:
+        return f"{self.loss:.4f} (metric {self.metric:.4f})"
+
+
+class QatRecord(Document):
+    """What quantization-aware training was and gave.
+
+    `start` is the calibrated program's score, `epochs` that of each epoch, on `held_out_images`
+    of the split `held_out_of`; `best_epoch` counts from 1. `metric` names the scores' metric.
+    """
+
+    start_method: str
+    recipe: QatRecipe
+    train_images: int
+    held_out_images: int
+    held_out_of: str
+    metric: str
+    start: Score
+    epochs: tuple[Score, ...]
+    best_epoch: int
+
+
+class RunIdentity(Document):
+    """The run that was calibrated, and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str
+
+
+class CalibrationRecord(PartialDocument):
+    """How the scales of a program were found; empty for a program of another origin.
+
+    Attributes:
+        method: "mse", "percentile", "minmax", "nncf", or "qat" where they were trained since.
+        images: How many calibration images there were.
+        sha256: Of each one's preprocessed pixels: enough to find a test image among them.
+        tools: Versions by package.
+        exclude: Patterns of module paths that were left in float.
+        float_operators: What else a runtime computes in float, with its counts.
+        half_ratios: By layer, how much larger one half of the images makes the scale than the
+            other half, 0.2 being 20 %.
+        warnings: What a person should know, a line each.
+    """
+
+    method: str = ""
+    images: int = 0
+    sha256: tuple[str, ...] = ()
+    tools: dict[str, str] = Field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    float_operators: dict[str, int] = Field(default_factory=dict)
+    half_ratios: dict[str, float] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+    run: RunIdentity | None = None
+    qat: QatRecord | None = None
