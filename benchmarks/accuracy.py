@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,14 +212,13 @@ def input_recipe(pack: Pack, tensor: Event, io: str) -> native.Recipe:
     """The core's recipe for an input tensor, as the runner makes it."""
     given, shape = pack.spec.input, tensor["shape"]
     nhwc = shape[3] == 3 and shape[1] != 3
-    fields: dict[str, Any] = {"type": tensor["dtype"], "layout": "nhwc" if nhwc else "nchw"}
+    recipe = native.Recipe.from_spec(given, type=tensor["dtype"], layout="nhwc" if nhwc else "nchw")
     if io == "tensor":
-        fields |= {"channels": given.color_order.lower(), "mean": given.mean, "std": given.std}
+        channels: Literal["rgb", "bgr"] = "rgb" if given.color_order == "RGB" else "bgr"
+        recipe = replace(recipe, channels=channels, mean=given.mean, std=given.std)
         if "scale" in tensor:
-            fields |= {"scale": tensor["scale"], "zero_point": tensor["zero_point"]}
-    if pack.ready:
-        fields |= {"fit": "squash", "resize_to": 0}
-    return native.Recipe.from_spec(given, **fields)
+            recipe = replace(recipe, scale=tensor["scale"], zero_point=tensor["zero_point"])
+    return replace(recipe, fit="squash", resize_to=0) if pack.ready else recipe
 
 
 def changed(pack: Pack, outputs: Outputs) -> tuple[ChangedDecision, ...]:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import importlib
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeskin.artifacts import Artifact
+    from edgeskin.cli.demo_report import DemoReport, DemoRow
+    from edgeskin.converters.parity import Reference
 
 CALIBRATION_IMAGES, TEST_IMAGES = 64, 128
 TARGETS, PRECISIONS = ("tflite", "coreml", "onnx"), ("fp32", "fp16", "int8")
@@ -25,19 +32,20 @@ def demo(
     from edgeskin.files import atomic
 
     with atomic(out, force=force) as fresh, console.progress() as tell:
-        document = run(fresh, tell)
+        report = run(fresh, tell)
     if json:
-        console.emit(document)
+        console.emit(report.to_json())
         return
-    print_table(document)
+    print_table(report)
     print(f"everything is in {out}/: run/ and program.pt2 (the model, float and INT8),")
     print("artifacts/ (nine files and manifest.json), phantoms/ (images and labels), demo.png")
 
 
-def run(out: Path, tell: console.Tell) -> dict[str, Any]:
+def run(out: Path, tell: console.Tell) -> DemoReport:
     """Make everything under `out`; returns what the table shows, with every raw sample."""
     from edgeskin.calibration.from_run import calibrate_run
     from edgeskin.cli.demo_picture import draw
+    from edgeskin.cli.demo_report import DemoReport
     from edgeskin.converters.convert import convert
     from edgeskin.converters.parity import Reference
     from edgeskin.data.manifest import load_split
@@ -71,59 +79,68 @@ def run(out: Path, tell: console.Tell) -> dict[str, Any]:
     )
     test = load_split(data, "test")
     rows = _measure(artifacts, Reference.of(load_run(run_folder), test), tell)
-    document = {"images": len(test), "rows": rows}
-    write_json(out / "demo.json", document)
-    draw(out / "demo.png", test, document)
-    return document
+    report = DemoReport(images=len(test), rows=tuple(rows))
+    write_json(out / "demo.json", report.to_json())
+    draw(out / "demo.png", test, report)
+    return report
 
 
-def _measure(artifacts: Any, reference: Any, tell: console.Tell) -> list[dict[str, Any]]:
+def _measure(
+    artifacts: Sequence[Artifact], reference: Reference, tell: console.Tell
+) -> list[DemoRow]:
     """Agreement of every artifact, and latency where its own runtime exists here."""
     from contextlib import ExitStack
 
     from edgeskin.artifacts import record
     from edgeskin.benchmarks.latency import measure
+    from edgeskin.cli.demo_report import DemoRow
     from edgeskin.predictor import load
 
-    rows, running = {}, {}
+    verifications, running = {}, {}
     with ExitStack() as stack:
         for done, artifact in enumerate(artifacts, start=1):
-            row = rows[artifact.path.name] = {
-                "file": artifact.path.name,
-                "target": artifact.target,
-                "precision": artifact.precision,
-                "size_bytes": artifact.size_bytes,
-            }
-            row["verification"] = reference.verify(artifact.path)
-            record(artifact.path, row["verification"])
+            name = artifact.path.name
+            verifications[name] = reference.verify(artifact.path)
+            record(artifact.path, verifications[name])
             predictor = stack.enter_context(load(artifact.path))
             if predictor.session.native:
-                running[artifact.path.name] = predictor
+                running[name] = predictor
             tell("verifying", done, len(artifacts))
-        for name, latency in measure(running, reference.pixels).items():
-            rows[name] |= {"p50_ms": latency.p50_ms, "samples_ms": latency.samples_ms}
-    return list(rows.values())
+        latencies = measure(running, list(reference.pixels))
+    return [
+        DemoRow(
+            file=(name := artifact.path.name),
+            target=artifact.target,
+            precision=artifact.precision,
+            size_bytes=artifact.size_bytes,
+            verification=verifications[name],
+            p50_ms=latencies[name].p50_ms if name in latencies else None,
+            samples_ms=latencies[name].samples_ms if name in latencies else None,
+        )
+        for artifact in artifacts
+    ]
 
 
-def print_table(document: dict[str, Any]) -> None:
+def print_table(report: DemoReport) -> None:
     """One row an artifact; the reference of agreement and metric is the float PyTorch model."""
     rows = []
-    for row in document["rows"]:
-        cells = [row["target"], row["precision"], f"{row['size_bytes'] / 1e6:.1f}"]
-        found = row["verification"]
+    for row in report.rows:
+        found = row.verification
         mae, accuracy = found["metrics"]["count_mae"], found["metrics"]["severity_accuracy"]
         rows.append(
             (
-                *cells,
+                row.target,
+                row.precision,
+                f"{row.size_bytes / 1e6:.1f}",
                 f"{found['sqnr_db']:.1f}",
                 f"{100 * found['equal_decisions']['severity']:.0f} %",
                 f"{100 * accuracy['candidate']:.1f} ({100 * accuracy['change']['value']:+.1f})",
                 f"{mae['candidate']:.2f} ({mae['change']['value']:+.2f})",
-                f"{row['p50_ms']:.2f}" if "p50_ms" in row else "macOS only",
+                "macOS only" if row.p50_ms is None else f"{row.p50_ms:.2f}",
             )
         )
     console.table(
-        f"the built-in model on {document['images']} phantoms; (change) and SQNR are against float "
+        f"the built-in model on {report.images} phantoms; (change) and SQNR are against float "
         "PyTorch, with intervals in demo.json; latency: median, this machine, one thread",
         (
             "target",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import typer
 
@@ -25,6 +25,21 @@ PARTS = {
 }
 
 
+@dataclass(frozen=True)
+class Installation:
+    """What is installed here; no `Document`, for it must say so where pydantic is broken.
+
+    `packages` are versions by part and package, None where one is missing; `runs_here` says
+    which target's files run on this machine; `missing` are the parts that are not whole.
+    """
+
+    python: str
+    machine: str
+    packages: dict[str, dict[str, str | None]]
+    runs_here: dict[str, bool]
+    missing: list[str]
+
+
 def doctor(json: Json = False) -> None:
     """Say which targets and runtimes work on this machine; exit 1 if a part is missing."""
     parts = {part: _versions(packages) for part, packages in PARTS.items()}
@@ -33,32 +48,31 @@ def doctor(json: Json = False) -> None:
         "onnx": "onnxruntime" in _installed(parts["onnx"]),
         "coreml": sys.platform == "darwin" and "coremltools" in _installed(parts["coreml"]),
     }
-    missing = [part for part, found in parts.items() if None in found.values()]
-    document: dict[str, Any] = {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "packages": parts,
-        "runs_here": runs,
-        "missing": missing,
-    }
+    installation = Installation(
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}",
+        packages=parts,
+        runs_here=runs,
+        missing=[part for part, found in parts.items() if None in found.values()],
+    )
     if json:
-        console.emit(document)
+        console.emit(asdict(installation))
     else:
-        _print(document)
-    if missing:
+        _print(installation)
+    if installation.missing:
         raise typer.Exit(1)
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(installation: Installation) -> None:
     rows = []
-    for part, packages in document["packages"].items():
+    for part, packages in installation.packages.items():
         good = None not in packages.values()
         found = ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages.items())
         rows.append((part, "ok" if good else f"pip install 'edgeskin[{part}]'", found))
-    machine = f"Python {document['python']} on {document['machine']}"
+    machine = f"Python {installation.python} on {installation.machine}"
     console.table(machine, ("part", "state", "packages"), rows)
-    for target, runs in document["runs_here"].items():
-        converts = target not in document["missing"] and "train" not in document["missing"]
+    for target, runs in installation.runs_here.items():
+        converts = {target, "train"}.isdisjoint(installation.missing)
         where = "runs here" if runs else "does not run here"
         if target == "coreml" and not runs:
             where = "is checked here by the meaning of its program, predicts on macOS only"

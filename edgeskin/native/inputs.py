@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -112,15 +112,15 @@ class Recipe:
     @classmethod
     def from_spec(cls, spec: InputSpec, **changes: Any) -> Self:
         """The spec's geometry; pixels in RGB, uint8, NHWC unless `changes` say otherwise."""
-        fields: dict[str, Any] = {
-            "width": spec.width,
-            "height": spec.height,
-            "fit": spec.resize,
-            "resize_to": spec.resize_to or 0,
-            "filter": spec.filter,
-            "pad_value": spec.pad_value,
-        }
-        return cls(**(fields | changes))
+        recipe = cls(
+            width=spec.width,
+            height=spec.height,
+            fit=spec.resize,
+            resize_to=spec.resize_to or 0,
+            filter=spec.filter,
+            pad_value=spec.pad_value,
+        )
+        return replace(recipe, **changes)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

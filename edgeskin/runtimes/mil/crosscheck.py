@@ -15,6 +15,7 @@ from edgeskin.preprocess import preprocess
 from edgeskin.runtimes import Session, TensorSpec
 from edgeskin.spec import InputSpec
 
+Feed = dict[str, NDArray[Any]]
 SAMPLES = 4
 ANY = 64
 """The size of a random input along an axis that takes any."""
@@ -37,7 +38,7 @@ def is_float(spec: TensorSpec) -> bool:
     return spec.dtype.startswith("float")
 
 
-def feeds_of(inputs: tuple[TensorSpec, ...], images: Iterable[Path]) -> list[dict[str, Any]]:
+def feeds_of(inputs: tuple[TensorSpec, ...], images: Iterable[Path]) -> list[Feed]:
     """One feed for each image file, resized without ado; random ones where there are none.
 
     Raises:
@@ -53,7 +54,7 @@ def feeds_of(inputs: tuple[TensorSpec, ...], images: Iterable[Path]) -> list[dic
     return read or drawn
 
 
-def _others(feed: dict[str, Any], pictures: list[TensorSpec]) -> dict[str, Any]:
+def _others(feed: Feed, pictures: list[TensorSpec]) -> Feed:
     names = {spec.name for spec in pictures}
     return {name: array for name, array in feed.items() if name not in names}
 

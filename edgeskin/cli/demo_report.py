@@ -1,0 +1,33 @@
+"""What the demo measured: `demo.json`, and `edgeskin demo --json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeskin.document import Document
+
+
+class DemoRow(Document):
+    """One file of the demo.
+
+    Attributes:
+        verification: What `edgeskin verify` gives of it, against float PyTorch.
+        p50_ms: Median latency on this machine, one thread; left out, like its samples, where
+            the file's own runtime does not exist here.
+    """
+
+    file: str
+    target: str
+    precision: str
+    size_bytes: int
+    verification: dict[str, Any]
+    p50_ms: float | None = None
+    samples_ms: tuple[float, ...] | None = None
+
+
+class DemoReport(Document):
+    """All files of the demo, on the same phantoms."""
+
+    version: int = 1
+    images: int
+    rows: tuple[DemoRow, ...]
