@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +50,7 @@ def write_answer(path: Path, work: Callable[[], Document]) -> bool:
         OSError: The disk is full; nothing is left of the answer.
     """
     try:
-        answer = {"document": work().to_json()}
+        answer: Mapping[str, Any] = {"document": work().to_json()}
     except EdgeskinError as error:
         answer = to_document(error)
     try:
