@@ -6,7 +6,7 @@ repository=$(cd "$(dirname "$0")/.." && pwd)
 tools=${EDGESKIN_TOOLS:-$repository/.tools}/android
 if [ ! -d "$tools" ]; then
   rm -rf "$tools.part"
-  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.lab.debian sid "$tools.part" libandroid-23-java >&2
+  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian sid "$tools.part" libandroid-23-java >&2
   mv "$tools.part" "$tools"
 fi
 find "$tools" -name 'android.jar' -o -name 'android-23.jar' | head -1

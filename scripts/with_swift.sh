@@ -9,7 +9,7 @@ repository=$(cd "$(dirname "$0")/.." && pwd)
 root=${EDGESKIN_TOOLS:-$repository/.tools}/swift
 if [ ! -d "$root" ]; then
   rm -rf "$root.part"
-  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.lab.debian \
+  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian \
     trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash >&2
   mkdir -p "$root.part"/{dev,proc,tmp,etc/ld.so.conf.d}
   echo 'include /etc/ld.so.conf.d/*.conf' > "$root.part/etc/ld.so.conf"

@@ -14,8 +14,8 @@ from pathlib import Path
 from edgeskin.benchmarks.devices.device import Tell, silent
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.lab.qemu import machine_of, qemu
-from edgeskin.benchmarks.lab.roots import runtime_root
+from edgeskin.benchmarks.emulation.libraries import runtime_root
+from edgeskin.benchmarks.emulation.qemu import machine_of, qemu
 
 
 class EmulatedLink(HostLink):

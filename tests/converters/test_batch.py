@@ -15,7 +15,7 @@ import pytest
 from commands import heed_ctrl_c
 from processes import gone, wait_for
 
-from edgeskin.benchmarks.lab.qemu import qemu
+from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.errors import NotSupportedHere
 from edgeskin.predict_batch import check_prefix, run_under
 from edgeskin.predictor import load

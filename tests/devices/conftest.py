@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from lab.binfmt import arm64_programs
+from lab.jetson import Jetson, jetson
+from lab.phone import Phone, adb_server, phone
+from lab.roots import prepare
 
-from edgeskin.benchmarks.lab.binfmt import arm64_programs
-from edgeskin.benchmarks.lab.jetson import Jetson, jetson
-from edgeskin.benchmarks.lab.phone import Phone, adb_server, phone
-from edgeskin.benchmarks.lab.qemu import qemu
-from edgeskin.benchmarks.lab.roots import prepare, runtime_root
+from edgeskin.benchmarks.emulation.libraries import runtime_root
+from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.errors import MissingPackage, NotSupportedHere
 
 Up = TypeVar("Up")

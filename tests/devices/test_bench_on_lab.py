@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lab.jetson import Jetson
+from lab.phone import Phone
 
 from edgeskin.benchmarks.bench import bench, bench_all, result_path
 from edgeskin.benchmarks.devices import Device, together
 from edgeskin.benchmarks.devices.nvidia import EngineTimes
-from edgeskin.benchmarks.lab.jetson import Jetson
-from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.result import BenchResult, read_result

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from lab.jetson import Jetson, jetson
+from lab.phone import Phone
 from numpy.random import default_rng
 
 from edgeskin.benchmarks.devices import Device, Patience, explain, follow
 from edgeskin.benchmarks.devices.device import collect
-from edgeskin.benchmarks.lab.jetson import Jetson, jetson
-from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.errors import (
     DeviceDenied,
     DeviceFull,

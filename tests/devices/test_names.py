@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from commands import COMMAND
+from lab.jetson import Jetson
+from lab.phone import Phone
 
 from edgeskin.benchmarks.devices import (
     Device,
@@ -21,8 +23,6 @@ from edgeskin.benchmarks.devices import (
     together,
 )
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
-from edgeskin.benchmarks.lab.jetson import Jetson
-from edgeskin.benchmarks.lab.phone import Phone
 from edgeskin.errors import DeviceBusy, DeviceError, DeviceLost, UnknownName
 
 

@@ -22,7 +22,7 @@ from platforms import (
 )
 from spec_table import write_cases
 
-from edgeskin.benchmarks.lab.qemu import qemu
+from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.errors import NotSupportedHere
 
 SIZE_LIMIT = 100_000

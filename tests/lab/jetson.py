@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.benchmarks.devices import Device, Patience, open_device
-from edgeskin.benchmarks.lab.box import PATIENT, Box, Plan, free_port
-from edgeskin.benchmarks.lab.roots import jetson_root
+from lab.box import PATIENT, Box, Plan, free_port
+from lab.roots import jetson_root
 
 _SSHD = """Port {port}
 ListenAddress 127.0.0.1

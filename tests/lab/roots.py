@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from edgeskin.benchmarks.lab.debian import unpack
-from edgeskin.benchmarks.lab.qemu import qemu
+from edgeskin.benchmarks.emulation.debian import unpack
+from edgeskin.benchmarks.emulation.libraries import runtime_root
+from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage
 
@@ -21,7 +22,6 @@ JETSON_PACKAGES = (
     *("libc-bin", "libstdc++6"),
 )
 PHONE_PACKAGES = ("adbd", "mksh", "toybox", "libc6", "libgcc-s1")
-DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}  # what it calls a machine
 APEX = "apex/com.android.adbd"  # adbd brings its own C library, as on a phone
 
 _USERS = {
@@ -62,11 +62,6 @@ def phone_root() -> Path:
     return kept("phone-1", _make_phone)
 
 
-def runtime_root(machine: str = "aarch64") -> Path:
-    """What a glibc program needs to run under `qemu-MACHINE -L`: the C and C++ libraries."""
-    return kept(f"runtime-{machine}-1", lambda root: _make_runtime(root, DEBIAN[machine]))
-
-
 def prepare() -> None:
     """Fetch and build all of the lab that is not in the cache yet, at once.
 
@@ -82,11 +77,6 @@ def prepare() -> None:
     with ThreadPoolExecutor(3) as pool:
         for made in [pool.submit(make) for make in (qemu, phone_root, make_bookworm)]:
             made.result()
-
-
-def _make_runtime(root: Path, architecture: str) -> None:
-    unpack("bookworm", ["libc6", "libstdc++6"], root, architecture=architecture)
-    shutil.rmtree(root / "usr/share", ignore_errors=True)
 
 
 def _make_jetson(root: Path) -> None:

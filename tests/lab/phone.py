@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from edgeskin.benchmarks.devices import Device, Patience, open_device
 from edgeskin.benchmarks.devices.adb import adb, server
-from edgeskin.benchmarks.lab.box import PATIENT, Box, Plan, free_port
-from edgeskin.benchmarks.lab.roots import APEX, phone_root
+from lab.box import PATIENT, Box, Plan, free_port
+from lab.roots import APEX, phone_root
 
 _PORT = "ANDROID_ADB_SERVER_PORT"
 

@@ -2,7 +2,7 @@
 
 Version 10 or newer; older ones crash on the runtimes.
 
-    python -m edgeskin.benchmarks.lab.qemu MACHINE...       prints the programs' paths
+    python -m edgeskin.benchmarks.emulation.qemu MACHINE...       prints the programs' paths
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgeskin.benchmarks.lab.debian import unpack
+from edgeskin.benchmarks.emulation.debian import unpack
 from edgeskin.benchmarks.store import kept
 from edgeskin.errors import NotSupportedHere, UnknownName
 

@@ -3,7 +3,7 @@
 apt does the work, with a state of its own and the mirror it is configured with;
 it checks every package against the archive's signature.
 
-    python -m edgeskin.benchmarks.lab.debian SUITE FOLDER PACKAGE...
+    python -m edgeskin.benchmarks.emulation.debian SUITE FOLDER PACKAGE...
 """
 
 from __future__ import annotations
