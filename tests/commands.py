@@ -17,6 +17,20 @@ COMMAND = (sys.executable, "-m", "edgeskin.cli.main")
 # Not the command's own words: progress, and what torch logs when torchao is imported.
 _BESIDES = re.compile(r"^(.+: \d+/\d+|[WE]\d{4} .*)$")
 
+# Runs at the start of every Python, the workers included: the packages are not found.
+SITECUSTOMIZE = """
+import os, sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        missing = name.partition(".")[0] in os.environ["MISSING"].split(",")
+        return None if missing else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
+
 
 def the_line(stderr: str) -> str:
     """The one line that a refusal prints, without `edgeskin: `."""

@@ -1,11 +1,10 @@
-"""The house itself: who may import whom, what `--help` loads, what the wheel holds."""
+"""The house itself: who may import whom, and what `--help` loads."""
 
 import ast
 import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -158,39 +157,6 @@ def test_public_names() -> None:
     ]
     for name in edgeskin.__all__:
         assert getattr(edgeskin, name) is not None
-
-
-NOT_PACKED = "edgeskin/benchmarks/peers/"  # measures other tools: run from a checkout
-
-
-def test_the_wheel_holds_what_users_run(tmp_path: Path) -> None:
-    """Every file of the four folders but `peers`, which nothing else imports; nothing of tests."""
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
-    # --no-clean would not help: setuptools builds inside the tree, so give it a copy.
-    tree = tmp_path / "tree"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            (tree / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([*command, "-w", str(tmp_path), str(tree)], check=True)
-    wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
-    packed = {name for name in wheel.namelist() if not name.split("/")[0].endswith("dist-info")}
-    wanted = set()
-    for folder, package in PLACES.items():
-        for path in (tree / folder).rglob("*"):
-            if path.is_file():
-                inside = path.relative_to(tree / folder).as_posix()
-                wanted.add(f"{package.replace('.', '/')}/{inside}")
-    compiled = {name for name in packed if name.endswith((".so", ".pyd"))}
-    assert [Path(name).name.partition(".")[0] for name in compiled] == ["_edgeskin"]
-    assert packed - compiled == {name for name in wanted if not name.startswith(NOT_PACKED)}
 
 
 RESIZES = (

@@ -16,9 +16,11 @@ PARTS = {
     "train": ("torch", "torchvision", "timm", "lightning-fabric"),
     "quantize": ("torchao",),
     "nncf": ("nncf",),
-    "tflite": ("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "coreml": ("coremltools",),
+    "run-tflite": ("ai-edge-litert",),
+    "run-onnx": ("onnx", "onnxruntime"),
+    "run-coreml": ("coremltools",) if sys.platform == "darwin" else ("coremltools", "torch"),
+    "tflite": ("litert-torch", "ai-edge-quantizer"),
+    "onnx": ("onnxscript",),
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),
     "bench": ("ziglang",),
@@ -44,9 +46,9 @@ def doctor(json: Json = False) -> None:
     """Say which targets and runtimes work on this machine; exit 1 if a part is missing."""
     parts = {part: _versions(packages) for part, packages in PARTS.items()}
     runs = {
-        "tflite": "ai-edge-litert" in _installed(parts["tflite"]),
-        "onnx": "onnxruntime" in _installed(parts["onnx"]),
-        "coreml": sys.platform == "darwin" and "coremltools" in _installed(parts["coreml"]),
+        "tflite": "ai-edge-litert" in _installed(parts["run-tflite"]),
+        "onnx": "onnxruntime" in _installed(parts["run-onnx"]),
+        "coreml": sys.platform == "darwin" and "coremltools" in _installed(parts["run-coreml"]),
     }
     installation = Installation(
         python=platform.python_version(),
@@ -71,10 +73,11 @@ def _print(installation: Installation) -> None:
         rows.append((part, "ok" if good else f"pip install 'edgeskin[{part}]'", found))
     machine = f"Python {installation.python} on {installation.machine}"
     console.table(machine, ("part", "state", "packages"), rows)
+    missing = set(installation.missing)
     for target, runs in installation.runs_here.items():
-        converts = {target, "train"}.isdisjoint(installation.missing)
+        converts = missing.isdisjoint({"train", f"run-{target}", target})
         where = "runs here" if runs else "does not run here"
-        if target == "coreml" and not runs:
+        if target == "coreml" and not runs and converts:
             where = "is checked here by the meaning of its program, predicts on macOS only"
         print(f"{target}: {'converts' if converts else 'does not convert'} here, {where}")
 

@@ -45,7 +45,9 @@ class Format:
         suffix: Of the files that edgeskin writes.
         folder: The package with the modules above.
         converter: The module with `convert(job, path)`.
-        extra: What brings everything that converts to it: `pip install 'edgeskin[EXTRA]'`.
+        extra: What brings everything that converts to it: `pip install 'edgeskin[EXTRA]'`;
+            `run-EXTRA` brings its runtime alone.
+        read_extra: What brings as much as reading one needs.
         libraries: The packages that read and run it.
         packages: What converting needs.
         int8_layer_db: SQNR in dB that a layer of an untouched INT8 file keeps beside its
@@ -61,6 +63,7 @@ class Format:
     folder: str
     converter: str
     extra: str
+    read_extra: str
     libraries: tuple[str, ...]
     packages: tuple[str, ...]
     int8_layer_db: float
@@ -76,7 +79,7 @@ class Format:
         return f"{model}-{precision}{self.suffix}"
 
     @contextmanager
-    def part(self, name: Part, doing: str = "reading") -> Iterator[ModuleType]:
+    def part(self, name: Part) -> Iterator[ModuleType]:
         """A module of the format's folder, for use inside.
 
         Raises:
@@ -87,9 +90,10 @@ class Format:
         except ModuleNotFoundError as error:
             if error.name not in (*self.libraries, "torch"):
                 raise
+            reads = name != "session"
             raise MissingPackage(
-                f"{doing} {self.title} files needs {error.name}: "
-                f"pip install 'edgeskin[{self.extra}]'"
+                f"{'reading' if reads else 'running'} {self.title} files needs {error.name}: "
+                f"pip install 'edgeskin[{self.read_extra if reads else f'run-{self.extra}'}]'"
             ) from error
 
     def convert(self, job: Job, path: Path) -> None:
@@ -130,6 +134,7 @@ FORMATS = {
             folder="edgeskin.formats.tflite",
             converter="edgeskin.converters.to_tflite",
             extra="tflite",
+            read_extra="run-tflite",
             libraries=("ai_edge_litert",),
             packages=("torch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
             int8_layer_db=25.0,
@@ -146,6 +151,7 @@ FORMATS = {
             folder="edgeskin.formats.coreml",
             converter="edgeskin.converters.to_coreml",
             extra="coreml",
+            read_extra="run",
             libraries=("coremltools",),
             packages=("torch", "coremltools"),
             int8_layer_db=20.0,
@@ -162,6 +168,7 @@ FORMATS = {
             folder="edgeskin.formats.onnx",
             converter="edgeskin.converters.to_onnx",
             extra="onnx",
+            read_extra="run-onnx",
             libraries=("onnxruntime", "onnx"),
             packages=("torch", "onnx", "onnxscript", "onnxruntime"),
             int8_layer_db=40.0,
@@ -245,6 +252,6 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
         MissingPackage: The runtime is not installed.
     """
     path = Path(path)
-    with format_of(path).part("session", doing="running") as module:
+    with format_of(path).part("session") as module:
         session: Session = module.open_session(path, threads=threads, kernels=kernels)
     return session

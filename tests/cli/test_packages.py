@@ -13,27 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import refusal, snapshot
+from commands import SITECUSTOMIZE, refusal, snapshot
 from samples import acne_spec
 
 from edgeskin.cli import doctor
 from edgeskin.cli.main import run
 from edgeskin.models import ARCHS
 from edgeskin.tasks import TASKS
-
-# Runs at the start of every Python, the workers included: the packages are not found.
-SITECUSTOMIZE = """
-import os, sys
-from importlib.machinery import PathFinder
-
-class Without(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        missing = name.partition(".")[0] in os.environ["MISSING"].split(",")
-        return None if missing else super().find_spec(name, path, target)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-"""
 
 
 @pytest.fixture
@@ -86,14 +72,49 @@ def test_calibrate(lively_run: Path, phantom_set: Path, without: Callable[..., s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("package", "suffix"), [("ai_edge_litert", "tflite"), ("onnxruntime", "onnx")]
+    ("package", "suffix", "extra"),
+    [
+        ("ai_edge_litert", "tflite", "run-tflite"),
+        ("onnxruntime", "onnx", "run-onnx"),
+        ("coremltools", "mlpackage", "run-coreml"),
+        pytest.param(
+            *("torch", "mlpackage", "run-coreml"),
+            marks=pytest.mark.skipif(sys.platform == "darwin", reason="Core ML needs no torch"),
+        ),
+    ],
 )
 def test_predict(
-    package: str, suffix: str, converted: Path, phantom_set: Path, without: Callable[..., str]
+    package: str,
+    suffix: str,
+    extra: str,
+    converted: Path,
+    phantom_set: Path,
+    without: Callable[..., str],
 ) -> None:
     image = next(phantom_set.rglob("*.png"))
     line = without(package, "predict", converted / f"acne-test-fp32.{suffix}", image)
-    assert line == f"running .{suffix} needs {package}: pip install 'edgeskin[{suffix}]'"
+    assert line == f"running .{suffix} needs {package}: pip install 'edgeskin[{extra}]'"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "suffix", "format", "extra"),
+    [
+        ("ai_edge_litert", "tflite", "TFLite", "run-tflite"),
+        ("onnx", "onnx", "ONNX", "run-onnx"),
+        ("coremltools", "mlpackage", "Core ML", "run"),
+    ],
+)
+def test_inspect(
+    package: str,
+    suffix: str,
+    format: str,
+    extra: str,
+    converted: Path,
+    without: Callable[..., str],
+) -> None:
+    line = without(package, "inspect", converted / f"acne-test-fp32.{suffix}")
+    assert line == f"reading {format} files needs {package}: pip install 'edgeskin[{extra}]'"
 
 
 @pytest.mark.parametrize("package", ["torch", "timm", "lightning_fabric"])
@@ -145,7 +166,8 @@ def emitted(capsys: pytest.CaptureFixture[str], *command: str, code: int = 0) ->
 def test_doctor_tells_versions(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = {"train": ("torch", "timm"), "tflite": ("ai-edge-litert",), "onnx": (), "coreml": ()}
+    here = {"train": ("torch", "timm"), "run-tflite": ("ai-edge-litert",)}
+    here |= {"run-onnx": (), "run-coreml": ()}
     monkeypatch.setattr(doctor, "PARTS", here)
     found = emitted(capsys, "doctor", "--json")
     assert found["packages"]["train"] == {"torch": version("torch"), "timm": version("timm")}

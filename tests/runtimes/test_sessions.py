@@ -127,5 +127,5 @@ def test_missing_runtime_names_the_extra(
     affine_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingPackage, match=r"pip install 'edgeskin\[onnx\]'"):
+    with pytest.raises(MissingPackage, match=r"pip install 'edgeskin\[run-onnx\]'"):
         open_session(affine_onnx)

@@ -8,11 +8,11 @@ their own precision. It proves what a file says.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeskin.runtimes.mil.plan import Arithmetic
-from edgeskin.runtimes.mil.session import MilSession
-
-__all__ = ["Arithmetic", "MilSession", "open_session"]
+if TYPE_CHECKING:
+    from edgeskin.runtimes.mil.plan import Arithmetic
+    from edgeskin.runtimes.mil.session import MilSession
 
 
 def open_session(
@@ -29,6 +29,8 @@ def open_session(
 
     Raises:
         InvalidArtifact: Damaged, no ML Program, or operators that are unknown.
-        ModuleNotFoundError: coremltools, whose message definitions are read.
+        ModuleNotFoundError: coremltools, whose message definitions are read, or torch.
     """
+    from edgeskin.runtimes.mil.session import MilSession
+
     return MilSession(Path(path), arithmetic, threads)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
 from edgeskin.runtimes import TensorSpec
 from edgeskin.runtimes.mil.parse import Constant, Program, Variable
-from edgeskin.runtimes.mil.plan import Values
+
+if TYPE_CHECKING:  # Core ML itself needs the description only, and no torch
+    from torch import Tensor
+
+    from edgeskin.runtimes.mil.plan import Values
 
 _ARRAYS = {65552: "float16", 65568: "float32", 65600: "float64", 131104: "int32", 131080: "int8"}
 _GRAY, _RGB, _BGR, _GRAY_FLOAT = 10, 20, 30, 40
@@ -47,7 +50,9 @@ class Features:
         """Feeds as the program takes them; images as float32 (1, C, H, W) of 0 to 255."""
         return {name: self._value(name, array) for name, array in feeds.items()}
 
-    def _value(self, name: str, array: NDArray[Any]) -> torch.Tensor:
+    def _value(self, name: str, array: NDArray[Any]) -> Tensor:
+        import torch
+
         if name in self.images:
             array = array[..., ::-1] if self.images[name] == _BGR else array
             array = np.moveaxis(array, -1, 1)
