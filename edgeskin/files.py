@@ -153,8 +153,11 @@ def inside(folder: Path, name: str, *, beyond: Sequence[Path] = ()) -> Path:
     root = folder.resolve()
     try:
         path = (root / name).resolve()
+        circle = any(step.is_symlink() for step in (path, *path.parents))  # from Python 3.13 on
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
         raise ValueError(f"{name!r} cannot be followed: {error}") from error
+    if circle:
+        raise ValueError(f"{name!r} cannot be followed: its links lead in a circle")
     allowed = {root, *(other.resolve() for other in beyond)}
     if Path(name).is_absolute() or ".." in Path(name).parts or allowed.isdisjoint(path.parents):
         raise ValueError(f"{name!r} lies outside its folder{_by_link(root, name)}")
