@@ -74,7 +74,7 @@ typedef enum es_status {
 } es_status;
 
 typedef struct es_error {
-  int32_t status; /* es_status, the returned one */
+  int32_t status;    /* es_status, the returned one */
   char message[252]; /* one line, always terminated; "" for ES_OK */
 } es_error;
 
@@ -102,7 +102,7 @@ ES_API const char *es_kernels_name(void);
 #define ES_MAX_OUTPUT 8192
 
 typedef enum es_format {
-  ES_RGB = 0,  /* planes[0]: R G B R G B ... */
+  ES_RGB = 0, /* planes[0]: R G B R G B ... */
   ES_BGR = 1,
   ES_RGBA = 2, /* the fourth byte is skipped, not composited */
   ES_BGRA = 3,
@@ -162,7 +162,7 @@ ES_API es_status es_image_init(int32_t format, int32_t width, int32_t height, es
  * A box whose longer side over its shorter one, times resize_to, exceeds 1e9 is ES_BAD_CROP. */
 typedef enum es_fit {
   ES_SQUASH = 0,        /* scale to width x height, aspect ratio lost */
-  ES_SHORTEST_EDGE = 1, /* scale the shorter edge to resize_to, cut width x height from the centre */
+  ES_SHORTEST_EDGE = 1, /* shorter edge to resize_to, then width x height from the centre */
   ES_LETTERBOX = 2      /* scale to fit inside, centred, the rest is pad_value */
 } es_fit;
 
@@ -214,22 +214,22 @@ typedef enum es_layout { ES_NHWC = 0, ES_NCHW = 1 } es_layout;
  * and (c * H + y) * W + x in ES_NCHW.
  * es_recipe_init() sets mean 0, std 1, scale 1/255, zero_point 0: uint8 pixels as they are. */
 typedef struct es_recipe {
-  int32_t width, height; /* of the output, 1..ES_MAX_OUTPUT */
-  int32_t fit;           /* es_fit */
-  int32_t resize_to;     /* ES_SHORTEST_EDGE: at least max(width, height); else ignored */
-  int32_t filter;        /* es_filter */
-  int32_t pad_value;     /* ES_LETTERBOX: pixel value 0..255 of the border, in every channel */
-  float crop[4];         /* left, top, right, bottom in pixels of the upright image, as Pillow's
-                            box: fractions allowed, the filter sees pixels around it. The fit
-                            applies to its size. All 0: the whole image */
-  int32_t channels;      /* ES_RGB, ES_BGR or ES_GREY: order and number in the output. Before the
-                            resize colour becomes grey as by Pillow's convert("L"),
-                            (19595 R + 38470 G + 7471 B + 32768) >> 16; grey is R = G = B */
-  int32_t type;          /* es_type */
-  int32_t layout;        /* es_layout */
+  int32_t width, height;  /* of the output, 1..ES_MAX_OUTPUT */
+  int32_t fit;            /* es_fit */
+  int32_t resize_to;      /* ES_SHORTEST_EDGE: at least max(width, height); else ignored */
+  int32_t filter;         /* es_filter */
+  int32_t pad_value;      /* ES_LETTERBOX: pixel value 0..255 of the border, in every channel */
+  float crop[4];          /* left, top, right, bottom in pixels of the upright image, as Pillow's
+                             box: fractions allowed, the filter sees pixels around it. The fit
+                             applies to its size. All 0: the whole image */
+  int32_t channels;       /* ES_RGB, ES_BGR or ES_GREY: order and number in the output. Before the
+                             resize colour becomes grey as by Pillow's convert("L"),
+                             (19595 R + 38470 G + 7471 B + 32768) >> 16; grey is R = G = B */
+  int32_t type;           /* es_type */
+  int32_t layout;         /* es_layout */
   double mean[3], std[3]; /* in the output's channel order; ES_GREY uses the first */
-  double scale;          /* uint8 and int8: > 0; else ignored */
-  int32_t zero_point;    /* uint8: 0..255, int8: -128..127; else ignored */
+  double scale;           /* uint8 and int8: > 0; else ignored */
+  int32_t zero_point;     /* uint8: 0..255, int8: -128..127; else ignored */
 } es_recipe;
 
 /* The recipe above: squash, bilinear, RGB, uint8, NHWC, whole image. */
@@ -291,10 +291,10 @@ ES_API es_status es_preprocess(const es_image *image, const es_recipe *recipe, v
 typedef struct es_placement {
   int32_t image_width, image_height; /* as stored */
   int32_t orientation;
-  float crop[4];                       /* the box of the upright image that was resized ... */
+  float crop[4];                         /* the box of the upright image that was resized ... */
   int32_t resized_width, resized_height; /* ... to this size; output pixel (x, y) shows its */
-  int32_t left, top;                   /* pixel (x + left, y + top); outside it there is padding */
-  int32_t width, height;               /* of the output */
+  int32_t left, top;     /* pixel (x + left, y + top); outside it there is padding */
+  int32_t width, height; /* of the output */
 } es_placement;
 
 /* Plane pointers may be NULL here. */
@@ -360,8 +360,7 @@ typedef struct es_quantity {
  * is open; upper_count 0: no grades. `mass` (size floats) must be given. */
 ES_API es_status es_measure(const es_tensor *logits, int32_t size, int32_t activation, double first,
                             double step, double share, const double *upper, int32_t upper_count,
-                            float *mass, size_t mass_bytes, es_quantity *quantity,
-                            es_error *error);
+                            float *mass, size_t mass_bytes, es_quantity *quantity, es_error *error);
 
 /* The grade of a value: index of the first bound that it does not exceed, else upper_count. */
 ES_API es_status es_grade(double value, const double *upper, int32_t upper_count, int32_t *grade,
@@ -403,8 +402,8 @@ ES_API es_status es_segment(const es_segmentation *segmentation, const es_placem
 /* A rectangle of a mask: pixels left <= x < left + width, top <= y < top + height. */
 typedef struct es_box {
   int32_t left, top, width, height;
-  int64_t area;  /* pixels of the component; of lesion for es_find_crops */
-  double x, y;   /* centroid of those pixels; of the box for es_find_crops */
+  int64_t area; /* pixels of the component; of lesion for es_find_crops */
+  double x, y;  /* centroid of those pixels; of the box for es_find_crops */
 } es_box;
 
 typedef struct es_mask {
@@ -436,10 +435,9 @@ typedef struct es_crop_rule {
 } es_crop_rule;
 
 ES_API es_status es_find_crops_workspace(int32_t width, size_t *bytes, es_error *error);
-ES_API es_status es_find_crops(const es_mask *skin, const es_mask *lesion,
-                               const es_crop_rule *rule, es_box *boxes, int32_t capacity,
-                               int32_t *count, void *workspace, size_t workspace_bytes,
-                               es_error *error);
+ES_API es_status es_find_crops(const es_mask *skin, const es_mask *lesion, const es_crop_rule *rule,
+                               es_box *boxes, int32_t capacity, int32_t *count, void *workspace,
+                               size_t workspace_bytes, es_error *error);
 
 #ifdef __cplusplus
 }

@@ -2,8 +2,6 @@
 //
 // Exit status 0: no difference. 1: differences, one line each. 2: the vectors cannot be read.
 // The format is told in golden/README.md.
-#include "../../edgeskin/native/edgeskin.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +12,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "../../edgeskin/native/edgeskin.h"
 
 namespace {
 
@@ -88,22 +88,36 @@ std::vector<Case> read_cases(const std::string &path) {
 
 // ---- Words to C -----------------------------------------------------------------------------
 
-const std::map<std::string, int32_t> kEnums = {
-    {"rgb", ES_RGB},           {"bgr", ES_BGR},
-    {"rgba", ES_RGBA},         {"bgra", ES_BGRA},
-    {"grey", ES_GREY},         {"nv12", ES_NV12},
-    {"nv21", ES_NV21},         {"i420", ES_I420},
-    {"bt601", ES_BT601},       {"bt709", ES_BT709},
-    {"video_range", ES_VIDEO_RANGE}, {"full_range", ES_FULL_RANGE},
-    {"squash", ES_SQUASH},     {"shortest_edge", ES_SHORTEST_EDGE},
-    {"letterbox", ES_LETTERBOX}, {"nearest", ES_NEAREST},
-    {"box", ES_BOX},           {"bilinear", ES_BILINEAR},
-    {"hamming", ES_HAMMING},   {"bicubic", ES_BICUBIC},
-    {"lanczos", ES_LANCZOS},   {"uint8", ES_UINT8},
-    {"int8", ES_INT8},         {"float32", ES_FLOAT32},
-    {"float16", ES_FLOAT16},   {"nhwc", ES_NHWC},
-    {"nchw", ES_NCHW},         {"no_activation", ES_NO_ACTIVATION},
-    {"softmax", ES_SOFTMAX},   {"sigmoid", ES_SIGMOID}};
+const std::map<std::string, int32_t> kEnums = {{"rgb", ES_RGB},
+                                               {"bgr", ES_BGR},
+                                               {"rgba", ES_RGBA},
+                                               {"bgra", ES_BGRA},
+                                               {"grey", ES_GREY},
+                                               {"nv12", ES_NV12},
+                                               {"nv21", ES_NV21},
+                                               {"i420", ES_I420},
+                                               {"bt601", ES_BT601},
+                                               {"bt709", ES_BT709},
+                                               {"video_range", ES_VIDEO_RANGE},
+                                               {"full_range", ES_FULL_RANGE},
+                                               {"squash", ES_SQUASH},
+                                               {"shortest_edge", ES_SHORTEST_EDGE},
+                                               {"letterbox", ES_LETTERBOX},
+                                               {"nearest", ES_NEAREST},
+                                               {"box", ES_BOX},
+                                               {"bilinear", ES_BILINEAR},
+                                               {"hamming", ES_HAMMING},
+                                               {"bicubic", ES_BICUBIC},
+                                               {"lanczos", ES_LANCZOS},
+                                               {"uint8", ES_UINT8},
+                                               {"int8", ES_INT8},
+                                               {"float32", ES_FLOAT32},
+                                               {"float16", ES_FLOAT16},
+                                               {"nhwc", ES_NHWC},
+                                               {"nchw", ES_NCHW},
+                                               {"no_activation", ES_NO_ACTIVATION},
+                                               {"softmax", ES_SOFTMAX},
+                                               {"sigmoid", ES_SIGMOID}};
 
 double real(const std::string &word) { return std::strtod(word.c_str(), nullptr); }
 
@@ -122,10 +136,10 @@ void check(es_status status, const es_error &error) {
   if (status != ES_OK) throw Refused{error};
 }
 
-#define CALL(function, ...)                                 \
-  do {                                                      \
-    es_error error_;                                        \
-    check(function(__VA_ARGS__, &error_), error_);          \
+#define CALL(function, ...)                        \
+  do {                                             \
+    es_error error_;                               \
+    check(function(__VA_ARGS__, &error_), error_); \
   } while (0)
 
 // The arguments of one case, with the memory that they point to.
@@ -263,7 +277,8 @@ std::string difference(const Result &result, const std::string &expected, Argume
     for (size_t i = 0; i < items.size(); ++i) {
       const double want = kEnums.count(items[i]) ? whole(items[i]) : real(items[i]);
       char both[99];
-      std::snprintf(both, sizeof both, "[%zu] is %.17g, expected %.17g", i, result.numbers[i], want);
+      std::snprintf(both, sizeof both, "[%zu] is %.17g, expected %.17g", i, result.numbers[i],
+                    want);
       if (std::memcmp(&want, &result.numbers[i], sizeof want) != 0) return both;
     }
     return "";
@@ -407,9 +422,9 @@ Results components(Arguments &a) {
 
 Results find_crops(Arguments &a) {
   const es_mask skin = a.mask("skin"), lesion = a.mask("lesion");
-  const es_crop_rule rule = {a.integer("rule.side"),        a.integer("rule.step"),
-                             a.integer("rule.skin_value"),  a.integer("rule.lesion_value"),
-                             a.number("rule.min_skin"),     a.number("rule.min_lesion"),
+  const es_crop_rule rule = {a.integer("rule.side"),       a.integer("rule.step"),
+                             a.integer("rule.skin_value"), a.integer("rule.lesion_value"),
+                             a.number("rule.min_skin"),    a.number("rule.min_lesion"),
                              a.number("rule.max_overlap")};
   const int32_t capacity = a.integer("capacity");
   size_t scratch = 0;
@@ -423,9 +438,9 @@ Results find_crops(Arguments &a) {
 }
 
 const std::map<std::string, Results (*)(Arguments &)> kFunctions = {
-    {"preprocess", preprocess}, {"place", place},           {"recipe_from_spec", recipe_from_spec},
-    {"dequantize", dequantize}, {"classify", classify},     {"measure", measure},
-    {"grade", grade},           {"segment", segment},       {"components", components},
+    {"preprocess", preprocess}, {"place", place},       {"recipe_from_spec", recipe_from_spec},
+    {"dequantize", dequantize}, {"classify", classify}, {"measure", measure},
+    {"grade", grade},           {"segment", segment},   {"components", components},
     {"find_crops", find_crops}};
 
 // The first difference of a case, empty when there is none.

@@ -168,9 +168,9 @@ class LitertSession : public Session {
   }
 
   void run() override {
-    api_.check(api_.run(compiled_.get(), 0, 1, buffers_.data(), outputs.size(),
-                        buffers_.data() + 1),
-               "run the model");
+    api_.check(
+        api_.run(compiled_.get(), 0, 1, buffers_.data(), outputs.size(), buffers_.data() + 1),
+        "run the model");
   }
 
   void report() override {
@@ -230,8 +230,10 @@ class LitertSession : public Session {
       api_.check(api_.operator_code(op, &code), "name an operator");
       const std::string entry = "{\"code\":" + std::to_string(code) + "}";
       append(graph, entry);
-      if (own.count(i)) append(plan, entry);
-      else append(taken, std::to_string(i));
+      if (own.count(i))
+        append(plan, entry);
+      else
+        append(taken, std::to_string(i));
     }
     if (!taken.empty())
       append(plan, "{\"code\":" + std::to_string(kDelegate) +
@@ -250,8 +252,7 @@ class LitertSession : public Session {
     api_.check(api_.output_count(signature_, &count), "count outputs");
     if (inputs != 1) throw std::runtime_error("the model has not one input");
     input = tensor(0, api_.input, api_.input_name);
-    for (size_t i = 0; i < count; ++i)
-      outputs.push_back(tensor(i, api_.output, api_.output_name));
+    for (size_t i = 0; i < count; ++i) outputs.push_back(tensor(i, api_.output, api_.output_name));
   }
 
   Tensor tensor(size_t index, int (*find)(Opaque *, size_t, Opaque **),

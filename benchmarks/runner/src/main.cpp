@@ -20,9 +20,15 @@ constexpr int kVersion = 1;  // of the events
 void emit_start() {
   utsname system = {};
   uname(&system);
-  Event("start").number("version", kVersion).number("pid", getpid()).number("at_ns", now_ns())
-      .text("system", system.sysname).text("release", system.release)
-      .text("machine", system.machine).text("kernels", es_kernels_name()).emit();
+  Event("start")
+      .number("version", kVersion)
+      .number("pid", getpid())
+      .number("at_ns", now_ns())
+      .text("system", system.sysname)
+      .text("release", system.release)
+      .text("machine", system.machine)
+      .text("kernels", es_kernels_name())
+      .emit();
   flush_events();
 }
 
@@ -33,8 +39,12 @@ void run(const Request &request) {
   const std::unique_ptr<Runtime> runtime = request.runtime == "tflite"
                                                ? tflite_runtime(request.library)
                                                : onnx_runtime(request.library);
-  Event("runtime").text("version", runtime->version()).number("library_ns", now_ns() - start)
-      .number("threads", request.threads).text("accelerator", request.accelerator).emit();
+  Event("runtime")
+      .text("version", runtime->version())
+      .number("library_ns", now_ns() - start)
+      .number("threads", request.threads)
+      .text("accelerator", request.accelerator)
+      .emit();
   flush_events();
   {
     const std::unique_ptr<Session> session = measure_loads(*runtime, request);

@@ -54,8 +54,7 @@ class Order {
 bool drop_from_cache(const std::string &path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return false;
-  const bool dropped =
-      fdatasync(file) == 0 && posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  const bool dropped = fdatasync(file) == 0 && posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0;
   close(file);
   return dropped;
 }
@@ -94,8 +93,14 @@ class Query {
 };
 
 void emit_sample(const char *phase, size_t image, const Timing &t) {
-  Event(phase).number("image", static_cast<int64_t>(image)).number("at_ns", t.at)
-      .number("read_ns", t.read).number("pre_ns", t.pre).number("run_ns", t.run).number("post_ns", t.post).emit();
+  Event(phase)
+      .number("image", static_cast<int64_t>(image))
+      .number("at_ns", t.at)
+      .number("read_ns", t.read)
+      .number("pre_ns", t.pre)
+      .number("run_ns", t.run)
+      .number("post_ns", t.post)
+      .emit();
 }
 
 int64_t median(std::vector<int64_t> values) {
@@ -109,8 +114,7 @@ bool is_stable(const std::vector<int64_t> &runs) {
   constexpr std::ptrdiff_t kBlock = 16;
   if (runs.size() < 2 * kBlock) return false;
   const double last = static_cast<double>(median({runs.end() - kBlock, runs.end()}));
-  const double before =
-      static_cast<double>(median({runs.end() - 2 * kBlock, runs.end() - kBlock}));
+  const double before = static_cast<double>(median({runs.end() - 2 * kBlock, runs.end() - kBlock}));
   return last < 1.02 * before && before < 1.02 * last;
 }
 
@@ -127,7 +131,10 @@ void warm_up(Query &query, Order &order, const Request &request) {
     stable = is_stable(runs);
     flush_events(false);
   }
-  Event("warm").number("runs", static_cast<int64_t>(runs.size())).json("stable", stable ? "true" : "false").emit();
+  Event("warm")
+      .number("runs", static_cast<int64_t>(runs.size()))
+      .json("stable", stable ? "true" : "false")
+      .emit();
 }
 
 std::string shape_json(const std::vector<int64_t> &shape) {
@@ -142,8 +149,7 @@ std::string tensor_json(const Tensor &t) {
   if (t.scale > 0) {
     char scale[32];
     std::snprintf(scale, sizeof scale, "%.9g", t.scale);
-    out += std::string(",\"scale\":") + scale +
-           ",\"zero_point\":" + std::to_string(t.zero_point);
+    out += std::string(",\"scale\":") + scale + ",\"zero_point\":" + std::to_string(t.zero_point);
   }
   return out + '}';
 }
@@ -184,11 +190,16 @@ void run_all(Session &session, const Request &request) {
     for (const Tensor &output : session.outputs)
       file.write(static_cast<const char *>(output.data),
                  static_cast<std::streamsize>(output.bytes));
-    if (!file.flush()) throw std::runtime_error("cannot write " + request.outputs + ": is the disk full?");
-    Event("answer").number("image", static_cast<int64_t>(image))
-        .number("pre_ns", timing.pre).number("run_ns", timing.run).number("post_ns", timing.post)
+    if (!file.flush())
+      throw std::runtime_error("cannot write " + request.outputs + ": is the disk full?");
+    Event("answer")
+        .number("image", static_cast<int64_t>(image))
+        .number("pre_ns", timing.pre)
+        .number("run_ns", timing.run)
+        .number("post_ns", timing.post)
         .number("input_crc32", crc32(session.input.data, session.input.bytes))
-        .json("answers", query.answers().json()).emit();
+        .json("answers", query.answers().json())
+        .emit();
     flush_events(false);
   }
   emit_memory("all images");
@@ -222,7 +233,8 @@ void measure_latency(Session &session, const Request &request) {
 void profile(Runtime &runtime, const Request &request) {
   const std::unique_ptr<Session> session = runtime.open(request, true);
   Query query(*session, request);
-  for (int i = 0; i < request.profile_runs; ++i) query(static_cast<size_t>(i) % request.places.size());
+  for (int i = 0; i < request.profile_runs; ++i)
+    query(static_cast<size_t>(i) % request.places.size());
   session->report();
   flush_events();
 }

@@ -1,9 +1,9 @@
 #include "request.h"
 
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
-#include <functional>
 #include <sstream>
 #include <stdexcept>
 

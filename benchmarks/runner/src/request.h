@@ -23,9 +23,9 @@ struct Head {
 
 struct Request {
   std::string runtime, library, model, images, outputs;
-  std::string accelerator = "none";   // as request.py names them
-  std::string accelerator_library;    // of gpu and external
-  std::string sensors = "/";          // the root that holds sys/ and proc/
+  std::string accelerator = "none";                          // as request.py names them
+  std::string accelerator_library;                           // of gpu and external
+  std::string sensors = "/";                                 // the root that holds sys/ and proc/
   std::vector<std::pair<std::string, std::string>> options;  // of the accelerator
   std::vector<ImagePlace> places;
   std::vector<Head> heads;

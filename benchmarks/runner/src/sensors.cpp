@@ -121,6 +121,9 @@ void emit_sensors(const std::string &root) {
 }
 
 void emit_memory(const char *when) {
-  Event("memory").text("when", when).number("rss_kb", status_kb("VmRSS:"))
-      .number("peak_kb", status_kb("VmHWM:")).emit();
+  Event("memory")
+      .text("when", when)
+      .number("rss_kb", status_kb("VmRSS:"))
+      .number("peak_kb", status_kb("VmHWM:"))
+      .emit();
 }

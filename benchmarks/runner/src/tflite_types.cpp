@@ -13,7 +13,7 @@ struct Type {
 };
 
 constexpr Type kTypes[] = {
-    {1, "float32", 4}, {2, "int32", 4}, {3, "uint8", 1},    {4, "int64", 8},   {6, "bool", 1},
+    {1, "float32", 4}, {2, "int32", 4}, {3, "uint8", 1},    {4, "int64", 8},    {6, "bool", 1},
     {7, "int16", 2},   {9, "int8", 1},  {10, "float16", 2}, {11, "float64", 8},
 };
 

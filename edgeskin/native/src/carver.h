@@ -11,9 +11,10 @@ class Carver {
   static constexpr size_t kAlign = 64;
 
   explicit Carver(void *workspace)
-      : base_(workspace ? reinterpret_cast<uint8_t *>(
-                              (reinterpret_cast<uintptr_t>(workspace) + kAlign - 1) / kAlign * kAlign)
-                        : nullptr) {}
+      : base_(workspace
+                  ? reinterpret_cast<uint8_t *>(
+                        (reinterpret_cast<uintptr_t>(workspace) + kAlign - 1) / kAlign * kAlign)
+                  : nullptr) {}
 
   template <typename T>
   T *take(size_t count) {

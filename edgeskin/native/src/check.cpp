@@ -45,7 +45,8 @@ es_status check_enum(int32_t value, int32_t last, const char *name, es_error *er
 
 es_status check_shape(const es_image &image, es_error *error) {
   ES_TRY(check_enum(image.format, ES_I420, "format", error));
-  if (image.width < 1 || image.height < 1 || image.width > ES_MAX_SIDE || image.height > ES_MAX_SIDE)
+  if (image.width < 1 || image.height < 1 || image.width > ES_MAX_SIDE ||
+      image.height > ES_MAX_SIDE)
     return report(error, ES_BAD_SIZE, "the image is %d x %d, each side must be 1 to %d",
                   image.width, image.height, ES_MAX_SIDE);
   if (is_yuv(image.format) && (image.width % 2 || image.height % 2))
@@ -74,8 +75,8 @@ es_status check_image(const es_image *image, bool with_planes, es_error *error) 
                     image->strides[i], plane.row_bytes);
     // Divided, not multiplied, so that no stride can overflow.
     const bool fits = image->bytes[i] >= plane.row_bytes &&
-                      (plane.rows == 1 || (image->bytes[i] - plane.row_bytes) / (plane.rows - 1) >=
-                                              image->strides[i]);
+                      (plane.rows == 1 ||
+                       (image->bytes[i] - plane.row_bytes) / (plane.rows - 1) >= image->strides[i]);
     if (!fits)
       return report(error, ES_BUFFER_TOO_SMALL,
                     "planes[%d] has %zu bytes, %zu rows of %zu bytes, %zu apart, need more", i,
@@ -135,7 +136,8 @@ es_status check_tensor(const es_tensor *tensor, size_t count, es_error *error) {
 
 es_status check_mask(const es_mask *mask, const char *name, es_error *error) {
   if (!mask || !mask->pixels) return report(error, ES_NULL_POINTER, "%s is a null pointer", name);
-  if (mask->width < 1 || mask->height < 1 || mask->width > ES_MAX_SIDE || mask->height > ES_MAX_SIDE)
+  if (mask->width < 1 || mask->height < 1 || mask->width > ES_MAX_SIDE ||
+      mask->height > ES_MAX_SIDE)
     return report(error, ES_BAD_SIZE, "%s is %d x %d, each side must be 1 to %d", name, mask->width,
                   mask->height, ES_MAX_SIDE);
   const size_t width = static_cast<size_t>(mask->width), height = static_cast<size_t>(mask->height);
@@ -162,9 +164,10 @@ extern "C" {
 
 const char *es_status_name(int32_t status) {
   static const char *const names[] = {
-      "ES_OK",           "ES_NULL_POINTER", "ES_BAD_SIZE",         "ES_BAD_STRIDE",
-      "ES_BAD_CROP",     "ES_BAD_ENUM",     "ES_BAD_VALUE",        "ES_BUFFER_TOO_SMALL",
-      "ES_WORKSPACE_TOO_SMALL", "ES_NOT_A_NUMBER", "ES_BAD_SPEC",  "ES_NOT_HERE"};
+      "ES_OK",           "ES_NULL_POINTER",     "ES_BAD_SIZE",
+      "ES_BAD_STRIDE",   "ES_BAD_CROP",         "ES_BAD_ENUM",
+      "ES_BAD_VALUE",    "ES_BUFFER_TOO_SMALL", "ES_WORKSPACE_TOO_SMALL",
+      "ES_NOT_A_NUMBER", "ES_BAD_SPEC",         "ES_NOT_HERE"};
   return status >= 0 && status <= ES_NOT_HERE ? names[status] : "ES_UNKNOWN";
 }
 

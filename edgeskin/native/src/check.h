@@ -8,7 +8,8 @@ namespace es {
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-es_status report(es_error *error, es_status status, const char *format, ...);
+es_status
+report(es_error *error, es_status status, const char *format, ...);
 es_status ok(es_error *error);
 
 // Each returns ES_OK or reports what is wrong.
@@ -21,7 +22,9 @@ es_status check_workspace(const void *workspace, size_t bytes, size_t needed, es
 
 inline bool finite(double x) { return x - x == 0.0; }
 inline bool is_yuv(int32_t format) { return format >= ES_NV12; }
-inline size_t type_bytes(int32_t type) { return type == ES_FLOAT32 ? 4 : type == ES_FLOAT16 ? 2 : 1; }
+inline size_t type_bytes(int32_t type) {
+  return type == ES_FLOAT32 ? 4 : type == ES_FLOAT16 ? 2 : 1;
+}
 inline int channel_count(int32_t channels) { return channels == ES_GREY ? 1 : 3; }
 
 // The upright image's size.
@@ -30,13 +33,13 @@ inline int32_t upright_height(const es_image &i) { return i.orientation > 4 ? i.
 
 }  // namespace es
 
-#define ES_TRY(expression)                         \
-  do {                                             \
-    const es_status es_tried = (expression);       \
-    if (es_tried != ES_OK) return es_tried;        \
+#define ES_TRY(expression)                   \
+  do {                                       \
+    const es_status es_tried = (expression); \
+    if (es_tried != ES_OK) return es_tried;  \
   } while (0)
 
-#define ES_NEED(pointer)                                                                   \
-  do {                                                                                     \
+#define ES_NEED(pointer)                                                                      \
+  do {                                                                                        \
     if (!(pointer)) return es::report(error, ES_NULL_POINTER, #pointer " is a null pointer"); \
   } while (0)

@@ -76,8 +76,7 @@ class Tracer {
       extend(rows_.components[run.component], run, y);
       rows_.now[count++] = run;
     }
-    for (int32_t i = 0; i < count; ++i)
-      rows_.now[i].component = root(rows_.now[i].component);
+    for (int32_t i = 0; i < count; ++i) rows_.now[i].component = root(rows_.now[i].component);
     for (int32_t i = 0; i < above_; ++i) close(rows_.above[i].component, y);
     Run *const kept = rows_.above;
     rows_.above = rows_.now;
@@ -130,7 +129,8 @@ class Tracer {
     if (c.parent < 0 || (c.parent == place && c.seen == y)) return;
     if (c.parent == place && c.area >= min_area_) {
       const double area = static_cast<double>(c.area);
-      table_.add({c.left, c.top, c.right - c.left, c.bottom - c.top, c.area, c.x / area, c.y / area});
+      table_.add(
+          {c.left, c.top, c.right - c.left, c.bottom - c.top, c.area, c.x / area, c.y / area});
     }
     release(place);
   }
@@ -180,7 +180,8 @@ es_status es_components(const es_mask *mask, int32_t value, int32_t connectivity
 
   es::Carver carver(workspace);
   Table table(boxes, capacity);
-  Tracer tracer(carve(carver, mask->width), mask->width, connectivity == 8 ? 1 : 0, min_area, table);
+  Tracer tracer(carve(carver, mask->width), mask->width, connectivity == 8 ? 1 : 0, min_area,
+                table);
   for (int32_t y = 0; y < mask->height; ++y)
     tracer.row(mask->pixels + static_cast<size_t>(y) * mask->stride, mask->width, y,
                static_cast<uint8_t>(value));

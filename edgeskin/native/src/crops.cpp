@@ -74,7 +74,8 @@ void each_square(const Masks &m, Columns &columns, const Found &found) {
       const int64_t lesion = columns.lesion_before[left + side] - columns.lesion_before[left];
       if (static_cast<double>(skin) > m.rule.min_skin * area &&
           static_cast<double>(lesion) > m.rule.min_lesion * area)
-        found(es_box{left, top, side, side, lesion, left + (side - 1) / 2.0, top + (side - 1) / 2.0});
+        found(
+            es_box{left, top, side, side, lesion, left + (side - 1) / 2.0, top + (side - 1) / 2.0});
     }
   }
 }

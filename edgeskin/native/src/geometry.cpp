@@ -66,8 +66,9 @@ extern "C" es_status es_place(const es_image *image, const es_recipe *recipe,
   const double longer = box_width > box_height ? box_width : box_height;
   const double shorter = box_width > box_height ? box_height : box_width;
   if (recipe->fit == ES_SHORTEST_EDGE && longer / shorter * recipe->resize_to > 1e9)
-    return es::report(error, ES_BAD_CROP, "the crop of %g x %g is too long and thin to resize to %d",
-                      box_width, box_height, recipe->resize_to);
+    return es::report(error, ES_BAD_CROP,
+                      "the crop of %g x %g is too long and thin to resize to %d", box_width,
+                      box_height, recipe->resize_to);
   fit(*recipe, box_width, box_height, p);
   *placement = p;
   return es::ok(error);

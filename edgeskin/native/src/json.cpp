@@ -9,8 +9,8 @@ namespace es {
 
 namespace {
 
-constexpr int kDepth = 64;       // of arrays and objects in each other
-constexpr size_t kNumber = 63;   // characters
+constexpr int kDepth = 64;      // of arrays and objects in each other
+constexpr size_t kNumber = 63;  // characters
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -111,7 +111,9 @@ class Checker {
 
   COLD bool number() {
     const char *const first = t_.at;
-    const auto next = [this](char a, char b) { return t_.at < t_.end && (*t_.at == a || *t_.at == b); };
+    const auto next = [this](char a, char b) {
+      return t_.at < t_.end && (*t_.at == a || *t_.at == b);
+    };
     if (next('-', '-')) ++t_.at;
     if (next('0', '0'))
       ++t_.at;
@@ -160,10 +162,15 @@ class Checker {
   }
 
   COLD bool character() {  // the well-formed sequences of Unicode's table 3-7
-    const auto byte = [this](int i) { return static_cast<uint32_t>(static_cast<uint8_t>(t_.at[i])); };
+    const auto byte = [this](int i) {
+      return static_cast<uint32_t>(static_cast<uint8_t>(t_.at[i]));
+    };
     const uint32_t lead = byte(0);
-    const int length = in(lead, 0x20, 0x7F) ? 1 : in(lead, 0xC2, 0xDF) ? 2 : in(lead, 0xE0, 0xEF) ? 3
-                       : in(lead, 0xF0, 0xF4) ? 4 : 0;
+    const int length = in(lead, 0x20, 0x7F)   ? 1
+                       : in(lead, 0xC2, 0xDF) ? 2
+                       : in(lead, 0xE0, 0xEF) ? 3
+                       : in(lead, 0xF0, 0xF4) ? 4
+                                              : 0;
     if (length == 0 || t_.end - t_.at < length) return false;
     for (int i = 1; i < length; ++i)
       if (!in(byte(i), 0x80, 0xBF)) return false;
@@ -246,8 +253,12 @@ COLD uint32_t next_character(Text &t) {
     t.at += 2;
     return 0x10000 + ((first - 0xD800) << 10) + (unit() - 0xDC00);
   }
-  uint32_t value = lead < 0x80 ? lead : lead < 0xE0 ? lead & 31 : lead < 0xF0 ? lead & 15 : lead & 7;
-  for (uint32_t bit = 0x40; lead >= 0x80 && (lead & bit); bit >>= 1) value = value << 6 | (byte() & 63);
+  uint32_t value = lead < 0x80   ? lead
+                   : lead < 0xE0 ? lead & 31
+                   : lead < 0xF0 ? lead & 15
+                                 : lead & 7;
+  for (uint32_t bit = 0x40; lead >= 0x80 && (lead & bit); bit >>= 1)
+    value = value << 6 | (byte() & 63);
   return value;
 }
 

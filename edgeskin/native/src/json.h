@@ -39,7 +39,7 @@ bool next_item(Text &rest, Text &value);
 Text content(Text string);
 uint32_t next_character(Text &content);
 
-bool same(Text value, const char *ascii);                  // is it the string `ascii`?
+bool same(Text value, const char *ascii);            // is it the string `ascii`?
 bool same(Text a, Text b, const char *suffix = "");  // is string a string b with the suffix?
 
 bool to_number(Text value, double &number);  // false for another type

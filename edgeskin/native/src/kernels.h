@@ -12,18 +12,18 @@
 
 namespace es {
 
-constexpr int kBatch = 4;     // rows that a horizontal kernel takes at once
+constexpr int kBatch = 4;      // rows that a horizontal kernel takes at once
 constexpr int kTapGroup = 16;  // short coefficients of a window are padded with zeros to this
 constexpr int kOverread = 64;  // bytes past the end of a window that a kernel may read
 
 // The windows of one strip of output columns.
 struct Taps {
-  int32_t count;            // output columns
-  int32_t exact_stride;     // coefficients from one window to the next
-  int32_t upper_stride;     // the same for `upper`, a multiple of kTapGroup
-  int32_t longest;          // of all windows
-  int32_t shift;            // exact = upper * 2^shift + rest
-  const Window *windows;    // first: pixels from the start of the row that the kernel gets
+  int32_t count;          // output columns
+  int32_t exact_stride;   // coefficients from one window to the next
+  int32_t upper_stride;   // the same for `upper`, a multiple of kTapGroup
+  int32_t longest;        // of all windows
+  int32_t shift;          // exact = upper * 2^shift + rest
+  const Window *windows;  // first: pixels from the start of the row that the kernel gets
   const int32_t *exact;
   const int16_t *upper;
   const int32_t *below, *above;  // least and most that the rests can add, rounding half included
@@ -50,7 +50,7 @@ struct Kernels {
 extern const Kernels kScalar;
 const Kernels *avx2_kernels();  // null where the CPU, or the compiler, has none
 const Kernels *neon_kernels();
-const Kernels &kernels();       // those in use
+const Kernels &kernels();  // those in use
 
 inline uint8_t clip(int32_t value) {
   return static_cast<uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);

@@ -122,8 +122,7 @@ AVX2 void colour(const Taps &taps, int32_t begin, int32_t end, const uint8_t *co
     if (__builtin_expect(_mm256_movemask_epi8(all) == -1, 1)) continue;
     for (int i = 0; i < rows; ++i) {
       const int mask = _mm256_movemask_ps(_mm256_castsi256_ps(same[i / 2 < kPairs ? i / 2 : 0]));
-      if ((mask >> (4 * (i & 1)) & 15) != 15)
-        doubted<kStep>(taps, x, in[i] + offset, out[i] + at);
+      if ((mask >> (4 * (i & 1)) & 15) != 15) doubted<kStep>(taps, x, in[i] + offset, out[i] + at);
     }
   }
 }
@@ -141,8 +140,7 @@ AVX2 void grey(const Taps &taps, int32_t begin, int32_t end, const uint8_t *cons
       for (int row = 0; row < kBatch; ++row) {
         const uint8_t *at = in[row] + window.first + i;
         const __m128i pixels = _mm_loadu_si128(reinterpret_cast<const __m128i *>(at));
-        sums[row] = _mm256_add_epi32(sums[row],
-                                     _mm256_madd_epi16(_mm256_cvtepu8_epi16(pixels), c));
+        sums[row] = _mm256_add_epi32(sums[row], _mm256_madd_epi16(_mm256_cvtepu8_epi16(pixels), c));
       }
     }
     const __m256i halves = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
@@ -150,9 +148,9 @@ AVX2 void grey(const Taps &taps, int32_t begin, int32_t end, const uint8_t *cons
     const __m128i all = _mm_add_epi32(_mm256_castsi256_si128(halves),
                                       _mm256_extracti128_si256(halves, 1));
     __m256i same;
-    const __m256i values =
-        rounded(_mm256_castsi128_si256(all), shift, _mm256_set1_epi32(taps.below[x]),
-                _mm256_set1_epi32(taps.above[x]), &same);
+    const __m256i values = rounded(_mm256_castsi128_si256(all), shift,
+                                   _mm256_set1_epi32(taps.below[x]),
+                                   _mm256_set1_epi32(taps.above[x]), &same);
     alignas(16) int32_t value[4], certain[4];
     _mm_store_si128(reinterpret_cast<__m128i *>(value), _mm256_castsi256_si128(values));
     _mm_store_si128(reinterpret_cast<__m128i *>(certain), _mm256_castsi256_si128(same));
@@ -182,8 +180,8 @@ AVX2 void horizontal(const Taps &taps, int32_t begin, int32_t end, int step,
 constexpr int kDigit = 11;
 
 AVX2 inline __m256i digit_pair(int32_t a, int32_t b) {
-  return _mm256_set1_epi32(static_cast<int32_t>(static_cast<uint32_t>(a & 0xffff) |
-                                                static_cast<uint32_t>(b) << 16));
+  return _mm256_set1_epi32(
+      static_cast<int32_t>(static_cast<uint32_t>(a & 0xffff) | static_cast<uint32_t>(b) << 16));
 }
 
 AVX2 void vertical(const uint8_t *const *rows, const int32_t *coefficients, int32_t count,
@@ -201,8 +199,9 @@ AVX2 void vertical(const uint8_t *const *rows, const int32_t *coefficients, int3
       const __m256i cu = digit_pair(u0, u1);
       const __m256i cl = digit_pair(c0 - u0 * (1 << kDigit), c1 - u1 * (1 << kDigit));
       const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(rows[r] + x));
-      const __m256i b =
-          both ? _mm256_loadu_si256(reinterpret_cast<const __m256i *>(rows[r + 1] + x)) : zero;
+      const __m256i b = both
+                            ? _mm256_loadu_si256(reinterpret_cast<const __m256i *>(rows[r + 1] + x))
+                            : zero;
       const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
       const __m256i pairs[4] = {_mm256_unpacklo_epi8(low, zero), _mm256_unpackhi_epi8(low, zero),
                                 _mm256_unpacklo_epi8(high, zero), _mm256_unpackhi_epi8(high, zero)};
@@ -233,9 +232,9 @@ AVX2 inline __m128i channel(__m256i y, __m256i c, int32_t ky, int32_t kc, __m256
   const __m256i k = digit_pair(ky, kc);
   const __m256i low = _mm256_madd_epi16(_mm256_unpacklo_epi16(y, c), k);
   const __m256i high = _mm256_madd_epi16(_mm256_unpackhi_epi16(y, c), k);
-  const __m256i words =
-      _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, more_low), 13),
-                         _mm256_srai_epi32(_mm256_add_epi32(high, more_high), 13));
+  const __m256i words = _mm256_packs_epi32(
+      _mm256_srai_epi32(_mm256_add_epi32(low, more_low), 13),
+      _mm256_srai_epi32(_mm256_add_epi32(high, more_high), 13));
   return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
 

@@ -125,7 +125,8 @@ void vertical(const uint8_t *const *rows, const int32_t *coefficients, int32_t c
 }
 
 // 8 values: (ky y + ka a + kb b + 4096) >> 13, clipped to a byte.
-inline uint8x8_t channel(int16x8_t y, int16x8_t a, int16x8_t b, int16_t ky, int16_t ka, int16_t kb) {
+inline uint8x8_t channel(int16x8_t y, int16x8_t a, int16x8_t b, int16_t ky, int16_t ka,
+                         int16_t kb) {
   int16x4_t halves[2];
   const int16x4_t ys[2] = {vget_low_s16(y), vget_high_s16(y)};
   const int16x4_t as[2] = {vget_low_s16(a), vget_high_s16(a)};

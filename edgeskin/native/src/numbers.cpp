@@ -16,18 +16,21 @@ es_status check_output(const void *output, size_t bytes, size_t count, const cha
 
 es_status check_nan(const es_tensor &tensor, int32_t count, es_error *error) {
   for (int32_t i = 0; i < count; ++i)
-    if (es::value_of(tensor, static_cast<size_t>(i)) != es::value_of(tensor, static_cast<size_t>(i)))
-      return es::report(error, ES_NOT_A_NUMBER, "value %d of the model's output is not a number", i);
+    if (es::value_of(tensor, static_cast<size_t>(i)) !=
+        es::value_of(tensor, static_cast<size_t>(i)))
+      return es::report(error, ES_NOT_A_NUMBER, "value %d of the model's output is not a number",
+                        i);
   return ES_OK;
 }
 
 es_status check_bounds(const double *upper, int32_t count, es_error *error) {
-  if (count < 0) return es::report(error, ES_BAD_SIZE, "upper_count is %d, must not be negative", count);
+  if (count < 0)
+    return es::report(error, ES_BAD_SIZE, "upper_count is %d, must not be negative", count);
   if (count > 0) ES_NEED(upper);
   for (int32_t i = 0; i < count; ++i)
     if (!es::finite(upper[i]) || (i > 0 && upper[i] <= upper[i - 1]))
-      return es::report(error, ES_BAD_VALUE, "upper[%d] is %g, bounds must be finite and increase", i,
-                        upper[i]);
+      return es::report(error, ES_BAD_VALUE, "upper[%d] is %g, bounds must be finite and increase",
+                        i, upper[i]);
   return ES_OK;
 }
 
@@ -61,7 +64,8 @@ es_status activate(const es_tensor &logits, int32_t count, int32_t activation, f
   if (activation == ES_SOFTMAX) return softmax(logits, count, result, error);
   for (int32_t i = 0; i < count; ++i) {
     const double x = es::value_of(logits, static_cast<size_t>(i));
-    result[i] = static_cast<float>(activation == ES_SIGMOID ? 1.0 / (1.0 + es::exponential(-x)) : x);
+    result[i] = static_cast<float>(activation == ES_SIGMOID ? 1.0 / (1.0 + es::exponential(-x))
+                                                            : x);
   }
   return ES_OK;
 }
@@ -101,7 +105,8 @@ es_status es_dequantize(const es_tensor *tensor, size_t count, float *values, si
 
 es_status es_classify(const es_tensor *logits, int32_t classes, int32_t activation, float *scores,
                       size_t scores_bytes, es_class *top, int32_t top_count, es_error *error) {
-  if (classes < 1) return es::report(error, ES_BAD_SIZE, "classes is %d, must be positive", classes);
+  if (classes < 1)
+    return es::report(error, ES_BAD_SIZE, "classes is %d, must be positive", classes);
   if (top_count < 0 || top_count > classes)
     return es::report(error, ES_BAD_SIZE, "top_count is %d, must be 0 to %d", top_count, classes);
   if (activation < ES_NO_ACTIVATION || activation > ES_SIGMOID)

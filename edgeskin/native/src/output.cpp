@@ -36,7 +36,8 @@ Output::Output(const es_recipe &recipe, void *tensor, int channels, bool blue_fi
       }
     }
   }
-  plain_ = plain_ && recipe.type <= ES_INT8 && (recipe.layout == ES_NHWC || n == 1) && channels == n;
+  plain_ = plain_ && recipe.type <= ES_INT8 && (recipe.layout == ES_NHWC || n == 1) &&
+           channels == n;
 }
 
 template <typename T>

@@ -51,7 +51,7 @@ es_status es_preprocess(const es_image *image, const es_recipe *recipe, void *ou
   const bool grey = recipe->channels == ES_GREY;
   const bool blue_first = image->format == ES_BGR || image->format == ES_BGRA;
   const es::Output out(*recipe, output, es::Source::channels(*image, grey), blue_first, view.left,
-                 view.top);
+                       view.top);
   if (recipe->fit == ES_LETTERBOX)
     out.pad({view.left, view.top, view.target.width, view.target.height});
   resize.run(workspace, out);

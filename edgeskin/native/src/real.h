@@ -1,5 +1,6 @@
 // The few real functions the library needs, of our own: a C library's may differ in the last bit.
-// sine and cosine give the nearest double nearly always, exp errs by about one unit; no fused multiply-add anywhere.
+// sine and cosine give the nearest double nearly always, exp errs by about one unit; no fused
+// multiply-add anywhere.
 #pragma once
 #include <cstdint>
 

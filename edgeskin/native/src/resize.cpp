@@ -103,16 +103,21 @@ Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *ba
 
 Resizer::Resizer(const es_image &image, const es_placement &p, int32_t filter, bool to_grey,
                  Target target)
-    : image_(image), filter_(filter), to_grey_(to_grey), target_(target),
+    : image_(image),
+      filter_(filter),
+      to_grey_(to_grey),
+      target_(target),
       across_(filter, p.crop[0], p.crop[2], upright_width(image), p.resized_width),
       down_(filter, p.crop[1], p.crop[3], upright_height(image), p.resized_height),
-      source_width_(upright_width(image)), source_height_(upright_height(image)),
+      source_width_(upright_width(image)),
+      source_height_(upright_height(image)),
       // Pillow 13 begins with the pass down where the height shrinks by over twice the pixels
       // that the width does; by the sizes of the whole image, whatever the box.
       vertical_first_(p.resized_height < source_height_ &&
                       int64_t{source_height_} - p.resized_height >
                           2 * (int64_t{source_width_} - p.resized_width)),
-      order_(order()), strip_(target.width) {
+      order_(order()),
+      strip_(target.width) {
   while (strip_ > 1 && Layout(*this, order_, strip_, nullptr).bytes > kBudget)
     strip_ = (strip_ + 1) / 2;
 }
@@ -125,9 +130,7 @@ Resizer::Order Resizer::order() const {
   return fits ? Order::kDownFirst : Order::kDownSpread;
 }
 
-size_t Resizer::workspace_bytes() const {
-  return Layout(*this, order_, strip_, nullptr).bytes;
-}
+size_t Resizer::workspace_bytes() const { return Layout(*this, order_, strip_, nullptr).bytes; }
 
 void Resizer::run(void *workspace, const Output &output) const {
   for (int32_t x = 0; x < target_.width; x += strip_)
@@ -154,14 +157,21 @@ void Resizer::strip(int32_t x, int32_t columns, void *workspace, const Output &o
 }
 
 Taps Resizer::taps_of(const Layout &at, int32_t x0, int32_t columns) const {
-  Taps taps = {columns, across_.max_count(), padded(across_.max_count()), 0, 0, at.windows,
-               at.exact, at.upper, at.below, at.above};
+  Taps taps = {columns,
+               across_.max_count(),
+               padded(across_.max_count()),
+               0,
+               0,
+               at.windows,
+               at.exact,
+               at.upper,
+               at.below,
+               at.above};
   for (int32_t x = 0; x < columns; ++x) {
     const int32_t out = target_.left + x0 + x;
     at.windows[x] = across_.window(out);
     if (at.windows[x].count > taps.longest) taps.longest = at.windows[x].count;
-    across_.coefficients(out, at.windows[x],
-                         at.exact + static_cast<size_t>(x) * taps.exact_stride);
+    across_.coefficients(out, at.windows[x], at.exact + static_cast<size_t>(x) * taps.exact_stride);
   }
   bound(taps, at.upper, at.below, at.above);
   return taps;

@@ -39,14 +39,19 @@ struct Blend {
 class Segmenter {
  public:
   Segmenter(const es_segmentation &s, const es_placement &p, Place *places)
-      : s_(s), p_(p), places_(places), turned_(p.orientation > 4),
+      : s_(s),
+        p_(p),
+        places_(places),
+        turned_(p.orientation > 4),
         flip_x_(p.orientation == 2 || p.orientation == 3 || p.orientation >= 7),
         flip_y_(p.orientation == 3 || p.orientation == 4 || p.orientation == 6 ||
                 p.orientation == 7) {
-    const Way x = {p.crop[0], double{p.crop[2]} - double{p.crop[0]}, p.resized_width,
-                   p.left, p.width, s.width};
-    const Way y = {p.crop[1], double{p.crop[3]} - double{p.crop[1]}, p.resized_height,
-                   p.top, p.height, s.height};
+    const Way x = {p.crop[0],       double{p.crop[2]} - double{p.crop[0]},
+                   p.resized_width, p.left,
+                   p.width,         s.width};
+    const Way y = {p.crop[1],        double{p.crop[3]} - double{p.crop[1]},
+                   p.resized_height, p.top,
+                   p.height,         s.height};
     along_ = turned_ ? y : x;
     across_ = turned_ ? x : y;
     for (int32_t i = 0; i < p.image_width; ++i)
@@ -131,7 +136,8 @@ es_status check_placement(const es_placement *placement, es_error *error) {
   const bool fits = p.crop[0] >= 0 && p.crop[1] >= 0 && p.crop[0] < p.crop[2] &&
                     p.crop[1] < p.crop[3] && p.crop[2] <= ES_MAX_SIDE && p.crop[3] <= ES_MAX_SIDE;
   if (!fits)
-    return es::report(error, ES_BAD_CROP, "the placement's crop (%g, %g, %g, %g) is empty or outside",
+    return es::report(error, ES_BAD_CROP,
+                      "the placement's crop (%g, %g, %g, %g) is empty or outside",
                       static_cast<double>(p.crop[0]), static_cast<double>(p.crop[1]),
                       static_cast<double>(p.crop[2]), static_cast<double>(p.crop[3]));
   return ES_OK;

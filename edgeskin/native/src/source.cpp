@@ -73,9 +73,17 @@ size_t Source::scratch_bytes(const es_image &image, bool to_grey, int32_t count)
 }
 
 Source::Source(const es_image &image, bool to_grey, int32_t first, int32_t count, uint8_t *scratch)
-    : image_(image), to_grey_(to_grey && coloured(image)), in_place_(in_place(image, to_grey)),
-      flip_x_(false), flip_y_(false), turned_(image.orientation > 4), first_(first), count_(count),
-      channels_(channels(image, to_grey)), scratch_(scratch), pitch_(pitch_of(count, channels_)),
+    : image_(image),
+      to_grey_(to_grey && coloured(image)),
+      in_place_(in_place(image, to_grey)),
+      flip_x_(false),
+      flip_y_(false),
+      turned_(image.orientation > 4),
+      first_(first),
+      count_(count),
+      channels_(channels(image, to_grey)),
+      scratch_(scratch),
+      pitch_(pitch_of(count, channels_)),
       block_rows_(block_rows(image, count, channels_)) {
   const int32_t o = image.orientation;  // in stored coordinates: which axis runs backwards
   flip_x_ = o == 2 || o == 3 || o == 7 || o == 8;

@@ -66,11 +66,13 @@ class Fields {
              (sign && !first);
       if (!good) break;
     }
-    return good ? ES_OK : refuse("name", of_a_head ? "is not of a-z, 0-9 and _, a letter first"
-                                                   : "is not of A-Z, a-z, 0-9, _, . and -");
+    return good ? ES_OK
+                : refuse("name", of_a_head ? "is not of a-z, 0-9 and _, a letter first"
+                                           : "is not of A-Z, a-z, 0-9, _, . and -");
   }
 
-  COLD es_status whole(const char *name, int32_t low, int32_t high, bool required, int32_t *result) {
+  COLD es_status whole(const char *name, int32_t low, int32_t high, bool required,
+                       int32_t *result) {
     const Text value = (*this)[name];
     if (!value.given()) return required ? refuse(name, "is missing") : ES_OK;
     double x = 0;
@@ -169,8 +171,8 @@ COLD es_status check_channels(Fields &input, const char *name, double *values) {
 }
 
 COLD es_status read_input(Text object, es_recipe *recipe, es_error *error) {
-  static const char *const kNames[] = {"height", "width", "color_order", "resize", "resize_to", "filter",
-                                       "antialias", "pad_value", "mean", "std"};
+  static const char *const kNames[] = {"height", "width",     "color_order", "resize", "resize_to",
+                                       "filter", "antialias", "pad_value",   "mean",   "std"};
   static const char *const kOrders[] = {"RGB", "BGR"};
   static const char *const kFits[] = {"squash", "shortest_edge", "letterbox"};
   static const char *const kFilters[] = {"nearest", "box", "bilinear", "bicubic", "lanczos"};
@@ -193,7 +195,8 @@ COLD es_status read_input(Text object, es_recipe *recipe, es_error *error) {
   if (antialias.given() && !antialias.is("true")) return input.refuse("antialias", "is not true");
   if (resize_to.given() && !resize_to.is("null")) {
     ES_TRY(input.whole("resize_to", 1, ES_MAX_OUTPUT, kRequired, &r.resize_to));
-    if (r.fit != ES_SHORTEST_EDGE) return input.refuse("resize_to", "belongs to shortest_edge alone");
+    if (r.fit != ES_SHORTEST_EDGE)
+      return input.refuse("resize_to", "belongs to shortest_edge alone");
   }
   ES_TRY(check_channels(input, "mean", r.mean));
   ES_TRY(check_channels(input, "std", r.std));
@@ -230,10 +233,11 @@ struct Output {
 enum Kind : int32_t { kClassification, kDistribution, kRegression, kSegmentation };
 
 COLD es_status read_head(Text object, int32_t index, Output *output, es_error *error) {
-  static const char *const kKinds[] = {"classification", "distribution", "regression", "segmentation"};
+  static const char *const kKinds[] = {"classification", "distribution", "regression",
+                                       "segmentation"};
   static const char *const kActivations[] = {"softmax", "sigmoid"};
-  static const char *const kAny[] = {"name", "kind", "labels", "activation", "first", "step", "size",
-                                     "unit", "ranges", "scale", "offset"};
+  static const char *const kAny[] = {"name", "kind", "labels", "activation", "first", "step",
+                                     "size", "unit", "ranges", "scale",      "offset"};
   static const char *const kClasses[] = {"name", "kind", "labels"};
   static const char *const kValues[] = {"name", "kind", "first", "step", "size", "unit", "ranges"};
   static const char *const kNumber[] = {"name", "kind", "unit", "scale", "offset"};
@@ -247,9 +251,7 @@ COLD es_status read_head(Text object, int32_t index, Output *output, es_error *e
   ES_TRY(any.identifier("_", true));
   *output = {any["name"], kind == kDistribution};
   switch (kind) {
-    case kClassification:
-      ES_TRY(head.read(object, kClasses));
-      return head.labels(2, &number);
+    case kClassification: ES_TRY(head.read(object, kClasses)); return head.labels(2, &number);
     case kDistribution:
       ES_TRY(head.read(object, kValues));
       ES_TRY(head.real("first", kRequired));
@@ -272,7 +274,8 @@ COLD es_status read_head(Text object, int32_t index, Output *output, es_error *e
 }
 
 bool clash(const Output &a, const Output &b) {
-  return es::same(a.name, b.name) || (a.distribution && es::same(b.name, a.name, "_distribution")) ||
+  return es::same(a.name, b.name) ||
+         (a.distribution && es::same(b.name, a.name, "_distribution")) ||
          (b.distribution && es::same(a.name, b.name, "_distribution"));
 }
 
@@ -292,8 +295,9 @@ COLD es_status check_heads(Fields &spec, es_error *error) {
 }
 
 COLD es_status read_spec(Text object, es_recipe *recipe, es_error *error) {
-  static const char *const kNames[] = {"version", "name", "task", "arch", "arch_args", "input", "heads",
-                                       "license", "intended_use", "training_data", "limits"};
+  static const char *const kNames[] = {"version",      "name",          "task",  "arch",
+                                       "arch_args",    "input",         "heads", "license",
+                                       "intended_use", "training_data", "limits"};
   Fields spec("", error);
   ES_TRY(spec.read(object, kNames));
   double version = 1;
@@ -325,7 +329,8 @@ extern "C" es_status es_recipe_from_spec(const char *text, size_t bytes, es_reci
   if (!document.is('{')) return es::report(error, ES_BAD_SPEC, "the spec is JSON, but no object");
   bool whole = false;  // or the input alone
   Text rest = document;
-  for (Text name, value; !whole && es::next_member(rest, name, value);) whole = es::same(name, "input");
+  for (Text name, value; !whole && es::next_member(rest, name, value);)
+    whole = es::same(name, "input");
   es_recipe found;
   ES_TRY(whole ? read_spec(document, &found, error) : read_input(document, &found, error));
   *recipe = found;

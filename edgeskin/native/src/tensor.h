@@ -11,7 +11,8 @@ inline double value_of(const es_tensor &tensor, size_t i) {
       return tensor.scale * (static_cast<const uint8_t *>(tensor.data)[i] - tensor.zero_point);
     case ES_INT8:
       return tensor.scale * (static_cast<const int8_t *>(tensor.data)[i] - tensor.zero_point);
-    case ES_FLOAT16: return static_cast<double>(from_half(static_cast<const uint16_t *>(tensor.data)[i]));
+    case ES_FLOAT16:
+      return static_cast<double>(from_half(static_cast<const uint16_t *>(tensor.data)[i]));
     default: return static_cast<double>(static_cast<const float *>(tensor.data)[i]);
   }
 }

@@ -35,7 +35,8 @@ Bytes changed(Bytes bytes, Random &random) {
     switch (below(random, 4)) {
       case 0: *place = static_cast<uint8_t>(random()); break;
       case 1: *place ^= static_cast<uint8_t>(1u << below(random, 8)); break;
-      case 2: bytes.erase(place, place + static_cast<std::ptrdiff_t>(below(random, bytes.size() - at)));
+      case 2:
+        bytes.erase(place, place + static_cast<std::ptrdiff_t>(below(random, bytes.size() - at)));
         break;
       default: bytes.insert(place, static_cast<uint8_t>(random()));
     }
@@ -66,7 +67,8 @@ int main(int count, char **arguments) {
   long runs = static_cast<long>(corpus.size());
   for (; std::chrono::steady_clock::now() < end; ++runs) {
     const bool fresh = corpus.empty() || below(random, 4) == 0;
-    const Bytes bytes = fresh ? noise(random) : changed(corpus[below(random, corpus.size())], random);
+    const Bytes bytes = fresh ? noise(random)
+                              : changed(corpus[below(random, corpus.size())], random);
     LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
   }
   std::printf("%ld runs\n", runs);

@@ -3,20 +3,20 @@
 // Every buffer is allocated on its own and exactly as long as the library is told, so that the
 // address sanitizer sees each byte read or written outside. Past its end an Input gives zeros.
 #pragma once
-#include "../../../edgeskin/native/edgeskin.h"
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
-#define MUST(condition)                                                         \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
+#include "../../../edgeskin/native/edgeskin.h"
+
+#define MUST(condition)                                                            \
+  do {                                                                             \
+    if (!(condition)) {                                                            \
       std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                             \
-    }                                                                           \
+      std::abort();                                                                \
+    }                                                                              \
   } while (0)
 
 // Exactly as many bytes as asked for; for none, a pointer that may not be read.
@@ -26,7 +26,9 @@ struct Buffer {
     std::memset(data.get(), 0xa5, count);
   }
   template <typename T>
-  T *as() const { return static_cast<T *>(data.get()); }
+  T *as() const {
+    return static_cast<T *>(data.get());
+  }
 
   size_t bytes;
   std::unique_ptr<void, void (*)(void *)> data;

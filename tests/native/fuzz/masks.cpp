@@ -7,7 +7,8 @@ void segment(Input &in) {
   es_error error;
   es_image image;
   es_recipe recipe;
-  if (!fine(es_image_init(ES_GREY, in.number(1, 60), in.number(1, 60), &image, &error), error)) return;
+  if (!fine(es_image_init(ES_GREY, in.number(1, 60), in.number(1, 60), &image, &error), error))
+    return;
   if (image.bytes[0] > 1 << 20) return;  // fine, and slow
   image.orientation = in.number(1, 8);
   if (!fine(es_recipe_init(in.number(1, 40), in.number(1, 40), &recipe, &error), error)) return;
@@ -18,14 +19,16 @@ void segment(Input &in) {
   es_placement p;
   if (!fine(es_place(&image, &recipe, &p, &error), error)) return;
   if (in.raw<uint8_t>() >= 240) {  // a placement that no es_place gave
-    int32_t *const fields[] = {&p.image_width, &p.image_height, &p.orientation, &p.resized_width,
-                               &p.resized_height, &p.left, &p.top, &p.width, &p.height};
+    int32_t *const fields[] = {&p.image_width,   &p.image_height,   &p.orientation,
+                               &p.resized_width, &p.resized_height, &p.left,
+                               &p.top,           &p.width,          &p.height};
     *fields[in.raw<uint8_t>() % 9] = in.number(-100, 100);
     if (in.raw<uint8_t>() & 1) p.crop[in.raw<uint8_t>() % 4] = in.raw<float>();
   }
   const int32_t type = in.number(0, 3), classes = in.number(1, 5), width = in.number(1, 20),
                 height = in.number(1, 20);
-  const bool usual = classes > 0 && classes < 9 && width > 0 && width < 30 && height > 0 && height < 30;
+  const bool usual = classes > 0 && classes < 9 && width > 0 && width < 30 && height > 0 &&
+                     height < 30;
   const size_t values = usual ? static_cast<size_t>(classes * width * height) : 64;
   const Buffer data = in.buffer(in.enough(values * element_bytes(type)));
   const es_segmentation task = {tensor(in, data, type), classes, width, height, in.number(0, 1)};
@@ -33,7 +36,8 @@ void segment(Input &in) {
   if (!fine(es_segment_workspace(&task, &p, &scratch, &error), error)) scratch = 4096;
   MUST(scratch <= 2000000);
   const size_t stride = static_cast<size_t>(image.width) + in.raw<uint8_t>() % 4;
-  const size_t needed = stride * static_cast<size_t>(image.height - 1) + static_cast<size_t>(image.width);
+  const size_t needed = stride * static_cast<size_t>(image.height - 1) +
+                        static_cast<size_t>(image.width);
   const Buffer workspace(in.enough(scratch)), mask(in.enough(needed));
   const int32_t counted = in.number(2, 6);
   const bool room = counted > 0 && counted < 300;
@@ -45,7 +49,8 @@ void segment(Input &in) {
     return;
   for (int32_t y = 0; y < p.image_height; ++y)
     for (int32_t x = 0; x < p.image_width; ++x) {
-      const uint8_t value = mask.as<uint8_t>()[static_cast<size_t>(y) * stride + static_cast<size_t>(x)];
+      const uint8_t value =
+          mask.as<uint8_t>()[static_cast<size_t>(y) * stride + static_cast<size_t>(x)];
       MUST(value == ES_OUTSIDE || value < (classes > 2 ? classes : 2));
     }
 }

@@ -5,7 +5,8 @@ namespace {
 
 struct Numbers {
   explicit Numbers(Input &in)
-      : type(in.number(0, 3)), count(in.number(1, 70)),
+      : type(in.number(0, 3)),
+        count(in.number(1, 70)),
         data(in.buffer(in.enough((count > 0 && count < 9999 ? static_cast<size_t>(count) : 8) *
                                  element_bytes(type)))),
         tensor(::tensor(in, data, type)) {}
@@ -31,8 +32,8 @@ void classify(Input &in, const Numbers &n) {
   es_error error;
   const Buffer scores(n.floats(in));
   const int32_t top_count = in.number(0, 9), activation = in.number(0, 2);
-  const Buffer top(top_count > 0 && top_count < 9999
-                       ? static_cast<size_t>(top_count) * sizeof(es_class) : 0);
+  const Buffer top(
+      top_count > 0 && top_count < 9999 ? static_cast<size_t>(top_count) * sizeof(es_class) : 0);
   es_class *const out = top_count > 9998 ? nullptr : top.as<es_class>();
   if (!fine(es_classify(&n.tensor, n.count, activation, scores.as<float>(), scores.bytes, out,
                         top_count, &error),
@@ -52,7 +53,8 @@ void measure(Input &in, const Numbers &n) {
   const Buffer mass(n.floats(in));
   const int32_t activation = in.number(0, 1), bounds = in.number(0, 4);
   const double first = in.real(100.0), step = 1.1 + in.real(1.0), share = 0.55 + in.real(0.5);
-  const Buffer upper(bounds > 0 && bounds < 9999 ? static_cast<size_t>(bounds) * sizeof(double) : 0);
+  const Buffer upper(bounds > 0 && bounds < 9999 ? static_cast<size_t>(bounds) * sizeof(double)
+                                                 : 0);
   for (size_t i = 0; i < upper.bytes / sizeof(double); ++i)
     upper.as<double>()[i] = 10.0 * static_cast<double>(i) + in.real(6.0);
   double *const limits = bounds > 9998 ? nullptr : upper.as<double>();

@@ -27,14 +27,17 @@ bool fine(JNIEnv *env, es_status status, const es_error &error) {
 struct Ints {
   jint v[16] = {};
   Ints(JNIEnv *env, jintArray array) {
-    if (array) env->GetIntArrayRegion(array, 0, env->GetArrayLength(array) < 16 ? env->GetArrayLength(array) : 16, v);
+    if (array)
+      env->GetIntArrayRegion(array, 0,
+                             env->GetArrayLength(array) < 16 ? env->GetArrayLength(array) : 16, v);
   }
 };
 struct Reals {
   jdouble v[16] = {};
   Reals(JNIEnv *env, jdoubleArray array) {
     if (array)
-      env->GetDoubleArrayRegion(array, 0, env->GetArrayLength(array) < 16 ? env->GetArrayLength(array) : 16, v);
+      env->GetDoubleArrayRegion(
+          array, 0, env->GetArrayLength(array) < 16 ? env->GetArrayLength(array) : 16, v);
   }
 };
 
@@ -83,7 +86,8 @@ bool image_of(JNIEnv *env, jintArray numbers, es_image *image) {
   image->orientation = n.v[3];
   image->matrix = n.v[4];
   image->range = n.v[5];
-  for (int i = 0; i < 3; ++i) {  // stride (0: rows side by side) and bytes of each plane that there is
+  for (int i = 0; i < 3;
+       ++i) {  // stride (0: rows side by side) and bytes of each plane that there is
     if (n.v[6 + 2 * i]) image->strides[i] = static_cast<size_t>(n.v[6 + 2 * i]);
     if (n.v[7 + 2 * i] >= 0) image->bytes[i] = static_cast<size_t>(n.v[7 + 2 * i]);
   }
@@ -125,7 +129,8 @@ es_tensor tensor_of(const Memory &memory, jint type, jdouble scale, jint zero_po
 }
 
 es_mask mask_of(const Memory &memory, jint width, jint height) {
-  return es_mask{memory.data, static_cast<size_t>(width < 0 ? 0 : width), memory.size, width, height};
+  return es_mask{memory.data, static_cast<size_t>(width < 0 ? 0 : width), memory.size, width,
+                 height};
 }
 
 // Floats that C fills, in a FloatArray of Java's.
@@ -182,17 +187,19 @@ NATIVE(void, useKernels)(JNIEnv *env, jobject, jint kernels) {
 
 NATIVE(jstring, kernelsName)(JNIEnv *env, jobject) { return env->NewStringUTF(es_kernels_name()); }
 
-NATIVE(void, recipeFromSpec)(JNIEnv *env, jobject, jbyteArray text, jintArray ints, jdoubleArray reals) {
+NATIVE(void, recipeFromSpec)(JNIEnv *env, jobject, jbyteArray text, jintArray ints,
+                             jdoubleArray reals) {
   es_recipe r;
   es_error error;
   es_status status;
   {
     const Memory memory(env, text, 0, INT64_MAX);
-    status = es_recipe_from_spec(reinterpret_cast<const char *>(memory.data), memory.size, &r, &error);
+    status = es_recipe_from_spec(reinterpret_cast<const char *>(memory.data), memory.size, &r,
+                                 &error);
   }
   if (!fine(env, status, error)) return;
-  const jint n[] = {r.width, r.height, r.fit, r.resize_to, r.filter, r.pad_value, r.channels, r.type, r.layout,
-                    r.zero_point};
+  const jint n[] = {r.width,     r.height,   r.fit,  r.resize_to, r.filter,
+                    r.pad_value, r.channels, r.type, r.layout,    r.zero_point};
   const jdouble d[] = {r.crop[0], r.crop[1], r.crop[2], r.crop[3], r.mean[0], r.mean[1],
                        r.mean[2], r.std[0],  r.std[1],  r.std[2],  r.scale};
   env->SetIntArrayRegion(ints, 0, 10, n);
@@ -203,12 +210,13 @@ NATIVE(jlong, outputBytes)(JNIEnv *env, jobject, jintArray ints, jdoubleArray re
   es_recipe recipe;
   es_error error;
   size_t bytes = 0;
-  if (recipe_of(env, ints, reals, &recipe)) fine(env, es_output_bytes(&recipe, &bytes, &error), error);
+  if (recipe_of(env, ints, reals, &recipe))
+    fine(env, es_output_bytes(&recipe, &bytes, &error), error);
   return static_cast<jlong>(bytes);
 }
 
-NATIVE(void, place)(JNIEnv *env, jobject, jintArray image_numbers, jintArray ints, jdoubleArray reals,
-                    jintArray found_ints, jdoubleArray found_reals) {
+NATIVE(void, place)(JNIEnv *env, jobject, jintArray image_numbers, jintArray ints,
+                    jdoubleArray reals, jintArray found_ints, jdoubleArray found_reals) {
   es_image image;
   es_recipe recipe;
   es_placement p;
@@ -233,9 +241,10 @@ NATIVE(jlong, preprocessWorkspace)(JNIEnv *env, jobject, jintArray image_numbers
   return static_cast<jlong>(bytes);
 }
 
-NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject plane0, jobject plane1,
-                         jobject plane2, jintArray offsets, jintArray ints, jdoubleArray reals, jobject output,
-                         jint output_offset, jint output_bytes, jobject workspace) {
+NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject plane0,
+                         jobject plane1, jobject plane2, jintArray offsets, jintArray ints,
+                         jdoubleArray reals, jobject output, jint output_offset, jint output_bytes,
+                         jobject workspace) {
   es_image image;
   es_recipe recipe;
   es_error error;
@@ -250,7 +259,8 @@ NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject 
       image.planes[i] = planes[i].data;
       if (planes[i].data) image.bytes[i] = planes[i].size;
     }
-    const Memory out(env, output, output_offset, output_bytes, true), scratch = whole(env, workspace);
+    const Memory out(env, output, output_offset, output_bytes, true),
+        scratch = whole(env, workspace);
     status = es_preprocess(&image, &recipe, out.data, out.size, scratch.data, scratch.size, &error);
   }
   fine(env, status, error);
@@ -258,30 +268,31 @@ NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject 
 
 // One buffer over two that interleave their bytes (u v u v ...), starting at `first`; null if
 // `second` is not one byte further on.
-NATIVE(jobject, interleaved)(JNIEnv *env, jobject, jobject first, jint first_at, jobject second, jint second_at,
-                             jint second_bytes) {
+NATIVE(jobject, interleaved)(JNIEnv *env, jobject, jobject first, jint first_at, jobject second,
+                             jint second_at, jint second_bytes) {
   uint8_t *a = static_cast<uint8_t *>(env->GetDirectBufferAddress(first));
   uint8_t *b = static_cast<uint8_t *>(env->GetDirectBufferAddress(second));
   if (!a || !b || a + first_at + 1 != b + second_at) return nullptr;
   return env->NewDirectByteBuffer(a + first_at, static_cast<jlong>(second_bytes) + 1);
 }
 
-NATIVE(void, dequantize)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type, jdouble scale,
-                         jint zero_point, jint count, jfloatArray values) {
+NATIVE(void, dequantize)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type,
+                         jdouble scale, jint zero_point, jint count, jfloatArray values) {
   es_error error;
   es_status status;
   {
     const Memory memory(env, data, offset, bytes);
     const es_tensor tensor = tensor_of(memory, type, scale, zero_point);
     const Floats out(env, values);
-    status = es_dequantize(&tensor, count < 0 ? SIZE_MAX : static_cast<size_t>(count), out.data, out.bytes, &error);
+    status = es_dequantize(&tensor, count < 0 ? SIZE_MAX : static_cast<size_t>(count), out.data,
+                           out.bytes, &error);
   }
   fine(env, status, error);
 }
 
-NATIVE(void, classify)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type, jdouble scale,
-                       jint zero_point, jint classes, jint activation, jfloatArray scores, jobject top,
-                       jint top_count) {
+NATIVE(void, classify)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type,
+                       jdouble scale, jint zero_point, jint classes, jint activation,
+                       jfloatArray scores, jobject top, jint top_count) {
   es_error error;
   es_status status;
   {
@@ -289,14 +300,16 @@ NATIVE(void, classify)(JNIEnv *env, jobject, jobject data, jint offset, jint byt
     const es_tensor tensor = tensor_of(memory, type, scale, zero_point);
     const Floats out(env, scores);
     es_class *best = static_cast<es_class *>(env->GetDirectBufferAddress(top));
-    status = es_classify(&tensor, classes, activation, out.data, out.bytes, best, top_count, &error);
+    status = es_classify(&tensor, classes, activation, out.data, out.bytes, best, top_count,
+                         &error);
   }
   fine(env, status, error);
 }
 
-NATIVE(jint, measure)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type, jdouble scale,
-                      jint zero_point, jint size, jint activation, jdouble first, jdouble step, jdouble share,
-                      jdoubleArray upper, jfloatArray mass, jdoubleArray found) {
+NATIVE(jint, measure)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type,
+                      jdouble scale, jint zero_point, jint size, jint activation, jdouble first,
+                      jdouble step, jdouble share, jdoubleArray upper, jfloatArray mass,
+                      jdoubleArray found) {
   es_error error;
   es_status status;
   es_quantity q = {};
@@ -305,8 +318,8 @@ NATIVE(jint, measure)(JNIEnv *env, jobject, jobject data, jint offset, jint byte
     const es_tensor tensor = tensor_of(memory, type, scale, zero_point);
     const Floats out(env, mass);
     const Bounds bounds(env, upper);
-    status = es_measure(&tensor, size, activation, first, step, share, bounds.data, bounds.count, out.data, out.bytes,
-                        &q, &error);
+    status = es_measure(&tensor, size, activation, first, step, share, bounds.data, bounds.count,
+                        out.data, out.bytes, &q, &error);
   }
   if (!fine(env, status, error)) return -1;
   const jdouble d[] = {q.expectation, q.mode, q.low, q.high};
@@ -327,25 +340,27 @@ NATIVE(jint, grade)(JNIEnv *env, jobject, jdouble value, jdoubleArray upper) {
 }
 
 // `workspace` null: the workspace's size only.
-NATIVE(jlong, segment)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type, jdouble scale,
-                       jint zero_point, jint classes, jint width, jint height, jint layout, jintArray ints,
-                       jdoubleArray reals, jbyteArray mask, jlongArray counts, jobject workspace) {
+NATIVE(jlong, segment)(JNIEnv *env, jobject, jobject data, jint offset, jint bytes, jint type,
+                       jdouble scale, jint zero_point, jint classes, jint width, jint height,
+                       jint layout, jintArray ints, jdoubleArray reals, jbyteArray mask,
+                       jlongArray counts, jobject workspace) {
   const es_placement placement = placement_of(env, ints, reals);
   es_error error;
   es_status status;
   size_t needed = 0;
   {
     const Memory memory(env, data, offset, bytes);
-    const es_segmentation s{tensor_of(memory, type, scale, zero_point), classes, width, height, layout};
+    const es_segmentation s{tensor_of(memory, type, scale, zero_point), classes, width, height,
+                            layout};
     if (!workspace) {
       status = es_segment_workspace(&s, &placement, &needed, &error);
     } else {
       const Memory out(env, mask, 0, INT64_MAX, true), scratch = whole(env, workspace);
       jlong *pixels = env->GetLongArrayElements(counts, nullptr);
       static_assert(sizeof(jlong) == sizeof(int64_t), "");
-      status = es_segment(&s, &placement, out.data, static_cast<size_t>(placement.image_width), out.size,
-                          reinterpret_cast<int64_t *>(pixels), env->GetArrayLength(counts), scratch.data, scratch.size,
-                          &error);
+      status = es_segment(&s, &placement, out.data, static_cast<size_t>(placement.image_width),
+                          out.size, reinterpret_cast<int64_t *>(pixels),
+                          env->GetArrayLength(counts), scratch.data, scratch.size, &error);
       env->ReleaseLongArrayElements(counts, pixels, 0);
     }
   }
@@ -360,8 +375,9 @@ NATIVE(jlong, componentsWorkspace)(JNIEnv *env, jobject, jint width) {
   return static_cast<jlong>(bytes);
 }
 
-NATIVE(jint, components)(JNIEnv *env, jobject, jbyteArray pixels, jint width, jint height, jint value,
-                         jint connectivity, jlong min_area, jobject boxes, jint capacity, jobject workspace) {
+NATIVE(jint, components)(JNIEnv *env, jobject, jbyteArray pixels, jint width, jint height,
+                         jint value, jint connectivity, jlong min_area, jobject boxes,
+                         jint capacity, jobject workspace) {
   es_error error;
   es_status status;
   int32_t count = 0;
@@ -369,8 +385,8 @@ NATIVE(jint, components)(JNIEnv *env, jobject, jbyteArray pixels, jint width, ji
     const Memory memory(env, pixels, 0, INT64_MAX), scratch = whole(env, workspace);
     const es_mask mask = mask_of(memory, width, height);
     es_box *found = static_cast<es_box *>(env->GetDirectBufferAddress(boxes));
-    status = es_components(&mask, value, connectivity, min_area, found, capacity, &count, scratch.data, scratch.size,
-                           &error);
+    status = es_components(&mask, value, connectivity, min_area, found, capacity, &count,
+                           scratch.data, scratch.size, &error);
   }
   fine(env, status, error);
   return count;
@@ -383,9 +399,10 @@ NATIVE(jlong, findCropsWorkspace)(JNIEnv *env, jobject, jint width) {
   return static_cast<jlong>(bytes);
 }
 
-NATIVE(jint, findCrops)(JNIEnv *env, jobject, jbyteArray skin_pixels, jint skin_width, jint skin_height,
-                        jbyteArray lesion_pixels, jint lesion_width, jint lesion_height, jintArray ints,
-                        jdoubleArray reals, jobject boxes, jint capacity, jobject workspace) {
+NATIVE(jint, findCrops)(JNIEnv *env, jobject, jbyteArray skin_pixels, jint skin_width,
+                        jint skin_height, jbyteArray lesion_pixels, jint lesion_width,
+                        jint lesion_height, jintArray ints, jdoubleArray reals, jobject boxes,
+                        jint capacity, jobject workspace) {
   const Ints n(env, ints);
   const Reals r(env, reals);
   const es_crop_rule rule{n.v[0], n.v[1], n.v[2], n.v[3], r.v[0], r.v[1], r.v[2]};
@@ -393,10 +410,13 @@ NATIVE(jint, findCrops)(JNIEnv *env, jobject, jbyteArray skin_pixels, jint skin_
   es_status status;
   int32_t count = 0;
   {
-    const Memory a(env, skin_pixels, 0, INT64_MAX), b(env, lesion_pixels, 0, INT64_MAX), scratch = whole(env, workspace);
-    const es_mask skin = mask_of(a, skin_width, skin_height), lesion = mask_of(b, lesion_width, lesion_height);
+    const Memory a(env, skin_pixels, 0, INT64_MAX), b(env, lesion_pixels, 0, INT64_MAX),
+        scratch = whole(env, workspace);
+    const es_mask skin = mask_of(a, skin_width, skin_height),
+                  lesion = mask_of(b, lesion_width, lesion_height);
     es_box *found = static_cast<es_box *>(env->GetDirectBufferAddress(boxes));
-    status = es_find_crops(&skin, &lesion, &rule, found, capacity, &count, scratch.data, scratch.size, &error);
+    status = es_find_crops(&skin, &lesion, &rule, found, capacity, &count, scratch.data,
+                           scratch.size, &error);
   }
   fine(env, status, error);
   return count;
