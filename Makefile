@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint builtin fuzz fuzz-readers clean
+.PHONY: demo test coverage lint types builtin fuzz fuzz-readers clean
 
 demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
@@ -11,9 +11,17 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
+# Which lines the tests run; TESTS is what is run, such as TESTS=tests/native or TESTS=@tests/core.txt.
+TESTS ?= tests
+coverage: $(READY)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --numprocesses logical --dist loadfile $(TESTS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) types
+
+types: $(READY)
 	rm -rf build/types && mkdir -p build/types/edgeskin
 	ln -s $(CURDIR)/edgeskin/* $(CURDIR)/calibration $(CURDIR)/converters \
 	    $(CURDIR)/benchmarks build/types/edgeskin/
