@@ -159,6 +159,13 @@ def test_public_names() -> None:
         assert getattr(edgeskin, name) is not None
 
 
+def test_what_names_versions_and_tests_is_up_to_date() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {edgeskin.__version__}\n" in citation
+    for path in (ROOT / "tests/core.txt").read_text(encoding="utf-8").split():
+        assert (ROOT / path).exists(), f"tests/core.txt names {path}"
+
+
 RESIZES = (
     r"\.resize\(|thumbnail\(|interpolate\(|v2\.Resize|warpAffine\(|ImageOps\.(fit|pad|contain)"
 )
