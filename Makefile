@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test coverage lint types builtin fuzz fuzz-readers clean
+.PHONY: demo test coverage lint types docs builtin fuzz fuzz-readers clean
 
 demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
@@ -26,6 +26,12 @@ types: $(READY)
 	ln -s $(CURDIR)/edgeskin/* $(CURDIR)/calibration $(CURDIR)/converters \
 	    $(CURDIR)/benchmarks build/types/edgeskin/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgeskin
+
+# The site, into build/site; a broken link is an error. No network is needed but for the packages.
+docs: $(READY)
+	$(BIN)/mkdocs --version > /dev/null 2>&1 || \
+		$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The built-in model, trained again from its recipe (about 20 minutes on 2 cores).
 builtin: $(READY)

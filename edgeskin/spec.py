@@ -69,7 +69,9 @@ Channels = tuple[Real, Real, Real]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -99,23 +101,35 @@ class InputSpec(_Strict):
     """How an image becomes the network's input tensor.
 
     The image is sRGB. `resize` is one of
+
     - `shortest_edge`: scale so that the shorter edge is `resize_to` pixels,
       then cut `height` x `width` from the centre;
     - `squash`: scale to `height` x `width`, aspect ratio lost;
     - `letterbox`: scale to fit inside, fill the rest with `pad_value`.
+
     A pixel value v in 0..255 then becomes (v / 255 - mean) / std, per channel.
     """
 
     height: Whole = Field(ge=1, le=8192)
+    """Rows of the network's input, in pixels."""
     width: Whole = Field(ge=1, le=8192)
+    """Columns of the network's input, in pixels."""
     color_order: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels that the network takes."""
     resize: Literal["shortest_edge", "squash", "letterbox"] = "shortest_edge"
+    """How an image of another size becomes `height` x `width`."""
     resize_to: Whole | None = Field(default=None, ge=1, le=8192)
+    """Pixels of the shorter edge before the crop; with `shortest_edge` only, where it is needed."""
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    """The resampling filter, as Pillow's of that name."""
     antialias: Annotated[Literal[True], BeforeValidator(_true)] = True
+    """Every filter but `nearest` widens when it reduces."""
     pad_value: Whole = Field(default=0, ge=0, le=255)
+    """Pixel value around the image, in every channel; with `letterbox`."""
     mean: Channels
+    """Subtracted from v / 255, a number for each channel."""
     std: Channels
+    """What the difference is divided by, a number above 0 for each channel."""
 
     @field_validator("mean", "std")
     @classmethod
@@ -155,8 +169,11 @@ class RangeTable(_Strict):
     """
 
     labels: Labels = Field(min_length=2)
+    """Names of the grades, the lowest first."""
     upper: tuple[Real, ...]
+    """The largest value of each grade but the last."""
     source: str = ""
+    """Where the grades come from: a publication, for instance."""
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
@@ -172,6 +189,7 @@ class RangeTable(_Strict):
 
 class _Head(_Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Name of the output, and of the label column in a data folder's manifest.csv."""
 
 
 class ClassificationHead(_Head):
@@ -179,6 +197,7 @@ class ClassificationHead(_Head):
 
     kind: Literal["classification"] = "classification"
     labels: Labels = Field(min_length=2)
+    """Names of the classes, in the order of the logits."""
 
 
 class DistributionHead(_Head):
@@ -190,10 +209,15 @@ class DistributionHead(_Head):
 
     kind: Literal["distribution"] = "distribution"
     first: Real
+    """The value of the first logit."""
     step: Real = Field(default=1.0, gt=0)
+    """From one value to the next."""
     size: Whole = Field(ge=2, le=65536)
+    """How many values, and logits, there are."""
     unit: str
+    """What is counted or measured: `lesions`, `years`."""
     ranges: RangeTable | None = None
+    """Named grades of the quantity."""
 
 
 class RegressionHead(_Head):
@@ -201,8 +225,11 @@ class RegressionHead(_Head):
 
     kind: Literal["regression"] = "regression"
     unit: str
+    """What the value is measured in."""
     scale: Real = 1.0
+    """Multiplies the raw output."""
     offset: Real = 0.0
+    """Added after the scale."""
 
 
 class SegmentationHead(_Head):
@@ -210,7 +237,9 @@ class SegmentationHead(_Head):
 
     kind: Literal["segmentation"] = "segmentation"
     labels: Labels = Field(min_length=1)
+    """Names of the channels, in their order."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
+    """`softmax`: one class a pixel; `sigmoid`: each channel alone."""
 
 
 Head = Annotated[
@@ -223,16 +252,27 @@ class Spec(_Strict):
     """Everything an app must know to use the model, and a person to judge it."""
 
     version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
+    """Of this format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the model; its files are called after it."""
     task: str
+    """What it is for: `acne`, or a word of your own."""
     arch: str = ""
+    """The factory of the network, `package.module:function`, or a name of `edgeskin models`."""
     arch_args: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments of the factory."""
     input: InputSpec
+    """How an image becomes the input tensor."""
     heads: tuple[Head, ...] = Field(min_length=1, max_length=64)
+    """What the network says, in the order of its outputs."""
     license: str
+    """What the weights may be used for."""
     intended_use: str
+    """What the model was made for, in words for a person."""
     training_data: str = ""
+    """What it was trained on."""
     limits: str = ""
+    """Where it is known to fail, and what it has never seen."""
 
     @model_validator(mode="after")
     def _unique_outputs(self) -> Self:

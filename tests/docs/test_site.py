@@ -1,0 +1,170 @@
+"""The site builds without a warning, needs nothing from elsewhere, and says what the code says."""
+
+from __future__ import annotations
+
+import ast
+import html
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgeskin
+from edgeskin import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+NEEDED = ("mkdocs", "material", "mkdocstrings")
+# What may stand in a page without being one of its own files: links that a reader may click.
+LOADED = re.compile(r"""<(?:script|img|iframe|source)[^>]+src=["']([^"']+)""")
+STYLES = re.compile(
+    r"""<link[^>]+rel=["']?(?:stylesheet|preconnect|preload)[^>]*href=["']([^"']+)"""
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        message = f"the site was not built: {missing[0]} is missing: pip install -e '.[docs]'"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    out = tmp_path_factory.mktemp("site")
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--quiet",
+        "--strict",
+        "--site-dir",
+        str(out),
+    ]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def page(site: Path, name: str) -> str:
+    return html.unescape((site / name).read_text(encoding="utf-8"))
+
+
+def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 50
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        for address in (*LOADED.findall(text), *STYLES.findall(text)):
+            assert not re.match(r"(https?:)?//", address), f"{path.name} loads {address}"
+
+
+def test_the_command_line_is_there_whole(site: Path) -> None:
+    text = page(site, "reference/cli.html")
+    for name, command in commands().items():
+        assert f'id="{name}"' in text
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert option in text or not option.startswith("--"), f"{name} {option}"
+
+
+def test_every_public_name_is_there(site: Path) -> None:
+    text = page(site, "reference/python.html")
+    for name in edgeskin.__all__:
+        assert f"edgeskin.{name}" in text
+
+
+def test_every_field_of_the_spec_is_explained(site: Path) -> None:
+    from edgeskin import spec
+
+    text = page(site, "reference/spec.html")
+    models = (spec.Spec, spec.InputSpec, spec.RangeTable, spec.ClassificationHead)
+    models += (spec.DistributionHead, spec.RegressionHead, spec.SegmentationHead)
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert name == "kind" or field.description, f"{model.__name__}.{name}"
+            assert f"<code>{name}</code>" in text
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    for path in DOCS.rglob("*.md"):
+        assert path.relative_to(DOCS).as_posix() in nav
+
+
+# ---- What the pages say is so
+
+
+@cache
+def commands() -> dict[str, Any]:
+    import typer
+
+    from edgeskin.cli.app import app
+
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+def written() -> list[tuple[str, str]]:
+    """(page, command) of each `edgeskin ...` line in a block, and in a table's or line's code."""
+    found = []
+    for path in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        lines = [line.strip() for block in blocks for line in block.splitlines()]
+        lines += re.findall(
+            r"`(edgeskin [a-z]+ [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        )
+        name = path.relative_to(ROOT).as_posix()
+        found += [(name, line) for line in lines if line.startswith("edgeskin ")]
+    return found
+
+
+def test_the_options_in_the_pages_exist() -> None:
+    assert len(written()) > 60
+    for name, line in written():
+        words = shlex.split(line, comments=True)
+        if words[1].startswith("-") or words[1] == "COMMAND":
+            continue
+        assert words[1] in commands(), f"{name}: {line}"
+        known = {o for p in commands()[words[1]].params for o in (*p.opts, *p.secondary_opts)}
+        for word in words[2:]:
+            option = word.partition("=")[0]
+            assert not option.startswith("--") or option in known | {"--help"}, f"{name}: {line}"
+
+
+@cache
+def strings() -> str:
+    """Every piece of text in the code, a line each: `f"{path} is missing"` gives ` is missing`."""
+    pieces = []
+    for folder in ("edgeskin", "calibration", "converters", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    pieces.append(node.value.replace("\n", " "))
+    headers = (ROOT / "edgeskin/native/src").glob("*.cpp")
+    return "\n".join((*pieces, *(path.read_text(encoding="utf-8") for path in headers)))
+
+
+def messages() -> list[str]:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    return re.findall(r"^### `(.*)`$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_of_the_troubleshooting_page_is_one_of_the_code(message: str) -> None:
+    for piece in message.split("…"):
+        assert piece.strip(" .") in strings(), piece
+
+
+def test_every_error_class_is_on_the_python_page(site: Path) -> None:
+    text = page(site, "reference/python.html")
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.EdgeskinError):
+            assert name in text, name
