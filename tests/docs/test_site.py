@@ -139,6 +139,38 @@ def test_the_options_in_the_pages_exist() -> None:
             assert not option.startswith("--") or option in known | {"--help"}, f"{name}: {line}"
 
 
+def test_the_tutorials_script_writes_a_manifest(tmp_path: Path) -> None:
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python.*?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for label in ("mild", "severe"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for person in range(40):
+            for number in (1, 2):
+                (tmp_path / f"photos/{label}/p{person}_{number}.jpg").write_bytes(b"")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        for row in edgeskin.load_split(tmp_path / "photos", split).rows:
+            label, name = row["file"].split("/")
+            assert row["severity"] == label
+            assert splits.setdefault(name.partition("_")[0], split) == split
+    assert len(splits) == 40
+
+
+def test_every_variable_of_ours_is_on_its_page() -> None:
+    text = (DOCS / "reference" / "environment.md").read_text(encoding="utf-8")
+    inner = {"EDGESKIN_H", "EDGESKIN_SOCKET_LOG"}  # an include guard; between a test and its child
+    found = set()
+    for folder in ("edgeskin", "calibration", "converters", "benchmarks", "scripts", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".sh", ".h", ".cpp", ".c"}:
+                code = path.read_text(encoding="utf-8", errors="replace")
+                found |= set(re.findall(r"\bEDGESKIN_[A-Z_]*[A-Z]\b", code))
+    assert found - inner >= {"EDGESKIN_CACHE", "EDGESKIN_TOOLS"}
+    for name in found - inner:
+        assert f"`{name}`" in text, name
+
+
 @cache
 def strings() -> str:
     """Every piece of text in the code, a line each: `f"{path} is missing"` gives ` is missing`."""
