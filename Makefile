@@ -27,10 +27,8 @@ types: $(READY)
 	    $(CURDIR)/benchmarks build/types/edgeskin/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgeskin
 
-# The site, into build/site; a broken link is an error. No network is needed but for the packages.
+# The site, into build/site; a broken link is an error. Building and reading need no network.
 docs: $(READY)
-	$(BIN)/mkdocs --version > /dev/null 2>&1 || \
-		$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The built-in model, trained again from its recipe (about 20 minutes on 2 cores).
@@ -59,7 +57,7 @@ $(READY): pyproject.toml constraints.txt setup.py edgeskin/native/build.py \
     $(wildcard edgeskin/native/*.h edgeskin/native/src/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools -c constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev,docs]'
 	touch $(READY)
 
 clean:

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -16,3 +19,10 @@ def shell(*command: object, cwd: Path, **variables: str) -> subprocess.Completed
     environment = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | variables
     words = [str(word) for word in command]
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def unavailable(message: str) -> NoReturn:
+    """A tool is missing: the test is skipped, and says so; in CI it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
