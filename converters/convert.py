@@ -7,10 +7,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.artifacts import Artifact, Io, ManifestEntry, read_manifest, write_manifest
+from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
 from edgeskin.conversion import Conversion
 from edgeskin.converters import check_precision
 from edgeskin.converters.process import Process
@@ -229,9 +229,7 @@ def _publish(
         for artifact in artifacts:  # another conversion may have been here meanwhile
             check_writable(artifact.path, force=force)
         entries = read_manifest(out)
-        for artifact, (_, answer) in zip(artifacts, made, strict=True):
-            known = {key: value for key, value in asdict(artifact).items() if key != "path"}
-            entries[artifact.path.name] = ManifestEntry.from_json({**known, **answer.to_json()})
+        entries |= {artifact.path.name: artifact.entry() for artifact in artifacts}
         for artifact in artifacts:
             _replace(scratch / artifact.path.name, artifact.path, scratch)
         write_manifest(out, entries)
@@ -247,12 +245,9 @@ def _describe(order: _Order, answer: Conversion, io: str, fresh: Path) -> Artifa
         io=io,
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
-        conversion_s=answer.conversion_s or 0.0,
-        parity=answer.parity.to_json(),
-        speed=answer.speed.to_json() if answer.speed else None,
         warnings=tuple((answer.scales or {}).get("warnings", ())),
-        audit=answer.audit.to_json(),
         portable=order.portable,
+        **dict(answer),
     )
 
 

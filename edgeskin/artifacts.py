@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from edgeskin.conversion import SelfCheck, SourceRecord, Speed
 from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
 from edgeskin.files import locked, sha256, write_json
 from edgeskin.formats import format_of
+from edgeskin.formats.model_audit import AuditSummary
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.version import __version__
 
@@ -76,36 +78,6 @@ class Metadata:
         )
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """One converted model: the file, and its entry in the manifest."""
-
-    path: Path
-    target: str
-    precision: str
-    io: str
-    sha256: str
-    size_bytes: int
-    conversion_s: float
-    parity: dict[str, Any]
-    speed: dict[str, Any] | None = None
-    """Of an INT8 file, against float: see `converters.speed`; None where nobody asked."""
-    warnings: tuple[str, ...] = ()
-    """What calibration found doubtful in the program that an INT8 file was made from."""
-    audit: dict[str, Any] | None = None
-    """What the file holds, in short: see `converters.audit.document.summary`."""
-    portable: bool = False
-    """Made for other processors than this machine's CPU: see docs/decisions/0021."""
-
-
-class SourceIdentity(Document):
-    """What a file was converted from: a run or a program, and the hash of its weights or file."""
-
-    kind: Literal["run", "program"]
-    name: str | None = None
-    sha256: str | None = None
-
-
 class ManifestEntry(PartialDocument):
     """What `manifest.json` says of one file.
 
@@ -113,6 +85,11 @@ class ManifestEntry(PartialDocument):
         conversion_s: Seconds in all; `timing_s` of them went into `speed`.
         scales: Of an INT8 file, where its scales come from; None of a float one.
         tools: Versions by package.
+        parity: The file beside its source, on synthetic images.
+        speed: Of an INT8 file, beside float; None where nobody asked.
+        warnings: What calibration found doubtful in the program of an INT8 file.
+        audit: What the file holds, in short.
+        portable: Made for other processors than this machine's CPU: docs/decisions/0021.
         verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
     """
 
@@ -123,13 +100,13 @@ class ManifestEntry(PartialDocument):
     size_bytes: int
     conversion_s: float | None = None
     timing_s: float | None = None
-    source: SourceIdentity | None = None
+    source: SourceRecord | None = None
     scales: dict[str, Any] | None = None
     tools: dict[str, str] | None = None
-    parity: dict[str, Any] | None = None
-    speed: dict[str, Any] | None = None
+    parity: SelfCheck | None = None
+    speed: Speed | None = None
     warnings: tuple[str, ...] = ()
-    audit: dict[str, Any] | None = None
+    audit: AuditSummary | None = None
     portable: bool = False
     verification: dict[str, dict[str, Any]] | None = None
 
@@ -138,6 +115,17 @@ class ManifestEntry(PartialDocument):
         name = f"{document['data']}/{document['split']}"
         kept = {**(self.verification or {}), name: dict(document)}
         return self.model_copy(update={"verification": kept})
+
+
+class Artifact(ManifestEntry):
+    """One converted model: its entry in the manifest, and where it lies."""
+
+    path: Path
+
+    def entry(self) -> ManifestEntry:
+        """What the manifest says of it; where it lies is nobody's business."""
+        known = self.model_fields_set - {"path"}
+        return ManifestEntry(**{key: value for key, value in self if key in known})
 
 
 class Manifest(Document):

@@ -69,26 +69,26 @@ def convert(
     except PartlyConverted as partly:
         artifacts, failures = partly.artifacts, partly.failures
     if json:
-        console.emit([{**vars(a), "path": str(a.path)} for a in artifacts])
+        console.emit([artifact.to_json() for artifact in artifacts])
     else:
         columns = ("file", "MB", "seconds", "conversion dB", "ms (fp32)")
         console.table(str(out), columns, [_row(a) for a in artifacts])
         print(CONVERSION_DB)
     for line in dict.fromkeys(line for a in artifacts for line in a.warnings):
         console.say(f"edgeskin: {line}")
-    slower = [a for a in artifacts if a.speed and a.speed.get("slower")]
+    slower = [a for a in artifacts if a.speed and a.speed.slower]
     for artifact in slower:
         console.error(slower_than_float(artifact))
     for failure in failures:
         console.error(failure)
-    if failures or any(a.speed and a.speed["for_speed"] for a in slower):
+    if failures or any(a.speed and a.speed.for_speed for a in slower):
         raise typer.Exit(1)
 
 
 def _row(artifact: Artifact) -> tuple[str, ...]:
-    sqnr = artifact.parity.get("sqnr_db")
+    sqnr = artifact.parity.sqnr_db if artifact.parity else None
     agreement = "exact" if sqnr is None else f"{sqnr:.1f}"
-    median = (artifact.speed or {}).get("p50_ms")
+    median = artifact.speed.p50_ms if artifact.speed else None
     return (
         artifact.path.name,
         f"{artifact.size_bytes / 1e6:.2f}",
@@ -100,14 +100,17 @@ def _row(artifact: Artifact) -> tuple[str, ...]:
 
 def slower_than_float(artifact: Artifact) -> str:
     """What was measured, and what to do: take another precision, or measure elsewhere."""
-    speed = artifact.speed or {}
-    median, ratio = speed["p50_ms"], speed["ratio"]
-    advice = f"Use --precision {speed['advice']}."
+    speed = artifact.speed
+    assert speed is not None
+    assert speed.p50_ms is not None
+    assert speed.ratio is not None
+    median, ratio = speed.p50_ms, speed.ratio
+    advice = f"Use --precision {speed.advice}."
     if artifact.portable:
         advice = "It is for other processors: measure it there."
     return (
         f"{artifact.path.name} is slower than float here: {median['int8']:.2f} ms, fp32 "
-        f"{median['fp32']:.2f} ms, fp16 {median['fp16']:.2f} ms ({ratio['value']:.2f} times fp32, "
-        f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}; {speed['runtime']}, one "
-        f"thread, {speed['machine']}). {advice}"
+        f"{median['fp32']:.2f} ms, fp16 {median['fp16']:.2f} ms ({ratio.value:.2f} times fp32, "
+        f"95 % interval {ratio.low:.2f} to {ratio.high:.2f}; {speed.runtime}, one "
+        f"thread, {speed.machine}). {advice}"
     )

@@ -23,12 +23,12 @@ def test_a_portable_file(
     (told,) = json.loads(capsys.readouterr().out)
     (entry,) = read_manifest(out).values()
     assert told["portable"] is entry.portable is True
-    assert entry.speed["p50_ms"].keys() >= {"int8", "fp32"}
-    assert entry.speed["for_speed"] is False
+    assert entry.speed.p50_ms.keys() >= {"int8", "fp32"}
+    assert entry.speed.for_speed is False
     assert moves(Path(told["path"])) < moves(int8)
     (ordinary,) = read_manifest(int8.parent).values()
     assert ordinary.portable is False
-    assert ordinary.speed["for_speed"] is True
+    assert ordinary.speed.for_speed is True
 
 
 def moves(path: Path) -> int:

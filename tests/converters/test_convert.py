@@ -257,7 +257,7 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
     )
     entry = check_manifest(made.path)
     assert entry is not None
-    assert entry.parity["runtime"].startswith("ONNX Runtime ")
+    assert entry.parity.runtime.startswith("ONNX Runtime ")
     assert entry.source is not None
     assert entry.source.to_json() == {
         "kind": "run",
@@ -266,7 +266,7 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
     }
     assert entry.scales is None
     assert entry.audit == made.audit
-    assert entry.audit["weights"].keys() == {"float32"}
+    assert entry.audit.weights.keys() == {"float32"}
     assert {"edgeskin", "torch", "onnx"} <= entry.tools.keys()
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx", "manifest.json"]
 
@@ -285,7 +285,7 @@ def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
         assert read_metadata(artifact.path).io == entry.io == "tensor"
         assert (entry.scales["scheme"], entry.scales["images"]) == ("w8a8", 4)
         assert entry.scales["weights"] == 6
-        assert entry.audit["multiply_adds"]["int8_share"] == 1.0
+        assert entry.audit.multiply_adds.int8_share == 1.0
         assert entry.scales["activations"] >= 6
         assert 0 < entry.scales["smallest_scale"] < entry.scales["largest_scale"]
 

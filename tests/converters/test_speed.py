@@ -19,12 +19,14 @@ from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
 from edgeskin.calibration.program import Program, dequantized, save_program
 from edgeskin.calibration.record import RunIdentity
 from edgeskin.cli.main import run
+from edgeskin.conversion import Speed
 from edgeskin.converters.convert import convert
 from edgeskin.converters.selfcheck import images
 from edgeskin.converters.speed import float_network, rate
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
+from edgeskin.statistics import Estimate
 
 
 def times(median: float, spread: float = 0.01) -> np.ndarray[Any, Any]:
@@ -101,7 +103,7 @@ def test_int8_is_timed_beside_its_own_run(tmp_path: Path) -> None:
             timing=True,
         )
         assert made.speed is not None
-        assert made.speed["float"].startswith(origin)
+        assert (made.speed.float or "").startswith(origin)
 
 
 @pytest.mark.slow
@@ -111,7 +113,7 @@ def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     made = convert(source, ["onnx", "coreml"], ["int8"], out, timing=True)
     entries = read_manifest(out)
     assert [a.speed for a in made] == [entries[a.path.name].speed for a in made]
-    onnx, coreml = (a.speed or {} for a in made)
+    onnx, coreml = (a.speed.to_json() if a.speed else {} for a in made)
     assert {"int8", "fp32"} <= onnx["p50_ms"].keys()
     assert 0 < onnx["ratio"]["low"] <= onnx["ratio"]["value"] <= onnx["ratio"]["high"]
     assert onnx["rounds"] >= 20
@@ -121,14 +123,14 @@ def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted([*entries, "manifest.json"])
 
 
-SLOW = {
-    "runtime": "ONNX Runtime 1.0",
-    "machine": "Linux x86_64, Some CPU",
-    "p50_ms": {"int8": 3.0, "fp32": 2.0, "fp16": 2.5},
-    "ratio": {"value": 1.5, "low": 1.4, "high": 1.6},
-    "slower": True,
-    "advice": "fp32",
-}
+SLOW = Speed(
+    runtime="ONNX Runtime 1.0",
+    machine="Linux x86_64, Some CPU",
+    p50_ms={"int8": 3.0, "fp32": 2.0, "fp16": 2.5},
+    ratio=Estimate(value=1.5, low=1.4, high=1.6),
+    slower=True,
+    advice="fp32",
+)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +150,16 @@ def test_convert_says_where_int8_loses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is no success, unless the scheme is for size or accuracy, or the file for elsewhere."""
-    speed = SLOW | {"for_speed": for_speed}
     made = Artifact(
-        Path("a-int8.onnx"), "onnx", "int8", "app", "", 10, 1.0, {}, speed, portable=portable
+        path=Path("a-int8.onnx"),
+        target="onnx",
+        precision="int8",
+        io="app",
+        sha256="",
+        size_bytes=10,
+        conversion_s=1.0,
+        speed=SLOW.model_copy(update={"for_speed": for_speed}),
+        portable=portable,
     )
     monkeypatch.setattr(
         "edgeskin.converters.from_source.convert_source", lambda *args, **options: [made]
