@@ -63,7 +63,7 @@ class Kept(PartialDocument):
 
 @pytest.mark.parametrize(
     "document",
-    [{"name": "a"}, {"name": "a", "speed": None}, {"name": "a", "warnings": (), "newer": [1, 2]}],
+    [{"name": "a"}, {"name": "a", "speed": None}, {"name": "a", "warnings": [], "newer": [1, 2]}],
 )
 def test_a_partial_document_is_written_as_it_was_read(document: dict[str, object]) -> None:
     assert Kept.from_json(document).to_json() == document
