@@ -9,40 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.calibration.record import COLOURLESS, Coverage
 from edgeskin.data.manifest import Dataset
 from edgeskin.data.skin_tone import ita_deg, tone
 from edgeskin.spec import ClassificationHead, Spec
 
-COLOURLESS = "no colour"
 # Train images whose tone is measured, and how many are held at a time.
 _MOST_IMAGES = 1024
 _AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Images by class and tone: among the calibration images, and in the train split.
-
-    Of a large train split, tones are those of 1024 images drawn from it.
-    """
-
-    classes: dict[str, dict[str, int]]
-    train_classes: dict[str, dict[str, int]]
-    tones: dict[str, int]
-    train_tones: dict[str, int]
-
-    def warnings(self) -> list[str]:
-        """A line for each kind of class, and for tones, that has no calibration image."""
-        lines = []
-        for head, counts in self.train_classes.items():
-            lines += _line(head, self.classes[head], counts)
-        colours = {name: n for name, n in self.train_tones.items() if name != COLOURLESS}
-        return lines + _line("skin tone", self.tones, colours)
 
 
 def cover(
@@ -59,14 +38,6 @@ def cover(
         tones=_tones(pixels),
         train_tones=_train_tones(train.take(_MOST_IMAGES), spec, tell),
     )
-
-
-def _line(what: str, shown: dict[str, int], train: dict[str, int]) -> list[str]:
-    absent = [f"{name} ({n} in train)" for name, n in train.items() if not shown.get(name)]
-    if not absent:
-        return []
-    named = ", ".join(absent)
-    return [f"no calibration image of {what} {named}. Raise --samples, or add train images."]
 
 
 def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from edgeskin.calibration.coverage import Coverage
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.document import Document, PartialDocument
+
+COLOURLESS = "no colour"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,27 @@ class QatRecord(Document):
     best_epoch: int
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """Images by class and tone: among the calibration images, and in the train split.
+
+    Of a large train split, tones are those of 1024 images drawn from it.
+    """
+
+    classes: dict[str, dict[str, int]]
+    train_classes: dict[str, dict[str, int]]
+    tones: dict[str, int]
+    train_tones: dict[str, int]
+
+    def warnings(self) -> list[str]:
+        """A line for each kind of class, and for tones, that has no calibration image."""
+        lines = []
+        for head, counts in self.train_classes.items():
+            lines += _line(head, self.classes[head], counts)
+        colours = {name: n for name, n in self.train_tones.items() if name != COLOURLESS}
+        return lines + _line("skin tone", self.tones, colours)
+
+
 class RunIdentity(Document):
     """The run that was calibrated, and the SHA-256 of its weights."""
 
@@ -81,3 +103,11 @@ class CalibrationRecord(PartialDocument):
     coverage: Coverage | None = None
     run: RunIdentity | None = None
     qat: QatRecord | None = None
+
+
+def _line(what: str, shown: dict[str, int], train: dict[str, int]) -> list[str]:
+    absent = [f"{name} ({n} in train)" for name, n in train.items() if not shown.get(name)]
+    if not absent:
+        return []
+    named = ", ".join(absent)
+    return [f"no calibration image of {what} {named}. Raise --samples, or add train images."]
