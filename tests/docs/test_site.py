@@ -98,6 +98,15 @@ def test_every_page_is_in_the_navigation() -> None:
         assert path.relative_to(DOCS).as_posix() in nav
 
 
+@pytest.mark.parametrize("name", ["README.md", "examples/README.md"])
+def test_what_a_readme_links_to_is_there(name: str) -> None:
+    path = ROOT / name
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (path.parent / link).exists(), link
+
+
 # ---- What the pages say is so
 
 
