@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -145,8 +145,9 @@ def python() -> str:
         if not (inspect.isclass(value) or inspect.isfunction(value)):
             text.append(f"## `edgeskin.{name}` {{ #{name.strip('_')} }}\n\nThe version, a string.")
             continue
+        signature = _signature(name, value) if inspect.isfunction(value) else ""
         text.append(
-            f"## `edgeskin.{name}` {{ #{name} }}\n\n"
+            f"## `edgeskin.{name}` {{ #{name} }}\n\n{signature}"
             f"::: {value.__module__}.{value.__qualname__}\n"
             "    options:\n      heading_level: 3\n      show_root_heading: false\n"
             "      show_root_toc_entry: false"
@@ -160,6 +161,22 @@ def python() -> str:
             rows.append(f"| `edgeskin.errors.{name}` | {inspect.cleandoc(kind.__doc__ or '')} |")
     text.append("\n".join(rows))
     return "\n\n".join(text) + "\n"
+
+
+def _signature(name: str, function: Callable[..., Any]) -> str:
+    """As one calls it, a line a parameter; mkdocstrings would give the name it has inside."""
+    signature = inspect.signature(function)
+    lines, by_name = [], False
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not by_name:
+            lines.append("*")
+            by_name = True
+        value = "..." if inspect.isfunction(parameter.default) else repr(parameter.default)
+        default = "" if parameter.default is parameter.empty else f" = {value}"
+        lines.append(f"{parameter.name}: {parameter.annotation}{default}")
+    inside = "".join(f"    {line},\n" for line in lines)
+    call = f"edgeskin.{name}(\n{inside}) -> {signature.return_annotation}"
+    return f"```python\n{call}\n```\n\n"
 
 
 # ---- spec.json
