@@ -110,10 +110,10 @@ class ManifestEntry(PartialDocument):
     portable: bool = False
     verification: dict[str, dict[str, Any]] | None = None
 
-    def verified(self, document: Mapping[str, Any]) -> ManifestEntry:
+    def verified(self, evidence: Evidence) -> ManifestEntry:
         """The entry with what `edgeskin verify` gave; other data sets' stay."""
-        name = f"{document['data']}/{document['split']}"
-        kept = {**(self.verification or {}), name: dict(document)}
+        name = f"{evidence.data}/{evidence.split}"
+        kept = {**(self.verification or {}), name: evidence.to_json()}
         return self.model_copy(update={"verification": kept})
 
 
@@ -133,6 +133,15 @@ class Manifest(Document):
 
     version: int
     artifacts: dict[str, ManifestEntry]
+
+
+class Evidence(Document):
+    """Base of what is measured of an artifact, a file name, on a split of a data set."""
+
+    version: int = 1
+    artifact: str
+    data: str
+    split: str
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
@@ -210,7 +219,7 @@ def check_manifest(path: Path) -> ManifestEntry | None:
     return entry
 
 
-def record(path: Path, document: Mapping[str, Any]) -> None:
+def record(path: Path, evidence: Evidence) -> None:
     """Keep what was verified in the manifest entry of `path`; nowhere if nothing names it.
 
     One document a data set and split, `verification["DATA/SPLIT"]`: what one
@@ -220,7 +229,7 @@ def record(path: Path, document: Mapping[str, Any]) -> None:
     with locked(path.parent):
         entries = read_manifest(path.parent)
         if path.name in entries:
-            entries[path.name] = entries[path.name].verified(document)
+            entries[path.name] = entries[path.name].verified(evidence)
             write_manifest(path.parent, entries)
 
 

@@ -110,7 +110,7 @@ def load(path: Path | str, *, threads: int = 1, trust: bool = False) -> Predicto
     artifacts.check_manifest(path)
     metadata = artifacts.read_metadata(path)
     predictor = Predictor(metadata.spec, open_session(path, threads=threads), metadata.io)
-    _check_input(predictor, path)
+    check_input(predictor, path)
     return predictor
 
 
@@ -122,8 +122,9 @@ def _load_run(folder: Path, trust: bool) -> Predictor:
     return Predictor(run.spec, TorchSession(run.spec, run.network), "app")
 
 
-def _check_input(predictor: Predictor, path: Path) -> None:
-    """
+def check_input(predictor: Predictor, path: Path) -> None:
+    """Check that a file takes images of the size that its spec says.
+
     Raises:
         InvalidArtifact: The file takes images of another size than its spec says.
     """

@@ -17,6 +17,7 @@ from samples import acne_spec
 from small_network import SIZE, make_network
 
 from edgeskin.calibration.calibrate import calibrate
+from edgeskin.converters.parity.documents import LayerReport
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.converters.selfcheck import images
 from edgeskin.formats.tflite.flatbuffer import Graph
@@ -80,9 +81,10 @@ def spoil_tflite(source: Path, which: int) -> bytes:
     return graph.pack()
 
 
-def check_repro(document: dict[str, Any], folder: Path, layer: str) -> None:
-    """The folder runs anywhere, in a process of its own, and prints the figure of the document."""
-    assert document["repro"]["layer"] == layer
+def check_repro(report: LayerReport, folder: Path, layer: str) -> None:
+    """The folder runs anywhere, in a process of its own, and prints the figure of the report."""
+    assert report.repro is not None
+    assert report.repro.layer == layer
     done = subprocess.run(
         [sys.executable, str(folder / "run.py")],
         capture_output=True,
@@ -91,4 +93,4 @@ def check_repro(document: dict[str, Any], folder: Path, layer: str) -> None:
         check=True,
     )
     printed = float(done.stdout.split()[1])
-    assert printed == pytest.approx(document["repro"]["sqnr_db"], abs=1e-3)
+    assert printed == pytest.approx(report.repro.sqnr_db, abs=1e-3)

@@ -13,7 +13,14 @@ import model_files
 import onnx
 import pytest
 
-from edgeskin.artifacts import Metadata, check_manifest, read_manifest, read_metadata, record
+from edgeskin.artifacts import (
+    Evidence,
+    Metadata,
+    check_manifest,
+    read_manifest,
+    read_metadata,
+    record,
+)
 from edgeskin.errors import InvalidArtifact, InvalidSpec
 from edgeskin.files import sha256
 from edgeskin.spec import ClassificationHead, InputSpec, RegressionHead, Spec
@@ -174,15 +181,15 @@ def test_another_programs_manifest_is_left_alone(tmp_path: Path) -> None:
 
 def test_evidence_is_kept_by_data_set_where_a_manifest_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    first = {"data": "acne", "split": "test", "images": 3}
+    first = Evidence(artifact="model.onnx", data="acne", split="test")
     record(path, first)
     assert read_manifest(tmp_path) == {}  # nothing names it
     entries = {"model.onnx": entry_of("0"), "other.onnx": entry_of("1", of_a_newer_one=[1.5])}
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "artifacts": entries}))
     record(path, first)
-    second = first | {"data": "phantoms"}
+    second = first.model_copy(update={"data": "phantoms"})
     record(path, second)
-    kept = {"acne/test": first, "phantoms/test": second}
+    kept = {"acne/test": first.to_json(), "phantoms/test": second.to_json()}
     entries["model.onnx"]["verification"] = kept
     written = json.loads((tmp_path / "manifest.json").read_text())
     assert written == {"version": 1, "artifacts": entries}
@@ -193,9 +200,11 @@ def test_evidence_of_several_processes_is_all_kept(tmp_path: Path) -> None:
     document = {"version": 1, "artifacts": {"model.onnx": entry_of("0")}}
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     code = (
-        "import sys; from pathlib import Path; from edgeskin.artifacts import record\n"
+        "import sys; from pathlib import Path; from edgeskin.artifacts import Evidence, record\n"
+        "path = Path(sys.argv[1])\n"
         "for i in range(10):\n"
-        "    record(Path(sys.argv[1]), {'data': sys.argv[2] + str(i), 'split': 's'})"
+        "    data = sys.argv[2] + str(i)\n"
+        "    record(path, Evidence(artifact=path.name, data=data, split='s'))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
     started = [subprocess.Popen([*command, name]) for name in "abc"]

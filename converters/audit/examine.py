@@ -22,12 +22,12 @@ def audit(path: Path) -> Audit:
     return examine(path)[0]
 
 
-def examine(path: Path) -> tuple[Audit, Network]:
-    """The audit of a file, and the network that it was read as."""
+def examine(path: Path, network: Network | None = None) -> tuple[Audit, Network]:
+    """The audit of a file, and the network that it was read as, or is known to be."""
     check_kind(path)
     file_type = format_of(path, to_read=True)
     with file_type.part("reader") as module:
-        network = module.read(path)
+        network = network or module.read(path)
         _check_names(network, path)
         placement = module.place(path, network)
     return describe(path, file_type, _metadata(path), network, placement), network

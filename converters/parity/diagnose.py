@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin import metrics
+from edgeskin.converters.parity.documents import Explanation
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.errors import ShapeMismatch
 from edgeskin.postprocess import Outputs, decode
@@ -61,24 +61,6 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "for values of 0 to 1": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "of CLIP": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A mistake that explains a file: `sqnr_db` with it, `as_said_db` without, in decibels."""
-
-    name: str
-    sqnr_db: float
-    as_said_db: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: with a reference that does so the SQNR is {self.sqnr_db:.1f} dB, "
-            f"as the spec says {self.as_said_db:.1f} dB"
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "line": str(self)}
 
 
 def _denormalized(x: Pixels, spec: InputSpec) -> Pixels:
@@ -131,61 +113,69 @@ INPUTS: dict[str, Callable[[Pixels, InputSpec], Pixels]] = {
 
 
 def explain(
-    model: Model, pixels: NDArray[np.uint8], found: Outputs, precision: str, floor_db: float
-) -> Cause | None:
-    """The mistake with which the reference agrees with `found`: at least by `MARGIN_DB` more.
+    model: Model, pixels: NDArray[np.uint8], outputs: Outputs, precision: str, floor_db: float
+) -> Explanation | None:
+    """The mistake with which the reference agrees with `outputs`: at least by `MARGIN_DB` more.
 
     Args:
         model: The reference; of one without a network, inputs are not normalised anew.
         pixels: uint8 (N, H, W, 3); the first `IMAGES` are used.
-        found: What the artifact says of them, decoded.
+        outputs: Those of the artifact, decoded.
         precision: Of the artifact; see `EXPLAINED_DB`.
         floor_db: What a sound file reaches; with its cause, a wrong one nearly does.
     """
-    pixels, found = pixels[:IMAGES], {name: x[:IMAGES] for name, x in found.items()}
+    pixels, outputs = pixels[:IMAGES], {name: x[:IMAGES] for name, x in outputs.items()}
     expected = model.run_all(pixels)
-    said = least_sqnr_db(expected, found)
-    best, name = said, ""
-    for mistake, theirs, ours in _alternatives(model, pixels, expected, found):
-        sqnr = least_sqnr_db(theirs, ours)
-        if sqnr > best:
-            best, name = sqnr, mistake
-    needed = max(EXPLAINED_DB[precision], said + MARGIN_DB, floor_db - NEARLY_DB)
-    return Cause(name, best, said) if best >= needed and name else None
+    as_said_db = least_sqnr_db(expected, outputs)
+    best_db, name = as_said_db, ""
+    for mistake, with_mistake, answers in _alternatives(model, pixels, expected, outputs):
+        sqnr_db = least_sqnr_db(with_mistake, answers)
+        if sqnr_db > best_db:
+            best_db, name = sqnr_db, mistake
+    needed_db = max(EXPLAINED_DB[precision], as_said_db + MARGIN_DB, floor_db - NEARLY_DB)
+    return _explanation(name, best_db, as_said_db) if best_db >= needed_db and name else None
 
 
-def least_sqnr_db(expected: Outputs, found: Outputs) -> float:
+def _explanation(name: str, sqnr_db: float, as_said_db: float) -> Explanation:
+    line = (
+        f"{name}: with a reference that does so the SQNR is {sqnr_db:.1f} dB, "
+        f"as the spec says {as_said_db:.1f} dB"
+    )
+    return Explanation(name=name, sqnr_db=sqnr_db, as_said_db=as_said_db, line=line)
+
+
+def least_sqnr_db(expected: Outputs, outputs: Outputs) -> float:
     """Of the worst output, in decibels; -inf where shapes differ or a value is no number."""
-    if any(found[name].shape != x.shape for name, x in expected.items()):
+    if any(outputs[name].shape != x.shape for name, x in expected.items()):
         return -np.inf
-    worst = min(metrics.sqnr_db(x, found[name]) for name, x in expected.items())
-    sums = [float(np.sum(found[name])) for name in expected]
+    worst = min(metrics.sqnr_db(x, outputs[name]) for name, x in expected.items())
+    sums = [float(np.sum(outputs[name])) for name in expected]
     return worst if np.isfinite(sums).all() else -np.inf
 
 
 def _alternatives(
-    model: Model, pixels: Pixels, expected: Outputs, found: Outputs
+    model: Model, pixels: Pixels, expected: Outputs, outputs: Outputs
 ) -> Iterator[tuple[str, Outputs, Outputs]]:
     """(mistake, what the reference says with it, what the artifact says)."""
     for name, change in INPUTS.items():
         changed = np.ascontiguousarray(change(pixels, model.spec.input))
         if model.network is not None or changed.dtype == np.uint8:
-            yield name, model.run_all(changed), found
+            yield name, model.run_all(changed), outputs
     if (reset := _without_statistics(model)) is not None:
-        yield "batch norm has its initial statistics", reset.run_all(pixels), found
-    yield "softmax is applied twice", _decoded_again(model.spec, expected), found
-    yield "softmax is missing", expected, _decoded_again(model.spec, found)
+        yield "batch norm has its initial statistics", reset.run_all(pixels), outputs
+    yield "softmax is applied twice", _decoded_again(model.spec, expected), outputs
+    yield "softmax is missing", expected, _decoded_again(model.spec, outputs)
     for a, b in combinations(expected, 2):
-        swapped = {**found, a: found[b], b: found[a]}
+        swapped = {**outputs, a: outputs[b], b: outputs[a]}
         yield f"the outputs '{a}' and '{b}' are swapped", expected, swapped
     for head in model.spec.heads:
         if isinstance(head, ClassificationHead | SegmentationHead):
-            order = _order(expected[head.name], found[head.name])
+            order = _order(expected[head.name], outputs[head.name])
             if order is not None:
                 labels = ", ".join(head.labels[i] for i in order)
-                sorted_ = found[head.name][..., np.argsort(order)]
+                sorted_ = outputs[head.name][..., np.argsort(order)]
                 name = f"the classes of '{head.name}' come in another order, {labels}"
-                yield name, expected, {**found, head.name: sorted_}
+                yield name, expected, {**outputs, head.name: sorted_}
 
 
 def _decoded_again(spec: Spec, outputs: Outputs) -> Outputs:
@@ -205,12 +195,12 @@ def _decoded_again(spec: Spec, outputs: Outputs) -> Outputs:
     return decode(spec, raw)
 
 
-def _order(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.intp] | None:
-    """Which class stands at each place of `found`, by least squares; None for the right order."""
-    if expected.shape != found.shape:
+def _order(expected: NDArray[Any], outputs: NDArray[Any]) -> NDArray[np.intp] | None:
+    """Which class stands at each place of `outputs`, by least squares; None for the right order."""
+    if expected.shape != outputs.shape:
         return None
-    ours, theirs = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (expected, found))
-    distance = ((theirs[:, :, None] - ours[:, None, :]) ** 2).sum(axis=0)
+    columns, places = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (expected, outputs))
+    distance = ((places[:, :, None] - columns[:, None, :]) ** 2).sum(axis=0)
     order = distance.argmin(axis=1)
     right = np.array_equal(order, np.arange(len(order)))
     return None if right or len(set(order)) < len(order) else order
@@ -229,18 +219,19 @@ def _without_statistics(model: Model) -> Model | None:
     return of_network(model.name, model.spec, network, model.sha256)
 
 
-def check_shapes(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """
+def check_shapes(expected: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    """Check that outputs have the shapes of the reference's, but for the number of images.
+
     Raises:
         ShapeMismatch: An output has another shape; of which other output, where that is so.
     """
     for name, x in expected.items():
-        shape, theirs = x.shape[1:], found[name].shape[1:]
-        if shape == theirs:
+        wanted, shape = x.shape[1:], outputs[name].shape[1:]
+        if shape == wanted:
             continue
-        like = next((n for n, y in expected.items() if y.shape[1:] == theirs), None)
+        like = next((n for n, y in expected.items() if y.shape[1:] == shape), None)
         why = f"That is the shape of '{like}': the outputs look swapped. " if like else ""
         raise ShapeMismatch(
-            f"output '{name}' has the shape {theirs}, the reference's {shape}. {why}"
+            f"output '{name}' has the shape {shape}, the reference's {wanted}. {why}"
             "Convert it again from the run."
         )

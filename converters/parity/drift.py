@@ -16,24 +16,31 @@ and of devices that were measured. Each of them is held against those here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.artifacts import Metadata, check_manifest, read_metadata
-from edgeskin.converters.parity.compare import agree, same_model
+from edgeskin.artifacts import check_manifest
+from edgeskin.converters.parity.compare import agree, lowest_db, same_model
+from edgeskin.converters.parity.documents import (
+    Drift,
+    DriftReport,
+    DriftStage,
+    DriftStep,
+    MetricDrift,
+)
 from edgeskin.converters.parity.gates import disagrees, other_weights
+from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import InvalidResult, InvalidRun
-from edgeskin.evaluation import Truth, compare
+from edgeskin.evaluation import MetricChange, Truth, compare
 from edgeskin.files import sha256
 from edgeskin.formats import open_session
 from edgeskin.images import decode
@@ -41,8 +48,9 @@ from edgeskin.measured import Measured
 from edgeskin.postprocess import Outputs
 from edgeskin.predict_batch import check_prefix, run_under
 from edgeskin.predictor import Predictor
-from edgeskin.runtimes import Kernels
+from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
+from edgeskin.statistics import Estimate
 
 Pixels = NDArray[np.uint8]
 Tell = Callable[[str, int, int], None]
@@ -56,35 +64,45 @@ class Stage:
     what: str
     outputs: Outputs
 
+    def beside(self, before: Stage) -> DriftStage:
+        """Its agreement with another stage."""
+        agreement = {name: agree(x, self.outputs[name]) for name, x in before.outputs.items()}
+        return DriftStage(stage=self.name, what=self.what, sqnr_db=lowest_db(agreement))
 
-def measure(
-    artifact: Path | str,
-    reference: Path | str,
-    data: Dataset,
-    *,
-    program: Path | str | None = None,
-    preprocess: str = "core",
-    under: Sequence[str] = (),
-    measured: Sequence[Measured] = (),
-    trust: bool = False,
-    tell: Tell = lambda what, done, total: None,
-) -> dict[str, Any]:
-    """The steps from the trained model to the artifact, each with its paired interval.
 
-    Args:
-        reference: The run that was trained.
+@dataclass(frozen=True)
+class DriftOptions:
+    """What lies between the trained model and the device, and what else to hold against it.
+
+    Attributes:
         program: The quantized program (`.pt2`) in between; an int8 artifact needs it.
         preprocess: A name of `resizes.RESIZES`: who resizes on the device.
         under: Commands to run `python` under, for kernels of other processors; tried
             before anything is measured.
         measured: What devices gave for the same artifact on the same pixels.
+    """
+
+    program: Path | str | None = None
+    preprocess: str = "core"
+    under: Sequence[str] = ()
+    measured: Sequence[Measured] = ()
+
+
+def measure(
+    artifact: Path | str,
+    reference: Path | str,
+    data: Dataset,
+    options: DriftOptions = DriftOptions(),
+    *,
+    trust: bool = False,
+    tell: Tell = lambda what, done, total: None,
+) -> DriftReport:
+    """The steps from the trained model to the artifact, each with its paired interval.
+
+    Args:
+        reference: The run that was trained.
         trust: Run the code that the run names, whoever wrote it.
         tell: What is being done, and how many of how many images are.
-
-    Returns:
-        A document: `stages` with their agreement against the one before, `elsewhere`
-        against the last of them, and `metrics`: `start`, `end`, `steps` (`stage`,
-        `value`, `change`), `total`, and the same of `elsewhere`.
 
     Raises:
         InvalidRun: An int8 artifact without a program, a reference that is no run, or
@@ -94,38 +112,36 @@ def measure(
         NotSupportedHere: A command of `under` fails.
         NotTrusted: The run names a factory that needs `trust`.
     """
-    for command in under:
+    for command in options.under:
         check_prefix(command)
-    path = Path(artifact)
-    check_manifest(path)
-    metadata = read_metadata(path)
-    spec = metadata.spec
-    trained = open_model(reference, spec, trust=trust)
-    same_model(trained.spec, spec)
-    need_network(trained)
-    quantized = _program(program, spec, metadata.precision)
-    check_origin(path, metadata, trained, quantized)
-    results = measured_stages(measured, path, data, preprocess)
-    stages, ours = _stages(path, metadata, trained, quantized, data, preprocess, tell)
+    with opened(artifact) as file:
+        check_manifest(file.path)
+        spec = file.metadata.spec
+        trained = open_model(reference, spec, trust=trust)
+        same_model(trained.spec, spec)
+        need_network(trained)
+        quantized = _program(options.program, spec, file.metadata.precision)
+        check_origin(file, trained, quantized)
+        devices = measured_stages(options, file.path, data)
+        stages, pixels = _stages(file, trained, quantized, data, options.preprocess, tell)
     what = f"{stages[-1].what} under this command"
-    elsewhere = [
-        Stage(command, what, run_under(command, path, ours, partial(tell, command)))
-        for command in under
+    processors = [
+        Stage(command, what, run_under(command, file.path, pixels, partial(tell, command)))
+        for command in options.under
     ]
-    return {
-        "artifact": path.name,
-        "data": data.folder.resolve().name,
-        "split": data.split,
-        "images": len(ours),
-        "pixels_sha256": hashlib.sha256(ours.tobytes()).hexdigest(),
-        "reference_sha256": trained.sha256,
-        **split(spec, stages, data.truth(spec), [*elsewhere, *results]),
-    }
+    return DriftReport(
+        artifact=file.path.name,
+        data=data.folder.resolve().name,
+        split=data.split,
+        images=len(pixels),
+        pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        reference_sha256=trained.sha256,
+        **dict(split(spec, stages, data.truth(spec), [*processors, *devices])),
+    )
 
 
 def _stages(
-    path: Path,
-    metadata: Metadata,
+    file: OpenedFile,
     trained: Model,
     quantized: Model | None,
     data: Dataset,
@@ -133,84 +149,69 @@ def _stages(
     tell: Tell,
 ) -> tuple[list[Stage], Pixels]:
     """Everything up to the kernels of this machine, and the pixels that went into them."""
-    spec = metadata.spec
-    theirs, ours = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
-    same = bool(np.array_equal(theirs, ours))
-    stages = [Stage("trained", "float network in torch, pixels by Pillow", trained.run_all(theirs))]
-    seen = "the same bytes" if same else f"{np.mean(theirs != ours):.1%} of the values differ"
-    stages.append(Stage("preprocessing", f"pixels by {preprocess}: {seen}", trained.run_all(ours)))
+    spec = file.metadata.spec
+    by_pillow, pixels = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
+    answers = trained.run_all(by_pillow)
+    stages = [Stage("trained", "float network in torch, pixels by Pillow", answers)]
+    same = bool(np.array_equal(by_pillow, pixels))
+    other = f"{np.mean(by_pillow != pixels):.1%} of the values differ"
+    what = f"pixels by {preprocess}: {'the same bytes' if same else other}"
+    stages.append(Stage("preprocessing", what, trained.run_all(pixels)))
     if quantized is not None:
-        outputs = quantized.run_all(ours)
+        outputs = quantized.run_all(pixels)
         stages.append(Stage("quantization", f"{quantized.name} in torch", outputs))
-    for name, kernels in (("conversion", "reference"), ("kernels", "fast")):
-        stage = _on_runtime(path, spec, metadata.io, ours, name, kernels, tell)  # type: ignore[arg-type]
-        if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
-            stages.append(stage)
-    return stages, ours
+    with open_session(file.path, kernels="reference") as session:
+        stages.append(_on_runtime(file, session, pixels, "conversion", tell))
+    stage = _on_runtime(file, file.session, pixels, "kernels", tell)
+    if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
+        stages.append(stage)
+    return stages, pixels
 
 
 def split(
     spec: Spec, stages: Sequence[Stage], truth: Truth, elsewhere: Sequence[Stage] = ()
-) -> dict[str, Any]:
-    """`stages`, `elsewhere` and `metrics` of outputs at hand, as `measure` returns them."""
+) -> Drift:
+    """The drift of outputs at hand."""
 
-    def compared(before: Stage, after: Stage) -> _Step:
-        changes = compare(spec, before.outputs, after.outputs, truth)
-        return _Step(after, {name: change.to_json() for name, change in changes.items()})
+    def changes(before: Stage, after: Stage) -> dict[str, MetricChange]:
+        return compare(spec, before.outputs, after.outputs, truth)
 
     first, last = stages[0], stages[-1]
-    whole = compared(first, last).metrics
-    steps = [compared(*pair) for pair in pairwise(stages)]
-    others = [(compared(last, other), compared(first, other)) for other in elsewhere]
-    return {
-        "stages": [
-            {"stage": first.name, "what": first.what},
-            *(_agreement(*pair) for pair in pairwise(stages)),
-        ],
-        "elsewhere": [_agreement(last, other) for other in elsewhere],
-        "metrics": {
-            name: {
-                "unit": found["unit"],
-                "higher_is_better": found["higher_is_better"],
-                "start": found["reference"],
-                "end": found["candidate"],
-                "steps": [step.of(name) for step in steps],
-                "total": found["change"],
-                "elsewhere": [
-                    {**step.of(name), "total": total.metrics[name]["change"]}
-                    for step, total in others
-                ],
-            }
-            for name, found in whole.items()
+    pairs = list(pairwise(stages))
+    steps = [(after, changes(before, after)) for before, after in pairs]
+    others = [(stage, changes(last, stage), changes(first, stage)) for stage in elsewhere]
+    return Drift(
+        stages=(
+            DriftStage(stage=first.name, what=first.what),
+            *(after.beside(before) for before, after in pairs),
+        ),
+        elsewhere=tuple(stage.beside(last) for stage in elsewhere),
+        metrics={
+            name: MetricDrift(
+                unit=whole.unit,
+                higher_is_better=whole.higher_is_better,
+                start=whole.reference,
+                end=whole.candidate,
+                steps=tuple(_step(stage, changed[name]) for stage, changed in steps),
+                total=whole.change,
+                elsewhere=tuple(
+                    _step(stage, changed[name], total[name].change)
+                    for stage, changed, total in others
+                ),
+            )
+            for name, whole in changes(first, last).items()
         },
-    }
+    )
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A stage, and all metrics compared with those of another."""
-
-    stage: Stage
-    metrics: Mapping[str, Any]
-
-    def of(self, name: str) -> dict[str, Any]:
-        found = self.metrics[name]
-        return {
-            "stage": self.stage.name,
-            "what": self.stage.what,
-            "value": found["candidate"],
-            "change": found["change"],
-        }
-
-
-def _agreement(before: Stage, after: Stage) -> dict[str, Any]:
-    return {"stage": after.name, "what": after.what, "sqnr_db": _worst(before, after)}
-
-
-def _worst(before: Stage, after: Stage) -> float:
-    """The least SQNR of any output, dB."""
-    found = [agree(x, after.outputs[name])["sqnr_db"] for name, x in before.outputs.items()]
-    return float(np.min(found))
+def _step(stage: Stage, metric: MetricChange, total: Estimate | None = None) -> DriftStep:
+    return DriftStep(
+        stage=stage.name,
+        what=stage.what,
+        value=metric.candidate,
+        change=metric.change,
+        total=total,
+    )
 
 
 def _program(program: Path | str | None, spec: Spec, precision: str) -> Model | None:
@@ -226,34 +227,35 @@ def _program(program: Path | str | None, spec: Spec, precision: str) -> Model | 
     return model
 
 
-def check_origin(path: Path, metadata: Metadata, trained: Model, quantized: Model | None) -> None:
-    """
+def check_origin(file: OpenedFile, trained: Model, quantized: Model | None) -> None:
+    """Check that an artifact, its program and its run are of each other.
+
     Raises:
-        InvalidRun: The artifact, the program and the run are not of each other.
+        InvalidRun: They are not.
     """
-    wrong = [f"{path.name}: {line}" for line in disagrees(path, metadata, trained)]
+    wrong = [f"{file.path.name}: {line}" for line in disagrees(file, trained)]
     if quantized is not None:
         others = other_weights(quantized.weights_sha256, trained)
         wrong += [f"{quantized.name}: {line}" for line in others]
-        wrong += [f"{path.name}: {line}" for line in disagrees(path, metadata, quantized)]
+        wrong += [f"{file.path.name}: {line}" for line in disagrees(file, quantized)]
     if wrong:
         raise InvalidRun(wrong[0])
 
 
-def measured_stages(
-    measured: Sequence[Measured], path: Path, data: Dataset, preprocess: str
-) -> list[Stage]:
-    """
+def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> list[Stage]:
+    """The outputs of devices that were measured.
+
     Raises:
         InvalidResult: Of another artifact or other pixels than are compared here.
     """
-    if measured and preprocess != "core":
+    measured = options.measured
+    if measured and options.preprocess != "core":
         raise InvalidResult(
             f"{measured[0].path} is of pixels by core, which is what runs on devices, and here "
-            f"they are by {preprocess}. Leave one of the two out"
+            f"they are by {options.preprocess}. Leave one of the two out"
         )
     images = [sha256(image) for image in data.paths] if measured else []
-    return [Stage(m.device, m.engine, m.of(path, images)) for m in measured]
+    return [Stage(m.device, m.engine, m.of(artifact, images)) for m in measured]
 
 
 def _pixels(data: Dataset, spec: Spec, name: str, tell: Tell) -> Pixels:
@@ -265,10 +267,6 @@ def _pixels(data: Dataset, spec: Spec, name: str, tell: Tell) -> Pixels:
     return out
 
 
-def _on_runtime(
-    path: Path, spec: Spec, io: str, pixels: Pixels, name: str, kernels: Kernels, tell: Tell
-) -> Stage:
-    with Predictor(spec, open_session(path, kernels=kernels), io) as predictor:
-        runtime = predictor.session.runtime
-        found = predictor.run_all(pixels, lambda done, total: tell(runtime, done, total))
-    return Stage(name, runtime, found)
+def _on_runtime(file: OpenedFile, session: Session, pixels: Pixels, name: str, tell: Tell) -> Stage:
+    predictor = Predictor(file.metadata.spec, session, file.metadata.io)
+    return Stage(name, session.runtime, predictor.run_all(pixels, partial(tell, session.runtime)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeskin.artifacts import read_metadata
+from edgeskin.artifacts import Precision
 from edgeskin.converters.audit.describe import weights
-from edgeskin.converters.parity.compare import agree
+from edgeskin.converters.parity.compare import agree, lowest_db
+from edgeskin.converters.parity.documents import FileComparison, LayerReport
 from edgeskin.converters.parity.floors import FILE_DB
 from edgeskin.converters.parity.layout import layouts
+from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
-from edgeskin.formats import is_artifact, open_session, read_network
+from edgeskin.formats import is_artifact
 from edgeskin.predictor import to_floats
-from edgeskin.runtimes import TensorSpec
+from edgeskin.runtimes import Session, TensorSpec
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
 SAMPLES = 8
 
 
-def has_spec(artifact: Path) -> bool:
-    """Whether a file says what it is; a damaged one says so when it is opened."""
-    try:
-        read_metadata(artifact)
-    except InvalidArtifact:
-        return not artifact.exists() or not is_artifact(artifact)
-    return True
-
-
-def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
+def compare_files(
+    artifact: OpenedFile | Path | str, reference: OpenedFile | Path | str
+) -> FileComparison:
     """Run both files on smooth random images and say how far each output agrees.
 
     An input that looks like an image gets pixels, 0 to 255 where it is uint8
@@ -46,50 +42,61 @@ def compare_files(artifact: Path, reference: Path) -> dict[str, Any]:
         InvalidArtifact: The reference is not a model file, or a runtime refuses one.
         ShapeMismatch: Other inputs or outputs.
     """
-    _check_file(artifact, reference)
-    with open_session(artifact) as ours, open_session(reference) as theirs:
-        given = _pairs(ours.inputs, theirs.inputs, "inputs")
-        made = _pairs(ours.outputs, theirs.outputs, "outputs")
-        found: dict[str, list[tuple[Array, Array]]] = {their.name: [] for _, their in made}
-        for seed in range(SAMPLES):
-            feeds = [(our, their, _values(their, seed)) for our, their in given]
-            a = ours.run({our.name: _held(_like(x, their, our), our) for our, their, x in feeds})
-            b = theirs.run({their.name: _held(x, their) for _, their, x in feeds})
-            for our, their in made:
-                x, y = to_floats(b[their.name], their), to_floats(a[our.name], our)
-                found[their.name].append((x, _back(y, their, our)))
-        runtime = ours.runtime
+    with opened(artifact) as file, opened(reference) as known:
+        _check_file(file.path, known.path)
+        values = _run_both(file.session, known.session)
+        precision = _precision(file)
+        runtime = file.session.runtime
     agreement = {
         name: agree(*(np.stack(side) for side in zip(*pairs, strict=True)))
-        for name, pairs in found.items()
+        for name, pairs in values.items()
     }
-    precision = _precision(artifact)
-    return {
-        "artifact": artifact.name,
-        "precision": precision,
-        "floor_db": FILE_DB[precision],
-        "data": "made-up images",
-        "split": reference.name,
-        "runtime": runtime,
-        "images": SAMPLES,
-        "sqnr_db": float(np.min([entry["sqnr_db"] for entry in agreement.values()])),
-        "agreement": agreement,
-    }
+    return FileComparison(
+        artifact=file.path.name,
+        data="made-up images",
+        split=known.path.name,
+        precision=precision,
+        floor_db=FILE_DB[precision],
+        runtime=runtime,
+        images=SAMPLES,
+        sqnr_db=lowest_db(agreement),
+        agreement=agreement,
+    )
+
+
+def _run_both(artifact: Session, reference: Session) -> dict[str, list[tuple[Array, Array]]]:
+    """Outputs of `SAMPLES` images, (reference, artifact), by the reference's names."""
+    inputs = _pairs(artifact.inputs, reference.inputs, "inputs")
+    outputs = _pairs(artifact.outputs, reference.outputs, "outputs")
+    values: dict[str, list[tuple[Array, Array]]] = {known.name: [] for _, known in outputs}
+    for seed in range(SAMPLES):
+        feeds = [(own, known, _values(known, seed)) for own, known in inputs]
+        actual = artifact.run(
+            {own.name: _held(_like(x, known, own), own) for own, known, x in feeds}
+        )
+        expected = reference.run({known.name: _held(x, known) for _, known, x in feeds})
+        for own, known in outputs:
+            y = _back(to_floats(actual[own.name], own), known, own)
+            values[known.name].append((to_floats(expected[known.name], known), y))
+    return values
+
+
+def _feed(own: TensorSpec, known: TensorSpec, seed: int) -> tuple[Array, Array]:
+    """The same numbers for an input of the reference, `known`, and for that of the artifact."""
+    x = _values(known, seed)
+    return _held(x, known), _held(_like(x, known, own), own)
 
 
 def compare_file_layers(
-    artifact: Path,
-    reference: Path,
+    artifact: OpenedFile | Path | str,
+    reference: OpenedFile | Path | str,
     images: int = SAMPLES,
     *,
     repro: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> LayerReport:
     """By layer what `compare_files` compares as a whole, on as many of its images.
-
-    Returns:
-        A document as of `layers.compare_layers`.
 
     Raises:
         InvalidArtifact: The reference is not a model file, a runtime refuses one, one has
@@ -97,28 +104,17 @@ def compare_file_layers(
         ShapeMismatch: Other inputs.
     """
     from edgeskin.converters.parity.file_graph import FileGraph
-    from edgeskin.converters.parity.layers import Feed, measure
+    from edgeskin.converters.parity.layer_comparison import Images, Pair
+    from edgeskin.converters.parity.layers import measure
     from edgeskin.converters.parity.parts import Parts
 
-    _check_file(artifact, reference)
-    with open_session(artifact) as ours, open_session(reference) as theirs:
-        (our, their), *_ = _pairs(ours.inputs, theirs.inputs, "inputs")
-
-    def feed(seed: int) -> Feed:
-        x = _values(their, seed)
-        return _held(x, their), _held(_like(x, their, our), our)
-
-    with Parts(artifact) as parts, Parts(reference) as known:
-        return measure(
-            parts,
-            FileGraph(known),
-            _precision(artifact),
-            feed,
-            images,
-            repro=repro,
-            force=force,
-            progress=progress,
-        ) | {"reference": reference.name}
+    with opened(artifact) as file, opened(reference) as known:
+        _check_file(file.path, known.path)
+        (own, expected), *_ = _pairs(file.session.inputs, known.session.inputs, "inputs")
+        image = partial(_feed, own, expected)
+        with Parts(file) as parts, Parts(known) as known_parts:
+            pair = Pair(parts, FileGraph(known_parts), _precision(file), Images(images, image))
+            return measure(pair, known.path.name, repro=repro, force=force, progress=progress)
 
 
 def _check_file(artifact: Path, reference: Path) -> None:
@@ -129,32 +125,32 @@ def _check_file(artifact: Path, reference: Path) -> None:
         )
 
 
-def _precision(artifact: Path) -> str:
+def _precision(file: OpenedFile) -> Precision:
     """By the types of its weights: a file without a spec does not say it."""
-    kinds = {tensor.dtype for tensor in weights(read_network(artifact))}
+    kinds = {tensor.dtype for tensor in weights(file.network)}
     if any("int" in kind for kind in kinds):
         return "int8"
     return "fp16" if "float16" in kinds else "fp32"
 
 
 def _pairs(
-    ours: tuple[TensorSpec, ...], theirs: tuple[TensorSpec, ...], what: str
+    artifact: tuple[TensorSpec, ...], reference: tuple[TensorSpec, ...], what: str
 ) -> list[tuple[TensorSpec, TensorSpec]]:
-    """Each of ours with each of theirs: by name where all are alike, else by place."""
-    if len(ours) != len(theirs):
+    """(artifact's, reference's): by name where all names are alike, else by place."""
+    if len(artifact) != len(reference):
         raise ShapeMismatch(
-            f"the artifact has {len(ours)} {what}, the reference {len(theirs)}: "
+            f"the artifact has {len(artifact)} {what}, the reference {len(reference)}: "
             "they are not the same network"
         )
-    by_name = {spec.name: spec for spec in ours}
-    if by_name.keys() == {spec.name for spec in theirs}:
-        pairs = [(by_name[spec.name], spec) for spec in theirs]
+    by_name = {spec.name: spec for spec in artifact}
+    if by_name.keys() == {spec.name for spec in reference}:
+        pairs = [(by_name[spec.name], spec) for spec in reference]
     else:
-        pairs = list(zip(ours, theirs, strict=True))
-    for our, their in pairs:
-        if not layouts(_sizes(their), _sizes(our)):
+        pairs = list(zip(artifact, reference, strict=True))
+    for own, known in pairs:
+        if not layouts(_sizes(known), _sizes(own)):
             raise ShapeMismatch(
-                f"{what}: {our.name} is {our.shape}, {their.name} of the reference {their.shape}. "
+                f"{what}: {own.name} is {own.shape}, {known.name} of the reference {known.shape}. "
                 "They are not the same network."
             )
     return pairs
@@ -180,16 +176,16 @@ def _values(spec: TensorSpec, seed: int) -> Array:
 
 
 def _like(x: Array, source: TensorSpec, target: TensorSpec) -> Array:
-    way = layouts(_sizes(target), _sizes(source), nhwc=_is_nhwc(source))[0]
-    return np.ascontiguousarray(way.to_reference(x))
+    layout = layouts(_sizes(target), _sizes(source), nhwc=_is_nhwc(source))[0]
+    return np.ascontiguousarray(layout.to_reference(x))
 
 
 def _back(x: Array, reference: TensorSpec, artifact: TensorSpec) -> Array:
     """An output of the artifact in the reference's layout; a mask keeps its rows and columns."""
     if _sizes(reference) == _sizes(artifact):
         return x
-    way = layouts(_sizes(reference), _sizes(artifact), nhwc=_is_nhwc(artifact))[0]
-    return way.to_reference(x)
+    layout = layouts(_sizes(reference), _sizes(artifact), nhwc=_is_nhwc(artifact))[0]
+    return layout.to_reference(x)
 
 
 def _is_nhwc(spec: TensorSpec) -> bool:
@@ -198,7 +194,7 @@ def _is_nhwc(spec: TensorSpec) -> bool:
 
 
 def _held(x: Array, spec: TensorSpec) -> Array:
-    """Real numbers in the type of an input, on its grid where it is quantized."""
+    """Real numbers in the type of an input, as integers of its scale where it is quantized."""
     if spec.scale is not None:
         limits = np.iinfo(spec.dtype)
         q = np.rint(x / np.float32(spec.scale)) + (spec.zero_point or 0)

@@ -6,47 +6,61 @@ gate of one's own (`--min-sqnr-db`) stands in their place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from edgeskin.artifacts import Metadata
 from edgeskin.converters.parity.diagnose import NONE_FITS
+from edgeskin.converters.parity.documents import FileComparison, Verification
+from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.reference import Model
 
 
-def faults(document: Mapping[str, Any], min_sqnr_db: float | None = None) -> list[str]:
+def faults(
+    comparison: Verification | FileComparison, min_sqnr_db: float | None = None
+) -> tuple[str, ...]:
     """Why the artifact is not that of its reference; empty where nothing speaks against it."""
-    found, cause = [], document.get("cause")
-    floor = document.get("floor_db") if min_sqnr_db is None else min_sqnr_db
-    sqnr = document["sqnr_db"]
-    if floor is not None and not sqnr >= floor:
-        what = "the gate" if min_sqnr_db is not None else f"the floor of {document['precision']}"
-        none_fits = f". {NONE_FITS}" if "cause" in document and min_sqnr_db is None else ""
-        why = f": {cause['line']}" if cause else none_fits
-        found.append(f"SQNR is {sqnr:.1f} dB, {what} is {floor:g} dB{why}")
-    elif cause:
-        found.append(cause["line"])
-    return [*found, *document.get("disagrees", ())]
+    if isinstance(comparison, FileComparison):
+        return _too_low(comparison, min_sqnr_db, "")
+    cause = comparison.cause
+    none_fits = "" if min_sqnr_db is not None else f". {NONE_FITS}"
+    low = _too_low(comparison, min_sqnr_db, f": {cause}" if cause else none_fits)
+    return (*(low or _lines(cause)), *comparison.disagrees)
 
 
-def disagrees(path: Path, metadata: Metadata, model: Model) -> list[str]:
+def _too_low(
+    comparison: Verification | FileComparison, min_sqnr_db: float | None, why: str
+) -> tuple[str, ...]:
+    """Of an SQNR below the gate, or below its floor where there is none."""
+    name, limit = "the gate", min_sqnr_db
+    if limit is None:
+        name, limit = f"the floor of {comparison.precision}", comparison.floor_db
+    if comparison.sqnr_db >= limit:
+        return ()
+    return (f"SQNR is {comparison.sqnr_db:.1f} dB, {name} is {limit:g} dB{why}",)
+
+
+def _lines(cause: object) -> tuple[str, ...]:
+    return () if cause is None else (str(cause),)
+
+
+def disagrees(file: OpenedFile, model: Model) -> tuple[str, ...]:
     """What a file says of itself that is not so of its reference, and not so of its program."""
-    return [*other_weights(metadata.weights_sha256, model), *_other_program(path, model)]
+    return (
+        *other_weights(file.metadata.weights_sha256, model),
+        *_other_program(file, model),
+    )
 
 
-def other_weights(theirs: str, model: Model) -> list[str]:
-    """Of what says that it was made from the weights `theirs`, by hash; "" where it does not."""
-    ours = model.weights_sha256
-    if not (ours and theirs) or ours == theirs:
+def other_weights(weights_sha256: str, model: Model) -> list[str]:
+    """A line where other weights than the model's are named, by hash; "" names none."""
+    expected = model.weights_sha256
+    if not (expected and weights_sha256) or expected == weights_sha256:
         return []
     return [
-        f"it was made from the weights {theirs[:16]}..., the reference has {ours[:16]}...: another "
-        "epoch or another run. Pass the run that it was made from, or convert this one"
+        f"it was made from the weights {weights_sha256[:16]}..., the reference has "
+        f"{expected[:16]}...: another epoch or another run. Pass the run that it was made from, "
+        "or convert this one"
     ]
 
 
-def _other_program(path: Path, model: Model) -> list[str]:
+def _other_program(file: OpenedFile, model: Model) -> list[str]:
     """Of a program as reference: integers and scales that the file has not."""
     from torch import fx
 
@@ -56,5 +70,5 @@ def _other_program(path: Path, model: Model) -> list[str]:
 
     if not isinstance(model.network, fx.GraphModule):
         return []
-    audit, stored = examine(path)
-    return [*integers(model.network, audit, {}), *differences(model.network, stored)]
+    audit, _ = examine(file.path, file.network)
+    return [*integers(model.network, audit, {}), *differences(model.network, file.network)]

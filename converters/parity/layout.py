@@ -81,17 +81,17 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def dequantize(x: Array, tensor: Tensor) -> Array:
     """The real numbers, float32, that a tensor's values stand for."""
-    grid = tensor.quantization
-    if grid is None or np.issubdtype(x.dtype, np.floating):
+    held = tensor.quantization
+    if held is None or np.issubdtype(x.dtype, np.floating):
         return x.astype(np.float32)
-    return (x.astype(np.float32) - np.float32(grid.zero_point[0])) * np.float32(grid.scale[0])
+    return (x.astype(np.float32) - np.float32(held.zero_point[0])) * np.float32(held.scale[0])
 
 
 def quantize(x: Array, tensor: Tensor) -> Array:
-    """Real numbers as the tensor holds them, in its type: the nearest on its grid."""
+    """Real numbers as the tensor holds them, in its type: the nearest integers of its scale."""
     dtype = np.dtype(tensor.dtype)
     if np.issubdtype(dtype, np.floating):
         return x.astype(dtype)
-    limits, grid = np.iinfo(dtype), tensor.quantization
-    q = np.rint(x if grid is None else x / np.float32(grid.scale[0]) + grid.zero_point[0])
+    limits, held = np.iinfo(dtype), tensor.quantization
+    q = np.rint(x if held is None else x / np.float32(held.scale[0]) + held.zero_point[0])
     return np.clip(q, limits.min, limits.max).astype(dtype)

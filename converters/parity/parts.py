@@ -13,8 +13,9 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from edgeskin.converters.parity.layout import dequantize
+from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.errors import InvalidArtifact
-from edgeskin.formats import open_cutter, open_session, read_network
+from edgeskin.formats import open_cutter, open_session
 from edgeskin.formats.network import Tensor
 from edgeskin.runtimes import Session
 
@@ -28,13 +29,12 @@ class Parts:
         InvalidArtifact: A type that cannot be taken apart, or other than one input.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.network = read_network(path)
-        self.cutter = open_cutter(path, self.network)
+    def __init__(self, file: OpenedFile):
+        self.path, self.network = file.path, file.network
+        self.cutter = open_cutter(self.path, self.network)
         if len(self.network.inputs) != 1:
             raise InvalidArtifact(
-                f"{path.name} has {len(self.network.inputs)} inputs; layers are compared of "
+                f"{self.path.name} has {len(self.network.inputs)} inputs; layers are compared of "
                 "files with one"
             )
         (self.input,) = self.network.inputs
@@ -49,15 +49,15 @@ class Parts:
         return self._stack.enter_context(open_session(path))
 
     def held_as(self, name: str) -> Tensor:
-        """The tensor `name`, with its grid where only its values' source says it."""
+        """The tensor `name`, with its scale where only its values' source says it."""
         tensor = self.network.tensors[name]
         if tensor.quantization is None and tensor.is_integer:
             return replace(tensor, quantization=self.network.stored(name).quantization)
         return tensor
 
-    def real(self, found: Mapping[str, Array]) -> dict[str, Array]:
-        """The numbers, float32, that values stand for, by name."""
-        return {name: dequantize(x, self.held_as(name)) for name, x in found.items()}
+    def real(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The numbers, float32, that tensors' values stand for, by name."""
+        return {name: dequantize(x, self.held_as(name)) for name, x in values.items()}
 
     def close(self) -> None:
         self._stack.close()

@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeskin.errors import MissingPackage
 from edgeskin.files import atomic
+
+if TYPE_CHECKING:
+    from edgeskin.converters.parity.documents import (
+        Drift,
+        DriftReport,
+        DriftStep,
+        LayerReport,
+        MetricDrift,
+    )
 
 # Where bits are equal: rounding to the precision cannot show more.
 _CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
@@ -19,105 +28,102 @@ MARKED = 5
 _LABEL = 14  # characters a line
 
 
-def plot_layers(document: dict[str, Any], path: Path, *, force: bool = False) -> None:
+def plot_layers(report: LayerReport, path: Path, *, force: bool = False) -> None:
     """SQNR of each layer, from input to output; the worst by themselves are marked.
 
     Args:
-        document: Of `layers.compare_layers`, under the key `layers` of a verification.
         path: `.png` or `.svg`.
 
     Raises:
         MissingPackage: matplotlib is not installed.
         CannotWrite: As `files.atomic`.
     """
-    rows = document["layers"]
+    rows = report.layers
     figure, axes = _figure(8.0 + 0.12 * min(len(rows), 100), 6.0)
     places = range(len(rows))
-    ceiling = _CEILING_DB[document["precision"]]
-    whole, own = ([_shown(row[key], ceiling) for row in rows] for key in ("sqnr_db", "own_sqnr_db"))
-    axes.plot(places, whole, color=_BLUE, marker=".", label="from the input to here")
+    ceiling = _CEILING_DB[report.precision]
+    from_input = [_shown(row.sqnr_db, ceiling) for row in rows]
+    own = [_shown(row.own_sqnr_db, ceiling) for row in rows]
+    axes.plot(places, from_input, color=_BLUE, marker=".", label="from the input to here")
     axes.plot(places, own, color=_GREY, marker=".", lw=0.8, label="added by the layer itself")
-    floors = [row["floor_db"] for row in rows]
+    floors = [row.floor_db for row in rows]
     axes.step(places, floors, where="mid", color=_RED, lw=0.8, ls=":", label="floor of a layer")
     axes.axhline(ceiling, color=_GREY, lw=0.8, ls="--", label=f"cut here, at {ceiling:g} dB")
     worst = sorted(places, key=lambda i: own[i])[:MARKED]
     axes.plot(worst, [own[i] for i in worst], "o", color=_RED, ms=5, label="worst by themselves")
     for rank, i in enumerate(sorted(worst)):
         axes.annotate(str(rank + 1), (i, own[i]), xytext=(4, -10), textcoords="offset points")
-    names = "\n".join(f"{rank + 1}  {rows[i]['name']}" for rank, i in enumerate(sorted(worst)))
+    names = "\n".join(f"{rank + 1}  {rows[i].name}" for rank, i in enumerate(sorted(worst)))
     axes.text(1.01, 0.0, names, transform=axes.transAxes, fontsize=7, color=_RED, va="bottom")
     every = -(-len(rows) // _NAMED)
-    axes.set_xticks(places[::every], [row["name"] for row in rows[::every]], rotation=90, size=6)
+    axes.set_xticks(places[::every], [row.name for row in rows[::every]], rotation=90, size=6)
     axes.set_xlabel("layers, from input to output" + f" (every {every}th is named)" * (every > 1))
     axes.set_ylabel("SQNR, dB (higher is better)")
-    axes.set_title(f"{document['artifact']} against {document['reference']}", fontsize=10)
+    axes.set_title(f"{report.artifact} against {report.reference}", fontsize=10)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
     _save(figure, path, force)
 
 
-def moved_most(document: dict[str, Any]) -> str:
+def moved_most(report: Drift) -> str:
     """The metric with the largest change of a step, relative to where it starts."""
 
     def movement(name: str) -> float:
-        found = document["metrics"][name]
-        changes = [step["change"]["value"] for step in (*found["steps"], *found["elsewhere"])]
-        return max(map(abs, changes), default=0.0) / (abs(found["start"]) or 1.0)
+        metric = report.metrics[name]
+        changes = [abs(step.change.value) for step in (*metric.steps, *metric.elsewhere)]
+        return max(changes, default=0.0) / (abs(metric.start) or 1.0)
 
-    return max(document["metrics"], key=movement)  # the first of equals
+    return max(report.metrics, key=movement)  # the first of equals
 
 
-def plot_drift(document: dict[str, Any], metric: str, path: Path, *, force: bool = False) -> None:
-    """A waterfall of one metric: where it starts, what each step changes, where it ends.
+def plot_drift(report: DriftReport, name: str, path: Path, *, force: bool = False) -> None:
+    """A waterfall of the metric `name`: where it starts, what each step changes, where it ends.
 
     Behind the end, what other kernels change from there.
-
-    Args:
-        document: Of `drift.measure`.
 
     Raises:
         As `plot_layers`.
     """
-    found = document["metrics"][metric]
-    steps, elsewhere = found["steps"], found["elsewhere"]
+    metric = report.metrics[name]
+    steps, elsewhere = metric.steps, metric.elsewhere
     figure, axes = _figure(9.0 + 1.2 * len(elsewhere), 4.2)
     end = len(steps) + 1
     for i, step in enumerate(steps, start=1):
-        _draw_change(axes, i, step, found["higher_is_better"])
+        _draw_change(axes, i, step, metric.higher_is_better)
     for i, step in enumerate(elsewhere, start=end + 1):
-        _draw_change(axes, i, step, found["higher_is_better"])
-    axes.hlines(found["end"], end - 1.4, end + len(elsewhere) + 0.4, color=_GREY, lw=0.8)
-    for i, value in ((0, found["start"]), (end, found["end"])):
+        _draw_change(axes, i, step, metric.higher_is_better)
+    axes.hlines(metric.end, end - 1.4, end + len(elsewhere) + 0.4, color=_GREY, lw=0.8)
+    for i, value in ((0, metric.start), (end, metric.end)):
         axes.bar(i, value, color=_BLUE)
         axes.annotate(
             f"{value:.4f}", (i, value), xytext=(0, 4), textcoords="offset points", ha="center"
         )
-    names = ["trained", *(s["stage"] for s in steps), "in all", *(s["stage"] for s in elsewhere)]
-    axes.set_xticks(range(len(names)), [fill(name.replace(":", ": "), _LABEL) for name in names])
-    axes.set_ylabel(f"{metric}, {found['unit']} (the axis is cut)")
-    axes.set_ylim(*_window(found))
-    if not any(step["change"]["value"] for step in (*steps, *elsewhere)):
+    names = ["trained", *(s.stage for s in steps), "in all", *(s.stage for s in elsewhere)]
+    axes.set_xticks(range(len(names)), [fill(text.replace(":", ": "), _LABEL) for text in names])
+    axes.set_ylabel(f"{name}, {metric.unit} (the axis is cut)")
+    axes.set_ylim(*_window(metric))
+    if not any(step.change.value for step in (*steps, *elsewhere)):
         axes.text(0.5, 0.5, "no step moved it", transform=axes.transAxes, ha="center", size=12)
     axes.set_title(
-        f"{document['artifact']} on {document['data']}/{document['split']}, "
-        f"{document['images']} images; black: paired 95 % intervals",
+        f"{report.artifact} on {report.data}/{report.split}, "
+        f"{report.images} images; black: paired 95 % intervals",
         fontsize=10,
     )
     _save(figure, path, force)
 
 
-def _draw_change(axes: Any, at: int, step: dict[str, Any], higher_is_better: bool) -> None:
+def _draw_change(axes: Any, at: int, step: DriftStep, higher_is_better: bool) -> None:
     """A bar from the level before to the step's value, its interval and its figure."""
-    change = step["change"]
-    level = step["value"] - change["value"]
-    better = (change["value"] > 0) == higher_is_better
-    axes.bar(at, change["value"], bottom=level, color=_GREEN if better else _RED)
-    low, high = level + change["low"], level + change["high"]
+    change = step.change
+    level = step.value - change.value
+    better = (change.value > 0) == higher_is_better
+    axes.bar(at, change.value, bottom=level, color=_GREEN if better else _RED)
+    low, high = level + change.low, level + change.high
     axes.vlines(at, low, high, color="black", lw=1)
     axes.hlines([low, high], at - 0.06, at + 0.06, color="black", lw=1)
     axes.hlines(level, at - 1.4, at + 0.4, color=_GREY, lw=0.8)
     axes.annotate(
-        f"{change['value']:+.4f}",
-        (at, max(high, step["value"], level)),
+        f"{change.value:+.4f}",
+        (at, max(high, step.value, level)),
         xytext=(0, 4),
         textcoords="offset points",
         ha="center",
@@ -125,15 +131,14 @@ def _draw_change(axes: Any, at: int, step: dict[str, Any], higher_is_better: boo
     )
 
 
-def _window(found: dict[str, Any]) -> tuple[float, float]:
+def _window(metric: MetricDrift) -> tuple[float, float]:
     """The part of the axis where something happens, with room for the figures."""
-    seen = [found["start"], found["end"]]
-    for step in (*found["steps"], *found["elsewhere"]):
-        change = step["change"]
-        level = step["value"] - change["value"]
-        seen += [level + change["low"], level + change["high"], step["value"]]
-    room = 0.25 * (max(seen) - min(seen)) or 0.05 * abs(found["start"]) or 1.0
-    return min(seen) - room, max(seen) + room
+    heights = [metric.start, metric.end]
+    for step in (*metric.steps, *metric.elsewhere):
+        level = step.value - step.change.value
+        heights += [level + step.change.low, level + step.change.high, step.value]
+    room = 0.25 * (max(heights) - min(heights)) or 0.05 * abs(metric.start) or 1.0
+    return min(heights) - room, max(heights) + room
 
 
 def _shown(value: float, ceiling: float) -> float:

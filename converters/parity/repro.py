@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgeskin import metrics
-from edgeskin.converters.parity.layers import Anatomy, Feed, Layer
+from edgeskin.converters.parity.documents import Reproduction
+from edgeskin.converters.parity.layer_comparison import Layer, LayerComparison
+from edgeskin.converters.parity.parts import Parts
+from edgeskin.document import Document
 from edgeskin.files import atomic
 from edgeskin.formats import format_of
 
@@ -47,54 +49,68 @@ _NO_TEXT = re.compile(r"[^\w .:;,/()\[\]-]", re.ASCII)
 """What a name out of somebody's file must not bring into a program."""
 
 
-def write_repro(
-    anatomy: Anatomy, name: str, image: Feed, out: Path, *, force: bool = False
-) -> dict[str, Any]:
-    """Write the part of the file that computes the layer `name`, with its input for one image.
+class Case(Document):
+    """`case.json`: the files of a layer, and how its output is read.
 
-    Returns:
-        `layer`, `folder`, and `sqnr_db`, which its `run.py` prints.
+    `inputs` are file names by tensor; real = `scale` * (value - `zero_point`), both null where the
+    output is float; the real values have the axes `sizes`, and the reference's order is `order`.
+    """
+
+    version: int = 1
+    layer: str
+    model: str
+    inputs: dict[str, str]
+    output: str
+    scale: float | None
+    zero_point: int | None
+    sizes: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+def write_repro(
+    comparison: LayerComparison, name: str, out: Path, *, force: bool = False
+) -> Reproduction:
+    """Write the part of the file that computes the layer `name`, with its input for one image.
 
     Raises:
         CannotWrite: `out` exists and `force` is False, or cannot be written.
     """
-    layer = anatomy.layers[name]
-    x, feed = image
-    known = {point.name: values for point, values in anatomy.reference.values(x)}
-    given, feeds = anatomy.rounded(layer, known, feed)
-    expected = anatomy.reference.compute(layer.match.reference, given)
-    case = _case(anatomy, layer, list(feeds))
-    suffix = anatomy.parts.path.suffix
+    layer, parts = comparison.layers[name], comparison.parts
+    x, feed = comparison.pair.images.read(0)
+    known = {point.name: values for point, values in comparison.reference.values(x)}
+    rounded, feeds = comparison.rounded(layer, known, feed)
+    expected = comparison.reference.compute(layer.match.reference, rounded)
+    case = _case(parts, layer, list(feeds))
     with atomic(out, force=force) as folder:
         folder.mkdir()
-        anatomy.parts.cutter.cut(list(feeds), [case["output"]], folder / f"model{suffix}")
-        for input_name, file in case["inputs"].items():
+        parts.cutter.cut(list(feeds), [case.output], folder / case.model)
+        for input_name, file in case.inputs.items():
             np.save(folder / file, feeds[input_name])
         np.save(folder / "expected.npy", expected)
-        (folder / "case.json").write_text(json.dumps(case, indent=2) + "\n")
-        (folder / "run.py").write_text(_script(name, anatomy.parts.path))
-    found = anatomy.run_alone(layer, feeds)
-    return {"layer": name, "folder": str(out), "sqnr_db": metrics.sqnr_db(expected, found)}
+        (folder / "case.json").write_text(json.dumps(case.to_json(), indent=2) + "\n")
+        (folder / "run.py").write_text(_script(name, parts.path))
+    sqnr_db = metrics.sqnr_db(expected, comparison.run_alone(layer, feeds))
+    return Reproduction(layer=name, folder=str(out), sqnr_db=sqnr_db)
 
 
-def _case(anatomy: Anatomy, layer: Layer, inputs: list[str]) -> dict[str, Any]:
+def _case(parts: Parts, layer: Layer, inputs: list[str]) -> Case:
     match = layer.match
-    grid = anatomy.parts.held_as(match.artifact.name).quantization
-    return {
-        "layer": match.reference.name,
-        "model": f"model{anatomy.parts.path.suffix}",
-        "inputs": {name: f"input_{i}.npy" for i, name in enumerate(inputs)},
-        "output": match.artifact.name,
-        "scale": None if grid is None else grid.scale[0],
-        "zero_point": None if grid is None else grid.zero_point[0],
-        "sizes": [size for size in match.layout.artifact if size != 1],
-        "order": list(match.layout.order),
-    }
+    quantization = parts.held_as(match.artifact.name).quantization
+    return Case(
+        layer=match.reference.name,
+        model=f"model{parts.path.suffix}",
+        inputs={name: f"input_{i}.npy" for i, name in enumerate(inputs)},
+        output=match.artifact.name,
+        scale=None if quantization is None else quantization.scale[0],
+        zero_point=None if quantization is None else quantization.zero_point[0],
+        sizes=tuple(size for size in match.layout.artifact if size != 1),
+        order=match.layout.order,
+    )
 
 
 def _script(layer: str, path: Path) -> str:
-    with format_of(path).part("standalone") as how:
-        package, runtime = how.PACKAGE, how.RUN
+    with format_of(path).part("standalone") as standalone:
+        package, runtime = standalone.PACKAGE, standalone.RUN
     layer, artifact = (_NO_TEXT.sub("_", name) for name in (layer, path.name))
     words = {"LAYER": layer, "ARTIFACT": artifact, "PACKAGE": package, "RUNTIME": runtime}
     text = _RUN

@@ -83,7 +83,7 @@ def measure(spec: Spec) -> list[dict]:
                 FORMATS[target].convert(job, path)
                 with Predictor(spec, open_session(path), "app") as predictor:
                     whole = worst_sqnr_db(reference.run_all(pixels), predictor.run_all(pixels))
-                layers = compare_layers(path, reference, pixels[:1])
+                report = compare_layers(path, reference, pixels[:1])
                 stored = differences(program, read_network(path)) if precision == "int8" else []
             row = {
                 "network": spec.name,
@@ -91,11 +91,11 @@ def measure(spec: Spec) -> list[dict]:
                 "precision": precision,
                 "rounding_db": rounding,
                 "whole_db": whole,
-                "products": layers["matched_products"],
+                "products": report.matched_products,
                 "stored_differences": stored,
                 "layers": [
-                    [x["name"], _number(x["own_sqnr_db"]), _number(x["rounding_db"] or math.inf)]
-                    for x in layers["layers"]
+                    [layer.name, _number(layer.own_sqnr_db), _number(layer.rounding_db or math.inf)]
+                    for layer in report.layers
                 ],
             }
             print({k: v for k, v in row.items() if k != "layers"}, file=sys.stderr)

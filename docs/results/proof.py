@@ -209,19 +209,19 @@ def agreement(path: Path, reference: Model, pixels) -> dict:
 
 def by_layer(path: Path, reference: Model, pixels) -> dict:
     """How products were matched, whether in the order of the file, and the least figures."""
-    document = compare_layers(path, reference, pixels)
+    report = compare_layers(path, reference, pixels)
     operators = read_network(path).operators
     place = {name: i for i, op in enumerate(operators) for name in op.outputs}
-    products = [row for row in document["layers"] if row["kind"] == "multiply"]
-    order = [place[row["tensor"]] for row in products]
-    worst = min(products, key=lambda row: row["own_sqnr_db"])
+    products = [row for row in report.layers if row.kind == "multiply"]
+    order = [place[row.tensor] for row in products]
+    worst = min(products, key=lambda row: row.own_sqnr_db)
     return {
-        "matched_products": document["matched_products"],
-        "by": dict(Counter(row["by"] for row in products)),
+        "matched_products": report.matched_products,
+        "by": dict(Counter(row.by for row in products)),
         "in_other_order": sum(a >= b for a, b in pairwise(order)),
-        "least_sqnr_db": number(min(row["sqnr_db"] for row in products)),
-        "least_own_sqnr_db": number(worst["own_sqnr_db"]),
-        "least_own": worst["name"],
+        "least_sqnr_db": number(min(row.sqnr_db for row in products)),
+        "least_own_sqnr_db": number(worst.own_sqnr_db),
+        "least_own": worst.name,
     }
 
 

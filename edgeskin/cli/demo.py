@@ -126,16 +126,16 @@ def print_table(report: DemoReport) -> None:
     rows = []
     for row in report.rows:
         found = row.verification
-        mae, accuracy = found["metrics"]["count_mae"], found["metrics"]["severity_accuracy"]
+        mae, accuracy = found.metrics["count_mae"], found.metrics["severity_accuracy"]
         rows.append(
             (
                 row.target,
                 row.precision,
                 f"{row.size_bytes / 1e6:.1f}",
-                f"{found['sqnr_db']:.1f}",
-                f"{100 * found['equal_decisions']['severity']:.0f} %",
-                f"{100 * accuracy['candidate']:.1f} ({100 * accuracy['change']['value']:+.1f})",
-                f"{mae['candidate']:.2f} ({mae['change']['value']:+.2f})",
+                f"{found.sqnr_db:.1f}",
+                f"{100 * found.equal_decisions['severity']:.0f} %",
+                f"{100 * accuracy.candidate:.1f} ({100 * accuracy.change.value:+.1f})",
+                f"{mae.candidate:.2f} ({mae.change.value:+.2f})",
                 "macOS only" if row.p50_ms is None else f"{row.p50_ms:.2f}",
             )
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from edgeskin.converters.parity.documents import Verification
 from edgeskin.document import Document
 
 
@@ -20,7 +19,7 @@ class DemoRow(Document):
     target: str
     precision: str
     size_bytes: int
-    verification: dict[str, Any]
+    verification: Verification
     p50_ms: float | None = None
     samples_ms: tuple[float, ...] | None = None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,9 @@ from edgeskin.cli import console
 from edgeskin.cli.options import Data, Force, Json, Split, Trust
 
 if TYPE_CHECKING:
+    from edgeskin.converters.parity.documents import DriftReport, MetricDrift
     from edgeskin.data.manifest import Dataset
+    from edgeskin.statistics import Estimate
 
 
 def drift(
@@ -54,7 +57,7 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
-    from edgeskin.converters.parity.drift import measure
+    from edgeskin.converters.parity.drift import DriftOptions, measure
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.data.manifest import load_split
     from edgeskin.files import check_writable
@@ -67,24 +70,15 @@ def drift(
     if metric or plot:
         _check_metric(artifact, dataset, metric)
     results = [read_measured(path) for path in measured or ()]
+    options = DriftOptions(program, preprocess, under or (), results)
     with console.progress() as tell:
-        document = measure(
-            artifact,
-            reference,
-            dataset,
-            program=program,
-            preprocess=preprocess,
-            under=under or (),
-            measured=results,
-            trust=trust,
-            tell=tell,
-        )
+        report = measure(artifact, reference, dataset, options, trust=trust, tell=tell)
     if plot is not None:
-        plot_drift(document, metric or moved_most(document), plot, force=force)
+        plot_drift(report, metric or moved_most(report), plot, force=force)
     if json:
-        console.emit(document)
+        console.emit(report.to_json())
     else:
-        print_report(document)
+        print_report(report)
 
 
 def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
@@ -100,24 +94,28 @@ def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
         raise UnknownName(f"no metric '{chosen}'; there are {', '.join(names) or 'none'}")
 
 
-def print_report(document: dict[str, Any]) -> None:
-    for stage in document["stages"]:
-        sqnr = f", {stage['sqnr_db']:.1f} dB against the one before" if "sqnr_db" in stage else ""
-        print(f"{stage['stage']}: {stage['what']}{sqnr}")
-    for stage in document["elsewhere"]:
-        print(f"{stage['stage']}: {stage['what']}, {stage['sqnr_db']:.1f} dB against the kernels")
-    title = f"{document['artifact']} on {document['data']}/{document['split']}"
-    rows = []
-    for name, found in document["metrics"].items():
-        rows.append((name, "trained", f"{found['start']:.4f}", "", "", found["unit"]))
-        whole = {"stage": "in all", "value": found["end"], "change": found["total"]}
-        rows += [
-            ("", step["stage"], f"{step['value']:.4f}", *_change(step["change"]), "")
-            for step in (*found["steps"], whole, *found["elsewhere"])
-        ]
+def print_report(report: DriftReport) -> None:
+    for stage in report.stages:
+        known = stage.sqnr_db is not None
+        sqnr = f", {stage.sqnr_db:.1f} dB against the one before" if known else ""
+        print(f"{stage.stage}: {stage.what}{sqnr}")
+    for stage in report.elsewhere:
+        print(f"{stage.stage}: {stage.what}, {stage.sqnr_db:.1f} dB against the kernels")
     columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
-    console.table(f"{title}, {document['images']} images", columns, rows)
+    rows = [row for name, metric in report.metrics.items() for row in _rows(name, metric)]
+    title = f"{report.artifact} on {report.data}/{report.split}"
+    console.table(f"{title}, {report.images} images", columns, rows)
 
 
-def _change(change: dict[str, float]) -> tuple[str, str]:
-    return f"{change['value']:+.4f}", f"[{change['low']:+.4f}, {change['high']:+.4f}]"
+def _rows(name: str, metric: MetricDrift) -> Iterator[tuple[str, ...]]:
+    yield name, "trained", f"{metric.start:.4f}", "", "", metric.unit
+    for step in metric.steps:
+        yield _row(step.stage, step.value, step.change)
+    yield _row("in all", metric.end, metric.total)
+    for step in metric.elsewhere:
+        yield _row(step.stage, step.value, step.change)
+
+
+def _row(stage: str, value: float, change: Estimate) -> tuple[str, ...]:
+    interval = f"[{change.low:+.4f}, {change.high:+.4f}]"
+    return "", stage, f"{value:.4f}", f"{change.value:+.4f}", interval, ""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, Split, Trust
+
+if TYPE_CHECKING:
+    from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
+    from edgeskin.converters.parity.opened import OpenedFile
+    from edgeskin.converters.parity.reference import Model
+    from edgeskin.data.manifest import Dataset
+    from edgeskin.evaluation import MetricChange
 
 
 def verify(
@@ -56,136 +65,154 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare an artifact with its float model on every image of a split."""
-    from edgeskin.converters.parity.foreign import compare_files, has_spec
+    from edgeskin.converters.parity.opened import OpenedFile
+    from edgeskin.converters.parity.reference import open_model
+    from edgeskin.files import check_writable
     from edgeskin.formats import is_artifact
 
-    layers = layers or plot is not None or repro is not None
-    foreign = is_artifact(reference) and not has_spec(artifact)
-    with console.progress() as tell:
-        if foreign:
-            document = compare_files(artifact, reference)
+    by_layer = None
+    if layers or plot is not None or repro is not None:
+        by_layer = LayerOptions(images, plot, repro, force)
+        for out in filter(None, (plot, repro)):
+            check_writable(out, force=force)
+    with console.progress() as tell, OpenedFile(artifact) as file:
+        comparison: Verification | FileComparison
+        if is_artifact(reference) and not file.has_spec:
+            comparison = _compare_files(file, reference, by_layer, tell)
         else:
-            document = _verify(artifact, reference, data, split, trust, tell)
-        if layers:
-            document["layers"] = by_layer(
-                artifact, reference, data, split, images, plot, repro, force, trust, tell
-            )
-    missed = gates(document, min_sqnr_db, max_drop, max_mae_rise)
-    document["missed_gates"] = missed
+            dataset = _split(data, split)
+            model = open_model(reference, file.predictor.spec, trust=trust)
+            comparison = _verify(file, model, dataset, by_layer, tell)
+    missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise)
+    comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
-        console.emit(document)
+        console.emit(comparison.to_json())
     else:
-        print_report(document)
+        print_report(comparison)
     for line in missed:
         console.error(line)
     if missed:
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class LayerOptions:
+    """What `--layers` compares, and the picture and the folder that it writes."""
+
+    images: int
+    plot: Path | None
+    repro: Path | None
+    force: bool
+
+
+def _compare_files(
+    file: OpenedFile, reference: Path, by_layer: LayerOptions | None, tell: console.Tell
+) -> FileComparison:
+    from edgeskin.converters.parity.foreign import compare_file_layers, compare_files
+    from edgeskin.converters.parity.opened import OpenedFile
+
+    with OpenedFile(reference) as known:
+        comparison = compare_files(file, known)
+        if by_layer is None:
+            return comparison
+        layers = compare_file_layers(
+            file,
+            known,
+            by_layer.images,
+            repro=by_layer.repro,
+            force=by_layer.force,
+            progress=partial(tell, "comparing layers"),
+        )
+    return comparison.model_copy(update={"layers": _drawn(layers, by_layer)})
+
+
 def _verify(
-    artifact: Path,
-    reference: Path,
-    data: Path | None,
-    split: str,
-    trust: bool,
+    file: OpenedFile,
+    reference: Model,
+    data: Dataset,
+    by_layer: LayerOptions | None,
     tell: console.Tell,
-) -> dict[str, Any]:
+) -> Verification:
     from edgeskin.artifacts import record
     from edgeskin.converters.parity import verify as run
-    from edgeskin.data.manifest import load_split
 
-    dataset = load_split(_need(data), split)
-    document = run(
-        artifact,
-        reference,
-        dataset,
-        trust=trust,
-        progress=lambda i, n: tell("verifying", i, n),
-    )
-    record(artifact, document)
-    return document
-
-
-def by_layer(
-    artifact: Path,
-    reference: Path,
-    data: Path | None,
-    split: str,
-    images: int,
-    plot: Path | None,
-    repro: Path | None,
-    force: bool,
-    trust: bool,
-    tell: console.Tell,
-) -> dict[str, Any]:
-    """The document of `--layers`; writes the picture and the folder that were asked for."""
-    from edgeskin.artifacts import read_metadata
-    from edgeskin.converters.parity.foreign import compare_file_layers, has_spec
+    verification = run(file, reference, data, progress=partial(tell, "verifying"))
+    record(file.path, verification)
+    if by_layer is None:
+        return verification
     from edgeskin.converters.parity.layers import compare_layers
-    from edgeskin.converters.parity.plots import plot_layers
-    from edgeskin.converters.parity.reference import open_model
+
+    layers = compare_layers(
+        file,
+        reference,
+        data.take(by_layer.images).pixels(file.metadata.spec.input),
+        repro=by_layer.repro,
+        force=by_layer.force,
+        progress=partial(tell, "comparing layers"),
+    )
+    return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
+
+
+def _split(data: Path | None, split: str) -> Dataset:
     from edgeskin.data.manifest import load_split
-    from edgeskin.files import check_writable
-
-    for out in (plot, repro):
-        if out is not None:
-            check_writable(out, force=force)
-    progress = partial(tell, "comparing layers")
-    if has_spec(artifact):
-        model = open_model(reference, read_metadata(artifact).spec, trust=trust)
-        pixels = load_split(_need(data), split).take(images).pixels(model.spec.input)
-        document = compare_layers(
-            artifact, model, pixels, repro=repro, force=force, progress=progress
-        )
-    else:
-        document = compare_file_layers(
-            artifact, reference, images, repro=repro, force=force, progress=progress
-        )
-    if plot is not None:
-        plot_layers(document, plot, force=force)
-    return document
-
-
-def _need(data: Path | None) -> Path:
     from edgeskin.errors import InvalidData
 
     if data is None:
         raise InvalidData("the artifact has a spec, so that it is verified on images: pass --data")
-    return data
+    return load_split(data, split)
+
+
+def _drawn(report: LayerReport, options: LayerOptions) -> LayerReport:
+    """The report, after its picture is written where one was asked for."""
+    from edgeskin.converters.parity.plots import plot_layers
+
+    if options.plot is not None:
+        plot_layers(report, options.plot, force=options.force)
+    return report
 
 
 def gates(
-    document: dict[str, Any],
+    comparison: Verification | FileComparison,
     min_sqnr_db: float | None = None,
     max_drop: float | None = None,
     max_mae_rise: float | None = None,
-) -> list[str]:
-    """One line a missed gate or a fault."""
-    from edgeskin.converters.parity import worst_drop, worst_mae_rise
+) -> tuple[str, ...]:
+    """One line a missed gate or a fault.
+
+    Args:
+        min_sqnr_db: In decibels; in place of the floor of the artifact's precision.
+        max_drop: In points, of ratio metrics.
+        max_mae_rise: In the unit of the metric.
+    """
+    from edgeskin.converters.parity.documents import FileComparison
     from edgeskin.converters.parity.gates import faults
 
-    missed = _bad_layers(document.get("layers"))
-    missed += faults(document, min_sqnr_db)
-    if "metrics" not in document:
-        asked = (max_drop, max_mae_rise) != (None, None)
-        why = "two files without a spec have no task"
-        return missed + [f"the gates on metrics were not checked: {why}"] * asked
-    if max_drop is not None and not worst_drop(document) <= max_drop:
-        missed.append(
-            f"a metric lost {worst_drop(document):.2f} points, the gate is {max_drop:g} points"
-        )
-    if max_mae_rise is not None and not worst_mae_rise(document) <= max_mae_rise:
-        missed.append(
-            f"an MAE rose by {worst_mae_rise(document):.3g}, the gate is {max_mae_rise:g}"
-        )
-    return missed
+    missed = (*_bad_layers(comparison.layers), *faults(comparison, min_sqnr_db))
+    if not isinstance(comparison, FileComparison):
+        return (*missed, *_missed_by_metrics(comparison.metrics, max_drop, max_mae_rise))
+    if (max_drop, max_mae_rise) == (None, None):
+        return missed
+    why = "two files without a spec have no task"
+    return (*missed, f"the gates on metrics were not checked: {why}")
 
 
-def _bad_layers(document: dict[str, Any] | None) -> list[str]:
+def _missed_by_metrics(
+    metrics: Mapping[str, MetricChange], max_drop: float | None, max_mae_rise: float | None
+) -> Iterator[str]:
+    from edgeskin.converters.parity.documents import worst_drop, worst_mae_rise
+
+    drop, rise = worst_drop(metrics), worst_mae_rise(metrics)
+    if max_drop is not None and not drop <= max_drop:
+        yield f"a metric lost {drop:.2f} points, the gate is {max_drop:g} points"
+    if max_mae_rise is not None and not rise <= max_mae_rise:
+        yield f"an MAE rose by {rise:.3g}, the gate is {max_mae_rise:g}"
+
+
+def _bad_layers(report: LayerReport | None) -> Iterator[str]:
     from edgeskin.converters.parity.layers import explain_first_bad
 
-    line = "" if document is None else explain_first_bad(document)
-    return [line] if line else []
+    if report is not None and (line := explain_first_bad(report)):
+        yield line
 
 
 SQNR = (
@@ -194,57 +221,58 @@ SQNR = (
 )
 
 
-def print_report(document: dict[str, Any]) -> None:
-    _print_whole(document)
+def print_report(comparison: Verification | FileComparison) -> None:
+    from edgeskin.converters.parity.documents import FileComparison
+
+    _print_agreement(comparison)
+    if not isinstance(comparison, FileComparison):
+        _print_task(comparison)
     print(SQNR)
-    if "layers" in document:
-        _print_layers(document["layers"])
+    if comparison.layers is not None:
+        _print_layers(comparison.layers)
 
 
-def _title(document: dict[str, Any]) -> str:
-    return f"{document['artifact']} on {document['data']}/{document['split']}"
-
-
-def _print_whole(document: dict[str, Any]) -> None:
+def _print_agreement(comparison: Verification | FileComparison) -> None:
     console.table(
-        f"{_title(document)}, {document['images']} images, {document['runtime']}: agreement with "
-        "the reference",
+        f"{comparison.artifact} on {comparison.data}/{comparison.split}, {comparison.images} "
+        f"images, {comparison.runtime}: agreement with the reference",
         ("output", "SQNR dB", "cosine", "largest difference"),
         [
-            (name, f"{a['sqnr_db']:.1f}", f"{a['cosine']:.6f}", f"{a['max_difference']:.3g}")
-            for name, a in document["agreement"].items()
+            (name, f"{a.sqnr_db:.1f}", f"{a.cosine:.6f}", f"{a.max_difference:.3g}")
+            for name, a in comparison.agreement.items()
         ],
     )
-    for name, share in document.get("equal_decisions", {}).items():
+
+
+def _print_task(verification: Verification) -> None:
+    for name, share in verification.equal_decisions.items():
         print(f"equal decisions, {name}: {100 * share:.1f} %")
     rows = []
-    for name, m in document.get("metrics", {}).items():
-        change = m["change"]
-        bounds = f"[{change['low']:+.4f}, {change['high']:+.4f}]"
-        values = (f"{m['reference']:.4f}", f"{m['candidate']:.4f}", f"{change['value']:+.4f}")
-        rows.append((name, *values, bounds, m["unit"]))
+    for name, m in verification.metrics.items():
+        bounds = f"[{m.change.low:+.4f}, {m.change.high:+.4f}]"
+        values = (f"{m.reference:.4f}", f"{m.candidate:.4f}", f"{m.change.value:+.4f}")
+        rows.append((name, *values, bounds, m.unit))
     columns = ("metric", "reference", "artifact", "change", "paired 95 % interval", "unit")
     if rows:
         console.table("task metrics", columns, rows)
 
 
-def _print_layers(document: dict[str, Any]) -> None:
-    marks = dict.fromkeys(document["worst"], "worst") | dict.fromkeys(document["bad"], "BAD")
+def _print_layers(report: LayerReport) -> None:
+    marks = dict.fromkeys(report.worst, "worst") | dict.fromkeys(report.bad, "BAD")
     console.table(
-        f"layers, {document['images']} images, {document['runtime']}; products matched: "
-        f"{document['matched_products']}",
+        f"layers, {report.images} images, {report.runtime}; products matched: "
+        f"{report.matched_products}",
         ("layer", "SQNR dB", "by itself", ""),
         [
             (
-                console.printable(row["name"]),
-                f"{row['sqnr_db']:.1f}",
-                f"{row['own_sqnr_db']:.1f}",
-                marks.get(row["name"], ""),
+                console.printable(row.name),
+                f"{row.sqnr_db:.1f}",
+                f"{row.own_sqnr_db:.1f}",
+                marks.get(row.name, ""),
             )
-            for row in document["layers"]
+            for row in report.layers
         ],
     )
-    if "repro" in document:
-        made = document["repro"]
-        name = console.printable(made["layer"])
-        print(f"{name} by itself, {made['sqnr_db']:.1f} dB: {made['folder']}/run.py")
+    if report.repro is not None:
+        name = console.printable(report.repro.layer)
+        print(f"{name} by itself, {report.repro.sqnr_db:.1f} dB: {report.repro.folder}/run.py")

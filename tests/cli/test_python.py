@@ -24,7 +24,7 @@ def test_training(phantom_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_file_predicts_and_is_verified(int8: Path, lively_run: Path, phantom_set: Path) -> None:
     run = edgeskin.load_run(str(lively_run))
     document = edgeskin.verify(int8, run, edgeskin.load_split(str(phantom_set), "test"))
-    assert document["images"] == 16
+    assert document.images == 16
     image = next(phantom_set.rglob("*.png"))
     with edgeskin.load(str(int8)) as predictor:
         assert predictor.predict(str(image))["severity"].label in predictor.spec.heads[0].labels

@@ -14,6 +14,9 @@ import pytest
 from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
 from edgeskin.cli.verify import gates
+from edgeskin.converters.parity import Verification
+from edgeskin.evaluation import MetricChange
+from edgeskin.statistics import Estimate
 
 Verify = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -41,9 +44,9 @@ def test_a_float_artifact_agrees_with_its_run(
     code, document, _ = verify(artifact, lively_run, "--min-sqnr-db", "60", "--max-drop", "0")
     assert code == 0
     assert list(document) == [
-        *("artifact", "data", "split", "pixels_sha256", "reference_sha256"),
-        *("precision", "floor_db", "rounding_db", "runtime", "images", "sqnr_db"),
+        *("version", "artifact", "data", "split", "runtime", "images", "sqnr_db"),
         *("agreement", "equal_decisions", "metrics"),
+        *("pixels_sha256", "reference_sha256", "precision", "floor_db", "rounding_db"),
         *("cause", "disagrees", "faults", "missed_gates"),
     ]
     assert (document["artifact"], document["split"]) == (artifact.name, "test")
@@ -120,10 +123,38 @@ def test_an_artifact_alone_is_verified_without_a_manifest(
     assert [path.name for path in tmp_path.iterdir()] == [artifact.name]
 
 
-def document(sqnr_db: float, change: float) -> dict[str, Any]:
-    metric = {"unit": "ratio", "higher_is_better": True, "change": {"value": change}}
-    worse = {"unit": "lesions", "higher_is_better": False, "change": {"value": 99.0}}
-    return {"sqnr_db": sqnr_db, "metrics": {"accuracy": metric, "mae": worse}}
+FLOOR_DB = 6.0
+
+
+def verification(sqnr_db: float, change: float) -> Verification:
+    def metric(unit: str, change: float) -> MetricChange:
+        return MetricChange(
+            unit=unit,
+            higher_is_better=unit == "ratio",
+            reference=0.0,
+            candidate=change,
+            change=Estimate(value=change, low=change, high=change),
+        )
+
+    return Verification(
+        artifact="a.onnx",
+        data="d",
+        split="test",
+        runtime="none",
+        images=1,
+        sqnr_db=sqnr_db,
+        agreement={},
+        equal_decisions={},
+        metrics={"accuracy": metric("ratio", change), "mae": metric("lesions", 99.0)},
+        pixels_sha256="0",
+        reference_sha256="1",
+        precision="int8",
+        floor_db=FLOOR_DB,
+        rounding_db=None,
+        cause=None,
+        disagrees=(),
+        faults=(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,8 +170,9 @@ def document(sqnr_db: float, change: float) -> dict[str, Any]:
     ],
 )
 def test_gates_at_their_edges(sqnr_db: float, change: float, missed: int) -> None:
-    assert len(gates(document(sqnr_db, change), 30.0, 1.0)) == missed
-    assert gates(document(sqnr_db, change), None, None) == []
+    assert len(gates(verification(sqnr_db, change), 30.0, 1.0)) == missed
+    below_floor = not sqnr_db >= FLOOR_DB
+    assert len(gates(verification(sqnr_db, change), None, None)) == below_floor
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from PIL import Image
 from samples import acne_spec
 
 from edgeskin.artifacts import Metadata
+from edgeskin.converters.parity.documents import DriftReport, DriftStage, LayerReport, LayerRow
 from edgeskin.converters.parity.drift import Stage, check_origin, split
+from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.plots import plot_drift, plot_layers
 from edgeskin.converters.parity.reference import Model
 from edgeskin.converters.parity.resizes import RESIZES, find_resize
 from edgeskin.errors import CannotWrite, InvalidRun, UnknownName
 from edgeskin.preprocess import preprocess
 from edgeskin.spec import InputSpec
-from edgeskin.statistics import RESAMPLES
+from edgeskin.statistics import RESAMPLES, Estimate
 
 N = 60
 NAMES = ("trained", "preprocessing", "quantization", "conversion", "kernels")
@@ -58,64 +61,83 @@ def stages(truth: dict[str, np.ndarray]) -> list[Stage]:
 
 
 @pytest.fixture(scope="module")
-def document(stages: list[Stage], truth: dict[str, np.ndarray]) -> dict[str, Any]:
-    found = split(acne_spec(), stages, truth, [Stage("an older processor", "", stages[2].outputs)])
-    return {"artifact": "a.onnx", "data": "d", "split": "test", "images": N, **found}
+def report(stages: list[Stage], truth: dict[str, np.ndarray]) -> DriftReport:
+    drift = split(acne_spec(), stages, truth, [Stage("an older processor", "", stages[2].outputs)])
+    return DriftReport(
+        artifact="a.onnx",
+        data="d",
+        split="test",
+        images=N,
+        pixels_sha256="0",
+        reference_sha256="1",
+        **dict(drift),
+    )
 
 
-def test_the_steps_add_up_to_the_whole_change(document: dict[str, Any]) -> None:
-    assert len(document["metrics"]) == 6
-    for found in document["metrics"].values():
-        steps = found["steps"]
-        assert [step["stage"] for step in steps] == list(NAMES[1:])
-        total = sum(step["change"]["value"] for step in steps)
-        assert total == pytest.approx(found["total"]["value"], abs=1e-12)
-        assert found["start"] + total == pytest.approx(found["end"], abs=1e-12)
-        assert steps[-1]["value"] == found["end"]
+def test_a_report_comes_back_from_its_json(report: DriftReport) -> None:
+    document = json.loads(json.dumps(report.to_json()))
+    assert DriftReport.from_json(document) == report
+    assert document["version"] == 1
+    assert "sqnr_db" not in document["stages"][0]  # there is none before
+    (other,) = document["metrics"]["severity_accuracy"]["elsewhere"]
+    assert other.keys() == {"stage", "what", "value", "change", "total"}
+
+
+def test_the_steps_add_up_to_the_whole_change(report: DriftReport) -> None:
+    assert len(report.metrics) == 6
+    for metric in report.metrics.values():
+        steps = metric.steps
+        assert [step.stage for step in steps] == list(NAMES[1:])
+        total = sum(step.change.value for step in steps)
+        assert total == pytest.approx(metric.total.value, abs=1e-12)
+        assert metric.start + total == pytest.approx(metric.end, abs=1e-12)
+        assert steps[-1].value == metric.end
+
+
+NO_CHANGE = Estimate(value=0.0, low=0.0, high=0.0)
 
 
 def test_other_kernels_are_each_held_against_those_here(
-    stages: list[Stage], truth: dict[str, np.ndarray], document: dict[str, Any]
+    stages: list[Stage], truth: dict[str, np.ndarray], report: DriftReport
 ) -> None:
     worse, same = Stage("worse", "W", stages[2].outputs), Stage("same", "S", stages[-1].outputs)
-    found = split(acne_spec(), stages, truth, [worse, same])
-    assert found["stages"] == document["stages"]
-    assert [entry["stage"] for entry in found["elsewhere"]] == ["worse", "same"]
-    assert found["elsewhere"][1]["sqnr_db"] == np.inf
-    for name, metric in found["metrics"].items():
-        bad, equal = metric.pop("elsewhere")
-        before = document["metrics"][name]
-        assert metric == {key: before[key] for key in metric}  # the steps are as without them
-        assert bad["value"] == metric["steps"][1]["value"]
-        assert bad["change"]["value"] == pytest.approx(bad["value"] - metric["end"], abs=1e-12)
-        assert bad["total"]["value"] == pytest.approx(bad["value"] - metric["start"], abs=1e-12)
-        assert equal["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-        assert equal["total"] == metric["total"]
+    drift = split(acne_spec(), stages, truth, [worse, same])
+    assert drift.stages == report.stages
+    assert [stage.stage for stage in drift.elsewhere] == ["worse", "same"]
+    assert drift.elsewhere[1].sqnr_db == np.inf
+    for name, metric in drift.metrics.items():
+        bad, equal = metric.elsewhere
+        alone = {"elsewhere": ()}
+        before = report.metrics[name].model_copy(update=alone)
+        assert metric.model_copy(update=alone) == before  # the steps are as without them
+        assert bad.total is not None
+        assert bad.value == metric.steps[1].value
+        assert bad.change.value == pytest.approx(bad.value - metric.end, abs=1e-12)
+        assert bad.total.value == pytest.approx(bad.value - metric.start, abs=1e-12)
+        assert equal.change == NO_CHANGE
+        assert equal.total == metric.total
 
 
-def test_what_is_switched_to_the_same_changes_nothing(document: dict[str, Any]) -> None:
-    for found in document["metrics"].values():
-        assert found["steps"][0]["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert document["stages"][1] == {
-        "stage": "preprocessing",
-        "what": "the same bytes",
-        "sqnr_db": np.inf,
-    }
+def test_what_is_switched_to_the_same_changes_nothing(report: DriftReport) -> None:
+    for metric in report.metrics.values():
+        assert metric.steps[0].change == NO_CHANGE
+    same = DriftStage(stage="preprocessing", what="the same bytes", sqnr_db=np.inf)
+    assert report.stages[1] == same
 
 
 def test_a_step_is_the_paired_change_that_numpy_says(
-    document: dict[str, Any], stages: list[Stage], truth: dict[str, np.ndarray]
+    report: DriftReport, stages: list[Stage], truth: dict[str, np.ndarray]
 ) -> None:
     right = [stage.outputs["severity"].argmax(1) == truth["severity"] for stage in stages]
-    step = document["metrics"]["severity_accuracy"]["steps"][1]
+    change = report.metrics["severity_accuracy"].steps[1].change
     gain = right[2].astype(float) - right[1].astype(float)
-    assert step["change"]["value"] == pytest.approx(gain.mean(), abs=1e-12)
+    assert change.value == pytest.approx(gain.mean(), abs=1e-12)
     # The interval of a mean of N independent values is about +-1.96 standard errors of it; a
     # bootstrap of 2000 knows its percentiles to a tenth of that, and values are 1/60 apart.
     error = 1.96 * gain.std() / np.sqrt(N)
     assert RESAMPLES == 2000
-    assert step["change"]["low"] == pytest.approx(gain.mean() - error, abs=0.15 * error + 1 / N)
-    assert step["change"]["high"] == pytest.approx(gain.mean() + error, abs=0.15 * error + 1 / N)
+    assert change.low == pytest.approx(gain.mean() - error, abs=0.15 * error + 1 / N)
+    assert change.high == pytest.approx(gain.mean() + error, abs=0.15 * error + 1 / N)
 
 
 def test_run_program_and_artifact_are_of_each_other_or_refused() -> None:
@@ -125,8 +147,9 @@ def test_run_program_and_artifact_are_of_each_other_or_refused() -> None:
         return Model(name, spec, "", dict, weights_sha256=weights)  # type: ignore[arg-type]
 
     def of(artifact: str, run: str, program: str) -> None:
-        metadata = Metadata(spec, "app", "int8", weights_sha256=artifact)
-        check_origin(Path("a.onnx"), metadata, model("run", run), model("p.pt2", program))
+        file = OpenedFile(Path("a.onnx"))
+        file.metadata = Metadata(spec, "app", "int8", weights_sha256=artifact)
+        check_origin(file, model("run", run), model("p.pt2", program))
 
     ours, theirs = "a" * 64, "b" * 64
     of(ours, ours, ours)
@@ -174,27 +197,41 @@ def test_an_unknown_resize_is_refused() -> None:
 
 
 @pytest.fixture
-def layers() -> dict[str, Any]:
-    rows = [
-        {
-            **{"name": f"l{i}", "kind": "multiply", "sqnr_db": 40.0 - i},
-            **{"own_sqnr_db": own, "floor_db": 10.0},
-        }
+def layers() -> LayerReport:
+    rows = tuple(
+        LayerRow(
+            name=f"l{i}",
+            kind="multiply",
+            tensor=f"t{i}",
+            by="name",
+            sqnr_db=40.0 - i,
+            own_sqnr_db=own,
+            rounding_db=None,
+            floor_db=10.0,
+        )
         for i, own in enumerate((45.0, np.inf, 3.0, np.nan, 44.0, 43.0))
-    ]
-    return {
-        "artifact": "a.onnx",
-        "reference": "run",
-        "precision": "int8",
-        "layers": rows,
-    }
+    )
+    return LayerReport(
+        artifact="a.onnx",
+        reference="run",
+        images=1,
+        precision="int8",
+        runtime="none",
+        matched_products="6 of 6",
+        unmatched=(),
+        missing_additions=(),
+        first_bad=None,
+        bad=(),
+        worst=(),
+        layers=rows,
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_pictures_are_written_whole_and_not_over_others(
-    suffix: str, document: dict[str, Any], layers: dict[str, Any], tmp_path: Path
+    suffix: str, report: DriftReport, layers: LayerReport, tmp_path: Path
 ) -> None:
-    for name, draw in pictures(document, layers).items():
+    for name, draw in pictures(report, layers).items():
         path = tmp_path / f"{name}{suffix}"
         draw(path)
         if suffix == ".png":
@@ -207,8 +244,8 @@ def test_pictures_are_written_whole_and_not_over_others(
             draw(path)
 
 
-def pictures(document: dict[str, Any], layers: dict[str, Any]) -> dict[str, Callable[[Path], None]]:
+def pictures(report: DriftReport, layers: LayerReport) -> dict[str, Callable[[Path], None]]:
     return {
         "layers": lambda path: plot_layers(layers, path),
-        "drift": lambda path: plot_drift(document, "severity_accuracy", path),
+        "drift": lambda path: plot_drift(report, "severity_accuracy", path),
     }

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoi
 
 from edgeskin.artifacts import Precision
 from edgeskin.cli.main import run
+from edgeskin.converters.parity.documents import LayerReport
 from edgeskin.converters.parity.foreign import compare_file_layers
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import open_model
@@ -65,32 +65,32 @@ def test_all_products_of_two_float_files_match_and_agree(
     artifact: str, reference: str, foreign: Make
 ) -> None:
     """NHWC against NCHW, in both directions."""
-    document = compare_file_layers(foreign(artifact, "fp32"), foreign(reference, "fp32"), 2)
-    assert (document["images"], document["precision"]) == (2, "fp32")
-    assert document["matched_products"] == ALL
-    assert (document["unmatched"], document["missing_additions"]) == ([], [])
+    report = compare_file_layers(foreign(artifact, "fp32"), foreign(reference, "fp32"), 2)
+    assert (report.images, report.precision) == (2, "fp32")
+    assert report.matched_products == ALL
+    assert (report.unmatched, report.missing_additions) == ((), ())
     # Weights are random, so that any other pair would agree to a few dB: 24 bits give 144.
-    for row in document["layers"]:
-        assert row["sqnr_db"] > 90.0, row
-        assert row["own_sqnr_db"] > 90.0, row
-        assert row["floor_db"] == 60.0
-    assert document["bad"] == []
+    for row in report.layers:
+        assert row.sqnr_db > 90.0, row
+        assert row.own_sqnr_db > 90.0, row
+        assert row.floor_db == 60.0
+    assert report.bad == ()
 
 
 @pytest.mark.parametrize("artifact", ["tflite", "onnx"])
 @pytest.mark.parametrize("reference", ["tflite", "onnx"])
 def test_an_int8_file_beside_a_float_one(artifact: str, reference: str, foreign: Make) -> None:
-    document = compare_file_layers(foreign(artifact, "int8"), foreign(reference, "fp32"))
-    assert (document["images"], document["precision"]) == (8, "int8")
-    assert document["matched_products"] == ALL
-    assert document["first_bad"] is None
-    products = [row for row in document["layers"] if row["kind"] == "multiply"]
-    assert all(15.0 < row["own_sqnr_db"] < 80.0 for row in products), products
+    report = compare_file_layers(foreign(artifact, "int8"), foreign(reference, "fp32"))
+    assert (report.images, report.precision) == (8, "int8")
+    assert report.matched_products == ALL
+    assert report.first_bad is None
+    products = [row for row in report.layers if row.kind == "multiply"]
+    assert all(15.0 < row.own_sqnr_db < 80.0 for row in products), products
 
 
-def layer_of(name: str, document: dict[str, Any]) -> str:
+def layer_of(name: str, report: LayerReport) -> str:
     """What the reference calls the output of the layer `name`."""
-    products = [row["name"] for row in document["layers"] if row["kind"] == "multiply"]
+    products = [row.name for row in report.layers if row.kind == "multiply"]
     return str(products[PRODUCTS.index(name)])
 
 
@@ -101,11 +101,11 @@ def test_a_planted_fault_in_a_tflite_file_is_named_and_reproduced(
     path, good = tmp_path / "bad.tflite", foreign("onnx", "fp32")
     products = [p for p in PRODUCTS if p != "depth"]
     path.write_bytes(spoil_tflite(foreign("tflite", "fp32"), products.index(BROKEN)))
-    document = compare_file_layers(path, good, repro=tmp_path / "repro")
-    assert document["matched_products"] == ALL
-    assert document["bad"] == [document["first_bad"]]
-    assert document["first_bad"] == layer_of(BROKEN, document)
-    check_repro(document, tmp_path / "repro", document["first_bad"])
+    report = compare_file_layers(path, good, repro=tmp_path / "repro")
+    assert report.matched_products == ALL
+    assert report.bad == (report.first_bad,)
+    assert report.first_bad == layer_of(BROKEN, report)
+    check_repro(report, tmp_path / "repro", report.first_bad)
 
 
 @pytest.mark.parametrize("reference", ["tflite", "onnx"])
@@ -114,9 +114,9 @@ def test_a_planted_fault_in_an_onnx_file_is_named(
 ) -> None:
     path = tmp_path / "bad.onnx"
     spoil_onnx(foreign("onnx", "fp32"), path, BROKEN)
-    document = compare_file_layers(path, foreign(reference, "fp32"))
-    assert document["bad"] == [document["first_bad"]]
-    assert document["first_bad"] == layer_of(BROKEN, document)
+    report = compare_file_layers(path, foreign(reference, "fp32"))
+    assert report.bad == (report.first_bad,)
+    assert report.first_bad == layer_of(BROKEN, report)
 
 
 @pytest.mark.parametrize("artifact", ["tflite", "onnx", "coreml"])
@@ -126,10 +126,10 @@ def test_an_artifact_beside_a_file_of_edgeskin(
 ) -> None:
     """On pixels, where the file takes normalised tensors too."""
     file = open_model(make(reference, "fp32", io), spec())
-    document = compare_layers(make(artifact, "fp32"), file, pixels()[:2])
-    assert document["matched_products"] == ALL
-    assert min(row["own_sqnr_db"] for row in document["layers"]) > 80.0
-    assert document["first_bad"] is None
+    report = compare_layers(make(artifact, "fp32"), file, pixels()[:2])
+    assert report.matched_products == ALL
+    assert min(row.own_sqnr_db for row in report.layers) > 80.0
+    assert report.first_bad is None
 
 
 def test_an_artifact_beside_a_foreign_file_as_beside_its_run(make: Make, foreign: Make) -> None:
@@ -137,9 +137,9 @@ def test_an_artifact_beside_a_foreign_file_as_beside_its_run(make: Make, foreign
     by_file = compare_layers(make("tflite", "int8"), file, pixels())
     by_run = compare_layers(make("tflite", "int8"), model(), pixels())
 
-    def own(document: dict[str, Any]) -> dict[str, float]:
-        rows = [row for row in document["layers"] if row["kind"] == "multiply"]
-        return {row["tensor"]: row["own_sqnr_db"] for row in rows}
+    def own(report: LayerReport) -> dict[str, float]:
+        rows = [row for row in report.layers if row.kind == "multiply"]
+        return {row.tensor: row.own_sqnr_db for row in rows}
 
     assert own(by_file) == pytest.approx(own(by_run), abs=0.1)
 
@@ -159,17 +159,17 @@ def test_a_factor_that_a_converter_made_part_of_the_weights(foreign: Make, tmp_p
     place = list(file.graph.node).index(node) + 1
     file.graph.node.insert(place, helper.make_node("Mul", ["unscaled", "two"], [made]))
     onnx.save(file, tmp_path / "scaled.onnx")
-    document = compare_file_layers(foreign("tflite", "fp32"), tmp_path / "scaled.onnx")
-    assert document["matched_products"] == ALL
-    assert made in [row["name"] for row in document["layers"]]
-    assert document["bad"] == []
+    report = compare_file_layers(foreign("tflite", "fp32"), tmp_path / "scaled.onnx")
+    assert report.matched_products == ALL
+    assert made in [row.name for row in report.layers]
+    assert report.bad == ()
 
 
 @pytest.mark.parametrize(("artifact", "reference"), [("tflite", "onnx"), ("onnx", "tflite")])
 def test_files_that_take_pixels(artifact: str, reference: str, make: Make) -> None:
     """uint8 with a grid of whole numbers in one, without a grid in the other."""
-    document = compare_file_layers(make(artifact, "fp32"), make(reference, "fp32"), 1)
-    assert min(row["sqnr_db"] for row in document["layers"]) > 90.0
+    report = compare_file_layers(make(artifact, "fp32"), make(reference, "fp32"), 1)
+    assert min(row.sqnr_db for row in report.layers) > 90.0
 
 
 def test_a_name_out_of_a_file_is_no_code() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from small_files import BROKEN, PRODUCTS, check_repro, model, pixels, spec, spoil_onnx, spoil_tflite
 
 from edgeskin.artifacts import Metadata, Precision
+from edgeskin.converters.parity.documents import LayerReport, LayerRow
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.layout import layouts
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.points import Point, as_words
+from edgeskin.converters.parity.repro import Case
 from edgeskin.errors import InvalidArtifact
 from edgeskin.formats import FORMATS, open_cutter, open_session, read_network
 from edgeskin.formats.tflite.metadata_writer import finish
@@ -23,32 +25,32 @@ Make = Callable[..., Path]
 pytestmark = pytest.mark.slow
 
 
-def by_name(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {row["name"].removesuffix(" (shifted)"): row for row in document["layers"]}
+def by_name(report: LayerReport) -> dict[str, LayerRow]:
+    return {row.name.removesuffix(" (shifted)"): row for row in report.layers}
 
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_all_products_of_a_float_file_match_and_agree(target: str, make: Make) -> None:
-    document = compare_layers(make(target, "fp32"), model(), pixels())
-    rows = by_name(document)
-    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    report = compare_layers(make(target, "fp32"), model(), pixels())
+    rows = by_name(report)
+    assert report.matched_products == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
     assert rows.keys() >= {*PRODUCTS, "severity (output)", "count (output)"}
     # Weights are random, so that any other pair would agree to a few dB: 24 bits give 144.
-    for row in document["layers"]:
-        assert row["sqnr_db"] > 80.0, row
-        assert row["own_sqnr_db"] > 80.0, row
-    assert (document["first_bad"], document["bad"]) == (None, [])
+    for row in report.layers:
+        assert row.sqnr_db > 80.0, row
+        assert row.own_sqnr_db > 80.0, row
+    assert (report.first_bad, report.bad) == (None, ())
 
 
 @pytest.mark.parametrize("target", FORMATS)
 def test_an_int8_file_matches_and_each_layer_adds_little(target: str, make: Make) -> None:
-    document = compare_layers(make(target, "int8"), model(), pixels())
-    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
-    assert document["first_bad"] is None
-    products = [row for row in document["layers"] if row["kind"] == "multiply"]
-    assert all(row["own_sqnr_db"] > 15.0 for row in products), products
+    report = compare_layers(make(target, "int8"), model(), pixels())
+    assert report.matched_products == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    assert report.first_bad is None
+    products = [row for row in report.layers if row.kind == "multiply"]
+    assert all(row.own_sqnr_db > 15.0 for row in products), products
     # Whatever is lost before a layer is in the whole and not in its own figure.
-    assert np.mean([r["own_sqnr_db"] for r in products]) > np.mean([r["sqnr_db"] for r in products])
+    assert np.mean([r.own_sqnr_db for r in products]) > np.mean([r.sqnr_db for r in products])
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite"])
@@ -59,27 +61,27 @@ def test_against_its_program_only_the_conversion_is_left(target: str, make: Make
     # quantization step in a few values instead of half a step in all. (Behind a gate such a
     # rounding moves a whole channel, so only layers without one in front say so clearly.)
     for name in ("stem", "depth"):
-        assert program[name]["own_sqnr_db"] > float_[name]["own_sqnr_db"] + 6.0
+        assert program[name].own_sqnr_db > float_[name].own_sqnr_db + 6.0
 
 
 def test_tensor_files_are_compared_too(make: Make) -> None:
-    document = compare_layers(make("onnx", "fp32", "tensor"), model(), pixels()[:1])
-    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
-    assert min(row["sqnr_db"] for row in document["layers"]) > 80.0
+    report = compare_layers(make("onnx", "fp32", "tensor"), model(), pixels()[:1])
+    assert report.matched_products == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    assert min(row.sqnr_db for row in report.layers) > 80.0
 
 
 def test_a_planted_fault_in_onnx_is_named_and_reproduced(make: Make, tmp_path: Path) -> None:
     path, folder = tmp_path / "small-fp32.onnx", tmp_path / "repro"
     spoil_onnx(make("onnx", "fp32"), path, BROKEN)
-    document = compare_layers(path, model(), pixels(), repro=folder)
-    assert document["first_bad"] == BROKEN
-    assert document["bad"] == [BROKEN]  # what lies behind it does nothing wrong by itself
-    assert document["worst"][0] == BROKEN
-    rows = by_name(document)
-    assert rows["expand"]["sqnr_db"] > 80.0  # before it
-    assert rows["last"]["sqnr_db"] < 40.0 < 80.0 < rows["last"]["own_sqnr_db"]  # behind it
-    assert document["matched_products"] == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
-    check_repro(document, folder, BROKEN)
+    report = compare_layers(path, model(), pixels(), repro=folder)
+    assert report.first_bad == BROKEN
+    assert report.bad == (BROKEN,)  # what lies behind it does nothing wrong by itself
+    assert report.worst[0] == BROKEN
+    rows = by_name(report)
+    assert rows["expand"].sqnr_db > 80.0  # before it
+    assert rows["last"].sqnr_db < 40.0 < 80.0 < rows["last"].own_sqnr_db  # behind it
+    assert report.matched_products == f"{len(PRODUCTS)} of {len(PRODUCTS)}"
+    check_repro(report, folder, BROKEN)
 
 
 def test_a_planted_fault_in_int8_tflite_is_named_and_reproduced(make: Make, tmp_path: Path) -> None:
@@ -88,17 +90,17 @@ def test_a_planted_fault_in_int8_tflite_is_named_and_reproduced(make: Make, tmp_
     spoiled = spoil_tflite(make("tflite", "int8"), products.index(BROKEN))
     metadata = Metadata(spec(), "app", "int8")
     path.write_bytes(finish(spoiled, metadata, ["image"], spec().output_names("app")))
-    document = compare_layers(path, model(), pixels(), repro=folder)
-    assert document["first_bad"] == BROKEN
-    assert document["bad"] == [BROKEN]
-    check_repro(document, folder, BROKEN)
+    report = compare_layers(path, model(), pixels(), repro=folder)
+    assert report.first_bad == BROKEN
+    assert report.bad == (BROKEN,)
+    check_repro(report, folder, BROKEN)
 
 
 def test_the_worst_layer_of_a_good_core_ml_package_is_reproduced(
     make: Make, tmp_path: Path
 ) -> None:
-    document = compare_layers(make("coreml", "int8"), model(), pixels(), repro=tmp_path / "repro")
-    check_repro(document, tmp_path / "repro", document["worst"][0])
+    report = compare_layers(make("coreml", "int8"), model(), pixels(), repro=tmp_path / "repro")
+    check_repro(report, tmp_path / "repro", report.worst[0])
 
 
 @pytest.mark.parametrize(("target", "precision"), [("onnx", "int8"), ("tflite", "int8")])
@@ -191,6 +193,12 @@ def test_what_is_like_nothing_is_matched_by_order() -> None:
 
 def test_a_float_file_is_held_against_a_program_too(make: Make) -> None:
     """Nobody knows the rounding of a graph that quantizes; its steps are what differs."""
-    document = compare_layers(make("onnx", "fp32"), model("int8"), pixels()[:1])
-    assert all(row["rounding_db"] is None for row in document["layers"])
-    assert document["first_bad"] is not None
+    report = compare_layers(make("onnx", "fp32"), model("int8"), pixels()[:1])
+    assert all(row.rounding_db is None for row in report.layers)
+    assert report.first_bad is not None
+
+
+def test_a_report_comes_back_from_its_json(make: Make, tmp_path: Path) -> None:
+    report = compare_layers(make("onnx", "int8"), model(), pixels()[:1], repro=tmp_path / "repro")
+    assert LayerReport.from_json(json.dumps(report.to_json())) == report
+    Case.from_json((tmp_path / "repro" / "case.json").read_text())

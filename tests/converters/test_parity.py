@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from PIL import Image
 from tiny_network import LABELS, network, tiny_spec
 from tiny_network import float_run as reference
 
-from edgeskin.converters.parity import agree, report, verify, worst_drop
+from edgeskin.converters.parity import Verification, agree, compare_outputs, verify, worst_drop
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import ShapeMismatch
+from edgeskin.evaluation import MetricChange
 from edgeskin.models.run import Run
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes.pytorch import TorchSession, run_all
+from edgeskin.statistics import Estimate
 
 Convert = Callable[..., Path]
 pytestmark = pytest.mark.slow
@@ -36,7 +39,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def test_the_report_agrees_with_numpy_on_raw_outputs(converted: Convert, data: Path) -> None:
     """`tensor` files give raw heads: decode, compare and score them here, by hand."""
     path = converted("onnx", "int8", "tensor")
-    document = verify(path, reference(), load_split(data, "test"))
+    verification = verify(path, reference(), load_split(data, "test"))
 
     spec = tiny_spec().input
     x = (raw_pixels(data) / 255.0 - np.array(spec.mean)) / np.array(spec.std)
@@ -56,29 +59,38 @@ def test_the_report_agrees_with_numpy_on_raw_outputs(converted: Convert, data: P
     for name, expected in ours.items():
         noise = expected - theirs[name]
         sqnr = 10 * np.log10((expected**2).sum() / (noise**2).sum())
-        found = document["agreement"][name]
+        found = verification.agreement[name]
         # Both sides work in float32 where numpy here has float64: 1e-6 of values, 0.1 dB of
         # a noise that is 1e-2 of them.
-        assert found["sqnr_db"] == pytest.approx(sqnr, abs=0.1)
-        assert found["max_difference"] == pytest.approx(np.abs(noise).max(), rel=1e-2)
+        assert found.sqnr_db == pytest.approx(sqnr, abs=0.1)
+        assert found.max_difference == pytest.approx(np.abs(noise).max(), rel=1e-2)
         norms = np.linalg.norm(expected) * np.linalg.norm(theirs[name])
-        assert found["cosine"] == pytest.approx((expected * theirs[name]).sum() / norms, abs=1e-6)
-    assert document["sqnr_db"] == min(a["sqnr_db"] for a in document["agreement"].values())
+        assert found.cosine == pytest.approx((expected * theirs[name]).sum() / norms, abs=1e-6)
+    assert verification.sqnr_db == min(a.sqnr_db for a in verification.agreement.values())
 
     decided = ours["severity"].argmax(1), theirs["severity"].argmax(1)
-    assert document["equal_decisions"]["severity"] == pytest.approx(
+    assert verification.equal_decisions["severity"] == pytest.approx(
         (decided[0] == decided[1]).mean()
     )
     rows = load_split(data, "test").rows
     truth = np.array([LABELS.index(row["severity"]) for row in rows])
-    accuracy = document["metrics"]["severity_accuracy"]
-    assert accuracy["reference"] == pytest.approx((decided[0] == truth).mean())
-    assert accuracy["candidate"] == pytest.approx((decided[1] == truth).mean())
+    accuracy = verification.metrics["severity_accuracy"]
+    assert accuracy.reference == pytest.approx((decided[0] == truth).mean())
+    assert accuracy.candidate == pytest.approx((decided[1] == truth).mean())
     lesions = np.array([[float(row["count"])] for row in rows])
-    mae = document["metrics"]["count_mae"]
-    assert mae["reference"] == pytest.approx(np.abs(ours["count"] - lesions).mean(), abs=1e-4)
-    assert mae["candidate"] == pytest.approx(np.abs(theirs["count"] - lesions).mean(), abs=1e-4)
-    assert mae["change"]["value"] == pytest.approx(mae["candidate"] - mae["reference"], abs=1e-9)
+    mae = verification.metrics["count_mae"]
+    assert mae.reference == pytest.approx(np.abs(ours["count"] - lesions).mean(), abs=1e-4)
+    assert mae.candidate == pytest.approx(np.abs(theirs["count"] - lesions).mean(), abs=1e-4)
+    assert mae.change.value == pytest.approx(mae.candidate - mae.reference, abs=1e-9)
+
+
+def test_a_verification_comes_back_from_its_json(converted: Convert, data: Path) -> None:
+    verification = verify(converted("onnx", "int8"), reference(-1.0), load_split(data, "test"))
+    document = json.loads(json.dumps(verification.to_json()))
+    assert Verification.from_json(document) == verification
+    assert document["version"] == 1
+    assert document["rounding_db"] is None  # plays no part for INT8
+    assert "layers" not in document  # nobody asked
 
 
 @pytest.mark.parametrize("target", ["tflite", "onnx"])
@@ -87,17 +99,17 @@ def test_precisions_are_in_their_order(target: str, converted: Convert, data: Pa
         precision: verify(converted(target, precision), reference(), load_split(data, "test"))
         for precision in ("fp32", "int8")
     }
-    assert found["fp32"]["sqnr_db"] > 90.0  # float32 rounding alone: 24 bits are 144 dB
-    assert 10.0 < found["int8"]["sqnr_db"] < 60.0  # eight bits are at most 50 dB
-    assert found["fp32"]["images"] == 20
+    assert found["fp32"].sqnr_db > 90.0  # float32 rounding alone: 24 bits are 144 dB
+    assert 10.0 < found["int8"].sqnr_db < 60.0  # eight bits are at most 50 dB
+    assert found["fp32"].images == 20
 
 
 def test_other_weights_in_one_head_show_in_that_head_alone(converted: Convert, data: Path) -> None:
-    document = verify(converted("onnx", "fp32"), reference(-1.0), load_split(data, "test"))
-    assert document["agreement"]["severity"]["sqnr_db"] < 15.0
-    assert document["agreement"]["count"]["sqnr_db"] > 90.0
-    assert document["sqnr_db"] == document["agreement"]["severity"]["sqnr_db"]
-    assert document["equal_decisions"]["severity"] < 1.0
+    verification = verify(converted("onnx", "fp32"), reference(-1.0), load_split(data, "test"))
+    assert verification.agreement["severity"].sqnr_db < 15.0
+    assert verification.agreement["count"].sqnr_db > 90.0
+    assert verification.sqnr_db == verification.agreement["severity"].sqnr_db
+    assert verification.equal_decisions["severity"] < 1.0
 
 
 def test_swapped_images_are_found_out(converted: Convert, data: Path) -> None:
@@ -106,9 +118,10 @@ def test_swapped_images_are_found_out(converted: Convert, data: Path) -> None:
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels[::-1].copy())
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(predictor, expected, predictor.run_all(pixels), dataset.truth(run.spec))
-    assert document["sqnr_db"] < 30.0
-    assert document["agreement"]["mask"]["max_difference"] > 0.01
+        outputs, truth = predictor.run_all(pixels), dataset.truth(run.spec)
+        verification = compare_outputs(predictor, expected, outputs, truth)
+    assert verification.sqnr_db < 30.0
+    assert verification.agreement["mask"].max_difference > 0.01
 
 
 class Broken:
@@ -127,11 +140,11 @@ def test_nan_in_any_output_is_nan_in_the_summary(converted: Convert, data: Path)
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels)
     with load(converted("onnx", "fp32")) as predictor:
-        document = report(
+        verification = compare_outputs(
             predictor, expected, Broken(predictor).run_all(pixels), dataset.truth(run.spec)
         )
-    assert np.isnan(document["sqnr_db"])
-    assert document["agreement"]["severity"]["sqnr_db"] > 90.0
+    assert np.isnan(verification.sqnr_db)
+    assert verification.agreement["severity"].sqnr_db > 90.0
 
 
 def test_progress_counts_the_images(converted: Convert, data: Path) -> None:
@@ -160,13 +173,16 @@ def test_agreement_of_shapes_that_differ() -> None:
 
 
 def test_worst_drop_takes_losses_of_ratios_alone() -> None:
-    def metric(unit: str, higher: bool, change: float) -> dict[str, object]:
-        return {"unit": unit, "higher_is_better": higher, "change": {"value": change}}
+    def metric(unit: str, higher: bool, change: float) -> MetricChange:
+        estimate = Estimate(value=change, low=change, high=change)
+        return MetricChange(
+            unit=unit, higher_is_better=higher, reference=0.0, candidate=change, change=estimate
+        )
 
     metrics = {
         "accuracy": metric("ratio", True, -0.02),
         "balanced": metric("ratio", True, 0.5),
         "mae": metric("lesions", False, 3.0),
     }
-    assert worst_drop({"metrics": metrics}) == pytest.approx(2.0)
-    assert worst_drop({"metrics": {"balanced": metrics["balanced"]}}) == 0.0
+    assert worst_drop(metrics) == pytest.approx(2.0)
+    assert worst_drop({"balanced": metrics["balanced"]}) == 0.0

@@ -53,18 +53,18 @@ def test_a_float_file_of_edgeskin_stands_for_its_run(converted: Convert, data: P
     for kind in ("onnx", "tflite"):
         file = converted(kind, "fp32")
         by_file = verify(artifact, file, dataset)
-        assert by_file["reference_sha256"] == sha256(file)
+        assert by_file.reference_sha256 == sha256(file)
         # Two float implementations differ by 1e-6 of the values, and INT8 by 1e-2 of them.
-        assert by_file["sqnr_db"] == pytest.approx(by_run["sqnr_db"], abs=0.05)
-        assert by_file["equal_decisions"] == by_run["equal_decisions"]
+        assert by_file.sqnr_db == pytest.approx(by_run.sqnr_db, abs=0.05)
+        assert by_file.equal_decisions == by_run.equal_decisions
 
 
 def test_a_program_has_the_quantization_in_it(
     converted: Convert, data: Path, program: Path
 ) -> None:
     dataset, artifact = load_split(data, "test"), converted("onnx", "int8")
-    lost = verify(artifact, reference(), dataset)["sqnr_db"]
-    assert verify(artifact, program, dataset)["sqnr_db"] > lost + 6.0
+    lost = verify(artifact, reference(), dataset).sqnr_db
+    assert verify(artifact, program, dataset).sqnr_db > lost + 6.0
 
 
 def test_a_file_without_a_spec_takes_the_artifacts(
@@ -73,10 +73,10 @@ def test_a_file_without_a_spec_takes_the_artifacts(
     """Raw heads under names that mean nothing: taken in their order, and decoded."""
     foreign = stripped(converted("onnx", "fp32", "tensor"), tmp_path / "foreign.onnx")
     dataset = load_split(data, "test")
-    assert verify(converted("tflite", "fp32"), foreign, dataset)["sqnr_db"] > 90.0
-    found = verify(converted("onnx", "int8"), foreign, dataset)["sqnr_db"]
+    assert verify(converted("tflite", "fp32"), foreign, dataset).sqnr_db > 90.0
+    found = verify(converted("onnx", "int8"), foreign, dataset).sqnr_db
     assert found == pytest.approx(
-        verify(converted("onnx", "int8"), reference(), dataset)["sqnr_db"], abs=0.05
+        verify(converted("onnx", "int8"), reference(), dataset).sqnr_db, abs=0.05
     )
 
 
@@ -105,11 +105,11 @@ def test_two_foreign_files_of_one_network_agree(converted: Convert, tmp_path: Pa
     """NCHW against NHWC, named and nameless: the same made-up images go into both."""
     ours = stripped(converted("onnx", "fp32", "tensor"), tmp_path / "ours.onnx")
     document = compare_files(ours, converted("tflite", "fp32", "tensor"))
-    assert document["images"] == 8
-    assert list(document["agreement"]) == ["severity", "count", "area", "mask"]
-    assert document["sqnr_db"] > 90.0
+    assert document.images == 8
+    assert list(document.agreement) == ["severity", "count", "area", "mask"]
+    assert document.sqnr_db > 90.0
     int8 = stripped(converted("onnx", "int8", "tensor"), tmp_path / "int8.onnx")
-    assert 10.0 < compare_files(int8, ours)["sqnr_db"] < 60.0
+    assert 10.0 < compare_files(int8, ours).sqnr_db < 60.0
 
 
 def test_foreign_files_of_other_networks_are_refused(converted: Convert, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_fault_in_a_foreign_file_shows(converted: Convert, tmp_path: Path) -> 
     values = onnx.numpy_helper.to_array(tensor)
     tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(-values), tensor.name))
     onnx.save(model, tmp_path / "bad.onnx")
-    found = compare_files(tmp_path / "bad.onnx", good)["agreement"]
+    found = compare_files(tmp_path / "bad.onnx", good).agreement
     # 4 (-w x + b) against 4 (w x + b): the noise is at least as large as the signal of w x.
-    assert found["out_0"]["sqnr_db"] < 10.0
-    assert np.isinf(found["out_1"]["sqnr_db"])
+    assert found["out_0"].sqnr_db < 10.0
+    assert np.isinf(found["out_1"].sqnr_db)
