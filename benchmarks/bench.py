@@ -38,9 +38,10 @@ from edgeskin.benchmarks.result import (
 )
 from edgeskin.benchmarks.runner.request import ANYWHERE, EngineUsed
 from edgeskin.benchmarks.setup import Choice, Setup
-from edgeskin.benchmarks.steps import Steps, Tell
+from edgeskin.benchmarks.steps import Steps
 from edgeskin.benchmarks.summarize import latency
 from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
+from edgeskin.progress import Progress, silent
 from edgeskin.version import __version__
 
 
@@ -60,7 +61,7 @@ def bench_devices(
     choice: Choice | None = None,
     ssh_config: Path | None = None,
     force: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, list[BenchResult] | EdgeskinError]:
     """Run artifacts on devices, all devices at once; their results are written to `out`.
 
@@ -90,11 +91,11 @@ def bench_devices(
                 protocol=wanted,
                 choice=choice,
                 force=force,
-                tell=tell,
+                progress=progress,
             )
 
     names = dict.fromkeys(devices)
-    return together([open_device(n, ssh_config=ssh_config, tell=tell) for n in names], work)
+    return together([open_device(n, ssh_config=ssh_config, progress=progress) for n in names], work)
 
 
 def bench_all(
@@ -106,7 +107,7 @@ def bench_all(
     protocol: Protocol | None,
     choice: Choice | None = None,
     force: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> list[BenchResult]:
     """`bench` for each artifact; on another device than this machine, compared with it too.
 
@@ -117,7 +118,7 @@ def bench_all(
     device.probe()  # does it answer? before anything is computed here
     for artifact in artifacts:
         on_host = device.name == "host"
-        twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), tell)
+        twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), progress)
         results.append(
             bench(
                 artifact,
@@ -128,14 +129,14 @@ def bench_all(
                 choice=choice,
                 twin=twin,
                 force=force,
-                tell=tell,
+                progress=progress,
             )
         )
     device.clean()
     return results
 
 
-def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> Twin | None:
+def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, progress: Progress) -> Twin | None:
     """By the same kernels where every machine has them, else by the default ones.
 
     None where neither runs here.
@@ -145,7 +146,7 @@ def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, tell: Tell) -> 
         choice = Choice(accelerator=same)
         try:
             result = bench(
-                artifact, pack, host, Path(folder), protocol=None, choice=choice, tell=tell
+                artifact, pack, host, Path(folder), protocol=None, choice=choice, progress=progress
             )
         except NotSupportedHere:
             return None
@@ -165,7 +166,7 @@ def bench(
     twin: Twin | None = None,
     sensors: str = "/",
     force: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> BenchResult:
     """Run an artifact on a device and write `out/DEVICE--ARTIFACT.json`.
 
@@ -188,7 +189,7 @@ def bench(
     setup = Setup.of(artifact, pack, facts, choice or Choice())
     parts = out / ".parts" / target.stem
     parts.mkdir(parents=True, exist_ok=True)
-    steps = Steps(setup, device, parts, sensors, tell)
+    steps = Steps(setup, device, parts, sensors, progress)
     outputs = steps.every_image()
     result = BenchResult(
         edgeskin=__version__,

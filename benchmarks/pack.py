@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
@@ -30,6 +30,7 @@ from edgeskin.files import atomic, inside, sha256
 from edgeskin.images import decode
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec, first_problem
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ VERSION = 1
 PACK, REFERENCE = "pack.json", "reference.npz"
 SHARD_BYTES = 64 << 20
 MAX_SIDE = 32768  # ES_MAX_SIDE of the native core
-Progress = Callable[[int, int], None]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
@@ -126,7 +126,7 @@ def make(
     groups: Sequence[str] = (),
     shard_bytes: int = SHARD_BYTES,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Pack:
     """Write a pack of every image of `data`, with what `reference` says of each.
 
@@ -271,7 +271,7 @@ def _write_images(
     folder: Path,
     ready: bool,
     shard_bytes: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[list[Item], dict[str, NDArray[Any]]]:
     items: list[Item] = []
     outputs = []
@@ -283,8 +283,7 @@ def _write_images(
             height, width = stored.shape[:2]
             items.append(Item(shard, offset, width, height, sha256(path)))
             outputs.append(reference.run(pixels))
-            if progress:
-                progress(done, len(data))
+            progress("packing", done, len(data))
     return items, {name: np.concatenate([row[name] for row in outputs]) for name in outputs[0]}
 
 

@@ -7,7 +7,6 @@ nobody listened is read from the device's log.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from edgeskin.benchmarks.setup import Setup
 from edgeskin.benchmarks.summarize import onnx_operators
 from edgeskin.errors import DeviceError, RunFailed
 from edgeskin.files import inside
-
-Tell = Callable[[str, int, int], None]
+from edgeskin.progress import Progress
 
 
 class Steps:
@@ -35,8 +33,10 @@ class Steps:
         sensors: The folder that holds sys/ and proc/ on the device.
     """
 
-    def __init__(self, setup: Setup, device: Device, parts: Path, sensors: str, tell: Tell) -> None:
-        self._setup, self._device, self._parts, self._tell = setup, device, parts, tell
+    def __init__(
+        self, setup: Setup, device: Device, parts: Path, sensors: str, progress: Progress
+    ) -> None:
+        self._setup, self._device, self._parts, self._progress = setup, device, parts, progress
         self._sensors = sensors
         self._what = f"{device.name}, {setup.artifact.name}"
         self._answers: dict[int, list[Event]] = {}
@@ -62,7 +62,7 @@ class Steps:
             if "file" in profile:  # ONNX Runtime writes its own
                 kept = self._local(profile["file"])
                 if not kept.exists():
-                    collect(self._device, profile["file"], kept, self._tell)
+                    collect(self._device, profile["file"], kept, self._progress)
                 profile["operators"] = onnx_operators(json.loads(kept.read_bytes()))
         return events
 
@@ -92,7 +92,7 @@ class Steps:
         events = self._taken_up(name, log) or self._run(name, text, shard, log)
         events.check_ended(self._device)
         if outputs is not None:
-            collect(self._device, "outputs.bin", outputs, self._tell)
+            collect(self._device, "outputs.bin", outputs, self._progress)
         return events
 
     def _run(self, name: str, text: str, shard: int, log: Path) -> Events:
@@ -124,7 +124,7 @@ class Steps:
         wanted = {**self._setup.files, images.name: images, "spec.json": spec}
         wanted[request_file.name] = request_file
         self._device.push_all(
-            {name: path for name, path in wanted.items() if name not in self._sent}, self._tell
+            {name: path for name, path in wanted.items() if name not in self._sent}, self._progress
         )
         self._sent.update(wanted)
 
@@ -137,5 +137,5 @@ class Steps:
                 event = events.add(line)
                 if event is not None and event["event"] == "answer":
                     done += 1
-                    self._tell(f"{self._what}, images", done, images)
+                    self._progress(f"{self._what}, images", done, images)
         return events

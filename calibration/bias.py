@@ -10,7 +10,7 @@ Correction", 2019, section 4.2, with images instead of batch-norm statistics).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from edgeskin.calibration.graphs import (
     layers,
     replace_attribute,
 )
+from edgeskin.progress import Progress, silent
 
 # Enough for a mean; each image's live activations are held at the same time.
 MOST_SAMPLES = 32
@@ -37,7 +38,7 @@ def correct_biases(
     graph: GraphModule,
     reference: GraphModule,
     samples: Sequence[Tensor],
-    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> None:
     """Change the biases of the quantized `graph`, in place.
 
@@ -45,7 +46,7 @@ def correct_biases(
         graph: Quantized from `reference`: the same layers in the same order.
         reference: The float graph.
         samples: Inputs, float32 (1, 3, H, W); `MOST_SAMPLES` of them, evenly spread, are used.
-        tell: Called with (what, layers done, layers in all).
+        progress: Called with (what, layers done, layers in all).
     """
     count = min(len(samples), MOST_SAMPLES)
     samples = [samples[index * len(samples) // count] for index in range(count)]
@@ -60,7 +61,7 @@ def correct_biases(
             for run in runs:
                 run.env[node] = values[0]
         if node in wanted:
-            tell("correcting biases", order.index(node) + 1, len(order))
+            progress("correcting biases", order.index(node) + 1, len(order))
         if node in wanted and _owns_bias(node):
             shift = wanted[node] - _mean(values, node)
             bias = argument(node, 2)

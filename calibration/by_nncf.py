@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import rich
@@ -14,13 +14,14 @@ from torch.fx import GraphModule
 
 from edgeskin.calibration.quantizer import EdgeQuantizer
 from edgeskin.errors import MissingPackage
+from edgeskin.progress import Progress
 
 
 def quantize_by_nncf(
     graph: GraphModule,
     quantizer: EdgeQuantizer,
     samples: Sequence[Tensor],
-    tell: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> GraphModule:
     """Quantize `graph` where `quantizer` says; `tell` hears of each sample.
 
@@ -33,7 +34,7 @@ def quantize_by_nncf(
     def count(sample: Tensor) -> Tensor:
         nonlocal done
         done = min(done + 1, len(samples))  # it looks at some of them again
-        tell("calibrating by NNCF", done, len(samples))
+        progress("calibrating by NNCF", done, len(samples))
         return sample
 
     with _quiet_console():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -41,9 +41,8 @@ from edgeskin.calibration.rewrites import flatten, tidied
 from edgeskin.calibration.schemes import Scheme, check_method, find_scheme
 from edgeskin.errors import InvalidRun
 from edgeskin.models.app_model import AppModel
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
-
-Tell = Callable[[str, int, int], None]
 
 
 def calibrate(
@@ -54,7 +53,7 @@ def calibrate(
     scheme: str = "w8a8",
     method: str = "mse",
     exclude: Sequence[str] = (),
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Program:
     """Choose the scale of every tensor from the values that `images` cause in it.
 
@@ -63,7 +62,7 @@ def calibrate(
         spec: Says how pixels are normalised.
         images: Preprocessed pixels, RGB uint8 (H, W, 3), of the train split.
         exclude: Patterns of module paths, as `blocks.0.*`, of layers to leave in float.
-        tell: Called with (kind of work, done, in all).
+        progress: Called with (kind of work, done, in all).
 
     Returns:
         The program; `calibration.warnings` holds what a person should know of it.
@@ -83,16 +82,16 @@ def calibrate(
     by_nncf = method == "nncf" and chosen.activations is not None
     # The halves are compared for NNCF too, whose own ranges come from a pass of its own.
     observer = ActivationObserver.with_args(method="mse" if method == "nncf" else method)
-    prepared = observe(reference, EdgeQuantizer(chosen, exclude, observer), samples, tell)
+    prepared = observe(reference, EdgeQuantizer(chosen, exclude, observer), samples, progress)
     if by_nncf:
         quantizer = EdgeQuantizer(chosen, exclude)
-        graph = quantize_by_nncf(copy.deepcopy(reference), quantizer, samples, tell)
+        graph = quantize_by_nncf(copy.deepcopy(reference), quantizer, samples, progress)
     with _one_thread():
         ratios = instability(prepared, reference)
         if not by_nncf:
             graph = convert_pt2e(prepared)
         _settle(graph, reference, spec, chosen)
-        correct_biases(graph, reference, samples, tell)
+        correct_biases(graph, reference, samples, progress)
         fit_biases(graph, float_weights(reference))
     left = float_operators(graph)
     record = CalibrationRecord(

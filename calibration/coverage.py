@@ -8,7 +8,7 @@ images roughly. An image without colour, as of ultrasound, has none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeskin.calibration.record import COLOURLESS, Coverage
 from edgeskin.data.manifest import Dataset
 from edgeskin.data.skin_tone import ita_deg, tone
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import ClassificationHead, Spec
 
 # Train images whose tone is measured, and how many are held at a time.
@@ -29,14 +30,14 @@ def cover(
     chosen: Dataset,
     pixels: NDArray[np.uint8],
     spec: Spec,
-    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Coverage:
     """Count the images of `chosen`, which are `pixels`, and those of `train`."""
     return Coverage(
         classes=_classes(chosen, spec),
         train_classes=_classes(train, spec),
         tones=_tones(pixels),
-        train_tones=_train_tones(train.take(_MOST_IMAGES), spec, tell),
+        train_tones=_train_tones(train.take(_MOST_IMAGES), spec, progress),
     )
 
 
@@ -58,14 +59,12 @@ def _label(head: ClassificationHead, text: str) -> str:
     return head.labels[int(text)] if known else text
 
 
-def _train_tones(
-    train: Dataset, spec: Spec, tell: Callable[[str, int, int], None]
-) -> dict[str, int]:
+def _train_tones(train: Dataset, spec: Spec, progress: Progress) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for start in range(0, len(train), _AT_ONCE):
         part = replace(train, rows=train.rows[start : start + _AT_ONCE])
         counts.update(_tones(part.pixels(spec.input)))
-        tell("measuring skin tones", min(start + _AT_ONCE, len(train)), len(train))
+        progress("measuring skin tones", min(start + _AT_ONCE, len(train)), len(train))
     return dict(counts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +13,11 @@ from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData
 from edgeskin.files import check_writable
 from edgeskin.models.run import load_run
+from edgeskin.progress import Progress, silent
 
 if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
 
-Tell = Callable[[str, int, int], None]
 SAMPLES = 256
 
 
@@ -32,7 +32,7 @@ def calibrate_run(
     exclude: Sequence[str] = (),
     force: bool = False,
     trust: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Program:
     """Calibrate a run on images of the train split of `data` and save the program.
 
@@ -67,9 +67,9 @@ def calibrate_run(
         scheme=scheme,
         method=method,
         exclude=exclude,
-        tell=tell,
+        progress=progress,
     )
-    shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, tell)
+    shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, progress)
     record = program.calibration.model_copy(
         update={
             "coverage": shown,

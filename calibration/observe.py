@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,8 +14,7 @@ from edgeskin.calibration.finalize import name_not_finite
 from edgeskin.calibration.graphs import layer_name
 from edgeskin.calibration.observers import ActivationObserver
 from edgeskin.calibration.quantizer import EdgeQuantizer
-
-Tell = Callable[[str, int, int], None]
+from edgeskin.progress import Progress
 
 
 @torch.no_grad()
@@ -23,14 +22,14 @@ def observe(
     reference: GraphModule,
     quantizer: EdgeQuantizer,
     samples: Sequence[Tensor],
-    tell: Tell,
+    progress: Progress,
 ) -> GraphModule:
     """Show every sample to a copy of `reference` with observers; ready for convert_pt2e.
 
     The even samples are one half of `ActivationObserver.half_scales`, the odd ones the other.
 
     Args:
-        tell: Called with (what, samples done, samples in all).
+        progress: Called with (what, samples done, samples in all).
 
     Raises:
         InvalidRun: A sample leads to NaN or infinity; names the first layer that gives it.
@@ -46,7 +45,7 @@ def observe(
             if not all(output.isfinite().all() for output in prepared(sample)):
                 name_not_finite(reference, [sample])
             done += 1
-            tell("calibrating", done, len(samples))
+            progress("calibrating", done, len(samples))
     if not all(observer.finite() for observer in watching):
         name_not_finite(reference, samples)
     return prepared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from edgeskin.data.manifest import Dataset, has_split, load_split
 from edgeskin.errors import InvalidData, InvalidRun, NotBetter
 from edgeskin.files import check_writable, folder, sha256
 from edgeskin.models.run import Run, load_run
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
 from edgeskin.tasks import find_task
 from edgeskin.training.train import trainable_labels, training_images
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
     from edgeskin.calibration.qat import Best, QatTrainer
 
-Tell = Callable[[str, int, int], None]
 HELD_OUT = 10
 """One train image in so many is held out where there is no val split."""
 _OF_THE_RUN = ("rotation_deg", "color_jitter", "balanced", "loss_options")
@@ -46,7 +46,7 @@ def qat(
     exclude: Sequence[str] = (),
     force: bool = False,
     trust: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Program:
     """Train a run's program on the train split of `data` and save the best epoch.
 
@@ -60,7 +60,7 @@ def qat(
         program: A calibrated program of this run to start from; else the run is
             calibrated first, by `scheme`, `method`, `samples` and `exclude`.
         trust: Run the code that the run names, whoever wrote it.
-        tell: Called with (what, done, total) as the work proceeds.
+        progress: Called with (what, done, total) as the work proceeds.
 
     Raises:
         NotBetter: No epoch has a lower loss than the calibrated program; nothing is written.
@@ -87,17 +87,17 @@ def qat(
                 samples=samples,
                 exclude=exclude,
                 trust=trust,
-                tell=tell,
+                progress=progress,
             )
         start = _start(place, loaded, run)
         if program is None:
             _check_start(start, place, (scheme, method, tuple(exclude)))
-        trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, tell)
+        trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, progress)
         before = trainer.judge(trainer.network)
-        tell(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
+        progress(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
         trainer.fit(
             checkpoint / "last.pt",
-            lambda epoch, loss: tell(
+            lambda epoch, loss: progress(
                 _progress(loss, trainer.best.scores[-1]), epoch, recipe.epochs
             ),
         )
@@ -172,7 +172,7 @@ def _trainer(
     train: Dataset,
     held_out: Dataset,
     recipe: QatRecipe,
-    tell: Tell,
+    progress: Progress,
 ) -> QatTrainer:
     from edgeskin.calibration.qat import Judge, QatTrainer
     from edgeskin.calibration.rewrites import flatten
@@ -186,7 +186,7 @@ def _trainer(
         network=trainable(start, reference, learned=recipe.ranges == "learned"),
         task=task,
         recipe=recipe,
-        images=training_images(train, spec.input, tell),
+        images=training_images(train, spec.input, progress),
         truth={name: torch.from_numpy(values) for name, values in truth.items()},
         teacher=loaded.network,
         judge=Judge(spec, task, recipe, held_out, loaded.network),

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,7 @@ from edgeskin.files import (
     writing,
 )
 from edgeskin.formats import Format, find_format
-
-Progress = Callable[[int, int, str], None]
+from edgeskin.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def convert(
     workers: int | None = None,
     trust: bool = False,
     portable: bool = False,
-    on_progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> list[Artifact]:
     """Convert a run (fp32, fp16) or a program (int8) to every target and precision.
 
@@ -81,7 +80,7 @@ def convert(
         workers: Processes at a time; the number of processors by default.
         trust: Run the code that a run names, whoever wrote it.
         portable: Leave out rewrites that only this machine's CPU gains by.
-        on_progress: Called with (files done, files in all, name of the last one).
+        progress: Called with ("converting, FILE", files done, files in all).
 
     Raises:
         UnknownName, InvalidRun, MissingPackage, CannotExpress, CannotWrite: Before
@@ -107,7 +106,7 @@ def convert(
                 _process(order, io, scratch, timeout_s, threads, timing, run, trust)
                 for order in orders
             ]
-            answers = run_all(processes, workers, on_progress)
+            answers = run_all(processes, workers, progress)
             made = [
                 (order, answer)
                 for order, answer in zip(orders, answers, strict=True)
@@ -189,7 +188,7 @@ def _process(
 
 
 def run_all(
-    processes: Sequence[Process], workers: int, on_progress: Progress | None = None
+    processes: Sequence[Process], workers: int, progress: Progress = silent
 ) -> list[Conversion | EdgeskinError]:
     """Run at most `workers` at a time; the answer of each, or why it has none.
 
@@ -211,8 +210,7 @@ def run_all(
                     failed[id(process)] = error
                 running.remove(process)
                 done += 1
-                if on_progress:
-                    on_progress(done, len(processes), process.name)
+                progress(f"converting, {process.name}", done, len(processes))
             time.sleep(0.05)
     finally:
         for process in running:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeskin.artifacts import Artifact, Io
@@ -13,8 +13,7 @@ from edgeskin.converters.source import Source, find_source
 from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
-
-Tell = Callable[[str, int, int], None]
+from edgeskin.progress import Progress, silent
 
 
 def convert_source(
@@ -32,7 +31,7 @@ def convert_source(
     timing: bool = True,
     trust: bool = False,
     portable: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> list[Artifact]:
     """Convert to one target and precision, or to all that the source can give.
 
@@ -72,7 +71,7 @@ def convert_source(
             timing=timing,
             trust=trust,
             portable=portable,
-            on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
+            progress=progress,
         )
 
     if "int8" in origin.precisions or "int8" not in precisions or data is None:
@@ -82,7 +81,9 @@ def convert_source(
 
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         program = Path(scratch) / "program.pt2"
-        calibrate_run(source, data, program, method=method, samples=samples, trust=trust, tell=tell)
+        calibrate_run(
+            source, data, program, method=method, samples=samples, trust=trust, progress=progress
+        )
         return run(program)
 
 

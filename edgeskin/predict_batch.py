@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import NotSupportedHere
-from edgeskin.predictor import Progress, load
+from edgeskin.predictor import load
 from edgeskin.processes import end, follow_parent
+from edgeskin.progress import Progress, silent
 
 PYTHON = (sys.executable, "-P")
 SILENCE_S = 600.0
@@ -49,7 +50,7 @@ def run_under(
     prefix: str,
     artifact: Path,
     pixels: NDArray[np.uint8],
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
     silence_s: float = SILENCE_S,
 ) -> dict[str, NDArray[Any]]:
     """Decoded outputs of all images (N, H, W, 3), computed by `PREFIX python`.
@@ -70,7 +71,7 @@ def run_under(
         except OSError as error:
             raise NotSupportedHere(f"'{prefix}' does not run here: {error}") from error
         try:
-            if not _follow(child, len(pixels), progress, silence_s):
+            if not _follow(child, f"running under {prefix}", len(pixels), progress, silence_s):
                 raise NotSupportedHere(
                     f"'{prefix}' computed no image in {silence_s:g} s and was ended"
                 )
@@ -97,7 +98,7 @@ def _start(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
 
 
 def _follow(
-    child: subprocess.Popen[bytes], total: int, progress: Progress, silence_s: float
+    child: subprocess.Popen[bytes], what: str, total: int, progress: Progress, silence_s: float
 ) -> bool:
     """Pass on how many images are done, until the child is; False if it falls silent."""
     assert child.stdout is not None
@@ -107,7 +108,7 @@ def _follow(
             if not said:
                 return True
             for done in filter(bytes.isdigit, said.split()):
-                progress(int(done), total)
+                progress(what, int(done), total)
     return False
 
 
@@ -129,7 +130,9 @@ def _ended(prefix: str, code: int, stderr: str) -> NotSupportedHere:
 def main(artifact: str, pixels: str, outputs: str) -> None:
     follow_parent()
     with load(artifact) as predictor:
-        found = predictor.run_all(np.load(pixels), lambda done, total: print(done, flush=True))
+        found = predictor.run_all(
+            np.load(pixels), lambda what, done, total: print(done, flush=True)
+        )
         np.savez(outputs, **found)  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ predictor.predict("face.jpg")["severity"].label
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -19,10 +19,10 @@ from edgeskin.errors import InvalidArtifact
 from edgeskin.formats import format_of, is_artifact, open_session
 from edgeskin.postprocess import Prediction
 from edgeskin.preprocess import normalize, preprocess
+from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session, TensorSpec
 from edgeskin.spec import Spec
 
-Progress = Callable[[int, int], None]
 Source = TypeVar("Source", bound=images.Source)
 
 
@@ -66,15 +66,14 @@ class Predictor:
         return dict(postprocess.decode(self.spec, floats))
 
     def run_all(
-        self, pixels: Iterable[NDArray[np.uint8]], progress: Progress | None = None
+        self, pixels: Iterable[NDArray[np.uint8]], progress: Progress = silent
     ) -> dict[str, NDArray[Any]]:
         """`run` for every image, its outputs stacked along N."""
         batch = list(pixels)
         parts = []
         for done, image in enumerate(batch, start=1):
             parts.append(self.run(image))
-            if progress:
-                progress(done, len(batch))
+            progress(f"running on {self.session.runtime}", done, len(batch))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def close(self) -> None:

@@ -7,17 +7,18 @@ with open_device("ssh:qa@jetson.local") as device:
         ...
 """
 
-from edgeskin.benchmarks.devices.device import Device, Job, Patience, Tell, follow
+from edgeskin.benchmarks.devices.device import Device, Job, Patience, follow
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.names import open_device, reserved, survey, together
+from edgeskin.progress import Progress
 
 __all__ = [
     "Device",
     "Facts",
     "Job",
     "Patience",
-    "Tell",
+    "Progress",
     "explain",
     "follow",
     "open_device",

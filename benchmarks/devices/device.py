@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -29,15 +29,9 @@ from edgeskin.errors import (
     TransferCorrupted,
 )
 from edgeskin.files import sha256
+from edgeskin.progress import Progress, silent
 
 AGENT = resources.files(__package__).joinpath("agent.sh").read_text(encoding="utf-8")
-
-Tell = Callable[[str, int, int], None]
-"""Progress: what is done (starts with the device's name), bytes done, bytes in all."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """The `Tell` that says nothing."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +109,11 @@ class Device:
         """
         return self.link.describe(read_facts(self._ask("facts")))
 
-    def push(self, local: Path, remote: str, tell: Tell = silent) -> None:
+    def push(self, local: Path, remote: str, progress: Progress = silent) -> None:
         """`push_all` of one file."""
-        self.push_all({remote: local}, tell)
+        self.push_all({remote: local}, progress)
 
-    def push_all(self, files: Mapping[str, Path], tell: Tell = silent) -> None:
+    def push_all(self, files: Mapping[str, Path], progress: Progress = silent) -> None:
         """Copy files there, by their names there, going on where an earlier try was cut off.
 
         A file that is there already, by its SHA-256, is not sent again. Its
@@ -134,9 +128,9 @@ class Device:
         pairs = zip(digests.items(), files.values(), states, strict=True)
         for (remote, digest), local, state in pairs:
             if state != "whole":
-                self._put(local, remote, digest, int(state), tell)
+                self._put(local, remote, digest, int(state), progress)
 
-    def pull(self, remote: str, local: Path, tell: Tell = silent) -> None:
+    def pull(self, remote: str, local: Path, progress: Progress = silent) -> None:
         """Copy a file from there, going on where an earlier try was cut off.
 
         What has arrived is kept beside `local` as NAME.part.
@@ -154,7 +148,7 @@ class Device:
                 self._command("fetch", remote, str(offset)),
                 file,
                 self.patience.stall_s,
-                lambda done: self._tell(tell, what, offset + done, int(size)),
+                lambda done: self._report(progress, what, offset + done, int(size)),
             )
         self._check(answer, "fetch")
         if sha256(part) != digest:
@@ -234,19 +228,19 @@ class Device:
         _OPEN.discard(self)
         self.link.close()
 
-    def _put(self, local: Path, remote: str, digest: str, arrived: int, tell: Tell) -> None:
+    def _put(self, local: Path, remote: str, digest: str, arrived: int, progress: Progress) -> None:
         """Send what has not arrived yet; once more, all of it, when it came damaged."""
         mode = "755" if local.stat().st_mode & 0o100 else "644"
         command = self._command("put", remote, digest, str(local.stat().st_size), mode)
         for offset in (arrived, 0):
-            if self._append(command, local, offset, tell) == digest:
+            if self._append(command, local, offset, progress) == digest:
                 return
         raise TransferCorrupted(
             f"{self.name}: {local.name} arrived damaged twice (its SHA-256 is not "
             f"{digest[:12]}...). Check the cable and the device's storage."
         )
 
-    def _append(self, command: Sequence[str], local: Path, offset: int, tell: Tell) -> str:
+    def _append(self, command: Sequence[str], local: Path, offset: int, progress: Progress) -> str:
         """The digest of what has arrived then."""
         total, what = local.stat().st_size, f"{self.name}, push {local.name}"
         with local.open("rb") as file:
@@ -256,7 +250,7 @@ class Device:
                 file,
                 self.patience.stall_s,
                 self.patience.answer_s,
-                lambda done: self._tell(tell, what, offset + done, total),
+                lambda done: self._report(progress, what, offset + done, total),
             )
         self._check(answer, "put")
         return answer.stdout.strip()
@@ -266,9 +260,9 @@ class Device:
             self._check_wanted()
         return self.link.command(["sh", "-c", AGENT, "edgeskin", self.link.work, verb, *arguments])
 
-    def _tell(self, tell: Tell, what: str, done: int, total: int) -> None:
+    def _report(self, progress: Progress, what: str, done: int, total: int) -> None:
         self._check_wanted()
-        tell(what, done, total)
+        progress(what, done, total)
 
     def _check_wanted(self) -> None:
         if self._interrupted:
@@ -333,7 +327,11 @@ def follow(device: Device, job: Job, offset: int = 0, reconnect_s: float = 120.0
 
 
 def collect(
-    device: Device, remote: str, local: Path, tell: Tell = silent, reconnect_s: float = 120.0
+    device: Device,
+    remote: str,
+    local: Path,
+    progress: Progress = silent,
+    reconnect_s: float = 120.0,
 ) -> None:
     """`Device.pull`, going on whenever the link drops, for up to `reconnect_s` in all.
 
@@ -343,7 +341,7 @@ def collect(
     deadline = time.monotonic() + reconnect_s
     while True:
         try:
-            device.pull(remote, local, tell)
+            device.pull(remote, local, progress)
             return
         except DeviceLost:
             if time.monotonic() >= deadline:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeskin.benchmarks.devices.device import Tell, silent
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.emulation.libraries import runtime_root
 from edgeskin.benchmarks.emulation.qemu import machine_of, qemu
+from edgeskin.progress import Progress, silent
 
 
 class EmulatedLink(HostLink):
@@ -30,15 +30,15 @@ class EmulatedLink(HostLink):
         NotSupportedHere: qemu and the libraries cannot be had here.
     """
 
-    def __init__(self, cpu: str, work: Path, tell: Tell = silent) -> None:
+    def __init__(self, cpu: str, work: Path, progress: Progress = silent) -> None:
         super().__init__(work)
         self.name = f"emulated:{cpu}"
         self.cpu = cpu
-        tell(f"{self.name}, qemu", 0, 2)
+        progress(f"{self.name}, qemu", 0, 2)
         self.machine = machine_of(cpu)
-        tell(f"{self.name}, {self.machine} libraries", 1, 2)
+        progress(f"{self.name}, {self.machine} libraries", 1, 2)
         self.root = runtime_root(self.machine)
-        tell(f"{self.name}, ready", 2, 2)
+        progress(f"{self.name}, ready", 2, 2)
 
     def launch(self, argv: Sequence[str]) -> list[str]:
         return [str(qemu(self.machine)), "-cpu", self.cpu, "-L", str(self.root), *argv]

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgeskin.benchmarks.devices.adb import AdbLink, listed
-from edgeskin.benchmarks.devices.device import Device, Link, Patience, Tell, interrupt_all, silent
+from edgeskin.benchmarks.devices.device import Device, Link, Patience, interrupt_all
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.ssh import SshLink
 from edgeskin.benchmarks.store import cache_folder
 from edgeskin.errors import DeviceBusy, EdgeskinError, MissingPackage, UnknownName
+from edgeskin.progress import Progress, silent
 
 Result = TypeVar("Result")
 
@@ -28,23 +29,23 @@ def open_device(
     *,
     ssh_config: Path | None = None,
     patience: Patience | None = None,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Device:
     """The device of that name; nothing is asked of it yet.
 
     Args:
         name: "host", "adb:SERIAL", "ssh:USER@HOST[:PORT]" or "emulated:CPU".
         ssh_config: Another file than `~/.ssh/config`.
-        tell: Progress; the first emulated CPU fetches qemu, which takes a minute.
+        progress: Progress; the first emulated CPU fetches qemu, which takes a minute.
 
     Raises:
         UnknownName: No device has such a name.
         MissingPackage: adb or ssh is not installed.
     """
-    return Device(_link(name, ssh_config, tell), patience)
+    return Device(_link(name, ssh_config, progress), patience)
 
 
-def _link(name: str, ssh_config: Path | None, tell: Tell) -> Link:
+def _link(name: str, ssh_config: Path | None, progress: Progress) -> Link:
     kind, _, rest = name.partition(":")
     work = cache_folder() / "work" / re.sub(r"[^\w.-]", "-", name)
     if name == "host":
@@ -54,7 +55,7 @@ def _link(name: str, ssh_config: Path | None, tell: Tell) -> Link:
     if kind == "ssh" and rest:
         return SshLink(rest, ssh_config)
     if kind == "emulated" and rest:
-        return EmulatedLink(rest, work, tell)
+        return EmulatedLink(rest, work, progress)
     raise UnknownName(f"device {name!r}: write {FORMS}")
 
 
@@ -101,7 +102,7 @@ def survey(
     *,
     ssh_config: Path | None = None,
     patience: Patience | None = None,
-    tell: Tell = silent,
+    progress: Progress = silent,
 ) -> Mapping[str, Facts | EdgeskinError]:
     """What each device is, or why it does not answer.
 
@@ -112,7 +113,9 @@ def survey(
     devices = []
     for name in dict.fromkeys(("host", *_phones(), *names)):
         try:
-            devices.append(open_device(name, ssh_config=ssh_config, patience=patience, tell=tell))
+            devices.append(
+                open_device(name, ssh_config=ssh_config, patience=patience, progress=progress)
+            )
         except EdgeskinError as error:
             found[name] = error
     try:

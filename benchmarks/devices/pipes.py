@@ -59,7 +59,7 @@ def feed(
     source: BinaryIO,
     stall_s: float,
     answer_s: float,
-    tell: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> Answer:
     """Run a command with the rest of `source` as its input.
 
@@ -72,7 +72,7 @@ def feed(
             while block := source.read(_BLOCK):
                 for written in _write(process.stdin, block, stall_s):
                     sent += written
-                    tell(sent)
+                    progress(sent)
         except TimeoutError:
             return _ended(process, errors, timeout_s=stall_s)
         except BrokenPipeError:  # it ended early: its stderr says why
@@ -85,7 +85,7 @@ def feed(
 
 
 def drain(
-    command: Sequence[str], target: BinaryIO, stall_s: float, tell: Callable[[int], None]
+    command: Sequence[str], target: BinaryIO, stall_s: float, progress: Callable[[int], None]
 ) -> Answer:
     """Run a command and write its output to `target`, `stall_s` for each next block."""
     with _running(command, stdin=subprocess.DEVNULL) as (process, errors):
@@ -96,7 +96,7 @@ def drain(
                     return _ended(process, errors, timeout_s=stall_s)
                 target.write(block)
                 received += len(block)
-                tell(received)
+                progress(received)
             process.wait(timeout=stall_s)
         except subprocess.TimeoutExpired:
             return _ended(process, errors, timeout_s=stall_s)

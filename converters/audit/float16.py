@@ -7,7 +7,7 @@ one that is quantized, batch norms folded, as in the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from edgeskin.errors import InvalidArtifact, ShapeMismatch
 from edgeskin.formats.model_audit import Float16Reach, LayerReach
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.run import Run, load_run
+from edgeskin.progress import Progress, silent
 
 IMAGES = 32
-Progress = Callable[[int, int], None]
 
 
 def measure(
@@ -36,7 +36,7 @@ def measure(
     split: str = "test",
     images: int = IMAGES,
     trust: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Float16Reach:
     """The largest absolute value of every tensor of the run `reference`.
 
@@ -59,14 +59,14 @@ def measure(
 
 
 def largest_values(
-    graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = lambda done, total: None
+    graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = silent
 ) -> list[LayerReach]:
     """Of each operator of `graph`: its module, its type and its largest absolute value."""
     found: dict[fx.Node, float] = {}
     for index, x in enumerate(inputs, 1):
         with torch.no_grad():
             _Watching(graph, found).run(x)
-        progress(index, len(inputs))
+        progress("running the reference", index, len(inputs))
     return [
         LayerReach(name=layer_name(node), type=_type(node), largest=largest)
         for node, largest in found.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from edgeskin.artifacts import check_manifest
@@ -10,8 +9,7 @@ from edgeskin.converters.audit.examine import check_kind
 from edgeskin.converters.audit.sandbox import audit_apart
 from edgeskin.errors import InvalidData
 from edgeskin.formats.model_audit import Audit
-
-Progress = Callable[[int, int], None]
+from edgeskin.progress import Progress, silent
 
 
 def inspect(
@@ -21,7 +19,7 @@ def inspect(
     data: Path | str | None = None,
     split: str = "test",
     trust: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Audit:
     """The audit of a `.tflite`, `.onnx`, `.mlpackage` or `.mlmodel`, of edgeskin or another tool.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -26,9 +25,8 @@ from edgeskin.evaluation import Truth, compare
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs, decisions
 from edgeskin.predictor import Predictor
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +63,7 @@ class Reference:
         return rounding_db(self.model, self.pixels)
 
     def verify(
-        self, artifact: OpenedFile | Path | str, progress: Progress | None = None
+        self, artifact: OpenedFile | Path | str, progress: Progress = silent
     ) -> Verification:
         """What the function `verify` returns."""
         with opened(artifact) as file:
@@ -100,7 +98,7 @@ def verify(
     data: Dataset | Path | str,
     *,
     trust: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Verification:
     """Run both models on every image and say how far they agree.
 

@@ -16,9 +16,8 @@ and of devices that were measured. Each of them is held against those here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,12 +47,12 @@ from edgeskin.measured import Measured
 from edgeskin.postprocess import Outputs
 from edgeskin.predict_batch import check_prefix, run_under
 from edgeskin.predictor import Predictor
+from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
 from edgeskin.statistics import Estimate
 
 Pixels = NDArray[np.uint8]
-Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,14 @@ def measure(
     options: DriftOptions = DriftOptions(),
     *,
     trust: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> DriftReport:
     """The steps from the trained model to the artifact, each with its paired interval.
 
     Args:
         reference: The run that was trained.
         trust: Run the code that the run names, whoever wrote it.
-        tell: What is being done, and how many of how many images are.
+        progress: What is being done, and how many of how many images are.
 
     Raises:
         InvalidRun: An int8 artifact without a program, a reference that is no run, or
@@ -123,10 +122,10 @@ def measure(
         quantized = _program(options.program, spec, file.metadata.precision)
         check_origin(file, trained, quantized)
         devices = measured_stages(options, file.path, data)
-        stages, pixels = _stages(file, trained, quantized, data, options.preprocess, tell)
+        stages, pixels = _stages(file, trained, quantized, data, options.preprocess, progress)
     what = f"{stages[-1].what} under this command"
     processors = [
-        Stage(command, what, run_under(command, file.path, pixels, partial(tell, command)))
+        Stage(command, what, run_under(command, file.path, pixels, progress))
         for command in options.under
     ]
     return DriftReport(
@@ -146,11 +145,11 @@ def _stages(
     quantized: Model | None,
     data: Dataset,
     preprocess: str,
-    tell: Tell,
+    progress: Progress,
 ) -> tuple[list[Stage], Pixels]:
     """Everything up to the kernels of this machine, and the pixels that went into them."""
     spec = file.metadata.spec
-    by_pillow, pixels = (_pixels(data, spec, name, tell) for name in ("pillow", preprocess))
+    by_pillow, pixels = (_pixels(data, spec, name, progress) for name in ("pillow", preprocess))
     answers = trained.run_all(by_pillow)
     stages = [Stage("trained", "float network in torch, pixels by Pillow", answers)]
     same = bool(np.array_equal(by_pillow, pixels))
@@ -161,8 +160,8 @@ def _stages(
         outputs = quantized.run_all(pixels)
         stages.append(Stage("quantization", f"{quantized.name} in torch", outputs))
     with open_session(file.path, kernels="reference") as session:
-        stages.append(_on_runtime(file, session, pixels, "conversion", tell))
-    stage = _on_runtime(file, file.session, pixels, "kernels", tell)
+        stages.append(_on_runtime(file, session, pixels, "conversion", progress))
+    stage = _on_runtime(file, file.session, pixels, "kernels", progress)
     if stage.what != stages[-1].what:  # a runtime may have no other kernels on this machine
         stages.append(stage)
     return stages, pixels
@@ -258,15 +257,17 @@ def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> lis
     return [Stage(m.device, m.engine, m.of(artifact, images)) for m in measured]
 
 
-def _pixels(data: Dataset, spec: Spec, name: str, tell: Tell) -> Pixels:
+def _pixels(data: Dataset, spec: Spec, name: str, progress: Progress) -> Pixels:
     resize = find_resize(name)
     out = np.empty((len(data), spec.input.height, spec.input.width, 3), np.uint8)
     for i, path in enumerate(data.paths):
         out[i] = resize(decode(path), spec.input)
-        tell(f"resizing by {name}", i + 1, len(data))
+        progress(f"resizing by {name}", i + 1, len(data))
     return out
 
 
-def _on_runtime(file: OpenedFile, session: Session, pixels: Pixels, name: str, tell: Tell) -> Stage:
+def _on_runtime(
+    file: OpenedFile, session: Session, pixels: Pixels, name: str, progress: Progress
+) -> Stage:
     predictor = Predictor(file.metadata.spec, session, file.metadata.io)
-    return Stage(name, session.runtime, predictor.run_all(pixels, partial(tell, session.runtime)))
+    return Stage(name, session.runtime, predictor.run_all(pixels, progress))

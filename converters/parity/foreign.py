@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
 from edgeskin.formats import is_artifact
 from edgeskin.predictor import to_floats
+from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session, TensorSpec
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]
 SAMPLES = 8
 
 
@@ -94,7 +93,7 @@ def compare_file_layers(
     *,
     repro: Path | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> LayerReport:
     """By layer what `compare_files` compares as a whole, on as many of its images.
 

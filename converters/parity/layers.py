@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.repro import write_repro
 from edgeskin.converters.parity.torch_graph import TorchGraph
 from edgeskin.preprocess import normalize
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import InputSpec
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]
 WORST = 5
 
 
@@ -36,7 +35,7 @@ def compare_layers(
     *,
     repro: Path | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> LayerReport:
     """Both figures of every layer (see `layer_comparison`), image by image.
 
@@ -77,14 +76,13 @@ def measure(
     *,
     repro: Path | None = None,
     force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> LayerReport:
     """The report of an opened pair, after all its images; `reference` is what to call it."""
     comparison = LayerComparison(pair)
     for number in range(pair.images.count):
         comparison.add(pair.images.read(number))
-        if progress:
-            progress(number + 1, pair.images.count)
+        progress("comparing layers", number + 1, pair.images.count)
     rows = tuple(comparison.row(layer) for layer in comparison.layers.values())
     bad = tuple(row.name for row in rows if not row.own_sqnr_db >= row.floor_db)
     worst = _worst(rows)

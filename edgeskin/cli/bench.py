@@ -55,7 +55,7 @@ def bench(
     from edgeskin.benchmarks.setup import Choice
 
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
-    with console.progress() as tell:
+    with console.progress() as progress:
         found = bench_devices(
             artifacts,
             pack,
@@ -65,7 +65,7 @@ def bench(
             choice=choice,
             ssh_config=ssh_config,
             force=force,
-            tell=tell,
+            progress=progress,
         )
     failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
     results = [r for outcome in found.values() if isinstance(outcome, list) for r in outcome]

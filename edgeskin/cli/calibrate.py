@@ -29,7 +29,7 @@ def calibrate(
     """Quantize a run to INT8 with images of its train split."""
     from edgeskin.calibration.from_run import calibrate_run
 
-    with console.progress() as tell:
+    with console.progress() as progress:
         program = calibrate_run(
             run,
             data,
@@ -40,7 +40,7 @@ def calibrate(
             exclude=exclude or (),
             force=force,
             trust=trust,
-            tell=tell,
+            progress=progress,
         )
     for line in program.calibration.warnings:
         console.say(f"edgeskin: {line}")

@@ -6,16 +6,16 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from edgeskin.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _NUMBER = re.compile(r"-|nan|inf|[-+\[]?\d[-+\d.,e%() \[\]]*")
-
-Tell = Callable[[str, int, int], None]
 
 
 def error(message: str) -> None:
@@ -56,42 +56,42 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
+def progress() -> Iterator[Progress]:
     """A callback (what, done, total): a bar a kind of work, or lines where there is no terminal."""
     if not sys.stderr.isatty():
         yield _lines()
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich import progress as bar
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        bar.TextColumn("{task.description}", markup=False),
+        bar.BarColumn(bar_width=24),
+        bar.MofNCompleteColumn(),
+        bar.TimeElapsedColumn(),
     )
-    with Progress(*columns, console=_console(stderr=True)) as bars:
+    with bar.Progress(*columns, console=_console(stderr=True)) as bars:
         lines: dict[str, Any] = {}
 
-        def tell(what: str, done: int, total: int) -> None:
+        def update(what: str, done: int, total: int) -> None:
             kind = what.partition(",")[0]
             if kind not in lines:
                 lines[kind] = bars.add_task(what, total=total)
             bars.update(lines[kind], description=what, completed=done, total=total)
 
-        yield tell
+        yield update
 
 
-def _lines(every_s: float = 10.0) -> Tell:
+def _lines(every_s: float = 10.0) -> Progress:
     """Progress for log files: a line at the end of each work and every `every_s` between."""
     last = time.monotonic()
 
-    def tell(what: str, done: int, total: int) -> None:
+    def log(what: str, done: int, total: int) -> None:
         nonlocal last
         if done == total or time.monotonic() - last >= every_s:
             last = time.monotonic()
             say(f"{what}: {done}/{total}")
 
-    return tell
+    return log
 
 
 def _console(*, stderr: bool) -> Console:

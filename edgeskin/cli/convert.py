@@ -50,7 +50,7 @@ def convert(
 
     failures: list[str] = []
     try:
-        with console.progress() as tell:
+        with console.progress() as progress:
             artifacts = convert_source(
                 source,
                 out,
@@ -64,7 +64,7 @@ def convert(
                 timing=timing,
                 trust=trust,
                 portable=portable,
-                tell=tell,
+                progress=progress,
             )
     except PartlyConverted as partly:
         artifacts, failures = partly.artifacts, partly.failures

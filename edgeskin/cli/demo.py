@@ -11,6 +11,7 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json
+from edgeskin.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,8 @@ def demo(
     """Phantoms, calibration, nine files, verification, prediction, timing: about two minutes."""
     from edgeskin.files import atomic
 
-    with atomic(out, force=force) as fresh, console.progress() as tell:
-        report = run(fresh, tell)
+    with atomic(out, force=force) as fresh, console.progress() as progress:
+        report = run(fresh, progress)
     if json:
         console.emit(report.to_json())
         return
@@ -41,7 +42,7 @@ def demo(
     print("artifacts/ (nine files and manifest.json), phantoms/ (images and labels), demo.png")
 
 
-def run(out: Path, tell: console.Tell) -> DemoReport:
+def run(out: Path, progress: Progress) -> DemoReport:
     """Make everything under `out`; returns what the table shows, with every raw sample."""
     from edgeskin.calibration.from_run import calibrate_run
     from edgeskin.cli.demo_picture import draw
@@ -66,19 +67,19 @@ def run(out: Path, tell: console.Tell) -> DemoReport:
         val=0,
         test=TEST_IMAGES,
         size=load_run(BUILTIN).spec.input.height,
-        progress=lambda i, n: tell("rendering phantoms", i, n),
+        progress=progress,
     )
-    calibrate_run(run_folder, data, program, tell=tell)
+    calibrate_run(run_folder, data, program, progress=progress)
     artifacts = convert(
         run_folder,
         TARGETS,
         PRECISIONS,
         files,
         program=program,
-        on_progress=lambda done, total, name: tell(f"converting, {name}", done, total),
+        progress=progress,
     )
     test = load_split(data, "test")
-    rows = _measure(artifacts, Reference.of(load_run(run_folder), test), tell)
+    rows = _measure(artifacts, Reference.of(load_run(run_folder), test), progress)
     report = DemoReport(images=len(test), rows=tuple(rows))
     write_json(out / "demo.json", report.to_json())
     draw(out / "demo.png", test, report)
@@ -86,7 +87,7 @@ def run(out: Path, tell: console.Tell) -> DemoReport:
 
 
 def _measure(
-    artifacts: Sequence[Artifact], reference: Reference, tell: console.Tell
+    artifacts: Sequence[Artifact], reference: Reference, progress: Progress
 ) -> list[DemoRow]:
     """Agreement of every artifact, and latency where its own runtime exists here."""
     from contextlib import ExitStack
@@ -105,7 +106,7 @@ def _measure(
             predictor = stack.enter_context(load(artifact.path))
             if predictor.session.native:
                 running[name] = predictor
-            tell("verifying", done, len(artifacts))
+            progress("verifying", done, len(artifacts))
         latencies = measure(running, list(reference.pixels))
     return [
         DemoRow(

@@ -22,8 +22,8 @@ def devices(names: Names = None, ssh_config: SshConfig = None, json: Json = Fals
     """Ask this machine, every phone that adb sees, and NAMES; exit 1 if one does not answer."""
     from edgeskin.benchmarks.devices import Facts, survey
 
-    with console.progress() as tell:
-        found = survey(names or (), ssh_config=ssh_config, tell=tell)
+    with console.progress() as progress:
+        found = survey(names or (), ssh_config=ssh_config, progress=progress)
     if json:
         console.emit(
             {

@@ -71,8 +71,8 @@ def drift(
         _check_metric(artifact, dataset, metric)
     results = [read_measured(path) for path in measured or ()]
     options = DriftOptions(program, preprocess, under or (), results)
-    with console.progress() as tell:
-        report = measure(artifact, reference, dataset, options, trust=trust, tell=tell)
+    with console.progress() as progress:
+        report = measure(artifact, reference, dataset, options, trust=trust, progress=progress)
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
     if json:

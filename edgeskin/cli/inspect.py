@@ -54,14 +54,14 @@ def inspect(
     """Show operators, types, scales and sizes, and what is off the runtime's fast path."""
     from edgeskin.converters.audit.inspect import inspect as audit_file
 
-    with console.progress() as tell:
+    with console.progress() as progress:
         audit = audit_file(
             artifact,
             reference=reference,
             data=data,
             split=split,
             trust=trust,
-            progress=lambda i, n: tell("running the reference", i, n),
+            progress=progress,
         )
     missed = [] if min_int8_share is None else _too_little_int8(audit, min_int8_share)
     if json:

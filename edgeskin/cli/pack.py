@@ -36,7 +36,7 @@ def pack(
 
     check_writable(out, force=force)
     dataset = load_split(data, split)
-    with load(run, trust=trust) as reference, console.progress() as tell:
+    with load(run, trust=trust) as reference, console.progress() as progress:
         made = packs.make(
             reference,
             dataset.take(samples) if samples else dataset,
@@ -45,6 +45,6 @@ def pack(
             groups=group or (),
             shard_bytes=shard_mb << 20,
             force=force,
-            progress=lambda done, total: tell("packing", done, total),
+            progress=progress,
         )
     console.say(f"{len(made)} images in {len(made.shards)} shards: {out}")

@@ -42,7 +42,7 @@ def qat(
 
     settings = qat_recipe(run, recipe, epochs=epochs, seed=seed, ranges=ranges, distill=distill)
     try:
-        with console.progress() as tell:
+        with console.progress() as progress:
             made = train(
                 run,
                 data,
@@ -55,7 +55,7 @@ def qat(
                 exclude=exclude or (),
                 force=force,
                 trust=trust,
-                tell=tell,
+                progress=progress,
             )
     except NotBetter as error:
         if json:

@@ -33,8 +33,8 @@ def train(
 
     defaults = find_task(task).load().RECIPE
     settings = Recipe.load(recipe, defaults, epochs=epochs, pretrained=pretrained, seed=seed)
-    with console.progress() as tell:
-        record = run(task, arch, data, out, recipe=settings, force=force, tell=tell)
+    with console.progress() as progress:
+        record = run(task, arch, data, out, recipe=settings, force=force, progress=progress)
     if json:
         console.emit(record.to_json())
         return

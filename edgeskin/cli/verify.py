@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, Split, Trust
+from edgeskin.progress import Progress
 
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
@@ -75,14 +75,14 @@ def verify(
         by_layer = LayerOptions(images, plot, repro, force)
         for out in filter(None, (plot, repro)):
             check_writable(out, force=force)
-    with console.progress() as tell, OpenedFile(artifact) as file:
+    with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
         if is_artifact(reference) and not file.has_spec:
-            comparison = _compare_files(file, reference, by_layer, tell)
+            comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split)
             model = open_model(reference, file.predictor.spec, trust=trust)
-            comparison = _verify(file, model, dataset, by_layer, tell)
+            comparison = _verify(file, model, dataset, by_layer, progress)
     missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
@@ -106,7 +106,7 @@ class LayerOptions:
 
 
 def _compare_files(
-    file: OpenedFile, reference: Path, by_layer: LayerOptions | None, tell: console.Tell
+    file: OpenedFile, reference: Path, by_layer: LayerOptions | None, progress: Progress
 ) -> FileComparison:
     from edgeskin.converters.parity.foreign import compare_file_layers, compare_files
     from edgeskin.converters.parity.opened import OpenedFile
@@ -121,7 +121,7 @@ def _compare_files(
             by_layer.images,
             repro=by_layer.repro,
             force=by_layer.force,
-            progress=partial(tell, "comparing layers"),
+            progress=progress,
         )
     return comparison.model_copy(update={"layers": _drawn(layers, by_layer)})
 
@@ -131,12 +131,12 @@ def _verify(
     reference: Model,
     data: Dataset,
     by_layer: LayerOptions | None,
-    tell: console.Tell,
+    progress: Progress,
 ) -> Verification:
     from edgeskin.artifacts import record
     from edgeskin.converters.parity import verify as run
 
-    verification = run(file, reference, data, progress=partial(tell, "verifying"))
+    verification = run(file, reference, data, progress=progress)
     record(file.path, verification)
     if by_layer is None:
         return verification
@@ -148,7 +148,7 @@ def _verify(
         data.take(by_layer.images).pixels(file.metadata.spec.input),
         repro=by_layer.repro,
         force=by_layer.force,
-        progress=partial(tell, "comparing layers"),
+        progress=progress,
     )
     return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
 

@@ -9,7 +9,7 @@ distribution or a regression.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from edgeskin.errors import InvalidData
 from edgeskin.files import inside, sha256
 from edgeskin.images import decode
 from edgeskin.preprocess import preprocess
+from edgeskin.progress import Progress, silent
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -31,8 +32,6 @@ from edgeskin.spec import (
     Spec,
 )
 from edgeskin.trusted import config_file, folders
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Dataset:
         chosen = np.random.default_rng(seed).choice(len(self.rows), count, replace=False)
         return Dataset(self.folder, self.split, tuple(self.rows[i] for i in sorted(chosen)))
 
-    def pixels(self, spec: InputSpec, progress: Progress | None = None) -> NDArray[np.uint8]:
+    def pixels(self, spec: InputSpec, progress: Progress = silent) -> NDArray[np.uint8]:
         """Every image decoded and preprocessed: uint8 (N, height, width, 3), RGB."""
 
         def one(path: Path) -> NDArray[np.uint8]:
@@ -72,8 +71,7 @@ class Dataset:
         with ThreadPoolExecutor() as pool:
             for i, image in enumerate(pool.map(one, self.paths)):
                 out[i] = image
-                if progress:
-                    progress(i + 1, len(self))
+                progress("reading images", i + 1, len(self))
         return out
 
     def truth(self, spec: Spec) -> dict[str, NDArray[Any]]:

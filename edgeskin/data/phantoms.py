@@ -6,7 +6,7 @@ told in `phantom_canvas`). They show no person, so they may be handed on.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from edgeskin.data.phantom_lesions import Box, draw_lesion, place_lesions
 from edgeskin.data.phantom_skin import bare_skin
 from edgeskin.data.skin_tone import ITA_RANGE_DEG
 from edgeskin.errors import CannotWrite, InvalidData, ShapeMismatch
+from edgeskin.progress import Progress, silent
 
 KINDS = ("papule", "pustule", "nodule", "comedone")
 
@@ -159,7 +160,7 @@ def write_set(
     test: int,
     seed: int = 0,
     size: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Render a data set: images/*.png, masks/*.png (1 bit), boxes.csv and manifest.csv.
 
@@ -169,7 +170,7 @@ def write_set(
             in two sets of different `seed`.
         seed: Any integer from 0.
         size: Width and height of the images, pixels.
-        progress: Called after each image with (images written, images in all).
+        progress: Called after each image.
 
     Returns:
         Path of manifest.csv, which is written last: where it is, all is.
@@ -192,8 +193,7 @@ def write_set(
             phantom = render(image_seed, size=size)
             rows.append(_write_phantom(manifest.parent, split, name, phantom))
             boxes += [(rows[-1][0], lesion.kind, *lesion.box) for lesion in phantom.lesions]
-            if progress is not None:
-                progress(done, len(jobs))
+            progress("rendering phantoms", done, len(jobs))
         _write_csv(manifest.parent / "boxes.csv", BOX_COLUMNS, boxes)
         _write_csv(manifest, MANIFEST_COLUMNS, rows)
     except OSError as error:

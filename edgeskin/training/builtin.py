@@ -31,7 +31,7 @@ def main(work: Path) -> None:
     data, run = work / "phantoms", work / "run"
     shutil.rmtree(data, ignore_errors=True)  # those of earlier drawing code may lie there
     write_set(data, train=TRAIN, val=VAL, test=TEST, seed=SEED, size=SIZE)
-    train("acne", "mobilenet_v2_050", data, run, recipe=recipe(), tell=_tell, force=True)
+    train("acne", "mobilenet_v2_050", data, run, recipe=recipe(), progress=_tell, force=True)
     install(run, data)
 
 

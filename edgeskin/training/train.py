@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,13 @@ from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.run import load_run, save_run
+from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
 from edgeskin.spec import InputSpec, Spec
 from edgeskin.tasks import Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
 from edgeskin.training.recipe import Recipe
 from edgeskin.version import __version__
-
-Tell = Callable[[str, int, int], None]
 
 
 class TrainingRecord(Document):
@@ -52,7 +50,7 @@ def train(
     *,
     recipe: Recipe | None = None,
     force: bool = False,
-    tell: Tell = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> TrainingRecord:
     """Train a network on the train split; measure it on val and test.
 
@@ -60,7 +58,7 @@ def train(
     the same call after a kill goes on from the last whole epoch.
 
     Args:
-        tell: Called with (what, done, total) as the work proceeds.
+        progress: Called with (what, done, total) as the work proceeds.
 
     Returns:
         What is written to `metrics.json`.
@@ -83,12 +81,12 @@ def train(
         _fresh_network(spec, recipe),
         module,
         recipe,
-        training_images(dataset, spec.input, tell),
+        training_images(dataset, spec.input, progress),
         {name: torch.from_numpy(values) for name, values in truth.items()},
     )
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
     network = trainer.fit(
-        checkpoint, lambda epoch, loss: tell(f"training, loss {loss:.3f}", epoch, recipe.epochs)
+        checkpoint, lambda epoch, loss: progress(f"training, loss {loss:.3f}", epoch, recipe.epochs)
     )
     evaluations = {split.split: measure(spec, network, split) for split in held_out}
     record = TrainingRecord(
@@ -145,11 +143,11 @@ def _fresh_network(spec: Spec, recipe: Recipe) -> nn.Module:
     return build(spec, pretrained=recipe.pretrained)
 
 
-def training_images(dataset: Dataset, spec: InputSpec, tell: Tell) -> torch.Tensor:
+def training_images(dataset: Dataset, spec: InputSpec, progress: Progress) -> torch.Tensor:
     """All images with the room that a random crop wants, kept in memory: uint8 (N, 3, H, W)."""
     if (edge := spec.resize_to) is not None:
         spec = spec.model_copy(update={"height": edge, "width": edge})
-    pixels = dataset.pixels(spec, lambda done, total: tell("reading images", done, total))
+    pixels = dataset.pixels(spec, progress)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 

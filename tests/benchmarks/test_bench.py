@@ -158,7 +158,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=interrupt)
+        bench(artifact, tiny_pack, host, tmp_path, protocol=None, progress=interrupt)
     assert not result_path(tmp_path, "host", artifact).exists()
     parts = next((tmp_path / ".parts").iterdir())
     before = {path.name: json.loads(path.read_text())["pid"] for path in parts.glob("*.job.json")}
@@ -169,7 +169,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
         if what.endswith("images"):
             seen.append(done)
 
-    result = bench(artifact, tiny_pack, host, tmp_path, protocol=None, tell=watch)
+    result = bench(artifact, tiny_pack, host, tmp_path, protocol=None, progress=watch)
     assert result.accuracy.images == 12
     # The first shard was not run again, and the second's job was read, not repeated.
     assert seen == list(range(5, 13))

@@ -79,7 +79,7 @@ def test_small_steps_are_not_shared_among_threads(
             network,
             spec,
             images[:2],
-            tell=lambda what, done, total: threads.update({what: torch.get_num_threads()}),
+            progress=lambda what, done, total: threads.update({what: torch.get_num_threads()}),
         )
         assert threads == {"calibrating": 2, "correcting biases": 1}
         assert torch.get_num_threads() == 2
@@ -119,10 +119,10 @@ def test_progress_reaches_the_caller_and_nothing_reaches_stdout(
 ) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
 
-    def tell(what: str, done: int, total: int) -> None:
+    def progress(what: str, done: int, total: int) -> None:
         seen.setdefault(what, []).append((done, total))
 
-    calibrate(network, spec, images[:3], method=method, tell=tell)
+    calibrate(network, spec, images[:3], method=method, progress=progress)
     assert seen.pop("correcting biases") == [(i + 1, 8) for i in range(8)]  # of 8 layers
     assert set(seen) == {"calibrating"} | ({"calibrating by NNCF"} if method == "nncf" else set())
     assert all(counts == [(1, 3), (2, 3), (3, 3)] for counts in seen.values())

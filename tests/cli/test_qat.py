@@ -158,7 +158,7 @@ def test_a_checkpoint_of_other_settings_is_refused(
     recipe = QatRecipe(batch_size=8, epochs=2)
     given = (lively_run, phantom_set, tmp_path / "q.pt2")
     with pytest.raises(InterruptedError, match="after one epoch"):
-        qat(*given, recipe=recipe, program=program, tell=stop)
+        qat(*given, recipe=recipe, program=program, progress=stop)
     other = recipe.model_copy(update={"temperature": 3.0})
     with pytest.raises(InvalidRun, match="belongs to another recipe"):
         qat(*given, recipe=other, program=program)

@@ -31,7 +31,7 @@ def test_the_same_machine_gives_the_same_answers(
 ) -> None:
     artifact, seen = converted(target, "fp32"), []
     check_prefix(prefix)
-    found = run_under(prefix, artifact, PIXELS, lambda *step: seen.append(step))
+    found = run_under(prefix, artifact, PIXELS, lambda what, *step: seen.append(step))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     with load(artifact) as predictor:
         expected = predictor.run_all(PIXELS)

@@ -58,7 +58,7 @@ def test_a_run_beside_a_file_of_another_tool(
     path = model_files.tflite(tmp_path / "hand.tflite")
     seen: list[tuple[int, int]] = []
     document = edgeskin.inspect(
-        path, reference=tiny_run, data=phantom_set, progress=lambda i, n: seen.append((i, n))
+        path, reference=tiny_run, data=phantom_set, progress=lambda what, i, n: seen.append((i, n))
     )
     found = document.float16
     assert (found.by, found.run, found.images) == ("images", "tiny", 16)

@@ -153,7 +153,7 @@ def test_progress_counts_the_images(converted: Convert, data: Path) -> None:
         converted("onnx", "fp32"),
         reference(),
         load_split(data, "test"),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda what, done, total: seen.append((done, total)),
     )
     assert seen == [(i + 1, 20) for i in range(20)]
 

@@ -74,12 +74,12 @@ GOOD = answer({"document": MADE.to_json()})
 
 def test_answer_comes_back_and_the_log_goes(tmp_path: Path) -> None:
     done = process(tmp_path, f"print('noise', flush=True); {GOOD}")
-    seen: list[tuple[int, int, str]] = []
+    seen: list[tuple[str, int, int]] = []
     (got,) = run_all([done], 1, lambda *event: seen.append(event))
     assert isinstance(got, Conversion)
     assert (got.conversion_s or 0) > 0
     assert got.model_copy(update={"conversion_s": None}) == MADE
-    assert seen == [(1, 1, "m.onnx")]
+    assert seen == [("converting, m.onnx", 1, 1)]
     assert not (tmp_path / "m.onnx.log").exists()
 
 

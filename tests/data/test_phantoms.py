@@ -210,7 +210,7 @@ def test_written_set_agrees_with_its_manifest(tmp_path: Path) -> None:
         test=3,
         seed=5,
         size=96,
-        progress=lambda done, total: steps.append((done, total)),
+        progress=lambda what, done, total: steps.append((done, total)),
     )
     assert manifest == tmp_path / "set" / "manifest.csv"
     assert steps == [(i, 9) for i in range(1, 10)]

@@ -71,7 +71,7 @@ def test_the_cable_is_pulled_while_it_runs(
             device,
             tmp_path,
             protocol=None,
-            tell=pull_and_plug,
+            progress=pull_and_plug,
         )
         device.clean()
     assert pulled

@@ -80,7 +80,7 @@ def frozen(device: Device) -> Iterator[None]:
 
 
 class Midway:
-    """A `Tell` that does something once, when most of the bytes are on their way.
+    """A `Progress` that does something once, when most of the bytes are on their way.
 
     So many, because what fills the buffers on the way is lost with the link.
     """

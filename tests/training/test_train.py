@@ -37,7 +37,7 @@ def test_a_run_is_complete_and_learns(tmp_path: Path) -> None:
         tmp_path / "set",
         tmp_path / "run",
         recipe=recipe,
-        tell=lambda *step: seen.append(step),
+        progress=lambda *step: seen.append(step),
     )
     # Always answering the median count (about 29) is 20 lesions off on average.
     assert record.test is not None
@@ -81,12 +81,12 @@ def test_a_checkpoint_of_another_recipe_is_refused(phantom_set: Path, tmp_path: 
     (tmp_path / "run.checkpoint").mkdir()
     stop = InterruptedError("after one epoch")
 
-    def tell(what: str, done: int, total: int) -> None:
+    def progress(what: str, done: int, total: int) -> None:
         if what.startswith("training"):
             raise stop
 
     with pytest.raises(InterruptedError, match="after one epoch"):
-        train("acne", ARCH, phantom_set, tmp_path / "run", recipe=RECIPE, tell=tell)
+        train("acne", ARCH, phantom_set, tmp_path / "run", recipe=RECIPE, progress=progress)
     other = RECIPE.model_copy(update={"seed": 1})
     with pytest.raises(InvalidRun, match="belongs to another recipe"):
         train("acne", ARCH, phantom_set, tmp_path / "run", recipe=other)
