@@ -26,6 +26,7 @@ types: $(READY)
 	ln -s $(CURDIR)/edgeskin/* $(CURDIR)/calibration $(CURDIR)/converters \
 	    $(CURDIR)/benchmarks build/types/edgeskin/
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p edgeskin
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml $(CURDIR)/tests/typing/users.py
 
 # The site, into build/site; a broken link is an error. Building and reading need no network.
 docs: $(READY)

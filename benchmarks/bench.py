@@ -51,7 +51,7 @@ def result_path(out: Path, device: str, artifact: Path) -> Path:
     return out / f"{plain}.json"
 
 
-def bench_devices(
+def bench(
     artifacts: Sequence[Path | str],
     pack: Path | str,
     out: Path | str,
@@ -109,7 +109,7 @@ def bench_all(
     force: bool = False,
     progress: Progress = silent,
 ) -> list[BenchResult]:
-    """`bench` for each artifact; on another device than this machine, compared with it too.
+    """`bench_artifact` for each one; on another device than this machine, compared with it too.
 
     The device is left clean when all are done; when one fails, what it has is kept there, for the
     next run goes on with it.
@@ -120,7 +120,7 @@ def bench_all(
         on_host = device.name == "host"
         twin = None if on_host else _on_this_machine(artifact, pack, choice or Choice(), progress)
         results.append(
-            bench(
+            bench_artifact(
                 artifact,
                 pack,
                 device,
@@ -145,7 +145,7 @@ def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, progress: Progr
     with tempfile.TemporaryDirectory() as folder, Device(HostLink(Path(folder) / "work")) as host:
         choice = Choice(accelerator=same)
         try:
-            result = bench(
+            result = bench_artifact(
                 artifact, pack, host, Path(folder), protocol=None, choice=choice, progress=progress
             )
         except NotSupportedHere:
@@ -155,7 +155,7 @@ def _on_this_machine(artifact: Path, pack: Pack, choice: Choice, progress: Progr
             return Twin(dict(stored), result.engine)
 
 
-def bench(
+def bench_artifact(
     artifact: Path,
     pack: Pack,
     device: Device,

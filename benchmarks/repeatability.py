@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import bench
+from edgeskin.benchmarks.bench import bench_artifact
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
@@ -109,7 +109,7 @@ class _Run:
 def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> _Run:
     choice = Choice(library=lib)
     with tempfile.TemporaryDirectory() as name, Device(HostLink(Path(name) / "work")) as host:
-        result = bench(artifact, pack, host, Path(name), protocol=protocol, choice=choice)
+        result = bench_artifact(artifact, pack, host, Path(name), protocol=protocol, choice=choice)
     assert result.latency is not None
     p50_ms = result.latency.summary.run.p50_ms
     return _Run(p50_ms, result.latency.samples, result.doubts or ())

@@ -45,7 +45,7 @@ from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
 
 
-def calibrate(
+def calibrate_network(
     network: nn.Module,
     spec: Spec,
     images: Images,

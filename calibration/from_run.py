@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.record import RunIdentity
 from edgeskin.calibration.schemes import LEAST_IMAGES, check_method, find_scheme
 from edgeskin.data.manifest import Dataset, has_split, load_split
@@ -18,18 +18,13 @@ from edgeskin.progress import Progress, silent
 if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
 
-SAMPLES = 256
 
-
-def calibrate_run(
+def calibrate(
     run: Path | str,
     data: Path | str,
     out: Path | str,
+    options: CalibrationOptions = CalibrationOptions(),
     *,
-    scheme: str = "w8a8",
-    method: str = "mse",
-    samples: int = SAMPLES,
-    exclude: Sequence[str] = (),
     force: bool = False,
     trust: bool = False,
     progress: Progress = silent,
@@ -37,8 +32,6 @@ def calibrate_run(
     """Calibrate a run on images of the train split of `data` and save the program.
 
     Args:
-        samples: Images to use, drawn from the train split with a fixed seed.
-        exclude: Patterns of module paths, as `blocks.0.*`, of layers to leave in float.
         trust: Run the code that the run names, whoever wrote it.
 
     Returns:
@@ -52,21 +45,23 @@ def calibrate_run(
     """
     data, out = Path(data), Path(out)
     check_writable(out, force=force)
-    check_method(method, find_scheme(scheme))
-    chosen = calibration_set(data, samples)
+    check_method(options.method, find_scheme(options.scheme))
+    chosen = calibration_set(data, options.samples)
     loaded = load_run(run, trust=trust)
     pixels = chosen.pixels(loaded.spec.input)
-    from edgeskin.calibration.calibrate import calibrate  # heavy: what is wrong shows before
+    from edgeskin.calibration.calibrate import (
+        calibrate_network,  # heavy: what is wrong shows before
+    )
     from edgeskin.calibration.coverage import cover
     from edgeskin.calibration.program import save_program
 
-    program = calibrate(
+    program = calibrate_network(
         loaded.network,
         loaded.spec,
         pixels,
-        scheme=scheme,
-        method=method,
-        exclude=exclude,
+        scheme=options.scheme,
+        method=options.method,
+        exclude=options.exclude,
         progress=progress,
     )
     shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, progress)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgeskin.calibration.from_run import SAMPLES, calibrate_run, calibration_set
+from edgeskin.calibration.from_run import calibrate, calibration_set
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.record import QatRecord, Score
 from edgeskin.data.manifest import Dataset, has_split, load_split
@@ -37,13 +38,10 @@ def qat(
     run: Path | str,
     data: Path | str,
     out: Path | str,
+    options: CalibrationOptions = CalibrationOptions(),
     *,
     recipe: QatRecipe | None = None,
     program: Path | str | None = None,
-    scheme: str = "w8a8",
-    method: str = "mse",
-    samples: int = SAMPLES,
-    exclude: Sequence[str] = (),
     force: bool = False,
     trust: bool = False,
     progress: Progress = silent,
@@ -58,7 +56,7 @@ def qat(
     Args:
         recipe: Settings; those of `qat_recipe(run)` if left out.
         program: A calibrated program of this run to start from; else the run is
-            calibrated first, by `scheme`, `method`, `samples` and `exclude`.
+            calibrated first, by `options`.
         trust: Run the code that the run names, whoever wrote it.
         progress: Called with (what, done, total) as the work proceeds.
 
@@ -73,25 +71,15 @@ def qat(
     check_writable(out, force=force)
     loaded = load_run(run, trust=trust)
     recipe = recipe or qat_recipe(run)
-    train, held_out = _splits(loaded.spec, data, samples, recipe.seed)
+    train, held_out = _splits(loaded.spec, data, options.samples, recipe.seed)
     checkpoint = out.with_name(out.name + ".checkpoint")
     place = Path(program) if program else checkpoint / "start.pt2"
     with folder(out.parent):  # a new one is removed again if nothing is written
         if program is None and not place.is_file():
-            calibrate_run(
-                run,
-                data,
-                place,
-                scheme=scheme,
-                method=method,
-                samples=samples,
-                exclude=exclude,
-                trust=trust,
-                progress=progress,
-            )
+            calibrate(run, data, place, options, trust=trust, progress=progress)
         start = _start(place, loaded, run)
         if program is None:
-            _check_start(start, place, (scheme, method, tuple(exclude)))
+            _check_start(start, place, (options.scheme, options.method, tuple(options.exclude)))
         trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, progress)
         before = trainer.judge(trainer.network)
         progress(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)

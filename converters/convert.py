@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.artifacts import Artifact, Io, read_manifest, write_manifest
+from edgeskin.artifacts import Artifact, read_manifest, write_manifest
 from edgeskin.conversion import Conversion
 from edgeskin.converters import check_precision
+from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
@@ -44,23 +45,48 @@ class _Order:
     target: Format
     precision: str
     path: Path
-    portable: bool
 
 
-def convert(
+@dataclass(frozen=True)
+class _Desk:
+    """What all orders of one call have in common."""
+
+    options: ConversionOptions
+    scratch: Path
+    threads: int
+    run: str
+    trust: bool
+
+    def process(self, order: _Order) -> Process:
+        """The worker process of an order, not started yet."""
+        fresh = self.scratch / order.path.name
+        request = Request(
+            source=str(order.origin.path),
+            target=order.target.name,
+            precision=order.precision,
+            io=self.options.io,
+            path=str(fresh),
+            answer=f"{fresh}.json",
+            threads=self.threads,
+            timing=self.options.timing,
+            float_source=self.run,
+            trust=self.trust,
+            portable=self.options.portable,
+        )
+        log = order.path.with_name(f"{order.path.name}.log")
+        return Process(request, log=log, timeout_s=self.options.timeout_s)
+
+
+def convert_files(
     source: Path,
     targets: Sequence[str],
     precisions: Sequence[str],
     out: Path,
+    options: ConversionOptions = ConversionOptions(),
     *,
     program: Path | None = None,
-    io: Io = "app",
-    timeout_s: float = 900.0,
     force: bool = False,
-    timing: bool = False,
-    workers: int | None = None,
     trust: bool = False,
-    portable: bool = False,
     progress: Progress = silent,
 ) -> list[Artifact]:
     """Convert a run (fp32, fp16) or a program (int8) to every target and precision.
@@ -72,14 +98,8 @@ def convert(
         out: Folder for `NAME-PRECISION.SUFFIX` and `manifest.json`; files of
             earlier conversions stay, and stay in the manifest.
         program: What gives int8 where `source` is a run.
-        io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
-        timeout_s: For each conversion, in seconds.
         force: Replace files that exist.
-        timing: Time each INT8 file against float (`speed.measure`), which takes
-            one more conversion each.
-        workers: Processes at a time; the number of processors by default.
         trust: Run the code that a run names, whoever wrote it.
-        portable: Leave out rewrites that only this machine's CPU gains by.
         progress: Called with ("converting, FILE", files done, files in all).
 
     Raises:
@@ -91,7 +111,7 @@ def convert(
         PartlyConverted: That happened to some of several files; the others are there.
     """
     origins, out = [find_source(path) for path in (source, program) if path], Path(out)
-    orders = _orders(origins, targets, precisions, out, portable)
+    orders = _orders(origins, targets, precisions, out)
     for order in orders:
         check_writable(order.path, force=force)
     read_manifest(out)  # refuse a damaged one now, not after the work
@@ -99,13 +119,10 @@ def convert(
         with writing(out):
             scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=out))
         try:
-            workers = workers or os.cpu_count() or 1
-            threads = max(1, (os.cpu_count() or 1) // workers)
+            workers = options.workers or os.cpu_count() or 1
             run = next((str(o.path) for o in origins if o.kind == "run"), "")
-            processes = [
-                _process(order, io, scratch, timeout_s, threads, timing, run, trust)
-                for order in orders
-            ]
+            desk = _Desk(options, scratch, max(1, (os.cpu_count() or 1) // workers), run, trust)
+            processes = [desk.process(order) for order in orders]
             answers = run_all(processes, workers, progress)
             made = [
                 (order, answer)
@@ -117,7 +134,7 @@ def convert(
             if not made:
                 raise failures[0] if len(lines) == 1 else ConversionFailed("; ".join(lines))
             with writing(out):
-                artifacts = _publish(made, io, scratch, out, force)
+                artifacts = _publish(made, options, scratch, out, force)
             if failures:
                 raise PartlyConverted("; ".join(lines), artifacts, lines)
             return artifacts
@@ -130,7 +147,6 @@ def _orders(
     targets: Sequence[str],
     precisions: Sequence[str],
     out: Path,
-    portable: bool,
 ) -> list[_Order]:
     for precision in precisions:
         check_precision(precision)
@@ -146,7 +162,7 @@ def _orders(
                 target.check_scheme(scheme)
     name = origins[0].spec().name
     return [
-        _Order(origin, target, precision, out / target.file_name(name, precision), portable)
+        _Order(origin, target, precision, out / target.file_name(name, precision))
         for precision, origin in givers.items()
         for target in found
     ]
@@ -158,33 +174,6 @@ def _giver(origins: Sequence[Source], precision: str) -> Source:
         if precision in origin.precisions:
             return origin
     raise origins[0].cannot_give(precision)
-
-
-def _process(
-    order: _Order,
-    io: str,
-    scratch: Path,
-    timeout_s: float,
-    threads: int,
-    timing: bool,
-    run: str,
-    trust: bool,
-) -> Process:
-    fresh = scratch / order.path.name
-    request = Request(
-        source=str(order.origin.path),
-        target=order.target.name,
-        precision=order.precision,
-        io=io,
-        path=str(fresh),
-        answer=f"{fresh}.json",
-        threads=threads,
-        timing=timing,
-        float_source=run,
-        trust=trust,
-        portable=order.portable,
-    )
-    return Process(request, log=order.path.with_name(f"{order.path.name}.log"), timeout_s=timeout_s)
 
 
 def run_all(
@@ -219,10 +208,16 @@ def run_all(
 
 
 def _publish(
-    made: Sequence[tuple[_Order, Conversion]], io: str, scratch: Path, out: Path, force: bool
+    made: Sequence[tuple[_Order, Conversion]],
+    options: ConversionOptions,
+    scratch: Path,
+    out: Path,
+    force: bool,
 ) -> list[Artifact]:
     """Name the files in the manifest, then move them to their places: quick renames, no more."""
-    artifacts = [_describe(order, answer, io, scratch / order.path.name) for order, answer in made]
+    artifacts = [
+        _describe(order, answer, options, scratch / order.path.name) for order, answer in made
+    ]
     with locked(out):
         for artifact in artifacts:  # another conversion may have been here meanwhile
             check_writable(artifact.path, force=force)
@@ -234,17 +229,19 @@ def _publish(
     return artifacts
 
 
-def _describe(order: _Order, answer: Conversion, io: str, fresh: Path) -> Artifact:
+def _describe(
+    order: _Order, answer: Conversion, options: ConversionOptions, fresh: Path
+) -> Artifact:
     open_to_readers(fresh)
     return Artifact(
         path=order.path,
         target=order.target.name,
         precision=order.precision,
-        io=io,
+        io=options.io,
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
         warnings=tuple((answer.scales or {}).get("warnings", ())),
-        portable=order.portable,
+        portable=options.portable,
         **dict(answer),
     )
 

@@ -7,39 +7,73 @@ is first asked for.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeskin.offline import disable_telemetry
 from edgeskin.version import __version__
 
+if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same to Python
+    from edgeskin.benchmarks.bench import bench as bench
+    from edgeskin.benchmarks.devices.names import devices as devices
+    from edgeskin.calibration.from_run import calibrate as calibrate
+    from edgeskin.calibration.options import CalibrationOptions as CalibrationOptions
+    from edgeskin.calibration.qat_run import qat as qat
+    from edgeskin.converters.audit.inspect import inspect as inspect
+    from edgeskin.converters.from_source import convert as convert
+    from edgeskin.converters.options import ConversionOptions as ConversionOptions
+    from edgeskin.converters.parity.compare import verify as verify
+    from edgeskin.converters.parity.drift import DriftOptions as DriftOptions
+    from edgeskin.converters.parity.drift import drift as drift
+    from edgeskin.data.manifest import Dataset as Dataset
+    from edgeskin.data.manifest import load_split as load_split
+    from edgeskin.data.phantoms import render_phantom as render_phantom
+    from edgeskin.errors import EdgeskinError as EdgeskinError
+    from edgeskin.models.importing import import_run as import_run
+    from edgeskin.models.run import load_run as load_run
+    from edgeskin.predictor import Predictor as Predictor
+    from edgeskin.predictor import load as load
+    from edgeskin.spec import Spec as Spec
+    from edgeskin.training.train import train as train
+    from edgeskin.verbs import pack as pack
+    from edgeskin.walkthrough.demo import demo as demo
+
 disable_telemetry()
 
-_PUBLIC = {
+_HOMES = {
+    "CalibrationOptions": "edgeskin.calibration.options",
+    "ConversionOptions": "edgeskin.converters.options",
     "Dataset": "edgeskin.data.manifest",
+    "DriftOptions": "edgeskin.converters.parity.drift",
     "EdgeskinError": "edgeskin.errors",
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
-    "bench": "edgeskin.benchmarks.bench:bench_devices",
-    "calibrate": "edgeskin.calibration.from_run:calibrate_run",
-    "convert": "edgeskin.converters.from_source:convert_source",
+    "bench": "edgeskin.benchmarks.bench",
+    "calibrate": "edgeskin.calibration.from_run",
+    "convert": "edgeskin.converters.from_source",
+    "demo": "edgeskin.walkthrough.demo",
+    "devices": "edgeskin.benchmarks.devices.names",
+    "drift": "edgeskin.converters.parity.drift",
+    "import_run": "edgeskin.models.importing",
     "inspect": "edgeskin.converters.audit.inspect",
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",
+    "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",
-    "render_phantom": "edgeskin.data.phantoms:render",
+    "render_phantom": "edgeskin.data.phantoms",
     "train": "edgeskin.training.train",
-    "verify": "edgeskin.converters.parity",
+    "verify": "edgeskin.converters.parity.compare",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_HOMES]
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *_HOMES})
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'edgeskin' has no attribute '{name}'")
-    module, _, attribute = _PUBLIC[name].partition(":")
-    return getattr(importlib.import_module(module), attribute or name)
+if not TYPE_CHECKING:  # so that a type checker refuses names that are not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'edgeskin' has no attribute '{name}'")
+        return getattr(importlib.import_module(_HOMES[name]), name)

@@ -25,6 +25,7 @@ from edgeskin.version import __version__
 
 Io = Literal["app", "tensor"]
 Precision = Literal["fp32", "fp16", "int8"]
+Target = Literal["tflite", "coreml", "onnx"]
 MANIFEST = "manifest.json"
 
 

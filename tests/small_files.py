@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from samples import acne_spec
 from small_network import SIZE, make_network
 
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.converters.parity.documents import LayerReport
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.converters.selfcheck import images
@@ -45,7 +45,7 @@ def network(precision: str) -> torch.nn.Module:
     made = make_network()
     if precision != "int8":
         return made
-    return calibrate(made, spec(), images(spec().input), method="minmax").module
+    return calibrate_network(made, spec(), images(spec().input), method="minmax").module
 
 
 @cache

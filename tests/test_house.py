@@ -48,6 +48,13 @@ MAY_IMPORT = {
         "edgeskin.benchmarks",
     ),
     "edgeskin.benchmarks": ("edgeskin.benchmarks",),
+    "edgeskin.verbs": ("edgeskin.benchmarks", "edgeskin.data"),
+    "edgeskin.walkthrough": (
+        *TORCH_LAYERS,
+        "edgeskin.calibration",
+        "edgeskin.converters",
+        "edgeskin.benchmarks",
+    ),
     # A predictor opens runs too, inside the function that needs torch.
     "edgeskin.predictor": ("edgeskin.models",),
     "edgeskin.runtimes": ("edgeskin.models",),
@@ -138,7 +145,10 @@ def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
 
 def test_public_names() -> None:
     assert sorted(edgeskin.__all__) == [
+        "CalibrationOptions",
+        "ConversionOptions",
         "Dataset",
+        "DriftOptions",
         "EdgeskinError",
         "Predictor",
         "Spec",
@@ -146,17 +156,48 @@ def test_public_names() -> None:
         "bench",
         "calibrate",
         "convert",
+        "demo",
+        "devices",
+        "drift",
+        "import_run",
         "inspect",
         "load",
         "load_run",
         "load_split",
+        "pack",
         "qat",
         "render_phantom",
         "train",
         "verify",
     ]
     for name in edgeskin.__all__:
-        assert getattr(edgeskin, name) is not None
+        assert name in dir(edgeskin)
+        value = getattr(edgeskin, name)
+        assert name == "__version__" or value.__name__ == name  # called what the user calls it
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    source = (ROOT / "edgeskin/__init__.py").read_text(encoding="utf-8")
+    seen = {(n, m) for m, n in re.findall(r"from (edgeskin[.\w]+) import (\w+) as \2", source)}
+    assert seen == set(edgeskin._HOMES.items())
+
+
+def test_literals_are_the_tables() -> None:
+    from typing import get_args
+
+    from edgeskin.artifacts import Precision, Target
+    from edgeskin.calibration.options import Method, SchemeName
+    from edgeskin.calibration.schemes import METHODS, SCHEMES
+    from edgeskin.converters import PRECISIONS
+    from edgeskin.formats import FORMATS
+
+    for literal, table in (
+        (Target, FORMATS),
+        (Precision, PRECISIONS),
+        (SchemeName, SCHEMES),
+        (Method, METHODS),
+    ):
+        assert set(get_args(literal)) == set(table)
 
 
 def test_what_names_versions_and_tests_is_up_to_date() -> None:

@@ -22,7 +22,7 @@ from platforms import missing, zig
 from edgeskin.benchmarks.emulation.debian import unpack
 from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.benchmarks.store import kept
-from edgeskin.data.phantoms import render
+from edgeskin.data.phantoms import render_phantom
 from edgeskin.errors import NotSupportedHere
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +130,7 @@ def test_it_converts_the_built_in_model_and_runs_it_without_torch(
     package = Path(where.decode()).parent
     assert package.is_relative_to(environment)
     run, image, files = package / "models/builtin", tmp_path / "face.png", tmp_path / "files"
-    Image.fromarray(render(0, size=256).image).save(image)
+    Image.fromarray(render_phantom(0, size=256).image).save(image)
     expected = answer(edgeskin("predict", run, image, "--json"))[str(image)]["severity"]["label"]
     done = edgeskin("convert", run, "--precision", "fp32", "--out", files)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from samples import acne_spec
 from torch import Tensor, nn
 
 from edgeskin.artifacts import Io, Metadata, Precision
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.models.run import Run
@@ -77,7 +77,7 @@ def network(precision: str) -> nn.Module:
     if precision != "int8":
         return tiny.eval()
     spec = tiny_spec()
-    return calibrate(tiny.eval(), spec, images(spec.input), method="minmax").module
+    return calibrate_network(tiny.eval(), spec, images(spec.input), method="minmax").module
 
 
 def float_run(changed: float = 1.0) -> Run:

@@ -10,7 +10,7 @@ with open_device("ssh:qa@jetson.local") as device:
 from edgeskin.benchmarks.devices.device import Device, Job, Patience, follow
 from edgeskin.benchmarks.devices.explain import explain
 from edgeskin.benchmarks.devices.facts import Facts
-from edgeskin.benchmarks.devices.names import open_device, reserved, survey, together
+from edgeskin.benchmarks.devices.names import devices, open_device, reserved, together
 from edgeskin.progress import Progress
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Job",
     "Patience",
     "Progress",
+    "devices",
     "explain",
     "follow",
     "open_device",
     "reserved",
-    "survey",
     "together",
 ]

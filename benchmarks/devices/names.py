@@ -97,7 +97,7 @@ def together(
             raise
 
 
-def survey(
+def devices(
     names: Sequence[str] = (),
     *,
     ssh_config: Path | None = None,
@@ -110,18 +110,18 @@ def survey(
     network are asked only when named.
     """
     found: dict[str, Facts | EdgeskinError] = {}
-    devices = []
+    opened = []
     for name in dict.fromkeys(("host", *_phones(), *names)):
         try:
-            devices.append(
+            opened.append(
                 open_device(name, ssh_config=ssh_config, patience=patience, progress=progress)
             )
         except EdgeskinError as error:
             found[name] = error
     try:
-        return {**together(devices, Device.probe), **found}
+        return {**together(opened, Device.probe), **found}
     finally:
-        for device in devices:
+        for device in opened:
             device.close()
 
 

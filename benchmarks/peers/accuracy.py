@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from edgeskin.benchmarks.peers.builds import Tell, build, provide, tool_versions
 from edgeskin.benchmarks.peers.int8 import machine
-from edgeskin.calibration.from_run import SAMPLES, calibration_set
-from edgeskin.converters.convert import convert
+from edgeskin.calibration.from_run import calibration_set
+from edgeskin.calibration.options import CalibrationOptions
+from edgeskin.converters.convert import convert_files
+from edgeskin.converters.options import ConversionOptions
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidData, ShapeMismatch
 from edgeskin.evaluation import Truth, compare, evaluate
@@ -64,7 +66,8 @@ def measure(
         tell(f"converting {program.name}")
         for runtime, target in _TARGETS.items():
             folder = out / name
-            made = convert(program, [target], ["int8"], folder, io="tensor", force=True)
+            options = ConversionOptions(io="tensor", timing=False)
+            made = convert_files(program, [target], ["int8"], folder, options, force=True)
             files[runtime][name] = made[0].path
     tell(f"{len(test)} test images")
     images = AppModel(_nothing(), run.spec).normalize(_tensor(test.pixels(run.spec.input)))
@@ -79,7 +82,7 @@ def measure(
         "run": {"name": source.name, "sha256": run.sha256},
         "data": data.resolve().name,
         "test_images": len(test),
-        "calibration_images": min(SAMPLES, len(load_split(data, "train"))),
+        "calibration_images": min(CalibrationOptions().samples, len(load_split(data, "train"))),
         "machine": machine(),
         "tools": tool_versions(),
         "float": evaluate(run.spec, decode(run.spec, reference), truth).to_json(),
@@ -94,7 +97,7 @@ def _build_stock(source: Path, run: Run, data: Path, out: Path, tell: Tell) -> d
         raise InvalidData(f"{out} holds the files of another run. Give each run a folder.")
     if not stock.exists():
         shutil.copytree(source, stock / "run")
-        pixels = calibration_set(data, SAMPLES).pixels(run.spec.input)
+        pixels = calibration_set(data, CalibrationOptions().samples).pixels(run.spec.input)
         np.savez(stock / "samples.npz", calibration=pixels)
     provide(stock, run.spec, ("run", "samples.npz"))
     return build(run.spec, stock, [f for files in STOCK.values() for f in files.values()], tell)

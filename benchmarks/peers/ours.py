@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.program import save_program
-from edgeskin.converters.convert import convert
+from edgeskin.converters.convert import convert_files
+from edgeskin.converters.options import ConversionOptions
 from edgeskin.models.run import load_run
 
 METHOD = "minmax"
@@ -20,7 +21,7 @@ def make_program(folder: Path, path: Path) -> None:
     run = load_run(folder / "run")
     with np.load(folder / "samples.npz") as samples:
         images = samples["calibration"]
-    save_program(path, calibrate(run.network, run.spec, images, method=METHOD))
+    save_program(path, calibrate_network(run.network, run.spec, images, method=METHOD))
 
 
 def make_tflite(folder: Path, path: Path) -> None:
@@ -33,7 +34,6 @@ def make_onnx(folder: Path, path: Path) -> None:
 
 def _convert(folder: Path, path: Path, target: str) -> None:
     scratch = path.parent / "converted"
-    artifact = convert(folder / "program.pt2", [target], ["int8"], scratch, io="tensor", workers=1)[
-        0
-    ]
+    options = ConversionOptions(io="tensor", timing=False, workers=1)
+    (artifact,) = convert_files(folder / "program.pt2", [target], ["int8"], scratch, options)
     os.replace(artifact.path, path)

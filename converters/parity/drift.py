@@ -37,7 +37,7 @@ from edgeskin.converters.parity.gates import disagrees, other_weights
 from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
-from edgeskin.data.manifest import Dataset
+from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.evaluation import MetricChange, Truth, compare
 from edgeskin.files import sha256
@@ -87,10 +87,10 @@ class DriftOptions:
     measured: Sequence[Measured] = ()
 
 
-def measure(
+def drift(
     artifact: Path | str,
     reference: Path | str,
-    data: Dataset,
+    data: Dataset | Path | str,
     options: DriftOptions = DriftOptions(),
     *,
     trust: bool = False,
@@ -100,6 +100,7 @@ def measure(
 
     Args:
         reference: The run that was trained.
+        data: A split, or a data folder, whose test split is taken.
         trust: Run the code that the run names, whoever wrote it.
         progress: What is being done, and how many of how many images are.
 
@@ -111,6 +112,8 @@ def measure(
         NotSupportedHere: A command of `under` fails.
         NotTrusted: The run names a factory that needs `trust`.
     """
+    if isinstance(data, Path | str):
+        data = load_split(data, "test")
     for command in options.under:
         check_prefix(command)
     with opened(artifact) as file:

@@ -19,7 +19,7 @@ import torch
 
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.peers import zoo
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.converters.audit.stored import differences
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.floors import layer_db, rounding_db, whole_db, worst_sqnr_db
@@ -70,7 +70,7 @@ def measure(spec: Spec) -> list[dict]:
     zoo.settle(network, zoo.normalized(spec, zoo.pictures(spec.input, 24, seed=0)))
     network.eval().requires_grad_(False)
     images = list(zoo.pictures(spec.input, 6, seed=1))
-    program = calibrate(network, spec, images, method="minmax").module
+    program = calibrate_network(network, spec, images, method="minmax").module
     pixels = zoo.pictures(spec.input, 2, seed=2)
     run, quantized = (of_network(spec.name, spec, n, "") for n in (network, program))
     rounding, rows = rounding_db(run, pixels), []

@@ -125,7 +125,7 @@ def family(factory: str, size: int, options: dict) -> dict:
 def ours(name: str) -> dict:
     """A network of edgeskin at 224 pixels: the two float files, and the INT8 file."""
     from edgeskin.artifacts import Metadata
-    from edgeskin.calibration.calibrate import calibrate
+    from edgeskin.calibration.calibrate import calibrate_network
     from edgeskin.converters.model import Job
 
     spec = zoo.MODELS[name].spec
@@ -135,7 +135,9 @@ def ours(name: str) -> dict:
     zoo.settle(network, images[:12])
     found = {"network": zoo.MODELS[name].title, "size": spec.input.height}
     found |= float_files(network, images[-2:])
-    program = calibrate(network, spec, zoo.pictures(spec.input, 12, seed=1), method="minmax")
+    program = calibrate_network(
+        network, spec, zoo.pictures(spec.input, 12, seed=1), method="minmax"
+    )
     metadata = Metadata(spec, "tensor", "int8")
     job = Job(program.module, metadata)
     with tempfile.TemporaryDirectory() as folder:

@@ -51,12 +51,12 @@ def bench(
     json: Json = False,
 ) -> None:
     """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
-    from edgeskin.benchmarks.bench import bench_devices
+    from edgeskin.benchmarks.bench import bench as run
     from edgeskin.benchmarks.setup import Choice
 
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
     with console.progress() as progress:
-        found = bench_devices(
+        outcomes = run(
             artifacts,
             pack,
             out,
@@ -67,8 +67,8 @@ def bench(
             force=force,
             progress=progress,
         )
-    failed = [outcome for outcome in found.values() if isinstance(outcome, Exception)]
-    results = [r for outcome in found.values() if isinstance(outcome, list) for r in outcome]
+    failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+    results = [r for outcome in outcomes.values() if isinstance(outcome, list) for r in outcome]
     if json:
         documents = [result.to_json() for result in results]
         console.emit({"results": documents, "failed": [str(error) for error in failed]})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Exclude, Force, Trust
+from edgeskin.cli.options import Data, Exclude, Force, Trust, calibration
 
 
 def calibrate(
@@ -27,17 +27,14 @@ def calibrate(
     trust: Trust = False,
 ) -> None:
     """Quantize a run to INT8 with images of its train split."""
-    from edgeskin.calibration.from_run import calibrate_run
+    from edgeskin.calibration.from_run import calibrate as run_calibration
 
     with console.progress() as progress:
-        program = calibrate_run(
+        program = run_calibration(
             run,
             data,
             out,
-            scheme=scheme,
-            method=method,
-            samples=samples,
-            exclude=exclude or (),
+            calibration(scheme, method, samples, exclude),
             force=force,
             trust=trust,
             progress=progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -45,25 +45,30 @@ def convert(
     json: Json = False,
 ) -> None:
     """Convert to TFLite, Core ML and ONNX, each in a process of its own, side by side."""
-    from edgeskin.converters.from_source import convert_source
+    from edgeskin.calibration.options import CalibrationOptions
+    from edgeskin.converters.from_source import convert as run
+    from edgeskin.converters.options import ConversionOptions
     from edgeskin.errors import PartlyConverted
 
+    options = ConversionOptions(
+        io=cast(Any, io),
+        timing=timing,
+        portable=portable,
+        timeout_s=timeout,
+        calibration=CalibrationOptions(samples=samples),
+    )
     failures: list[str] = []
     try:
         with console.progress() as progress:
-            artifacts = convert_source(
+            artifacts = run(
                 source,
                 out,
-                target=target,
-                precision=precision,
+                target=cast(Any, target),
+                precision=cast(Any, precision),
                 data=data,
-                samples=samples,
-                io=io,
-                timeout_s=timeout,
+                options=options,
                 force=force,
-                timing=timing,
                 trust=trust,
-                portable=portable,
                 progress=progress,
             )
     except PartlyConverted as partly:

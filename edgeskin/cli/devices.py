@@ -20,10 +20,11 @@ Names = Annotated[
 
 def devices(names: Names = None, ssh_config: SshConfig = None, json: Json = False) -> None:
     """Ask this machine, every phone that adb sees, and NAMES; exit 1 if one does not answer."""
-    from edgeskin.benchmarks.devices import Facts, survey
+    from edgeskin.benchmarks.devices import Facts
+    from edgeskin.benchmarks.devices import devices as find
 
     with console.progress() as progress:
-        found = survey(names or (), ssh_config=ssh_config, progress=progress)
+        found = find(names or (), ssh_config=ssh_config, progress=progress)
     if json:
         console.emit(
             {

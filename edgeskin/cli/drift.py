@@ -57,7 +57,8 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
-    from edgeskin.converters.parity.drift import DriftOptions, measure
+    from edgeskin.converters.parity.drift import DriftOptions
+    from edgeskin.converters.parity.drift import drift as split_changes
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.data.manifest import load_split
     from edgeskin.files import check_writable
@@ -72,7 +73,9 @@ def drift(
     results = [read_measured(path) for path in measured or ()]
     options = DriftOptions(program, preprocess, under or (), results)
     with console.progress() as progress:
-        report = measure(artifact, reference, dataset, options, trust=trust, progress=progress)
+        report = split_changes(
+            artifact, reference, dataset, options, trust=trust, progress=progress
+        )
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
     if json:

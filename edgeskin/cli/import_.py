@@ -22,5 +22,5 @@ def import_(
     """Bring your own network: a factory, its weights and a spec."""
     from edgeskin.models.importing import import_run
 
-    import_run(model, model_args, weights, spec, out, force=force, trust=trust)
+    import_run(model, weights, spec, out, model_args=model_args, force=force, trust=trust)
     print(out)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from edgeskin.calibration.options import CalibrationOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
@@ -23,3 +26,12 @@ Trust = Annotated[
 SshConfig = Annotated[
     Path | None, typer.Option("--ssh-config", help="Instead of ~/.ssh/config (ssh -F).")
 ]
+
+
+def calibration(
+    scheme: str, method: str, samples: int, exclude: list[str] | None
+) -> CalibrationOptions:
+    """The words of the command line as options; what is unknown is refused where it is used."""
+    from edgeskin.calibration.options import CalibrationOptions
+
+    return CalibrationOptions(cast(Any, scheme), cast(Any, method), samples, tuple(exclude or ()))

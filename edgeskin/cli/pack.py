@@ -29,22 +29,20 @@ def pack(
     trust: Trust = False,
 ) -> None:
     """Pack images, labels and the float model's outputs, to be run on devices."""
-    from edgeskin.benchmarks import pack as packs
-    from edgeskin.data.manifest import load_split
-    from edgeskin.files import check_writable
-    from edgeskin.predictor import load
+    from edgeskin.verbs import pack as run_pack
 
-    check_writable(out, force=force)
-    dataset = load_split(data, split)
-    with load(run, trust=trust) as reference, console.progress() as progress:
-        made = packs.make(
-            reference,
-            dataset.take(samples) if samples else dataset,
+    with console.progress() as progress:
+        made = run_pack(
+            run,
+            data,
             out,
+            split=split,
+            samples=samples,
             ready=ready,
             groups=group or (),
             shard_bytes=shard_mb << 20,
             force=force,
+            trust=trust,
             progress=progress,
         )
     console.say(f"{len(made)} images in {len(made.shards)} shards: {out}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Exclude, Force, Json, Trust
+from edgeskin.cli.options import Data, Exclude, Force, Json, Trust, calibration
 
 
 def qat(
@@ -47,12 +47,9 @@ def qat(
                 run,
                 data,
                 out,
+                calibration(scheme, method, samples, exclude),
                 recipe=settings,
                 program=program,
-                scheme=scheme,
-                method=method,
-                samples=samples,
-                exclude=exclude or (),
                 force=force,
                 trust=trust,
                 progress=progress,

@@ -93,7 +93,7 @@ def severity_of(count: int) -> int:
     return sum(count > limit for limit in (5, 20, 50))
 
 
-def render(
+def render_phantom(
     seed: int,
     *,
     size: int = 256,
@@ -190,7 +190,7 @@ def write_set(
         for part in ("images", "masks"):
             (manifest.parent / part).mkdir(parents=True, exist_ok=True)
         for done, (split, name, image_seed) in enumerate(jobs, start=1):
-            phantom = render(image_seed, size=size)
+            phantom = render_phantom(image_seed, size=size)
             rows.append(_write_phantom(manifest.parent, split, name, phantom))
             boxes += [(rows[-1][0], lesion.kind, *lesion.box) for lesion in phantom.lesions]
             progress("rendering phantoms", done, len(jobs))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,17 +26,22 @@ from edgeskin.spec import (
 
 def import_run(
     model: str,
-    model_args: str,
-    weights: Path,
-    spec: Path,
-    out: Path,
+    weights: Path | str,
+    spec: Path | str,
+    out: Path | str,
     *,
+    model_args: Mapping[str, Any] | str = "{}",
     force: bool = False,
     trust: bool = False,
 ) -> None:
     """Build `package.module:factory`, load the state dict, check the heads, write a run.
 
     Args:
+        model: `package.module:factory`.
+        weights: A state dict: `.safetensors`, or `.pth` of tensors.
+        spec: A `spec.json`; its `arch` fields are filled in.
+        out: The run, a folder to make.
+        model_args: Keywords of the factory, or their JSON.
         trust: Call the factory, whoever wrote it.
 
     Raises:
@@ -44,10 +51,13 @@ def import_run(
         InvalidSpec: The spec or the arguments do not parse.
         ShapeMismatch: An output has not the shape that its head asks for.
     """
+    weights, out = Path(weights), Path(out)
     check_writable(out, force=force)
     if not names_factory(model):
         raise InvalidSpec(f"--model must read package.module:factory, got '{model}'")
-    taken = Spec.load(spec).model_copy(update={"arch": model, "arch_args": _arguments(model_args)})
+    taken = Spec.load(Path(spec)).model_copy(
+        update={"arch": model, "arch_args": _arguments(model_args)}
+    )
     network = build(taken, trust=trust)
     inner = getattr(network, "network", network)
     fit_weights(inner, read_weights(weights), where=str(weights))
@@ -96,9 +106,9 @@ def _raw_shape(head: Head) -> tuple[int | None, ...]:
             return (1, len(head.labels), None, None)
 
 
-def _arguments(text: str) -> dict[str, object]:
+def _arguments(given: Mapping[str, Any] | str) -> dict[str, object]:
     try:
-        arguments = json.loads(text)
+        arguments = json.loads(given) if isinstance(given, str) else dict(given)
     except ValueError as error:
         raise InvalidSpec(f"--model-args is not JSON: {error}") from error
     if not isinstance(arguments, dict):

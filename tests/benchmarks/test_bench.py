@@ -16,7 +16,7 @@ import pytest
 
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import bench, bench_all, result_path
+from edgeskin.benchmarks.bench import bench_all, bench_artifact, result_path
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
@@ -81,7 +81,7 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
 ) -> None:
     artifact = tiny_file(target, precision, io)
     choice = Choice(accelerator="reference" if kernels == "reference" else None)
-    result = bench(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
+    result = bench_artifact(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
     images = [item.source_sha256 for item in tiny_pack.items]
     found = read_measured(result_path(tmp_path, "host", artifact)).of(artifact, images)
     for name, expected in on_python(artifact, tiny_pack, kernels).items():
@@ -124,7 +124,7 @@ def check_operators(operators: Operators, kernels: str) -> None:
 def test_queries_take_the_images_in_a_random_order_each_as_often(
     tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
 ) -> None:
-    result = bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=SHORT)
+    result = bench_artifact(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=SHORT)
     images = result.latency.samples.image
     counts = np.bincount(images, minlength=len(tiny_pack.members(0)))
     assert counts.max() - counts.min() <= 2  # whole rounds, but for the cut ends
@@ -158,7 +158,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench(artifact, tiny_pack, host, tmp_path, protocol=None, progress=interrupt)
+        bench_artifact(artifact, tiny_pack, host, tmp_path, protocol=None, progress=interrupt)
     assert not result_path(tmp_path, "host", artifact).exists()
     parts = next((tmp_path / ".parts").iterdir())
     before = {path.name: json.loads(path.read_text())["pid"] for path in parts.glob("*.job.json")}
@@ -169,7 +169,7 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
         if what.endswith("images"):
             seen.append(done)
 
-    result = bench(artifact, tiny_pack, host, tmp_path, protocol=None, progress=watch)
+    result = bench_artifact(artifact, tiny_pack, host, tmp_path, protocol=None, progress=watch)
     assert result.accuracy.images == 12
     # The first shard was not run again, and the second's job was read, not repeated.
     assert seen == list(range(5, 13))
@@ -184,7 +184,7 @@ def test_a_damaged_model_is_one_clear_line(
     data[: len(data) // 4] = data[: len(data) // 4].replace(b"Conv", b"Conf")
     artifact.write_bytes(data.replace(b"Conv", b"Conf"))
     with pytest.raises(RunFailed, match="ended with code 2 .ONNX Runtime: .*Conf"):
-        bench(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
+        bench_artifact(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
 
 
 def test_a_foreign_library_lacks_a_symbol(
@@ -192,7 +192,9 @@ def test_a_foreign_library_lacks_a_symbol(
 ) -> None:
     choice = Choice(library=library("tflite", platform.machine()))
     with pytest.raises(MissingSymbol, match="undefined symbol OrtGetApiBase in libLiteRt.so"):
-        bench(tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
+        bench_artifact(
+            tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice
+        )
 
 
 def test_the_gpu_s_providers_travel_with_the_runtime(
@@ -213,7 +215,9 @@ def test_litert_s_own_api_takes_no_delegate(
     file = library("tflite", platform.machine())
     choice = Choice(library=file, accelerator="external", accelerator_library=file)
     with pytest.raises(RunFailed, match="takes no delegate such as external: pass a library"):
-        bench(tiny_file("tflite", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice)
+        bench_artifact(
+            tiny_file("tflite", "fp32"), tiny_pack, host, tmp_path, protocol=None, choice=choice
+        )
 
 
 def test_heat_clocks_and_battery_are_read_beside_a_sustained_run(
@@ -242,8 +246,10 @@ def test_heat_clocks_and_battery_are_read_beside_a_sustained_run(
                 threading.Timer(1.0, zone.write_text, ["91000\n"]).start()
 
     protocol = replace(PROTOCOLS["sustained"], warmup_s=0.1, seconds=2.5, sensor_ms=100)
-    settings: dict[str, Any] = {"protocol": protocol, "sensors": str(root), "tell": heat_later}
-    result = bench(tiny_file("onnx", "int8"), tiny_pack, host, tmp_path / "out", **settings)
+    settings: dict[str, Any] = {"protocol": protocol, "sensors": str(root), "progress": heat_later}
+    result = bench_artifact(
+        tiny_file("onnx", "int8"), tiny_pack, host, tmp_path / "out", **settings
+    )
     latency = result.latency
     heat = [reading.thermal_mc["thermal_zone0 cpu-thermal"] for reading in latency.sensors]
     assert set(heat) == {45_000, 91_000}
@@ -260,14 +266,14 @@ def test_another_model_s_pack_is_refused(
     with load(tiny_run) as reference:
         other = packs.make(reference, load_split(phantom_set, "test").take(1), tmp_path / "pack")
     with pytest.raises(InvalidPack, match="a pack of acne-test, tiny-fp32-app.onnx was made from"):
-        bench(tiny_file("onnx", "fp32"), other, host, tmp_path, protocol=None)
+        bench_artifact(tiny_file("onnx", "fp32"), other, host, tmp_path, protocol=None)
 
 
 def test_an_accelerator_that_a_runtime_has_not_is_refused(
     tiny_file: Convert, tiny_pack: Pack, host: Device, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownName, match="onnx has no accelerator 'gpu'"):
-        bench(
+        bench_artifact(
             tiny_file("onnx", "fp32"), tiny_pack, host, tmp_path, protocol=None,
             choice=Choice(accelerator="gpu"),
         )  # fmt: skip
@@ -295,7 +301,7 @@ def test_the_runner_reads_no_image_that_is_not_in_its_shard(
     first, *rest = tiny_pack.items
     spoiled = replace(tiny_pack, items=(replace(first, **place), *rest))
     with pytest.raises(RunFailed, match=why):
-        bench(tiny_file("onnx", "fp32"), spoiled, host, tmp_path, protocol=None)
+        bench_artifact(tiny_file("onnx", "fp32"), spoiled, host, tmp_path, protocol=None)
 
 
 def test_a_name_with_a_line_break_adds_no_line_to_a_request(
@@ -304,7 +310,7 @@ def test_a_name_with_a_line_break_adds_no_line_to_a_request(
     artifact = tmp_path / "tiny\nlibrary evil.so\n.onnx"
     shutil.copy(tiny_file("onnx", "fp32"), artifact)
     with pytest.raises(NotSupportedHere, match=r"'model tiny\\nlibrary evil.so.*line break"):
-        bench(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
+        bench_artifact(artifact, tiny_pack, host, tmp_path / "out", protocol=None)
 
 
 def test_a_device_chooses_no_place_on_this_machine(

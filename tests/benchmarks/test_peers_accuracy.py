@@ -10,7 +10,8 @@ import pytest
 
 from edgeskin.benchmarks.peers.__main__ import main
 from edgeskin.benchmarks.peers.accuracy import measure, table
-from edgeskin.calibration.from_run import calibrate_run
+from edgeskin.calibration.from_run import calibrate
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidData
 
@@ -20,7 +21,7 @@ def test_every_file_is_held_against_the_float_run(
     run: Path, other: Path, phantom_set: Path, tmp_path: Path
 ) -> None:
     program = tmp_path / "ours.pt2"
-    calibrate_run(run, phantom_set, program, method="minmax")
+    calibrate(run, phantom_set, program, CalibrationOptions(method="minmax"))
     told: list[str] = []
     found = measure(run, phantom_set, {"ptq": program}, tmp_path / "out", told.append)
     test = load_split(phantom_set, "test")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from samples import acne_spec
 from small_network import SIZE, SmallNet, make_network
 
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.program import Program
 from edgeskin.spec import InputSpec, Spec
 
@@ -34,4 +34,4 @@ def images() -> list[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="session")
 def program(spec: Spec, images: list[NDArray[np.uint8]]) -> Program:
-    return calibrate(make_network(), spec, images[:8], method="minmax")
+    return calibrate_network(make_network(), spec, images[:8], method="minmax")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgeskin.calibration.bias import correct_biases
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import (
     DEQUANTIZE_CHANNELS,
     LAYERS,
@@ -94,7 +94,7 @@ def test_a_nearly_dead_channel_keeps_its_bias(
     with torch.no_grad():
         network.project.weight[2] = 1e-12
         network.project.bias[2] = 50.0
-    graph = calibrate(network, spec, images, method="minmax").module
+    graph = calibrate_network(network, spec, images, method="minmax").module
     for layer in layers(graph):
         x, weight, bias = layer.args[:3]
         units = attribute(graph, bias) / (x.args[1] * attribute(graph, weight.args[1]))

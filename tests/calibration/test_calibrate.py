@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgeskin.calibration import METHODS, SCHEMES
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -44,7 +44,7 @@ def sqnr_db(reference: Tensor, candidate: Tensor) -> float:
 def test_a_program_agrees_with_its_float_network(
     method: str, network: nn.Module, spec: Spec, images: Images
 ) -> None:
-    program = calibrate(network, spec, images[:8], method=method)
+    program = calibrate_network(network, spec, images[:8], method=method)
     normalize = AppModel(nn.Identity(), spec).normalize
     inputs = [normalize(torch.from_numpy(image)[None]) for image in images[8:]]
     for head in range(2):
@@ -64,7 +64,7 @@ def test_the_network_is_exported_once(
         return export(module, *rest)
 
     monkeypatch.setattr(torch.export, "export", counted)
-    calibrate(network, spec, images[:2])
+    calibrate_network(network, spec, images[:2])
     assert exported == [network]
 
 
@@ -75,7 +75,7 @@ def test_small_steps_are_not_shared_among_threads(
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        calibrate(
+        calibrate_network(
             network,
             spec,
             images[:2],
@@ -91,7 +91,7 @@ def test_the_callers_network_is_left_as_it_was(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    calibrate(network, spec, images[:2])
+    calibrate_network(network, spec, images[:2])
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -99,7 +99,7 @@ def test_the_callers_network_is_left_as_it_was(
 def test_a_record_says_how_the_scales_were_found(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
-    program = calibrate(network, spec, images[:3], method="minmax")
+    program = calibrate_network(network, spec, images[:3], method="minmax")
     assert program.scheme == "w8a8"
     assert program.calibration.method == "minmax"
     assert program.calibration.images == 3
@@ -122,7 +122,7 @@ def test_progress_reaches_the_caller_and_nothing_reaches_stdout(
     def progress(what: str, done: int, total: int) -> None:
         seen.setdefault(what, []).append((done, total))
 
-    calibrate(network, spec, images[:3], method=method, progress=progress)
+    calibrate_network(network, spec, images[:3], method=method, progress=progress)
     assert seen.pop("correcting biases") == [(i + 1, 8) for i in range(8)]  # of 8 layers
     assert set(seen) == {"calibrating"} | ({"calibrating by NNCF"} if method == "nncf" else set())
     assert all(counts == [(1, 3), (2, 3), (3, 3)] for counts in seen.values())
@@ -131,13 +131,13 @@ def test_progress_reaches_the_caller_and_nothing_reaches_stdout(
 
 def test_unknown_scheme_and_method(network: nn.Module, spec: Spec, images: Images) -> None:
     with pytest.raises(UnknownName, match=r"no scheme 'w4a4'; there are w8a8"):
-        calibrate(network, spec, images, scheme="w4a4")
+        calibrate_network(network, spec, images, scheme="w4a4")
     with pytest.raises(
         UnknownName, match=r"no calibration method 'best'; there are mse, percentile"
     ):
-        calibrate(network, spec, images, method="best")
+        calibrate_network(network, spec, images, method="best")
     with pytest.raises(UnknownName, match="'nncf' finds ranges for 8 bits, w8a16 has 16"):
-        calibrate(network, spec, images, scheme="w8a16", method="nncf")
+        calibrate_network(network, spec, images, scheme="w8a16", method="nncf")
 
 
 def test_no_images_flat_images_and_wrong_images(
@@ -145,14 +145,14 @@ def test_no_images_flat_images_and_wrong_images(
 ) -> None:
     for few in ([], images[:1]):
         with pytest.raises(InvalidData, match=f"needs at least 2 images and got {len(few)}"):
-            calibrate(network, spec, few)
+            calibrate_network(network, spec, few)
     flat = [np.full((32, 32, 3), grey, np.uint8) for grey in (0, 128)]
     with pytest.raises(InvalidData, match="each of the 2 calibration images is one flat colour"):
-        calibrate(network, spec, flat)
+        calibrate_network(network, spec, flat)
     with pytest.raises(ShapeMismatch, match=r"image 1 is uint8 \(16, 32, 3\)"):
-        calibrate(network, spec, [images[0], images[1][:16]])
+        calibrate_network(network, spec, [images[0], images[1][:16]])
     with pytest.raises(ShapeMismatch, match="image 0 is float32"):
-        calibrate(network, spec, [images[0].astype(np.float32)] * 2)  # type: ignore[list-item]
+        calibrate_network(network, spec, [images[0].astype(np.float32)] * 2)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -161,7 +161,7 @@ def test_weights_that_are_not_finite_are_named(
 ) -> None:
     network.project.weight.data[0, 0] = value
     with pytest.raises(InvalidRun, match=r"weights 'project\.weight' hold NaN or infinity"):
-        calibrate(network, spec, images)
+        calibrate_network(network, spec, images)
 
 
 def test_the_first_layer_with_an_infinite_activation_is_named(
@@ -170,7 +170,7 @@ def test_the_first_layer_with_an_infinite_activation_is_named(
     network.project.weight.data.fill_(3e38)
     network.project.bias.data.fill_(3e38)
     with pytest.raises(InvalidRun, match=r"layer 'project' gives NaN or infinity"):
-        calibrate(network, spec, images)
+        calibrate_network(network, spec, images)
 
 
 def test_an_infinite_activation_that_a_clamp_hides_is_named(spec: Spec, images: Images) -> None:
@@ -186,7 +186,7 @@ def test_an_infinite_activation_that_a_clamp_hides_is_named(spec: Spec, images: 
     network = Hidden()
     network.first.weight.data.fill_(3e38)
     with pytest.raises(InvalidRun, match=r"layer 'first' has the scale inf"):
-        calibrate(network, spec, images, method="minmax")
+        calibrate_network(network, spec, images, method="minmax")
 
 
 def test_a_network_without_layers_and_one_that_cannot_be_exported(
@@ -197,9 +197,9 @@ def test_a_network_without_layers_and_one_that_cannot_be_exported(
             return (x if x.sum() > 0 else -x,)
 
     with pytest.raises(InvalidRun, match="no convolution or linear layer"):
-        calibrate(nn.Sequential(nn.ReLU()), spec, images, method="minmax")
+        calibrate_network(nn.Sequential(nn.ReLU()), spec, images, method="minmax")
     with pytest.raises(InvalidRun, match="cannot be exported to a graph"):
-        calibrate(Untraceable(), spec, images)
+        calibrate_network(Untraceable(), spec, images)
 
 
 OFFLINE = """
@@ -237,7 +237,7 @@ def test_every_scale_is_a_float16_number_and_every_bias_fits(
 ) -> None:
     network.project.weight.data[2] = 1e-12  # a dead channel whose bias is not
     network.project.bias.data[2] = 50.0
-    graph = calibrate(network, spec, images[:4], scheme=scheme, method=method).module
+    graph = calibrate_network(network, spec, images[:4], scheme=scheme, method=method).module
     for scale in scales(graph):
         assert float(np.float16(scale)) == scale > 0
     for layer in layers(graph):
@@ -261,7 +261,7 @@ def scales(graph: GraphModule) -> list[float]:
 def test_weights_are_the_float_ones_rounded_once(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
-    graph = calibrate(network, spec, images[:4]).module
+    graph = calibrate_network(network, spec, images[:4]).module
     reference = flatten(network, torch.zeros(1, 3, 32, 32))
     for layer, twin in zip(layers(graph), layers(reference), strict=True):
         integers, scale = (attribute(graph, argument) for argument in layer.args[1].args[:2])
@@ -272,7 +272,7 @@ def test_weights_are_the_float_ones_rounded_once(
 
 
 def test_a_lone_number_is_exact(network: nn.Module, spec: Spec, images: Images) -> None:
-    graph = calibrate(network, spec, images[:4]).module
+    graph = calibrate_network(network, spec, images[:4]).module
     reference = flatten(network, torch.zeros(1, 3, 32, 32))
     numbers = []
     for node, twin in zip(computations(graph), computations(reference), strict=True):
@@ -286,7 +286,7 @@ def test_a_lone_number_is_exact(network: nn.Module, spec: Spec, images: Images) 
 def test_sigmoid_keeps_tflites_scale(network: nn.Module, spec: Spec, images: Images) -> None:
     steps = {"w8a8": (1 / 256, -128), "w8a8_symmetric": (1 / 128, 0), "w8a16": (1 / 32768, 0)}
     for scheme, wanted in steps.items():
-        graph = calibrate(network, spec, images[:4], scheme=scheme).module
+        graph = calibrate_network(network, spec, images[:4], scheme=scheme).module
         (sigmoid,) = [n for n in computations(graph) if n.target is aten.sigmoid.default]
         assert [(user.args[1], user.args[2]) for user in sigmoid.users] == [wanted]
 
@@ -294,12 +294,12 @@ def test_sigmoid_keeps_tflites_scale(network: nn.Module, spec: Spec, images: Ima
 def test_excluded_layers_stay_float_and_are_recorded(
     network: nn.Module, spec: Spec, images: Images
 ) -> None:
-    program = calibrate(network, spec, images[:4], exclude=("severity",))
+    program = calibrate_network(network, spec, images[:4], exclude=("severity",))
     assert program.calibration.exclude == ("severity",)
     assert program.calibration.float_operators == {"linear": 1}
     assert "left in float: linear x1" in program.calibration.warnings
     with pytest.raises(UnknownName, match="no layer matches 'nothing'"):
-        calibrate(network, spec, images[:4], exclude=("nothing",))
+        calibrate_network(network, spec, images[:4], exclude=("nothing",))
 
 
 def test_operators_left_in_float_are_named_and_counted(spec: Spec, images: Images) -> None:
@@ -312,7 +312,7 @@ def test_operators_left_in_float_are_named_and_counted(spec: Spec, images: Image
             y = self.second(self.first(x).softmax(1)).relu()
             return (y.erf().softmax(1).flatten(1),)
 
-    program = calibrate(Odd(), spec, images[:4])
+    program = calibrate_network(Odd(), spec, images[:4])
     assert program.calibration.float_operators == {"softmax": 2, "erf": 1}
     assert "left in float: softmax x2, erf x1" in program.calibration.warnings
 
@@ -322,12 +322,12 @@ def test_a_scale_that_half_of_the_images_would_not_give_is_warned_of(
 ) -> None:
     dark = [image if index % 2 else image // 8 for index, image in enumerate(images)]
     for method in ("mse", "nncf"):  # NNCF is told nothing of halves
-        program = calibrate(network, spec, dark, method=method)
+        program = calibrate_network(network, spec, dark, method=method)
         ratios = program.calibration.half_ratios
         # The first layer has a bias, so its output does not shrink by all of the factor 8.
         assert 0.2 < ratios["stem (conv2d)"] < 7.1
         assert any("differ by more than 20%" in line for line in program.calibration.warnings)
-    steady = calibrate(network, spec, [*images[:4]] * 2)
+    steady = calibrate_network(network, spec, [*images[:4]] * 2)
     assert all(ratio >= 0 for ratio in steady.calibration.half_ratios.values())
 
 
@@ -341,5 +341,5 @@ def test_sizes_that_depend_on_the_image_are_refused(spec: Spec, images: Images) 
             return (self.layer(x).flatten().nonzero(),)
 
     with pytest.raises(InvalidRun, match="nonzero.*depends on the image") as caught:
-        calibrate(Picks(), spec, images)
+        calibrate_network(Picks(), spec, images)
     assert "\n" not in str(caught.value)

@@ -15,7 +15,7 @@ from small_network import SIZE, make_network
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.fake_quant import FixedRange, LearnedRange, MovingRange, Weight
 from edgeskin.calibration.graphs import QUANTIZE, argument, aten, attribute, layers
 from edgeskin.calibration.program import Program, load_program, save_program
@@ -54,7 +54,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"small": make_network, "transfor
 def pair(request: pytest.FixtureRequest, spec: Spec, images: Images) -> tuple[Program, GraphModule]:
     """A program and the float graph that it was made from."""
     network = NETWORKS[request.param]()
-    made = calibrate(network, spec, images[:8], method="minmax")
+    made = calibrate_network(network, spec, images[:8], method="minmax")
     return made, flatten(network, made.example())
 
 
@@ -150,7 +150,7 @@ def test_the_callers_program_is_left_as_it_was(pair: tuple[Program, GraphModule]
 def test_shared_ranges_stay_shared_and_known_ones_fixed(spec: Spec, images: Images) -> None:
     """SmallNet: a residual, pooled twice, joined: one range. Input and sigmoid: known."""
     network = make_network()
-    program = calibrate(network, spec, images[:8], method="minmax")
+    program = calibrate_network(network, spec, images[:8], method="minmax")
     ranges = shared_ranges(program.module)
     joined = max(ranges, key=lambda shared: len(shared.steps))
     sources = {step.args[0].target for step in joined.steps}
@@ -183,7 +183,7 @@ def test_equal_ranges_that_nothing_joins_are_apart(spec: Spec, images: Images) -
             return self.head(x), self.count(x)
 
     torch.manual_seed(0)
-    program = calibrate(Twice().eval(), spec, images[:4], method="minmax")
+    program = calibrate_network(Twice().eval(), spec, images[:4], method="minmax")
     clamped = [
         shared
         for shared in shared_ranges(program.module)
@@ -196,7 +196,7 @@ def test_equal_ranges_that_nothing_joins_are_apart(spec: Spec, images: Images) -
 def test_what_is_trained(spec: Spec, images: Images) -> None:
     """Every weight and bias of a layer and every range that is not known; nothing else."""
     network = make_network()
-    program = calibrate(network, spec, images[:8], method="minmax")
+    program = calibrate_network(network, spec, images[:8], method="minmax")
     module = trainable(program, flatten(network, program.example()), learned=True)
     sum(head.square().mean() for head in module(batch(2))).backward()
     got = {name for name, p in module.named_parameters() if p.grad is not None}

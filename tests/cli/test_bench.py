@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_pack_then_bench_on_this_machine(tiny_run: Path, phantom_set: Path, tmp_path: Path) -> None:
-    from edgeskin.converters.from_source import convert_source
+    from edgeskin.converters.from_source import convert
 
-    convert_source(tiny_run, tmp_path / "app", target="onnx", precision="fp32", timing=False)
+    convert(tiny_run, tmp_path / "app", target="onnx", precision="fp32")
     artifact = next((tmp_path / "app").glob("*.onnx"))
     pack, out = tmp_path / "pack", tmp_path / "out"
     options = ["--data", phantom_set, "--samples", "6", "--group", "severity", "--out", pack]

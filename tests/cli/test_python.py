@@ -32,7 +32,12 @@ def test_a_file_predicts_and_is_verified(int8: Path, lively_run: Path, phantom_s
 
 def test_calibration_is_refused_with_strings_too(phantom_set: Path, tmp_path: Path) -> None:
     with pytest.raises(edgeskin.EdgeskinError, match="no scheme 'w4'"):
-        edgeskin.calibrate("run", str(phantom_set), str(tmp_path / "p.pt2"), scheme="w4")
+        edgeskin.calibrate(
+            "run",
+            str(phantom_set),
+            str(tmp_path / "p.pt2"),
+            edgeskin.CalibrationOptions(scheme="w4"),
+        )  # type: ignore[arg-type]
 
 
 def test_everything_refused_has_one_base(tmp_path: Path) -> None:
@@ -49,7 +54,10 @@ def test_calibration_says_what_it_found(
 ) -> None:
     out = tmp_path / "p.pt2"
     program = edgeskin.calibrate(
-        str(lively_run), str(phantom_set), str(out), samples=4, exclude=["heads.0"]
+        str(lively_run),
+        str(phantom_set),
+        str(out),
+        edgeskin.CalibrationOptions(samples=4, exclude=["heads.0"]),
     )
     record = program.calibration
     assert (record.method, record.images, record.exclude) == ("mse", 4, ("heads.0",))

@@ -20,7 +20,8 @@ from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.record import CalibrationRecord
 from edgeskin.calibration.rewrites import export
-from edgeskin.converters.convert import convert
+from edgeskin.converters.convert import convert_files
+from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
 from edgeskin.errors import (
     CannotExpress,
@@ -84,27 +85,27 @@ def test_unknown_names(
     targets: list[str], precisions: list[str], why: str, run: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UnknownName, match=why):
-        convert(run, targets, precisions, tmp_path / "out")
+        convert_files(run, targets, precisions, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_has_no_scales_and_a_program_no_floats(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRun, match=r"no scales for int8.*--data"):
-        convert(run, ["onnx"], ["int8"], tmp_path / "out")
+        convert_files(run, ["onnx"], ["int8"], tmp_path / "out")
     program = tmp_path / "p.pt2"
     program.touch()
     with pytest.raises(InvalidRun, match=r"gives int8 only.*to fp16"):
-        convert(program, ["onnx"], ["fp16"], tmp_path / "out")
+        convert_files(program, ["onnx"], ["fp16"], tmp_path / "out")
 
 
 def test_sources_that_are_none(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRun, match="is missing"):
-        convert(tmp_path / "no", ["onnx"], ["fp32"], tmp_path / "out")
+        convert_files(tmp_path / "no", ["onnx"], ["fp32"], tmp_path / "out")
     with pytest.raises(InvalidRun, match="neither a run folder nor a program"):
-        convert(tmp_path, ["onnx"], ["fp32"], tmp_path / "out")
+        convert_files(tmp_path, ["onnx"], ["fp32"], tmp_path / "out")
     (run / "weights.safetensors").unlink()
     with pytest.raises(InvalidRun, match=r"no weights\.safetensors"):
-        convert(run, ["onnx"], ["fp32"], tmp_path / "out")
+        convert_files(run, ["onnx"], ["fp32"], tmp_path / "out")
 
 
 def test_existing_files_are_refused_before_any_work(
@@ -115,7 +116,7 @@ def test_existing_files_are_refused_before_any_work(
     out.mkdir()
     (out / "tiny-fp32.onnx").write_text("mine")
     with pytest.raises(CannotWrite, match=r"tiny-fp32\.onnx exists already. Pass --force"):
-        convert(run, ["tflite", "onnx"], ["fp32"], out)
+        convert_files(run, ["tflite", "onnx"], ["fp32"], out)
     assert (out / "tiny-fp32.onnx").read_text() == "mine"
     assert listing(out) == ["tiny-fp32.onnx"]
 
@@ -123,13 +124,13 @@ def test_existing_files_are_refused_before_any_work(
 def test_damaged_manifest_is_refused_before_any_work(run: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InvalidArtifact, match="is damaged"):
-        convert(run, ["onnx"], ["fp32"], tmp_path)
+        convert_files(run, ["onnx"], ["fp32"], tmp_path)
 
 
 def test_out_that_is_a_file(run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(CannotWrite, match="is a file, not a folder"):
-        convert(run, ["onnx"], ["fp32"], tmp_path / "out")
+        convert_files(run, ["onnx"], ["fp32"], tmp_path / "out")
 
 
 def test_missing_package_names_the_extra(
@@ -142,7 +143,7 @@ def test_missing_package_names_the_extra(
         importlib.util, "find_spec", lambda name: None if name == "litert_torch" else find(name)
     )
     with pytest.raises(MissingPackage, match=r"litert-torch: pip install 'edgeskin\[tflite\]'"):
-        convert(run, ["tflite"], ["fp32"], tmp_path / "out")
+        convert_files(run, ["tflite"], ["fp32"], tmp_path / "out")
 
 
 def test_tables_import_nothing_heavy() -> None:
@@ -170,7 +171,7 @@ def test_a_scheme_that_a_target_cannot_hold(target: str, why: str, tmp_path: Pat
     save_program(source, Program(tiny_spec(), "w8a16", module=network("int8")))
     lines = rf"{target} cannot hold a w8a16 program: .*{why}\. Convert it to onnx, or calibrate"
     with pytest.raises(CannotExpress, match=lines):
-        convert(source, ["onnx", target], ["int8"], tmp_path / "out")
+        convert_files(source, ["onnx", target], ["int8"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -180,8 +181,8 @@ def test_a_scheme_that_a_target_cannot_hold(target: str, why: str, tmp_path: Pat
 @pytest.mark.usefixtures("quick")
 def test_manifest_keeps_what_was_there(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    convert(run, ["onnx"], ["fp32"], out)
-    made = convert(run, ["tflite", "onnx", "onnx"], ["fp16"], out)
+    convert_files(run, ["onnx"], ["fp32"], out)
+    made = convert_files(run, ["tflite", "onnx", "onnx"], ["fp16"], out)
     assert [a.path.name for a in made] == ["tiny-fp16.tflite", "tiny-fp16.onnx"]
     entries = read_manifest(out)
     assert list(entries) == ["tiny-fp16.onnx", "tiny-fp16.tflite", "tiny-fp32.onnx"]
@@ -198,7 +199,7 @@ def test_force_replaces_files_and_folders(run: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny-fp32.mlpackage").mkdir()
     (tmp_path / "tiny-fp32.mlpackage/old").touch()
     (tmp_path / "tiny-fp32.onnx").write_text("old")
-    convert(run, ["coreml", "onnx"], ["fp32"], tmp_path, force=True)
+    convert_files(run, ["coreml", "onnx"], ["fp32"], tmp_path, force=True)
     assert (tmp_path / "tiny-fp32.mlpackage").read_text() == "fp32"
     assert (tmp_path / "tiny-fp32.onnx").read_text() == "fp32"
 
@@ -209,12 +210,12 @@ def test_a_crash_leaves_its_log_and_the_files_of_the_others(
     out = tmp_path / "out"
     replace_worker(monkeypatch, f"{QUICK}\nif request['target'] == 'onnx': {CRASH}")
     with pytest.raises(PartlyConverted, match=r"tiny-fp32\.onnx crashed with SIGABRT") as caught:
-        convert(run, ["tflite", "onnx"], ["fp32"], out, workers=1)
+        convert_files(run, ["tflite", "onnx"], ["fp32"], out, ConversionOptions(workers=1))
     assert [artifact.path.name for artifact in caught.value.artifacts] == ["tiny-fp32.tflite"]
     assert listing(out) == ["manifest.json", "tiny-fp32.onnx.log", "tiny-fp32.tflite"]
     (out / "tiny-fp32.onnx.log").unlink()
     replace_worker(monkeypatch, QUICK)
-    convert(run, ["onnx"], ["fp32"], out)  # and it can simply be tried again
+    convert_files(run, ["onnx"], ["fp32"], out)  # and it can simply be tried again
     assert listing(out) == ["manifest.json", "tiny-fp32.onnx", "tiny-fp32.tflite"]
 
 
@@ -229,10 +230,10 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
     )
     code = (
         "import sys; from pathlib import Path\n"
-        "from edgeskin.converters.convert import convert\n"
+        "from edgeskin.converters.convert import convert_files\n"
         "from edgeskin.converters.process import Process\n"
         f"Process.command = (sys.executable, '-S', '-c', {hang!r})\n"
-        f"convert(Path({str(run)!r}), ['onnx'], ['fp32'], Path({str(out)!r}))"
+        f"convert_files(Path({str(run)!r}), ['onnx'], ['fp32'], Path({str(out)!r}))"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
@@ -250,7 +251,7 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
-    (made,) = convert(tiny_run, ["onnx"], ["fp32"], tmp_path / "out")
+    (made,) = convert_files(tiny_run, ["onnx"], ["fp32"], tmp_path / "out")
     metadata = read_metadata(made.path)
     assert metadata.spec.to_json() == json.dumps(
         json.loads((tiny_run / "spec.json").read_text()), separators=(",", ":")
@@ -277,7 +278,8 @@ def test_program_to_three_targets_side_by_side(tmp_path: Path) -> None:
     save_program(
         source, Program(tiny_spec(), "w8a8", CalibrationRecord(images=4), module=network("int8"))
     )
-    made = convert(source, list(FORMATS), ["int8"], tmp_path / "out", io="tensor")
+    options = ConversionOptions(io="tensor", timing=False)
+    made = convert_files(source, list(FORMATS), ["int8"], tmp_path / "out", options)
     assert [a.path.suffix for a in made] == [".tflite", ".mlpackage", ".onnx"]
     for artifact in made:
         entry = check_manifest(artifact.path)
@@ -298,7 +300,7 @@ def test_a_program_that_does_not_name_what_it_leaves_in_float(tmp_path: Path) ->
     save_program(source, Program(spec, "w8a8", module=graph))
     why = r"only 0\.0 % of the multiply-adds of its program are in INT8 and it names no exclusions"
     with pytest.raises(ConversionFailed, match=why):
-        convert(source, ["onnx"], ["int8"], tmp_path / "out")
+        convert_files(source, ["onnx"], ["int8"], tmp_path / "out")
     assert listing(tmp_path / "out") == ["tiny-int8.onnx.log"]
 
 
@@ -307,12 +309,12 @@ def test_weights_that_do_not_fit_are_one_line_without_a_log(tiny_run: Path, tmp_
     broken = shutil.copytree(tiny_run, tmp_path / "broken")
     os.truncate(broken / "weights.safetensors", 1000)
     with pytest.raises(InvalidRun, match=r"weights\.safetensors is damaged"):
-        convert(broken, ["onnx"], ["fp32"], tmp_path / "out")
+        convert_files(broken, ["onnx"], ["fp32"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_timeout_ends_a_real_worker(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionFailed, match=r"took longer than 0\.3 s"):
-        convert(tiny_run, ["onnx"], ["fp32"], tmp_path / "out", timeout_s=0.3)
+        convert_files(tiny_run, ["onnx"], ["fp32"], tmp_path / "out", timeout_s=0.3)
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx.log"]

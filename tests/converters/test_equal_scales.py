@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from edgeskin.artifacts import Metadata
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import DEQUANTIZE, DEQUANTIZE_CHANNELS, QUANTIZE, aten, attribute
 from edgeskin.calibration.program import Program
 from edgeskin.calibration.rewrites import flatten
@@ -79,7 +79,7 @@ def program(request: pytest.FixtureRequest) -> fx.GraphModule:
     for _ in range(10):  # batch-norm statistics that are not the initial ones
         network(torch.randn(8, 3, 40, 48))
     spec = _spec()
-    made = calibrate(network.eval(), spec, images(spec.input), method="minmax")
+    made = calibrate_network(network.eval(), spec, images(spec.input), method="minmax")
     return made.module if request.param == "calibrated" else trained(made, network)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tiny_network import tiny_spec
 from torch import Tensor, fx, nn
 
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import aten, attribute
 from edgeskin.calibration.program import unfolded
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
@@ -358,7 +358,7 @@ class Constants(nn.Module):
 def test_constants_get_the_rank_of_what_they_meet() -> None:
     torch.manual_seed(1)
     spec = tiny_spec()
-    program = calibrate(Constants().eval(), spec, images(spec.input), method="minmax")
+    program = calibrate_network(Constants().eval(), spec, images(spec.input), method="minmax")
     graph = unfolded(program.module)
     x = torch.randn(program.example().shape)
     (before,) = graph(x)

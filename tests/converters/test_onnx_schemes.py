@@ -14,7 +14,7 @@ from tiny_network import tiny_spec
 from torch import Tensor, nn
 
 from edgeskin.artifacts import Metadata
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.converters import to_onnx
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
@@ -46,7 +46,7 @@ def convert(scheme: str, path: Path) -> tuple[Job, ModelProto]:
     spec = tiny_spec()
     spec = spec.model_copy(update={"heads": spec.heads[:1]})
     network = Residual().eval()
-    program = calibrate(network, spec, images(spec.input), scheme=scheme, method="minmax")
+    program = calibrate_network(network, spec, images(spec.input), scheme=scheme, method="minmax")
     job = Job(program.module, Metadata(spec, "tensor", "int8"))
     to_onnx.convert(job, path)
     return job, onnx.load(path)

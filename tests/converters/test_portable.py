@@ -21,8 +21,9 @@ from small_network import SIZE, make_network
 from tiny_network import network, tiny_job, tiny_spec
 
 from edgeskin.artifacts import Metadata
-from edgeskin.calibration.calibrate import calibrate
-from edgeskin.calibration.from_run import calibrate_run
+from edgeskin.calibration.calibrate import calibrate_network
+from edgeskin.calibration.from_run import calibrate
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.converters import selfcheck, to_onnx
 from edgeskin.converters.audit.stored import differences
 from edgeskin.converters.legalize.onnx import FLOAT, ONNX_RUNTIME, PORTABLE, TENSORRT, find_form
@@ -58,7 +59,7 @@ def job(name: str) -> Job:
     if name == "exact":
         changes = {"height": 40, "width": 48, "color_order": "BGR"}
         spec, floats = tiny_spec(input=size.model_copy(update=changes)), network("fp32")
-    program = calibrate(floats, spec, images(spec.input), method="minmax")
+    program = calibrate_network(floats, spec, images(spec.input), method="minmax")
     return Job(program.module, Metadata(spec, "app", "int8"))
 
 
@@ -175,7 +176,7 @@ def test_qualcomm_float(precision: Any, tmp_path: Path) -> None:
 def test_qualcomm_takes_the_demos_model(tmp_path: Path) -> None:
     write_set(tmp_path / "phantoms", train=8, val=0, test=4, size=224)
     data, source = tmp_path / "phantoms", tmp_path / "p.pt2"
-    program = calibrate_run(BUILTIN, data, source, method="minmax", samples=8)
+    program = calibrate(BUILTIN, data, source, CalibrationOptions(method="minmax", samples=8))
     path = convert(Job(program.module, Metadata(program.spec, "app", "int8")), "onnx", tmp_path)
     rows = load_split(data, "test").pixels(program.spec.input)
     assert min(agreement_db(path, rows, tmp_path).values()) >= 15.0

@@ -14,13 +14,13 @@ from samples import acne_spec
 from tiny_network import network, tiny_job, tiny_spec
 
 from edgeskin.artifacts import Artifact, read_manifest
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
 from edgeskin.calibration.program import Program, dequantized, save_program
 from edgeskin.calibration.record import RunIdentity
 from edgeskin.cli.main import run
 from edgeskin.conversion import Speed
-from edgeskin.converters.convert import convert
+from edgeskin.converters.convert import convert_files
 from edgeskin.converters.selfcheck import images
 from edgeskin.converters.speed import float_network, rate
 from edgeskin.metrics import sqnr_db
@@ -89,18 +89,17 @@ def test_int8_is_timed_beside_its_own_run(tmp_path: Path) -> None:
         torch.manual_seed(seed)
         save_run(tmp_path / f"run{seed}", spec, build(spec).eval())
     run = load_run(tmp_path / "run0")
-    program = calibrate(run.network, spec, images(spec.input), method="minmax")
+    program = calibrate_network(run.network, spec, images(spec.input), method="minmax")
     origin = {"run": RunIdentity(name="run0", sha256=run.sha256)}
     record = program.calibration.model_copy(update=origin)
     save_program(tmp_path / "p.pt2", replace(program, calibration=record))
     for name, origin in (("run0", "the run that it"), ("run1", "the program without")):
-        (made,) = convert(
+        (made,) = convert_files(
             tmp_path / name,
             ["onnx"],
             ["int8"],
             tmp_path / f"of-{name}",
             program=tmp_path / "p.pt2",
-            timing=True,
         )
         assert made.speed is not None
         assert (made.speed.float or "").startswith(origin)
@@ -110,7 +109,7 @@ def test_int8_is_timed_beside_its_own_run(tmp_path: Path) -> None:
 def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     source, out = tmp_path / "tiny.pt2", tmp_path / "out"
     save_program(source, Program(tiny_spec(), "w8a8", module=network("int8")))  # type: ignore[arg-type]
-    made = convert(source, ["onnx", "coreml"], ["int8"], out, timing=True)
+    made = convert_files(source, ["onnx", "coreml"], ["int8"], out)
     entries = read_manifest(out)
     assert [a.speed for a in made] == [entries[a.path.name].speed for a in made]
     onnx, coreml = (a.speed.to_json() if a.speed else {} for a in made)
@@ -161,9 +160,7 @@ def test_convert_says_where_int8_loses(
         speed=SLOW.model_copy(update={"for_speed": for_speed}),
         portable=portable,
     )
-    monkeypatch.setattr(
-        "edgeskin.converters.from_source.convert_source", lambda *args, **options: [made]
-    )
+    monkeypatch.setattr("edgeskin.converters.from_source.convert", lambda *args, **options: [made])
     assert run(["convert", "program.pt2", "--out", "out"]) == code
     shown = capsys.readouterr()
     assert "3.00 (2.00)" in shown.out

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from tiny_network import network, tiny_job, tiny_spec
 
 from edgeskin.artifacts import Metadata
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.program import Program
 from edgeskin.converters.audit import verdict
 from edgeskin.converters.audit.describe import multiply_adds, summary
@@ -146,7 +146,9 @@ def test_a_float16_file_with_float32_weights(converted: Convert) -> None:
 def excluding() -> Program:
     """A program that leaves the stem in float: nearly half of the multiply-adds."""
     spec = tiny_spec()
-    return calibrate(network("fp32"), spec, images(spec.input), method="minmax", exclude=["stem.*"])
+    return calibrate_network(
+        network("fp32"), spec, images(spec.input), method="minmax", exclude=["stem.*"]
+    )
 
 
 def test_the_share_of_a_program(excluding: Program) -> None:
@@ -167,7 +169,9 @@ def test_exclusions_must_be_named(excluding: Program, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["w8", "w8a16"])
 def test_schemes_with_other_products(scheme: str, tmp_path: Path) -> None:
     spec = tiny_spec()
-    program = calibrate(network("fp32"), spec, images(spec.input), method="minmax", scheme=scheme)
+    program = calibrate_network(
+        network("fp32"), spec, images(spec.input), method="minmax", scheme=scheme
+    )
     job = Job(program.module, Metadata(spec, "tensor", "int8"))
     path = tmp_path / f"{scheme}.onnx"
     FORMATS["onnx"].convert(job, path)

@@ -7,7 +7,7 @@ import pytest
 from samples import acne_spec
 
 from edgeskin.data.manifest import has_split, load_split
-from edgeskin.data.phantoms import render
+from edgeskin.data.phantoms import render_phantom
 from edgeskin.errors import InvalidData, InvalidImage
 from edgeskin.trusted import config_file
 
@@ -33,7 +33,7 @@ def folder(phantom_set: Path, tmp_path: Path) -> Path:
 def test_labels_and_pixels_are_those_of_the_phantoms(phantom_set: Path) -> None:
     test = load_split(phantom_set, "test")
     truth = test.truth(SPEC)
-    first = render(2_000_000, size=72)
+    first = render_phantom(2_000_000, size=72)
     assert len(test) == 16
     assert truth["count"][0] == first.count
     assert truth["severity"][0] == first.severity

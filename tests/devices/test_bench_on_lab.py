@@ -10,7 +10,7 @@ import pytest
 from lab.jetson import Jetson
 from lab.phone import Phone
 
-from edgeskin.benchmarks.bench import bench, bench_all, result_path
+from edgeskin.benchmarks.bench import bench_all, bench_artifact, result_path
 from edgeskin.benchmarks.devices import Device, together
 from edgeskin.benchmarks.devices.nvidia import EngineTimes
 from edgeskin.benchmarks.pack import Pack
@@ -65,7 +65,7 @@ def test_the_cable_is_pulled_while_it_runs(
             lab_phone.box.start()
 
     with lab_phone.open() as device:
-        result = bench(
+        result = bench_artifact(
             tiny_file("tflite", "int8"),
             tiny_pack,
             device,
@@ -87,7 +87,7 @@ def test_both_tools_beside_a_run(
         lab_jetson.box.write(f"usr/local/bin/{name}", f"#!/bin/sh\n{lines}\n", 0o755)
     artifact = tiny_file("onnx", "fp32")
     with lab_jetson.open() as device:
-        result = bench(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
+        result = bench_artifact(artifact, one_shard(tiny_pack), device, tmp_path, protocol=SHORT)
         device.clean()
     for name in NVIDIA:
         lab_jetson.box.remove(f"usr/local/bin/{name}")

@@ -16,10 +16,10 @@ from lab.phone import Phone
 from edgeskin.benchmarks.devices import (
     Device,
     Facts,
+    devices,
     follow,
     open_device,
     reserved,
-    survey,
     together,
 )
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
@@ -94,7 +94,7 @@ def test_survey_says_what_answers_and_what_is_wrong_with_the_rest(
     lab_jetson: Jetson, lab_phone: Phone
 ) -> None:
     gone = "ssh:jetson@127.0.0.1:1"
-    found = survey([lab_jetson.name, gone, "nonsense"], ssh_config=lab_jetson.config)
+    found = devices([lab_jetson.name, gone, "nonsense"], ssh_config=lab_jetson.config)
     assert isinstance(found["host"], Facts)
     assert isinstance(found[lab_jetson.name], Facts)
     assert isinstance(found[lab_phone.name], Facts)  # adb sees it

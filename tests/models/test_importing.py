@@ -110,7 +110,7 @@ def test_tied_weights_and_half_precision_survive(
     spec = acne_spec(heads=acne_spec().heads[:1])
     (tmp_path / "spec.json").write_text(spec.to_json())
     files = (tmp_path / "w.pth", tmp_path / "spec.json", tmp_path / "run")
-    import_run("tied_network:Tied", "{}", *files)
+    import_run("tied_network:Tied", *files)
     network = load_run(tmp_path / "run").network.network
     assert network.first.weight is network.second.weight
     assert network.first.weight.dtype == torch.float32
@@ -120,5 +120,5 @@ def test_tied_weights_and_half_precision_survive(
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     torch.save(Tied().state_dict(), tmp_path / "w.pth")
     with pytest.raises(InvalidSpec, match=r"spec\.json is missing"):
-        import_run("x:y", "{}", tmp_path / "w.pth", tmp_path / "spec.json", tmp_path / "run")
+        import_run("x:y", tmp_path / "w.pth", tmp_path / "spec.json", tmp_path / "run")
     assert not (tmp_path / "run").exists()

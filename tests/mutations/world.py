@@ -17,7 +17,7 @@ from tiny_network import Tiny, tiny_spec
 from torch import nn
 
 from edgeskin.artifacts import Metadata
-from edgeskin.calibration.calibrate import calibrate
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.record import RunIdentity
 from edgeskin.cli.main import run as command
@@ -72,7 +72,7 @@ class World:
         return load_run(self.run).network
 
     def calibrated(self, **options: Any) -> Program:
-        return calibrate(self.network, self.spec, self.images, method="minmax", **options)
+        return calibrate_network(self.network, self.spec, self.images, method="minmax", **options)
 
     @cached_property
     def program(self) -> Program:

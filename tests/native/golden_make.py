@@ -19,7 +19,7 @@ from golden_cases import FOLDER, HEADING, Case, Runner, shown
 from numpy.typing import NDArray
 from spec_table import rows
 
-from edgeskin.data.phantoms import render
+from edgeskin.data.phantoms import render_phantom
 
 Arguments = dict[str, Any]
 Given = tuple[str, str, Arguments]  # function, name, arguments: str, number, sequence or array
@@ -28,7 +28,7 @@ FORMATS = ("rgb", "bgr", "rgba", "bgra", "grey", "nv12", "nv21", "i420")
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 TYPES = {"uint8": np.uint8, "int8": np.int8, "float32": np.float32, "float16": np.float16}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PHANTOM = render(7, size=64)
+PHANTOM = render_phantom(7, size=64)
 FACE = PHANTOM.image
 ODD = np.ascontiguousarray(FACE[9:40, 5:50])  # 45 x 31
 EVEN = np.ascontiguousarray(FACE[10:40, 8:48])  # 40 x 30

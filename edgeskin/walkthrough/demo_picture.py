@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeskin.cli.demo_report import DemoReport, DemoRow
     from edgeskin.data.manifest import Dataset
+    from edgeskin.walkthrough.demo_report import DemoReport, DemoRow
 
 SHOWN = 6
 

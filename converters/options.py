@@ -1,0 +1,30 @@
+"""How files are made: the choices, with their defaults; nothing heavy here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeskin.artifacts import Io
+from edgeskin.calibration.options import CalibrationOptions
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """How a run or a program becomes files.
+
+    Attributes:
+        io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
+        timing: Time each INT8 file against float (`Artifact.speed`), which takes one more
+            conversion each.
+        portable: Leave out rewrites that only this machine's CPU gains by, for NPUs and GPUs.
+        timeout_s: For each conversion, in seconds.
+        workers: Conversions at a time; the number of processors by default.
+        calibration: Of a run, where INT8 is asked of it.
+    """
+
+    io: Io = "app"
+    timing: bool = True
+    portable: bool = False
+    timeout_s: float = 900.0
+    workers: int | None = None
+    calibration: CalibrationOptions = CalibrationOptions()

@@ -1,0 +1,1 @@
+"""The demo: everything edgeskin does, once, on this machine."""
