@@ -125,9 +125,9 @@ class ActivationObserver(ObserverBase):
         return all(abs(each.low) < torch.inf for each in self.histograms if each.counts.any())
 
     def _scale(self, histogram: Histogram) -> tuple[Tensor, Tensor]:
-        grid: tuple[int, int, bool] = (self.quant_min, self.quant_max, self.symmetric)
-        low, high = self.choose(histogram, *grid)
-        return scale_of(low, high, *grid)
+        integers: tuple[int, int, bool] = (self.quant_min, self.quant_max, self.symmetric)
+        low, high = self.choose(histogram, *integers)
+        return scale_of(low, high, *integers)
 
 
 Range = tuple[Tensor, Tensor]

@@ -25,7 +25,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 from edgeskin.calibration.graphs import LAYERS, argument, aten, layer_name, layers
-from edgeskin.calibration.schemes import Grid, Scheme
+from edgeskin.calibration.schemes import IntegerRange, Scheme
 from edgeskin.errors import UnknownName
 
 _ANNOTATION = "quantization_annotation"
@@ -45,8 +45,8 @@ class EdgeQuantizer(Quantizer):
 
     def __init__(self, scheme: Scheme, exclude: Sequence[str] = (), observer: Any = MinMaxObserver):
         super().__init__()
-        grid = scheme.activations
-        self.activation = None if grid is None else _spec(grid, observer)
+        integers = scheme.activations
+        self.activation = None if integers is None else _spec(integers, observer)
         self.weight = _spec(scheme.weights, PerChannelMinMaxObserver)
         self.exclude = tuple(exclude)
 
@@ -148,15 +148,15 @@ SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule is EdgeQuantizer._sam
 """Operators whose inputs and output have one range."""
 
 
-def _spec(grid: Grid, observer: Any) -> QuantizationSpec:
-    kind = "channel" if grid.per_channel else "tensor"
-    symmetry = "symmetric" if grid.symmetric else "affine"
+def _spec(integers: IntegerRange, observer: Any) -> QuantizationSpec:
+    kind = "channel" if integers.per_channel else "tensor"
+    symmetry = "symmetric" if integers.symmetric else "affine"
     return QuantizationSpec(
-        dtype=torch.int8 if grid.high <= 127 else torch.int16,
-        quant_min=grid.low,
-        quant_max=grid.high,
+        dtype=torch.int8 if integers.high <= 127 else torch.int16,
+        quant_min=integers.low,
+        quant_max=integers.high,
         qscheme=getattr(torch, f"per_{kind}_{symmetry}"),
-        ch_axis=0 if grid.per_channel else None,
+        ch_axis=0 if integers.per_channel else None,
         observer_or_fake_quant_ctr=observer,
     )
 

@@ -8,7 +8,7 @@ from edgeskin.errors import UnknownName
 
 
 @dataclass(frozen=True)
-class Grid:
+class IntegerRange:
     """The integers a tensor may take, and how real numbers map to them.
 
     real = scale * (q - zero_point), low <= q <= high; `symmetric` means
@@ -26,8 +26,8 @@ class Scheme:
     """How a program's tensors are held; `activations` None leaves them in float."""
 
     name: str
-    activations: Grid | None
-    weights: Grid
+    activations: IntegerRange | None
+    weights: IntegerRange
     note: str
 
     @property
@@ -36,26 +36,26 @@ class Scheme:
         return self.activations is not None and self.activations.high <= 127
 
 
-_WEIGHTS = Grid(-127, 127, symmetric=True, per_channel=True)
+_WEIGHTS = IntegerRange(-127, 127, symmetric=True, per_channel=True)
 
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
         Scheme(
             "w8a8",
-            activations=Grid(-128, 127, symmetric=False, per_channel=False),
+            activations=IntegerRange(-128, 127, symmetric=False, per_channel=False),
             weights=_WEIGHTS,
             note="int8 weights per output channel, affine int8 activations per tensor",
         ),
         Scheme(
             "w8a8_symmetric",
-            activations=Grid(-127, 127, symmetric=True, per_channel=False),
+            activations=IntegerRange(-127, 127, symmetric=True, per_channel=False),
             weights=_WEIGHTS,
             note="as w8a8 with zero point 0 throughout, which TensorRT asks for",
         ),
         Scheme(
             "w8a16",
-            activations=Grid(-32767, 32767, symmetric=True, per_channel=False),
+            activations=IntegerRange(-32767, 32767, symmetric=True, per_channel=False),
             weights=_WEIGHTS,
             note="int8 weights, int16 activations with zero point 0: for accuracy, not for speed",
         ),

@@ -74,10 +74,10 @@ def settled(module: nn.Module, program: Program) -> GraphModule:
     """
     graph = copy.deepcopy(program.module)
     for index, shared in enumerate(shared_ranges(graph)):
-        grid = _part(module, f"ranges.{index}").grid()
+        scale_and_zero_point = _part(module, f"ranges.{index}").qparams()
         for quantize in shared.steps:
             for step in [quantize, *quantize.users]:
-                step.args = (step.args[0], *grid, *step.args[3:])
+                step.args = (step.args[0], *scale_and_zero_point, *step.args[3:])
     floats: dict[Node, Tensor] = {}
     for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")

@@ -1,8 +1,8 @@
-"""What an INT8 file stores beside what its program stores: the same integers, on the same grids.
+"""What an INT8 file stores beside what its program stores: the same integers, of the same scales.
 
 A file whose numbers are a little off computes nearly the right thing, so that no
 comparison of answers finds it; its numbers do. Weights are compared integer by
-integer, biases on the grid of input scale x weight scale. What the converters'
+integer, biases in steps of input scale x weight scale. What the converters'
 rewrites make of a weight is known: channels of zeros behind it, a matrix turned,
 several pixels of a row folded into one.
 """
@@ -43,14 +43,14 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class Grid:
+class QuantizationParameters:
     """Scales and zero points, (channels,) or (1,); uint8 as the int8 of the same values."""
 
     scales: Array
     zeros: Array
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Grid | None:
+    def of(cls, tensor: Tensor) -> QuantizationParameters | None:
         """None of a tensor that is not quantized, or whose scales the audit calls broken."""
         held: Quantization | None = tensor.quantization
         if held is None or min(held.scale) <= 0.0:
@@ -58,15 +58,15 @@ class Grid:
         shift = 128 if tensor.dtype == "uint8" else 0
         return cls(np.array(held.scale), np.array(held.zero_point) - shift)
 
-    def channels(self, order: Array) -> Grid:
+    def channels(self, order: Array) -> QuantizationParameters:
         """Of the channels `order`; one pair stands for all."""
         if len(self.scales) == 1:
             return self
-        return Grid(self.scales[order], self.zeros[order])
+        return QuantizationParameters(self.scales[order], self.zeros[order])
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Grid)
+            isinstance(other, QuantizationParameters)
             and self.scales.shape == other.scales.shape
             and np.array_equal(self.zeros, other.zeros)
             and np.allclose(self.scales, other.scales, rtol=_TOLERANCE, atol=0.0)
@@ -103,7 +103,7 @@ class Meant:
 
     name: str
     weight: Array
-    grid: Grid
+    parameters: QuantizationParameters
     biases: tuple[Array, ...]
     before: float
 
@@ -130,7 +130,7 @@ class Held:
 
     name: str
     weight: Array
-    grid: Grid
+    parameters: QuantizationParameters
     bias: Array | None
     bias_type: str
 
@@ -143,16 +143,16 @@ class Held:
                 f"weights are not its program's, by up to {most} ('{self.name}')"
             )
         real = form.channels >= 0
-        grid = meant.grid.channels(form.channels[real])
-        if self.grid.channels(np.flatnonzero(real)) != grid:
-            yield f"'{self.name}' has {self.grid}, its program {grid}"
+        parameters = meant.parameters.channels(form.channels[real])
+        if self.parameters.channels(np.flatnonzero(real)) != parameters:
+            yield f"'{self.name}' has {self.parameters}, its program {parameters}"
         elif (far := self._bias_off(meant, form)) is not None:
             yield f"layer {meant.name}: {far} ('{self.name}')"
 
     def _bias_off(self, meant: Meant, form: Form) -> str | None:
         """What is wrong with the biases, beside the program's nearest."""
         real = form.channels >= 0
-        step = np.broadcast_to(meant.before * meant.grid.scales, len(meant.weight))
+        step = np.broadcast_to(meant.before * meant.parameters.scales, len(meant.weight))
         step = step[form.channels[real]]
         bias = np.zeros(1) if self.bias is None else self.bias
         bias = np.broadcast_to(bias, real.shape)[real]
@@ -185,12 +185,12 @@ def differences(graph: fx.GraphModule, network: Network) -> list[str]:
     """
     known = list(_meant(graph))
     faults = [line for held in _held(network) for line in _unlike(held, known)]
-    grids = [*_activations(graph), Grid(np.array([1.0]), np.array([-128]))]
+    allowed = [*_activations(graph), QuantizationParameters(np.array([1.0]), np.array([-128]))]
     for tensor in activations(network):
-        grid = Grid.of(tensor)
-        if grid is not None and grid not in grids:
-            near = min(grids, key=lambda other: _far(grid, other))
-            faults.append(f"'{tensor.name}' has {grid}, its program {near}")
+        parameters = QuantizationParameters.of(tensor)
+        if parameters is not None and parameters not in allowed:
+            near = min(allowed, key=lambda other: _far(parameters, other))
+            faults.append(f"'{tensor.name}' has {parameters}, its program {near}")
     more = [f"{len(faults) - _LISTED} more differences of this kind"] * (len(faults) > _LISTED)
     return faults[:_LISTED] + more
 
@@ -200,7 +200,7 @@ def _unlike(held: Held, known: Sequence[Meant]) -> list[str]:
     best: tuple[float, list[str]] | None = None
     for meant in known:
         for form in meant.forms(held.weight.shape):
-            if len(held.grid.scales) not in (1, len(form.channels)):
+            if len(held.parameters.scales) not in (1, len(form.channels)):
                 continue  # scales along the other axis
             distance = _distance(held.weight, form.weight)
             if best is None or distance <= best[0]:
@@ -230,18 +230,18 @@ def _meant(graph: fx.GraphModule) -> Iterator[Meant]:
             yield Meant(
                 layer_name(node).removeprefix("network."),
                 _filters(attribute(graph, steps.args[0]).numpy().astype(np.int16)),
-                _grid_of(graph, steps),
+                _parameters_of(graph, steps),
                 tuple(_biases(graph, node)),
                 _scale_before(node),
             )
 
 
-def _grid_of(graph: fx.GraphModule, steps: Any) -> Grid:
+def _parameters_of(graph: fx.GraphModule, steps: Any) -> QuantizationParameters:
     if steps.target is DEQUANTIZE_CHANNELS:
         scales, zeros = (attribute(graph, a).double().numpy() for a in steps.args[1:3])
     else:
         scales, zeros = (np.array([float(a)]) for a in steps.args[1:3])
-    return Grid(scales, zeros.astype(int))
+    return QuantizationParameters(scales, zeros.astype(int))
 
 
 def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
@@ -265,10 +265,10 @@ def _scale_before(node: fx.Node) -> float:
     return float(x.args[1]) if x.target is DEQUANTIZE else 0.0
 
 
-def _activations(graph: fx.GraphModule) -> list[Grid]:
+def _activations(graph: fx.GraphModule) -> list[QuantizationParameters]:
     """Of what is computed, and of constants that it is added to or multiplied with."""
     nodes = [n for n in graph.graph.nodes if n.target in (QUANTIZE, DEQUANTIZE)]
-    return [_grid_of(graph, node) for node in nodes]
+    return [_parameters_of(graph, node) for node in nodes]
 
 
 def _held(network: Network) -> Iterator[Held]:
@@ -276,11 +276,11 @@ def _held(network: Network) -> Iterator[Held]:
         stored = network.stored(op.operands[1]) if op.operands else None
         if stored is None or not stored.constant or stored.dtype not in ("int8", "uint8"):
             continue
-        if (grid := Grid.of(stored)) is not None:
+        if (parameters := QuantizationParameters.of(stored)) is not None:
             shift = 128 if stored.dtype == "uint8" else 0
             weight = network.values(stored.name).astype(np.int16) - shift
             weight = weight.transpose(_TO_OIHW.get(op.type, range(weight.ndim)))
-            yield Held(stored.name, _filters(weight), grid, *_bias(op, network))
+            yield Held(stored.name, _filters(weight), parameters, *_bias(op, network))
 
 
 def _bias(op: Operator, network: Network) -> tuple[Array | None, str]:
@@ -301,9 +301,11 @@ def _filters(weight: Array) -> Array:
     return weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
 
 
-def _far(grid: Grid, other: Grid) -> tuple[bool, float, int]:
-    """How unlike two grids are: first by their number of channels, then by scale and zero point."""
-    if grid.scales.shape != other.scales.shape:
+def _far(
+    parameters: QuantizationParameters, other: QuantizationParameters
+) -> tuple[bool, float, int]:
+    """How unlike two are: first by their number of channels, then by scale and zero point."""
+    if parameters.scales.shape != other.scales.shape:
         return True, math.inf, 0
-    ratio = np.abs(np.log(other.scales / grid.scales)).max()
-    return False, float(ratio), int(np.abs(grid.zeros - other.zeros).max())
+    ratio = np.abs(np.log(other.scales / parameters.scales)).max()
+    return False, float(ratio), int(np.abs(parameters.zeros - other.zeros).max())

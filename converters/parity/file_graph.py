@@ -34,8 +34,8 @@ class FileGraph:
     def __init__(self, parts: Parts):
         self.parts = parts
         self._nhwc = not parts.network.qdq
-        found = points(parts.network, [], integers=parts.cutter.integers)
-        self.points = [self._known(point) for point in found]
+        inner = points(parts.network, [], integers=parts.cutter.integers)
+        self.points = [self._known(point) for point in inner]
         self._factor: dict[str, float] = {}
         self._tensor = {point.name: point.name for point in self.points}
         self.variants = {
@@ -44,28 +44,28 @@ class FileGraph:
             if point.kind == "multiply"
         }
         wanted = [name for name in self._tensor.values() if name != parts.input]
-        self._whole = parts.open([parts.input], list(dict.fromkeys(wanted)))
+        self._session = parts.open([parts.input], list(dict.fromkeys(wanted)))
         self._alone: dict[tuple[str, ...], Session] = {}
 
     def values(self, x: Array) -> Iterator[tuple[Point, Array]]:
         """Each point with its values, float32, on one input of the file; variants behind theirs."""
-        given = {self.parts.input: x}
-        found = self.parts.real({**given, **self._whole.run(given)})
+        feeds = {self.parts.input: x}
+        real = self.parts.real({**feeds, **self._session.run(feeds)})
         for base in self.points:
             for point in (base, *self.variants.get(base.name, ())):
-                yield point, self._shown(point.name, found[self._tensor[point.name]])
+                yield point, self._shown(point.name, real[self._tensor[point.name]])
 
     def compute(self, point: Point, known: Mapping[str, Array]) -> Array:
         """The values of `point` where those of the points `known` are as given."""
         name = self._tensor[point.name]
-        given = {self._tensor[other]: (other, x) for other, x in known.items()}
-        before = boundary(self.parts.network, name, set(given))
-        feeds = {tensor: self._held(*given[tensor]) for tensor in before}
+        at = {self._tensor[other]: (other, x) for other, x in known.items()}
+        before = boundary(self.parts.network, name, set(at))
+        feeds = {tensor: self._held(*at[tensor]) for tensor in before}
         part = (*before, name)
         if part not in self._alone:
             self._alone[part] = self.parts.open(before, [name])
-        found = self.parts.real(self._alone[part].run(feeds))
-        return self._shown(point.name, found[name])
+        real = self.parts.real(self._alone[part].run(feeds))
+        return self._shown(point.name, real[name])
 
     def _forms(self, point: Point) -> Iterator[Point]:
         """What a converter may have in the place of a product; see `points.forms`."""

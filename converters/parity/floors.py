@@ -105,6 +105,6 @@ def _in_double(network: nn.Module) -> nn.Module:
     return InDouble()
 
 
-def worst_sqnr_db(expected: Outputs, found: Outputs) -> float:
+def worst_sqnr_db(expected: Outputs, outputs: Outputs) -> float:
     """Of all outputs, in dB; NaN where one has values that are no numbers."""
-    return float(np.min([metrics.sqnr_db(x, found[name]) for name, x in expected.items()]))
+    return float(np.min([metrics.sqnr_db(x, outputs[name]) for name, x in expected.items()]))

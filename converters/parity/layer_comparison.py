@@ -125,9 +125,9 @@ class LayerComparison:
         self.session = self.parts.open([self.parts.input], inner)
         matcher = self._matcher(candidates, others)
         self.matches = matcher.match()
-        self.unmatched = matcher.found
-        sums_left = any(point.kind == "add" for point in matcher.found)
-        sums = [point.name for point in matcher.known if point.kind == "add"]
+        self.unmatched = matcher.artifact
+        sums_left = any(point.kind == "add" for point in matcher.artifact)
+        sums = [point.name for point in matcher.reference if point.kind == "add"]
         self.missing_additions = () if sums_left else tuple(sums)
         self.layers = dict(self._layers())
         if not self.layers:

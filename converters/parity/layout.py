@@ -71,8 +71,9 @@ def _likely(rank: int, nhwc: bool) -> tuple[int, ...]:
     return (2, 0, 1) if nhwc and rank == 3 else tuple(range(rank))
 
 
-def _fits(size: int, found: int, may_be_padded: bool) -> bool:
-    return found == size or (may_be_padded and 0 < found - size < _LANES and found % _LANES == 0)
+def _fits(size: int, stored: int, may_be_padded: bool) -> bool:
+    padding = stored - size
+    return padding == 0 or (may_be_padded and 0 < padding < _LANES and stored % _LANES == 0)
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -50,18 +50,18 @@ def points(network: Network, known: Sequence[Point], *, integers: bool) -> list[
             of those tensors, the one is taken whose shape fits a known point.
     """
     goes_on = _GOES_ON if integers else (*_GOES_ON, "dequantize")
-    found = [Point(name, "input", network.tensors[name].shape) for name in network.inputs]
+    inner = [Point(name, "input", network.tensors[name].shape) for name in network.inputs]
     for op in network.operators:
         if (kind := _kind(op, network)) is None:
             continue
         behind = _behind(op, network, goes_on)
         wanted = {point.shape for point in known if point.kind == kind}
-        made = network.tensors[op.outputs[0]].shape
-        name = max(behind, key=lambda name: _fit(network, name, made, wanted))  # first of equals
-        found.append(Point(name, kind, network.tensors[name].shape, _path(op, network)))
-    settled = {point.name for point in found}
+        shape = network.tensors[op.outputs[0]].shape
+        name = max(behind, key=lambda name: _fit(network, name, shape, wanted))  # first of equals
+        inner.append(Point(name, kind, network.tensors[name].shape, _path(op, network)))
+    settled = {point.name for point in inner}
     ends = [name for name in network.outputs if name not in settled]
-    return found + [Point(name, "output", network.tensors[name].shape) for name in ends]
+    return inner + [Point(name, "output", network.tensors[name].shape) for name in ends]
 
 
 def forms(network: Network, name: str, *, integers: bool) -> list[str]:
@@ -69,7 +69,7 @@ def forms(network: Network, name: str, *, integers: bool) -> list[str]:
 
     Where another file has such a step in its weights, one of them is the first that both have.
     """
-    found, shape = list[str](), network.tensors[name].shape
+    names, shape = list[str](), network.tensors[name].shape
     passing = "dequantize" if integers else "quantize"
     while name not in network.outputs and len(readers := network.consumers[name]) == 1:
         if not _is_step(readers[0], network):
@@ -77,8 +77,8 @@ def forms(network: Network, name: str, *, integers: bool) -> list[str]:
         name = readers[0].outputs[0]
         same = network.tensors[name].shape == shape and not network.settles(name)
         if same and readers[0].role != passing:
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def is_gate(network: Network, name: str) -> bool:
@@ -88,7 +88,7 @@ def is_gate(network: Network, name: str) -> bool:
 
 def boundary(network: Network, name: str, known: set[str]) -> list[str]:
     """The nearest tensors of `known` that the tensor `name` is computed from."""
-    found, waiting, seen = [], [name], {name}
+    nearest, waiting, seen = [], [name], {name}
     while waiting:
         op = network.producer.get(waiting.pop())
         for source in op.inputs if op else ():
@@ -96,14 +96,14 @@ def boundary(network: Network, name: str, known: set[str]) -> list[str]:
                 continue
             seen.add(source)
             if source in known:
-                found.append(source)
+                nearest.append(source)
             else:
                 waiting.append(source)
-    return found
+    return nearest
 
 
 def _fit(
-    network: Network, name: str, made: tuple[int, ...], wanted: set[tuple[int, ...]]
+    network: Network, name: str, of_operator: tuple[int, ...], wanted: set[tuple[int, ...]]
 ) -> tuple[int, bool]:
     """How a tensor's shape fits the known ones: 0 not at all, 1 in another order, 2 as it is.
 
@@ -111,9 +111,9 @@ def _fit(
     have given it that of another operator.
     """
     nhwc, shape = not network.qdq, network.tensors[name].shape
-    ways = [way for known in wanted for way in layouts(known, shape, nhwc=nhwc)]
-    fit = 2 if any(is_likely(way, nhwc=nhwc) for way in ways) else int(bool(ways))
-    return fit, shape == made
+    possible = [layout for known in wanted for layout in layouts(known, shape, nhwc=nhwc)]
+    fit = 2 if any(is_likely(layout, nhwc=nhwc) for layout in possible) else int(bool(possible))
+    return fit, shape == of_operator
 
 
 def _kind(op: Operator, network: Network) -> Kind | None:

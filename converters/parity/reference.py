@@ -115,16 +115,16 @@ def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
     """Outputs of a file without a spec: the normalised tensor in, raw heads out."""
     with open_session(path) as session:
         names = _heads(session, spec, path)
-        given = session.inputs[0]
+        image_input = session.inputs[0]
         raw = [
-            session.run({given.name: to_input(normalize(image, spec.input), given)})
+            session.run({image_input.name: to_input(normalize(image, spec.input), image_input)})
             for image in pixels
         ]
-        found = {
+        outputs = {
             head: np.concatenate([to_floats(part[out.name], out) for part in raw])
             for head, out in names.items()
         }
-    return postprocess.decode(spec, found)
+    return postprocess.decode(spec, outputs)
 
 
 def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
@@ -147,9 +147,10 @@ def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
 
 
 def need_network(model: Model) -> nn.Module:
-    """
+    """The network of a run or a program.
+
     Raises:
-        InvalidRun: A model file.
+        InvalidRun: The model is a file.
     """
     if model.network is None:
         raise InvalidRun(

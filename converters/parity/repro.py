@@ -36,13 +36,13 @@ CASE = json.loads((HERE / "case.json").read_text())
 RUNTIME
 
 feeds = {name: np.load(HERE / file) for name, file in CASE["inputs"].items()}
-found = run(str(HERE / CASE["model"]), feeds).astype(np.float64)
+values = run(str(HERE / CASE["model"]), feeds).astype(np.float64)
 if CASE["scale"] is not None:
-    found = (found - CASE["zero_point"]) * CASE["scale"]
+    values = (values - CASE["zero_point"]) * CASE["scale"]
 expected = np.load(HERE / "expected.npy").astype(np.float64)
-found = found.reshape(CASE["sizes"]).transpose(CASE["order"])
-found = found[tuple(map(slice, np.squeeze(expected).shape))].reshape(expected.shape)
-noise = float(np.sum((expected - found) ** 2))
+values = values.reshape(CASE["sizes"]).transpose(CASE["order"])
+values = values[tuple(map(slice, np.squeeze(expected).shape))].reshape(expected.shape)
+noise = float(np.sum((expected - values) ** 2))
 print(f"SQNR {10 * math.log10(float(np.sum(expected**2)) / noise) if noise else math.inf:.4f} dB")
 '''
 _NO_TEXT = re.compile(r"[^\w .:;,/()\[\]-]", re.ASCII)

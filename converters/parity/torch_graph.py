@@ -79,13 +79,13 @@ class TorchGraph:
         self.variants: dict[str, list[Point]] = {}
         for node, point in list(self._at.items()):
             if point.kind == "multiply":
-                found = {
+                variants = {
                     other: replace(point, name=f"{point.name} ({words})")
                     for words, other in _with_constants(node)
                     if other not in self._at
                 }
-                self._at |= found
-                self.variants[point.name] = list(found.values())
+                self._at |= variants
+                self.variants[point.name] = list(variants.values())
         self._node = {point.name: node for node, point in self._at.items()}
 
     @torch.no_grad()
@@ -110,8 +110,8 @@ class TorchGraph:
             dtype: In which all that is float32 is computed: float64 shows what rounding does.
         """
         values = {self._node[name]: _as(dtype, torch.from_numpy(x)) for name, x in known.items()}
-        found: Tensor = self._evaluate(self._node[point.name], values, dtype)
-        return found.numpy()
+        computed: Tensor = self._evaluate(self._node[point.name], values, dtype)
+        return computed.numpy()
 
     def _evaluate(self, node: Node, known: dict[Node, Any], dtype: torch.dtype) -> Any:
         if node not in known:

@@ -10,11 +10,11 @@ from edgeskin.calibration.fake_quant import BLOCK, FixedRange, LearnedRange, Mov
 from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
 
 SCALE, ZERO_POINT = 0.0625, -7
-GRID = (SCALE, ZERO_POINT, -128, 127)
+RANGE = (SCALE, ZERO_POINT, -128, 127)
 
 
 def values(*shape: int, seed: int = 0) -> Tensor:
-    """Normal, about one in four beyond the range of `GRID`, which is -7.6 to 8.4."""
+    """Normal, about one in four beyond the range of `RANGE`, which is -7.6 to 8.4."""
     return 7.0 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -25,8 +25,8 @@ def layouts() -> list[Tensor]:
 
 @pytest.mark.parametrize("x", layouts(), ids=["nchw", "nhwc", "transposed", "strided", "3-D"])
 def test_values_are_those_of_the_integers(x: Tensor) -> None:
-    grid = (*GRID, torch.int8)
-    assert torch.equal(FixedRange(*GRID)(x), DEQUANTIZE(QUANTIZE(x, *grid), *grid))
+    integers = (*RANGE, torch.int8)
+    assert torch.equal(FixedRange(*RANGE)(x), DEQUANTIZE(QUANTIZE(x, *integers), *integers))
 
 
 def reference_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ def reference_gradients(x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("x", layouts(), ids=["nchw", "nhwc", "transposed", "strided", "3-D"])
 def test_gradients_are_those_of_lsq(x: Tensor) -> None:
-    learned = LearnedRange(*GRID)
+    learned = LearnedRange(*RANGE)
     x = x.clone().requires_grad_(True)  # clone keeps the strides of dense tensors
     gradient = values(*x.shape, seed=1)
     learned(x).backward(gradient)
@@ -87,16 +87,16 @@ def test_a_learned_scale_finds_the_least_error() -> None:
 
 def test_what_is_learned_is_a_float16_number_and_starts_exactly() -> None:
     learned = LearnedRange(0.0999755859375, 3, -128, 127)  # float16 holds it
-    assert learned.grid() == (0.0999755859375, 3)
+    assert learned.qparams() == (0.0999755859375, 3)
     learned.growth.data.fill_(0.1234)
-    scale = learned.grid()[0]
+    scale = learned.qparams()[0]
     assert scale == float(torch.tensor(scale).half())
     # Rounded up, and by no more than one unit in the eleventh bit.
     assert 0 <= scale / (0.0999755859375 * torch.e**0.1234) - 1 < 2**-10
 
 
 def test_a_moving_range_takes_a_tenth_of_each_step() -> None:
-    moving = MovingRange(*GRID, symmetric=False).train()
+    moving = MovingRange(*RANGE, symmetric=False).train()
     low, high = float(moving.low), float(moving.high)
     moving(torch.tensor([-1.0, 1.0]))
     moving(torch.tensor([-2.0, 0.5]))  # used twice: the extremes of both count, once
@@ -104,16 +104,16 @@ def test_a_moving_range_takes_a_tenth_of_each_step() -> None:
     assert float(moving.low) == pytest.approx(0.9 * low - 0.2)
     assert float(moving.high) == pytest.approx(0.9 * high + 0.1)
     moving.freeze()
-    before = moving.grid()
+    before = moving.qparams()
     moving(torch.tensor([-9.0, 9.0]))
     moving.eval()(torch.tensor([-9.0, 9.0]))
     moving.move()
-    assert moving.grid() == before
+    assert moving.qparams() == before
 
 
-def test_a_moving_range_starts_at_the_grid_it_was_given() -> None:
-    assert MovingRange(*GRID, symmetric=False).grid() == (SCALE, ZERO_POINT)
-    assert MovingRange(SCALE, 0, -128, 127, symmetric=True).grid() == (SCALE, 0)
+def test_a_moving_range_starts_at_the_scale_it_was_given() -> None:
+    assert MovingRange(*RANGE, symmetric=False).qparams() == (SCALE, ZERO_POINT)
+    assert MovingRange(SCALE, 0, -128, 127, symmetric=True).qparams() == (SCALE, 0)
 
 
 @pytest.mark.parametrize("learned", [True, False], ids=["learned", "moving"])
@@ -144,7 +144,7 @@ def test_a_learned_scale_stops_at_its_limit() -> None:
     learned.limit = 6 / 255
     with torch.no_grad():
         learned.growth.fill_(0.5)
-    assert learned.grid() == (6 / 255, -128)
+    assert learned.qparams() == (6 / 255, -128)
     with torch.no_grad():
         learned.growth.fill_(-0.5)
-    assert learned.grid()[0] < 6 / 256
+    assert learned.qparams()[0] < 6 / 256

@@ -161,7 +161,7 @@ def test_input_and_outputs_of_the_network_are_quantized(program: Program) -> Non
     assert {output.target for output in nodes[-1].args[0]} == {DEQUANTIZE}
 
 
-def test_weights_are_symmetric_per_output_channel_and_use_the_whole_grid(program: Program) -> None:
+def test_weights_are_symmetric_per_output_channel_and_use_the_whole_range(program: Program) -> None:
     for layer in layers(program.module):
         dequantize = layer.args[1]
         assert dequantize.target is DEQUANTIZE_CHANNELS

@@ -49,7 +49,7 @@ KERNELS = (
     interpreter.OpResolverType.BUILTIN_REF,
     interpreter.OpResolverType.AUTO,  # with XNNPACK
 )
-Grid = tuple[float, int]
+Quantization = tuple[float, int]
 
 
 class Model:
@@ -63,22 +63,26 @@ class Model:
         self.graph = object.__new__(Graph)
         self.graph.model, self.graph.body = model, body
 
-    def tensor(self, shape: Sequence[int], kind: str = "FLOAT32", grid: Grid | None = None) -> int:
+    def tensor(
+        self, shape: Sequence[int], kind: str = "FLOAT32", quantization: Quantization | None = None
+    ) -> int:
         tensor = self.graph.add_float(shape)
         self.graph.body.tensors[tensor].type = getattr(schema.TensorType, kind)
-        if grid is not None:
-            self.graph.set_grid(tensor, *grid)
+        if quantization is not None:
+            self.graph.set_quantization(tensor, *quantization)
         return tensor
 
-    def given(self, shape: Sequence[int], kind: str = "FLOAT32", grid: Grid | None = None) -> int:
-        tensor = self.tensor(shape, kind, grid)
+    def given(
+        self, shape: Sequence[int], kind: str = "FLOAT32", quantization: Quantization | None = None
+    ) -> int:
+        tensor = self.tensor(shape, kind, quantization)
         self.graph.body.inputs.append(tensor)
         return tensor
 
-    def constant(self, values: Any, kind: Any, grid: Grid | None = None) -> int:
+    def constant(self, values: Any, kind: Any, quantization: Quantization | None = None) -> int:
         tensor = self.graph.add_constant(np.array(values, kind))
-        if grid is not None:
-            self.graph.set_grid(tensor, *grid)
+        if quantization is not None:
+            self.graph.set_quantization(tensor, *quantization)
         return tensor
 
     def add(self, name: str, inputs: Sequence[int], output: int, **options: Any) -> int:
@@ -144,33 +148,37 @@ def check(
 PIXELS = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
 
 
-def normalisation(scale: Sequence[float], shift: Sequence[float], grid: Grid) -> bytes:
+def normalisation(
+    scale: Sequence[float], shift: Sequence[float], quantization: Quantization
+) -> bytes:
     model = Model()
     shape = PIXELS.shape
     x = model.add("CAST", [model.given(shape, "UINT8")], model.tensor(shape))
     x = model.add("MUL", [x, model.constant(scale, np.float32)], model.tensor(shape))
     x = model.add("SUB", [x, model.constant(shift, np.float32)], model.tensor(shape))
-    return model.bytes(model.add("QUANTIZE", [x], model.tensor(shape, "INT8", grid)))
+    return model.bytes(model.add("QUANTIZE", [x], model.tensor(shape, "INT8", quantization)))
 
 
 def test_pixels_that_are_the_integers_are_not_normalised() -> None:
     before = normalisation([1 / 128], [127 / 128], (1 / 128, -1))
     after = check(before, [pixels_are_the_integers], PIXELS, ["DEQUANTIZE", "QUANTIZE"])
-    assert Graph(after).grid(Graph(after).body.inputs[0]) == (1 / 128, 127)
+    assert Graph(after).quantization(Graph(after).body.inputs[0]) == (1 / 128, 127)
     expected = PIXELS.astype(np.int16) - 128
     np.testing.assert_array_equal(run(after, PIXELS, KERNELS[0]), expected)
 
 
 @pytest.mark.parametrize(
-    ("scale", "shift", "grid"),
+    ("scale", "shift", "quantization"),
     [
         ([1 / 128], [127 / 128], (1 / 127, -1)),  # one integer is left out
         ([1 / 127.5], [1.0], (1 / 128, -1)),
         ([1 / 128, 1 / 128, 1 / 100], [127 / 128] * 3, (1 / 128, -1)),  # one channel differs
     ],
 )
-def test_other_pixels_are_normalised(scale: list[float], shift: list[float], grid: Grid) -> None:
-    before = normalisation(scale, shift, grid)
+def test_other_pixels_are_normalised(
+    scale: list[float], shift: list[float], quantization: Quantization
+) -> None:
+    before = normalisation(scale, shift, quantization)
     assert legalize(before, [pixels_are_the_integers]) == legalize(before, [])
 
 
@@ -178,7 +186,7 @@ def test_cast_of_pixels_becomes_dequantize() -> None:
     before = normalisation([1 / 50], [2.0], (0.04, -50))
     expected = ["DEQUANTIZE", "MUL", "SUB", "QUANTIZE"]
     after = check(before, [pixels_are_quantized], PIXELS, expected)
-    assert Graph(after).grid(Graph(after).body.inputs[0]) == (1.0, 0)
+    assert Graph(after).quantization(Graph(after).body.inputs[0]) == (1.0, 0)
 
 
 def test_constants_for_three_channels_become_whole_rows() -> None:
@@ -245,11 +253,11 @@ def test_stem_of_odd_width_stays() -> None:
 @pytest.mark.parametrize(("value", "expected"), [(-20, "PAD"), (-128, "PADV2")])
 def test_padding_with_the_zero_point(value: int, expected: str) -> None:
     model = Model()
-    grid = (0.1, -20)
-    x = model.given((1, 4, 4, 2), "INT8", grid)
+    quantization = (0.1, -20)
+    x = model.given((1, 4, 4, 2), "INT8", quantization)
     amounts = model.constant([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32)
-    constant = model.constant([value], np.int8, grid)
-    out = model.tensor((1, 6, 6, 2), "INT8", grid)
+    constant = model.constant([value], np.int8, quantization)
+    out = model.tensor((1, 6, 6, 2), "INT8", quantization)
     before = model.bytes(model.add("PADV2", [x, amounts, constant], out, kind="PadV2Options"))
     check(before, [pad_with_zero_point], integers(1, 4, 4, 2), [expected])
 

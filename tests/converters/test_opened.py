@@ -48,14 +48,16 @@ def of(path: Path, opens: Counter[tuple[str, Path]]) -> dict[str, int]:
 ONCE = {"metadata": 1, "network": 1, "session": 1}
 
 
-def test_verify_with_layers_opens_the_artifact_once(
-    converted: Make, data: Path, opens: Counter[tuple[str, Path]]
+@pytest.mark.parametrize("onnx_is", ["artifact", "reference"])
+def test_verify_with_layers_opens_each_file_once(
+    onnx_is: str, converted: Make, data: Path, opens: Counter[tuple[str, Path]]
 ) -> None:
-    artifact, known = converted("onnx", "fp32"), converted("tflite", "fp32")
+    file, other = converted("onnx", "fp32"), converted("tflite", "fp32")
+    artifact, reference = (file, other) if onnx_is == "artifact" else (other, file)
     opens.clear()
-    command = ["verify", str(artifact), "--reference", str(known), "--data", str(data)]
+    command = ["verify", str(artifact), "--reference", str(reference), "--data", str(data)]
     run([*command, "--layers", "--images", "1"])
-    assert of(artifact, opens) == ONCE
+    assert of(file, opens) == ONCE
 
 
 def test_two_foreign_files_are_each_opened_once(

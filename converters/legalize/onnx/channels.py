@@ -46,9 +46,9 @@ def pad_depthwise_channels(graph: ir.Graph) -> None:
         channels = _depthwise(node)
         padding = -channels % _LANES
         if padding and padding <= _MOST_PADDING * channels:
-            web = _Web(channels)
-            if web.spread(node):
-                web.pad(padding)
+            shared = _SharedChannels(channels)
+            if shared.spread(node):
+                shared.pad(padding)
 
 
 def _depthwise(node: ir.Node) -> int:
@@ -59,7 +59,7 @@ def _depthwise(node: ir.Node) -> int:
     return group if array is not None and array.shape[:2] == (group, 1) and group > 1 else 0
 
 
-class _Web:
+class _SharedChannels:
     """All values that share their channels with a depthwise convolution, and the layers around."""
 
     def __init__(self, channels: int):

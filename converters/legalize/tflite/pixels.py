@@ -22,21 +22,21 @@ _MOST_CHANNELS = 4
 def pixels_are_the_integers(graph: Graph, operator: Any) -> bool:
     """Where QUANTIZE gives pixel - 128 for all 256 pixels, normalisation is DEQUANTIZE alone.
 
-    The pixels then stand on the integers' own grid, shifted by 128. Networks
+    The pixels then stand at the integers' own scale, shifted by 128. Networks
     trained on (pixel - 127) / 128 are made for this.
     """
     if graph.name(operator) != "QUANTIZE" or graph.kind(operator.outputs[0]) is not np.int8:
         return False
     found = _normalized_pixels(graph, operator.inputs[0])
-    grid = graph.grid(operator.outputs[0])
-    if found is None or grid is None:
+    quantization = graph.quantization(operator.outputs[0])
+    if found is None or quantization is None:
         return False
     image, values = found
-    scale, zero_point = grid
+    scale, zero_point = quantization
     integers = np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127)
     if not (integers == np.arange(256)[:, None] - 128).all() or len(graph.consumers(image)) > 1:
         return False
-    graph.set_grid(image, scale, zero_point + 128)
+    graph.set_quantization(image, scale, zero_point + 128)
     operator.inputs = [graph.add_float(graph.shape(image))]
     graph.insert_before(operator, graph.operator("DEQUANTIZE", [image], operator.inputs))
     return True
@@ -70,9 +70,9 @@ def pixels_are_quantized(graph: Graph, operator: Any) -> bool:
     image = operator.inputs[0]
     if graph.name(operator) != "CAST" or not _is_image(graph, image):
         return False
-    if graph.kind(operator.outputs[0]) is not np.float32 or graph.grid(image) is not None:
+    if graph.kind(operator.outputs[0]) is not np.float32 or graph.quantization(image) is not None:
         return False
-    graph.set_grid(image, 1.0, 0)
+    graph.set_quantization(image, 1.0, 0)
     graph.become(
         operator, "DEQUANTIZE", schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT()
     )

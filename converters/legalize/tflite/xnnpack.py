@@ -37,9 +37,9 @@ def pad_with_zero_point(graph: Graph, operator: Any) -> bool:
     """
     if graph.name(operator) != "PADV2":
         return False
-    grid = graph.grid(operator.inputs[0])
+    quantization = graph.quantization(operator.inputs[0])
     value = graph.constant(operator.inputs[2])
-    if grid is None or value is None or int(value.item()) != grid[1]:
+    if quantization is None or value is None or int(value.item()) != quantization[1]:
         return False
     operator.inputs = operator.inputs[:2]
     graph.become(operator, "PAD", schema.BuiltinOptions.PadOptions, schema.PadOptionsT())

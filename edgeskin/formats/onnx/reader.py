@@ -211,10 +211,10 @@ def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] 
     if node.op_type not in _QDQ:
         return None
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    return _grid(*node.input[1:3], constants=constants, axis=axis)
+    return _scale_and_zero_point(*node.input[1:3], constants=constants, axis=axis)
 
 
-def _grid(
+def _scale_and_zero_point(
     scale: str, zero: str = "", *, constants: _Constants, axis: int
 ) -> tuple[Quantization, str] | None:
     """Of the tensors so named; None where the scale is no constant."""
@@ -235,10 +235,12 @@ def _add_qlinear(node: Any, tensors: dict[str, Tensor], constants: _Constants) -
     """Give the ends of an integer operator the types and scales that its own inputs name."""
     given, made = _QLINEAR[node.op_type]
     axis = 1 if node.op_type == "QLinearMatMul" else 0
-    ends = [(node.input[i], [node.input[i] for i in grid]) for i, *grid in given]
+    ends = [(node.input[i], [node.input[i] for i in names]) for i, *names in given]
     ends.append((node.output[0], [node.input[i] for i in made if i < len(node.input)]))
-    for name, grid in ends:
-        known = _grid(*grid, constants=constants, axis=axis) if all(grid) and grid else None
+    for name, names in ends:
+        if not names or not all(names):
+            continue
+        known = _scale_and_zero_point(*names, constants=constants, axis=axis)
         if known and name in tensors:
             tensors[name] = replace(tensors[name], quantization=known[0], dtype=known[1])
 
@@ -259,7 +261,7 @@ def _operator(
 ) -> Operator:
     given = node.input[:1] if node.op_type in _QDQ else node.input
     if node.op_type in _QLINEAR:  # without scales and zero points, which steer it
-        steering = {i for _, *grid in _QLINEAR[node.op_type][0] for i in grid}
+        steering = {i for _, *names in _QLINEAR[node.op_type][0] for i in names}
         steering |= set(_QLINEAR[node.op_type][1])
         given = [name for i, name in enumerate(given) if i not in steering]
     inputs = tuple(name for name in given if name in tensors)

@@ -55,18 +55,18 @@ class Graph:
         """The numpy type, or None for one that no rewrite touches."""
         return _TYPES.get(self.body.tensors[tensor].type)
 
-    def grid(self, tensor: int) -> tuple[float, int] | None:
+    def quantization(self, tensor: int) -> tuple[float, int] | None:
         """(scale, zero point) of a tensor that has just one of each."""
         found = self.body.tensors[tensor].quantization
         if found is None or found.scale is None or len(found.scale) != 1:
             return None
         return float(found.scale[0]), int(found.zeroPoint[0])
 
-    def set_grid(self, tensor: int, scale: float, zero_point: int) -> None:
-        grid = schema.QuantizationParametersT()
-        grid.scale = np.array([scale], np.float32)
-        grid.zeroPoint = np.array([zero_point], np.int64)
-        self.body.tensors[tensor].quantization = grid
+    def set_quantization(self, tensor: int, scale: float, zero_point: int) -> None:
+        parameters = schema.QuantizationParametersT()
+        parameters.scale = np.array([scale], np.float32)
+        parameters.zeroPoint = np.array([zero_point], np.int64)
+        self.body.tensors[tensor].quantization = parameters
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
         data = self.model.buffers[self.body.tensors[tensor].buffer].data
@@ -85,7 +85,7 @@ class Graph:
         return tensor in self.body.outputs
 
     def add_constant(self, values: NDArray[Any], like: int | None = None) -> int:
-        """A new constant tensor, on the grid of the tensor `like`."""
+        """A new constant tensor, with the quantization of the tensor `like`."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
@@ -93,7 +93,7 @@ class Graph:
         return self._add(values.shape, kind, like, len(self.model.buffers) - 1)
 
     def add_tensor(self, shape: Sequence[int], like: int) -> int:
-        """A new activation of the type and grid of `like`."""
+        """A new activation of the type and quantization of `like`."""
         return self._add(shape, self.body.tensors[like].type, like, 0)
 
     def add_float(self, shape: Sequence[int]) -> int:
