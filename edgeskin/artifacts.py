@@ -54,7 +54,8 @@ class Metadata:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str], *, where: str) -> Metadata:
-        """
+        """What `entries` gave.
+
         Raises:
             InvalidArtifact: An entry is missing, or the labels are not those of the spec.
             InvalidSpec: The spec is broken.

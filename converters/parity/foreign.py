@@ -69,11 +69,9 @@ def _run_both(artifact: Session, reference: Session) -> dict[str, list[tuple[Arr
     outputs = _pairs(artifact.outputs, reference.outputs, "outputs")
     values: dict[str, list[tuple[Array, Array]]] = {known.name: [] for _, known in outputs}
     for seed in range(SAMPLES):
-        feeds = [(own, known, _values(known, seed)) for own, known in inputs]
-        actual = artifact.run(
-            {own.name: _held(_like(x, known, own), own) for own, known, x in feeds}
-        )
-        expected = reference.run({known.name: _held(x, known) for _, known, x in feeds})
+        feeds = [(own, known, *_feed(own, known, seed)) for own, known in inputs]
+        expected = reference.run({known.name: x for _, known, x, _ in feeds})
+        actual = artifact.run({own.name: x for own, _, _, x in feeds})
         for own, known in outputs:
             y = _back(to_floats(actual[own.name], own), known, own)
             values[known.name].append((to_floats(expected[known.name], known), y))
@@ -102,6 +100,7 @@ def compare_file_layers(
             more than one input, or no layer matches.
         ShapeMismatch: Other inputs.
     """
+    # Layers need torch's quantization, which takes seconds to import.
     from edgeskin.converters.parity.file_graph import FileGraph
     from edgeskin.converters.parity.layer_comparison import Images, Pair
     from edgeskin.converters.parity.layers import measure

@@ -63,7 +63,8 @@ class TorchGraph:
     """
 
     def __init__(self, network: nn.Module, spec: Spec, io: Io):
-        """
+        """A graph of one network.
+
         Args:
             network: Float, or the QDQ graph of a program; in eval mode.
         """

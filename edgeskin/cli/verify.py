@@ -209,9 +209,11 @@ def _missed_by_metrics(
 
 
 def _bad_layers(report: LayerReport | None) -> Iterator[str]:
+    if report is None:
+        return
     from edgeskin.converters.parity.layers import explain_first_bad
 
-    if report is not None and (line := explain_first_bad(report)):
+    if line := explain_first_bad(report):
         yield line
 
 
