@@ -52,7 +52,7 @@ def test_drift_of_a_float_file_has_no_quantization(
     told = ("--json", "--plot", str(picture), "--images", "5")
     assert run([*command, *told, *further]) == 0
     stdout, stderr = capsys.readouterr()
-    assert "nice -n 1: 5/5" in stderr.splitlines()
+    assert "running under nice -n 1: 5/5" in stderr.splitlines()
     document = json.loads(stdout)
     assert document["images"] == 5
     steps = [stage["stage"] for stage in document["stages"]]
