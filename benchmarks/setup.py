@@ -60,8 +60,12 @@ class Setup:
         check_manifest(artifact)
         metadata = read_metadata(artifact)
         _same_model(pack, metadata, artifact)
-        if (runtime := format_of(artifact).runner) is None:
-            raise NotSupportedHere(f"{artifact.name} runs on Apple devices only, not on this one")
+        file_type = format_of(artifact)
+        if (runtime := file_type.runner) is None:
+            raise NotSupportedHere(
+                f"{artifact.name} cannot be benched: the device runner has no runtime for "
+                f"{file_type.title} files"
+            )
         accelerator = _accelerator(runtime, choice.accelerator)
         lib = choice.library or library(
             runtime, facts.machine, facts.glibc, for_delegate=accelerator in DELEGATES
