@@ -13,8 +13,8 @@ from pathlib import Path
 
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.emulation.libraries import runtime_root
 from edgeskin.benchmarks.emulation.qemu import machine_of, qemu
+from edgeskin.benchmarks.emulation.sysroot import runtime_root
 from edgeskin.progress import Progress, silent
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from edgeskin.document import Document
 from edgeskin.errors import EdgeskinError
 
 
@@ -57,10 +58,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _preprocess(chosen: argparse.Namespace) -> str:
-    from edgeskin.benchmarks.peers import preprocess
+    from edgeskin.benchmarks.peers import peer_preprocess
 
-    result = preprocess.measure()
-    return json.dumps(result, indent=2) if chosen.json else preprocess.table(result)
+    result = peer_preprocess.measure()
+    return _json(result, indent=2) if chosen.json else peer_preprocess.table(result)
 
 
 def _int8(chosen: argparse.Namespace) -> str:
@@ -74,35 +75,39 @@ def _int8(chosen: argparse.Namespace) -> str:
         out=chosen.out,
     )
     if chosen.page:
-        int8.save(result, chosen.page)
-    return int8.to_json(result) if chosen.json else int8_page.table(result)
+        int8_page.save(result, chosen.page)
+    return int8_page.compact_json(result.to_json()) if chosen.json else int8_page.table(result)
 
 
 def _accuracy(chosen: argparse.Namespace) -> str:
-    from edgeskin.benchmarks.peers import accuracy
+    from edgeskin.benchmarks.peers import peer_accuracy
 
     programs = {name: Path(path) for name, _, path in (p.partition("=") for p in chosen.program)}
-    result = accuracy.measure(
+    result = peer_accuracy.measure(
         chosen.source,
         chosen.data,
         programs,
         chosen.out,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    return json.dumps(result) if chosen.json else accuracy.table(result)
+    return _json(result) if chosen.json else peer_accuracy.table(result)
 
 
 def _calibration(chosen: argparse.Namespace) -> str:
-    from edgeskin.benchmarks.peers import calibration
+    from edgeskin.benchmarks.peers import peer_calibration
 
-    result = calibration.measure(
+    result = peer_calibration.measure(
         chosen.source,
         chosen.data,
         chosen.samples,
         chosen.methods.split(","),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    return json.dumps(result, indent=2) if chosen.json else calibration.table(result)
+    return _json(result, indent=2) if chosen.json else peer_calibration.table(result)
+
+
+def _json(result: Document, indent: int | None = None) -> str:
+    return json.dumps(result.to_json(), indent=indent)
 
 
 if __name__ == "__main__":

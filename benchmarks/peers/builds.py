@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from edgeskin.document import Document
 from edgeskin.files import atomic
 from edgeskin.spec import Spec
 
@@ -31,6 +32,12 @@ TOOLS = (
 )
 PEERS = "edgeskin.benchmarks.peers"
 Tell = Callable[[str], None]
+
+
+class Failure(Document):
+    """Why a tool could not make or run a file, in one line."""
+
+    failed: str
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgeskin.benchmarks.peers.builds import PEERS, Tell, build, run_process, tool_versions
+from edgeskin.benchmarks.peers.builds import (
+    PEERS,
+    Failure,
+    Tell,
+    build,
+    run_process,
+    tool_versions,
+)
+from edgeskin.benchmarks.peers.peer_timing import Answer, Request, TimedFile
+from edgeskin.benchmarks.peers.setting import Machine, machine
 from edgeskin.benchmarks.peers.zoo import CALIBRATION, TEST, Model
+from edgeskin.document import Document
 from edgeskin.errors import InvalidData, UnknownName
-from edgeskin.files import atomic, write_json
-from edgeskin.statistics import ratio_of_medians
+from edgeskin.files import write_json
+from edgeskin.statistics import Estimate, ratio_of_medians
 
 WARM_UP = 20
 RUNTIMES = {
@@ -45,8 +51,36 @@ AIMS = {
     "deeplab_v3_plus": {"litert": (0.45, 0.95), "onnx": (0.6, 0.6)},
     "vit_tiny": {"litert": (0.42, 0.16), "onnx": (0.50, 0.60)},
 }
-# What integer arithmetic may use; the rest of a CPU's flags say nothing here.
-_FEATURES = {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve"}
+Builds = Mapping[str, TimedFile | Failure]
+
+
+class RuntimeResult(Document):
+    """The files of a model on one runtime, the machine's load around their timing, and `ratios`."""
+
+    load_before: float
+    load_after: float
+    builds: dict[str, TimedFile | Failure]
+    ratios: dict[str, Estimate]
+
+
+class ModelResult(Document):
+    """A model on each runtime."""
+
+    title: str
+    runtimes: dict[str, RuntimeResult]
+
+
+class Int8Result(Document):
+    """All models, and how they were measured."""
+
+    machine: Machine
+    tools: dict[str, str]
+    threads: int
+    rounds: int
+    warmup_rounds: int
+    calibration_images: int
+    test_images: int
+    models: dict[str, ModelResult]
 
 
 def measure(
@@ -55,7 +89,7 @@ def measure(
     rounds: int,
     tell: Tell,
     out: Path | None = None,
-) -> dict[str, Any]:
+) -> Int8Result:
     """Build, time and compare; every raw sample is in the result.
 
     Args:
@@ -74,105 +108,70 @@ def measure(
     if out is None:
         with tempfile.TemporaryDirectory(prefix="edgeskin-peers-") as scratch:
             return measure(models, runtimes, rounds, tell, Path(scratch))
-    found = {m.spec.name: _model(m, runtimes, rounds, tell, out / m.spec.name) for m in models}
-    return {
-        "machine": machine(),
-        "tools": tool_versions(),
-        "threads": 1,
-        "rounds": rounds,
-        "warmup_rounds": WARM_UP,
-        "calibration_images": CALIBRATION,
-        "test_images": TEST,
-        "models": found,
-    }
+    return Int8Result(
+        machine=machine(),
+        tools=tool_versions(),
+        threads=1,
+        rounds=rounds,
+        warmup_rounds=WARM_UP,
+        calibration_images=CALIBRATION,
+        test_images=TEST,
+        models={m.spec.name: _model(m, runtimes, rounds, tell, out / m.spec.name) for m in models},
+    )
 
 
 def _model(
     model: Model, runtimes: Sequence[str], rounds: int, tell: Tell, folder: Path
-) -> dict[str, Any]:
-    found = {}
+) -> ModelResult:
+    results = {}
     for name in runtimes:
         failed = build(model.spec, folder, RUNTIMES[name].values(), tell)
         tell(f"{model.spec.name}: timing on {name}")
-        found[name] = _runtime(RUNTIMES[name], folder, rounds, failed)
-        found[name]["ratios"] = ratios(found[name]["builds"])
-    return {"title": model.title, "runtimes": found}
+        results[name] = _runtime(RUNTIMES[name], folder, rounds, failed)
+    return ModelResult(title=model.title, runtimes=results)
 
 
 def _runtime(
-    builds: dict[str, str], folder: Path, rounds: int, failed: dict[str, str]
-) -> dict[str, Any]:
-    """Time what was built, in a process of its own; what was not keeps its reason."""
-    result = {name: {"failed": failed[file]} for name, file in builds.items() if file in failed}
-    files = {name: str(folder / file) for name, file in builds.items() if file not in failed}
-    load = os.getloadavg()[0]
+    files: Mapping[str, str], folder: Path, rounds: int, failed: Mapping[str, str]
+) -> RuntimeResult:
+    """Time what was built; what was not keeps its reason."""
+    paths = {name: folder / file for name, file in files.items() if file not in failed}
+    load_before = os.getloadavg()[0]
+    timed = _time(paths, folder, rounds)
+    load_after = os.getloadavg()[0]
+    builds = {
+        name: timed[name] if name in timed else Failure(failed=failed[file])
+        for name, file in files.items()
+    }
+    return RuntimeResult(
+        load_before=round(load_before, 2),
+        load_after=round(load_after, 2),
+        builds=builds,
+        ratios=ratios(builds),
+    )
+
+
+def _time(files: dict[str, Path], folder: Path, rounds: int) -> Builds:
+    """Every file, in a process of its own that they share."""
+    samples, log = folder / "samples.npz", folder / "timing.log"
+    asked = Request(files=files, samples=samples, rounds=rounds, warmup=WARM_UP)
     with tempfile.TemporaryDirectory() as scratch:
         request, answer = Path(scratch, "request.json"), Path(scratch, "answer.json")
-        samples = str(folder / "samples.npz")
-        write_json(
-            request, {"files": files, "samples": samples, "rounds": rounds, "warmup": WARM_UP}
-        )
-        log = folder / "timing.log"
-        problem = run_process([f"{PEERS}.timing", str(request), str(answer)], log)
+        write_json(request, asked.to_json())
+        problem = run_process([f"{PEERS}.peer_timing", str(request), str(answer)], log)
         if problem:
-            result |= {name: {"failed": problem} for name in files}
-        else:
-            log.unlink()
-            result |= json.loads(answer.read_text())
-    timed = {name: _summary(entry) for name, entry in result.items()}
-    return {
-        "load_before": round(load, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "builds": {name: timed[name] for name in builds},
-    }
+            return {name: Failure(failed=problem) for name in files}
+        log.unlink()
+        return Answer.from_json(answer.read_text()).builds
 
 
-def _summary(entry: dict[str, Any]) -> dict[str, Any]:
-    if "failed" in entry:
-        return entry
-    percentiles = {
-        f"p{rank}_ms": round(float(np.percentile(entry["cpu_ms"], rank)), 4) for rank in (50, 90)
-    }
-    wall = {"wall_p50_ms": round(float(np.median(entry["wall_ms"])), 4)}
-    return percentiles | wall | entry
-
-
-def ratios(builds: dict[str, Any]) -> dict[str, dict[str, float]]:
+def ratios(builds: Builds) -> dict[str, Estimate]:
     """Median of edgeskin's INT8 over that of each other build, with its 95 % interval."""
     ours = builds["edgeskin"]
+    if isinstance(ours, Failure):
+        return {}
     return {
-        f"to_{name}": ratio_of_medians(
-            np.array(other["cpu_ms"]), np.array(ours["cpu_ms"])
-        ).to_json()
+        f"to_{name}": ratio_of_medians(np.array(other.cpu_ms), np.array(ours.cpu_ms))
         for name, other in builds.items()
-        if name != "edgeskin" and "failed" not in other and "failed" not in ours
+        if name != "edgeskin" and not isinstance(other, Failure)
     }
-
-
-def machine() -> dict[str, Any]:
-    """The processor, what of it integer arithmetic may use, and the system."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = re.search(r"model name\s*: (.*)", text)
-    flags = re.search(r"(?:flags|Features)\s*: (.*)", text)
-    return {
-        "processor": model[1] if model else platform.processor() or platform.machine(),
-        "cpu_features": sorted(_FEATURES & set(flags[1].split())) if flags else [],
-        "processors": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
-def to_json(result: dict[str, Any]) -> str:
-    """Indented, but each list of numbers on one line."""
-    text = json.dumps(result, indent=1)
-    return re.sub(r"\[[\s\d.,e+-]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
-
-
-def save(result: dict[str, Any], page: Path) -> None:
-    """Write the result as a page and, beside it, as JSON with every sample."""
-    from edgeskin.benchmarks.peers.int8_page import markdown
-
-    for path, text in ((page, markdown(result)), (page.with_suffix(".json"), to_json(result))):
-        with atomic(path, force=True) as fresh:
-            fresh.write_text(text, encoding="utf-8")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from edgeskin.benchmarks.peers.int8 import AIMS
+from edgeskin.benchmarks.peers.builds import Failure
+from edgeskin.benchmarks.peers.int8 import AIMS, Int8Result, RuntimeResult
+from edgeskin.files import atomic
+from edgeskin.statistics import Estimate
 
 NAMES = {"litert": "LiteRT with XNNPACK", "onnx": "ONNX Runtime, CPU"}
 BUILDS = {
@@ -21,26 +27,38 @@ NOTICED = 0.05
 Row = list[str]
 
 
-def table(result: dict[str, Any]) -> str:
+def save(result: Int8Result, page: Path) -> None:
+    """Write the result as a page and, beside it, as JSON with every sample."""
+    text = compact_json(result.to_json())
+    for path, content in ((page, markdown(result)), (page.with_suffix(".json"), text)):
+        with atomic(path, force=True) as fresh:
+            fresh.write_text(content, encoding="utf-8")
+
+
+def compact_json(document: Any) -> str:
+    """Indented, but each list of numbers on one line."""
+    text = json.dumps(document, indent=1)
+    return re.sub(r"\[[\s\d.,e+-]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def table(result: Int8Result) -> str:
     """Speed and files, a pair of tables for each runtime."""
-    runtimes = dict.fromkeys(n for m in result["models"].values() for n in m["runtimes"])
+    runtimes = dict.fromkeys(n for m in result.models.values() for n in m.runtimes)
     return "\n\n".join(_runtime(result, name) for name in runtimes)
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: Int8Result) -> str:
     """The page: what was measured, how, and the tables."""
-    machine, tools = result["machine"], result["tools"]
-    names = {name: model["title"] for name, model in result["models"].items()}
     return _PAGE.format(
-        models=", ".join(names.values()),
-        processor=machine["processor"],
-        features=", ".join(machine["cpu_features"]) or "not known",
-        system=machine["system"],
-        tools=", ".join(f"{name} {version}" for name, version in tools.items()),
-        rounds=result["rounds"],
-        warmup=result["warmup_rounds"],
-        calibration=result["calibration_images"],
-        test=result["test_images"],
+        models=", ".join(model.title for model in result.models.values()),
+        processor=result.machine.processor,
+        features=", ".join(result.machine.cpu_features) or "not known",
+        system=result.machine.system,
+        tools=", ".join(f"{name} {version}" for name, version in result.tools.items()),
+        rounds=result.rounds,
+        warmup=result.warmup_rounds,
+        calibration=result.calibration_images,
+        test=result.test_images,
         tables=table(result),
     )
 
@@ -65,13 +83,13 @@ wrote this page and, with every sample, peers-int8.json beside it. {models}; 224
 """  # noqa: E501
 
 
-def _runtime(result: dict[str, Any], name: str) -> str:
+def _runtime(result: Int8Result, name: str) -> str:
     models = {
-        key: (model["title"], model["runtimes"][name])
-        for key, model in result["models"].items()
-        if name in model["runtimes"]
+        key: (model.title, model.runtimes[name])
+        for key, model in result.models.items()
+        if name in model.runtimes
     }
-    others = [b for b in next(iter(models.values()))[1]["builds"] if b != "edgeskin"]
+    others = [b for b in next(iter(models.values()))[1].builds if b != "edgeskin"]
     head = ["model", *(f"{BUILDS[b]}, ms" for b in (*others, "edgeskin"))]
     head += [title for b in others for title in (f"to {BUILDS[b]}", "aim")[: 1 + (b in _AIMED)]]
     speeds = [
@@ -83,39 +101,39 @@ def _runtime(result: dict[str, Any], name: str) -> str:
     return "\n\n".join([*parts, _grid(["model", "file", *_FILE_HEAD], files)])
 
 
-def _times(found: dict[str, Any], others: list[str]) -> Row:
-    builds = [found["builds"][name] for name in (*others, "edgeskin")]
-    return ["failed" if "failed" in b else f"{b['p50_ms']:.3f}" for b in builds]
+def _times(result: RuntimeResult, others: list[str]) -> Row:
+    builds = [result.builds[name] for name in (*others, "edgeskin")]
+    return ["failed" if isinstance(b, Failure) else f"{b.p50_ms:.3f}" for b in builds]
 
 
-def _ratios(found: dict[str, Any], others: list[str], aims: tuple[float, float] | None) -> Row:
+def _ratios(result: RuntimeResult, others: list[str], aims: tuple[float, float] | None) -> Row:
     """A ratio with its interval for each other build, and the aim behind it where there is one."""
     cells = []
     for name in others:
-        ratio = found["ratios"].get(f"to_{name}")
-        cells.append("" if ratio is None else "{value:.3f} [{low:.3f}, {high:.3f}]".format(**ratio))
+        r = result.ratios.get(f"to_{name}")
+        cells.append("" if r is None else f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]")
         if name in _AIMED:
             aim = aims[_AIMED.index(name)] if aims else None
-            cells.append("" if aim is None else f"{aim:.2f}{_verdict(ratio, aim)}")
+            cells.append("" if aim is None else f"{aim:.2f}{_verdict(r, aim)}")
     return cells
 
 
-def _verdict(ratio: dict[str, float] | None, aim: float) -> str:
+def _verdict(ratio: Estimate | None, aim: float) -> str:
     if ratio is None:
         return ""
-    return ", met" if ratio["value"] <= aim else ", **missed**"
+    return ", met" if ratio.value <= aim else ", **missed**"
 
 
-def _files(title: str, found: dict[str, Any]) -> list[Row]:
+def _files(title: str, result: RuntimeResult) -> list[Row]:
     rows = []
-    for name, build in found["builds"].items():
-        if "failed" in build:
-            rows.append([title, BUILDS[name], "", "", "", "", _short(build["failed"])])
+    for name, build in result.builds.items():
+        if isinstance(build, Failure):
+            rows.append([title, BUILDS[name], "", "", "", "", _short(build.failed)])
             continue
-        megabytes = f"{build['size_bytes'] / 1e6:.2f}"
-        agreement = f"{build['sqnr_db']:.1f}"
-        ends = f"{build['input'].partition(' ')[0]}, {build['output']}"
-        row = [f"{build['p90_ms']:.3f}", megabytes, agreement, ends, graph(build["operators"])]
+        megabytes = f"{build.size_bytes / 1e6:.2f}"
+        agreement = f"{build.sqnr_db:.1f}"
+        ends = f"{build.input.partition(' ')[0]}, {build.output}"
+        row = [f"{build.p90_ms:.3f}", megabytes, agreement, ends, graph(build.operators)]
         rows.append([title, BUILDS[name], *row])
     return rows
 
@@ -145,13 +163,13 @@ _GRAPH = {
 }
 
 
-def _remarks(found: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+def _remarks(results: Iterable[tuple[str, RuntimeResult]]) -> list[str]:
     """How busy the machine was with other things, where that showed."""
     shares = [
-        build["wall_p50_ms"] / build["p50_ms"] - 1
-        for _, runtime in found
-        for build in runtime["builds"].values()
-        if "failed" not in build
+        build.wall_p50_ms / build.p50_ms - 1
+        for _, runtime in results
+        for build in runtime.builds.values()
+        if not isinstance(build, Failure)
     ]
     if not shares or max(shares) < NOTICED:
         return []

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +87,7 @@ class _Reader:
     def __init__(self, images: Iterator[NDArray[np.float32]]):
         self._images = images
 
-    def get_next(self) -> dict[str, Any] | None:
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         image = next(self._images, None)
         return None if image is None else {"image": image}
 

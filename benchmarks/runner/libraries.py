@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.benchmarks.emulation.libraries import runtime_root
+from edgeskin.benchmarks.emulation.sysroot import runtime_root
 from edgeskin.benchmarks.store import kept
 from edgeskin.errors import CannotFetch, NotSupportedHere
 from edgeskin.files import sha256

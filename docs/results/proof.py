@@ -28,7 +28,8 @@ from pathlib import Path
 from edgeskin import metrics
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks.peers import builds, zoo
-from edgeskin.benchmarks.peers.int8 import machine, to_json
+from edgeskin.benchmarks.peers.int8_page import compact_json
+from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import Model, open_model
 from edgeskin.data.manifest import load_split
@@ -79,9 +80,9 @@ def main() -> None:
 
 def keep(part: str, name: str, entry: dict) -> None:
     found = json.loads(JSON.read_text()) if JSON.exists() else {}
-    found |= {"machine": machine(), "tools": builds.tool_versions(), "threads": 1}
+    found |= {"machine": machine().to_json(), "tools": builds.tool_versions(), "threads": 1}
     found.setdefault(part, {})[name] = entry
-    JSON.write_text(to_json(found))
+    JSON.write_text(compact_json(found))
 
 
 def measure_costs(names: list[str], rounds: int, out: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgeskin.benchmarks.peers.__main__ import main
-from edgeskin.benchmarks.peers.accuracy import measure, table
+from edgeskin.benchmarks.peers.builds import Failure
+from edgeskin.benchmarks.peers.peer_accuracy import AccuracyResult, measure, table
 from edgeskin.calibration.from_run import calibrate
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.data.manifest import load_split
@@ -25,18 +26,19 @@ def test_every_file_is_held_against_the_float_run(
     told: list[str] = []
     found = measure(run, phantom_set, {"ptq": program}, tmp_path / "out", told.append)
     test = load_split(phantom_set, "test")
-    assert found["test_images"] == len(test)
+    assert found.test_images == len(test)
     for runtime, names in (("litert", {"float", "stock", "ptq"}), ("onnx", {"stock_x86"})):
-        assert names <= found["runtimes"][runtime].keys()
-        for name, entry in found["runtimes"][runtime].items():
+        assert names <= found.runtimes[runtime].keys()
+        for name, entry in found.runtimes[runtime].items():
+            assert not isinstance(entry, Failure), entry
             # Float files differ by rounding alone; INT8 by eight bits of three layers.
-            assert entry["sqnr_db"]["severity"] > (90 if name == "float" else 15), name
-            change = entry["metrics"]["severity_accuracy"]
-            assert change["reference"] == found["float"]["severity_accuracy"]["value"]
-            assert change["change"]["low"] <= change["change"]["value"]
-            assert entry["p50_ms"] == pytest.approx(np.median(entry["cpu_ms"]), abs=1e-3)
+            assert entry.sqnr_db["severity"] > (90 if name == "float" else 15), name
+            change = entry.metrics["severity_accuracy"]
+            assert change.reference == found.float.metrics["severity_accuracy"].value
+            assert change.change.low <= change.change.value
+            assert entry.p50_ms == pytest.approx(np.median(entry.cpu_ms), abs=1e-3)
     assert len(table(found).splitlines()) == 1 + 3 + 4
-    json.dumps(found)
+    assert AccuracyResult.from_json(json.dumps(found.to_json())) == found
 
     with pytest.raises(InvalidData, match="holds the files of another run"):
         measure(other, phantom_set, {}, tmp_path / "out", told.append)

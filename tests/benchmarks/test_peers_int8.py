@@ -16,9 +16,20 @@ from samples import acne_spec
 from torch import nn
 
 from edgeskin.benchmarks.peers.__main__ import main
-from edgeskin.benchmarks.peers.builds import brief
-from edgeskin.benchmarks.peers.int8 import AIMS, RUNTIMES, measure, ratios, save
-from edgeskin.benchmarks.peers.int8_page import graph, table
+from edgeskin.benchmarks.peers.builds import Failure, brief
+from edgeskin.benchmarks.peers.int8 import (
+    AIMS,
+    RUNTIMES,
+    Int8Result,
+    ModelResult,
+    RuntimeResult,
+    measure,
+    ratios,
+)
+from edgeskin.benchmarks.peers.int8_page import graph, save, table
+from edgeskin.benchmarks.peers.peer_accuracy import AccuracyResult
+from edgeskin.benchmarks.peers.peer_timing import TimedFile
+from edgeskin.benchmarks.peers.setting import Machine
 from edgeskin.benchmarks.peers.zoo import (
     MODELS,
     Model,
@@ -29,6 +40,8 @@ from edgeskin.benchmarks.peers.zoo import (
 )
 from edgeskin.spec import ClassificationHead, InputSpec
 from edgeskin.timing import interleave
+
+RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
 
 
 def model(factory: str) -> Model:
@@ -56,19 +69,21 @@ def test_a_network_goes_through_every_tool_and_files_are_used_again(
     told: list[str], tmp_path: Path
 ) -> None:
     result = measure([model("small")], list(RUNTIMES), 5, told.append, tmp_path)
-    for runtime, found in result["models"]["small"]["runtimes"].items():
-        builds = found["builds"]
+    for runtime, found in result.models["small"].runtimes.items():
+        builds = found.builds
         assert list(builds) == list(RUNTIMES[runtime])
         for name, build in builds.items():
-            assert "failed" not in build, build
-            assert len(build["cpu_ms"]) == len(build["wall_ms"]) == 5
+            assert isinstance(build, TimedFile), build
+            assert len(build.cpu_ms) == len(build.wall_ms) == 5
             # Float files differ from PyTorch by rounding alone, over 90 dB. An INT8 file whose
             # noise is a tenth of what tells images apart is no nonsense: 10 dB.
-            assert build["sqnr_db"] > (90 if name == "float" else 10)
+            assert build.sqnr_db > (90 if name == "float" else 10)
         # The stock file and ours do the same work: from and to the same types.
-        assert builds["edgeskin"]["input"] == builds["stock"]["input"]
-        assert builds["edgeskin"]["output"] == builds["stock"]["output"]
-        assert set(found["ratios"]) == {f"to_{name}" for name in builds if name != "edgeskin"}
+        ours, stock = builds["edgeskin"], builds["stock"]
+        assert isinstance(ours, TimedFile)
+        assert isinstance(stock, TimedFile)
+        assert (ours.input, ours.output) == (stock.input, stock.output)
+        assert set(found.ratios) == {f"to_{name}" for name in builds if name != "edgeskin"}
     assert sum(line.startswith("small: making") for line in told) == 10
 
     told.clear()
@@ -81,10 +96,11 @@ def test_a_network_goes_through_every_tool_and_files_are_used_again(
 
 def test_what_cannot_be_built_is_a_row_that_says_why(told: list[str], tmp_path: Path) -> None:
     result = measure([model("Broken")], ["litert"], 2, told.append, tmp_path)
-    found = result["models"]["small"]["runtimes"]["litert"]
-    for build in found["builds"].values():
-        assert "this network cannot run" in build["failed"]
-    assert found["ratios"] == {}
+    found = result.models["small"].runtimes["litert"]
+    for build in found.builds.values():
+        assert isinstance(build, Failure)
+        assert "this network cannot run" in build.failed
+    assert found.ratios == {}
     text = table(result)
     assert "failed" in text
     assert "this network cannot run" in text
@@ -169,40 +185,47 @@ def test_every_model_has_aims_and_models_keep_the_order_asked_for() -> None:
     assert find_models(None) == list(MODELS.values())
 
 
-def build(ms: float, **changes: Any) -> dict[str, Any]:
-    """An entry as `measure` writes it, its times without spread."""
+def build(ms: float, **changes: Any) -> TimedFile:
+    """A build as `measure` describes it, its times without spread."""
     times = {"p50_ms": ms, "p90_ms": ms, "wall_p50_ms": ms, "cpu_ms": [ms] * 4, "wall_ms": [ms] * 4}
-    entry = {"size_bytes": 2_000_000, "sqnr_db": 30.04, "operators": {"CONV_2D": 3, "DELEGATE": 1}}
-    entry |= {"input": "int8 [1, 224, 224, 3]", "output": "float32"}
-    return {**times, **entry, **changes}
+    facts = {"size_bytes": 2_000_000, "sqnr_db": 30.04, "operators": {"CONV_2D": 3, "DELEGATE": 1}}
+    facts |= {"input": "int8 [1, 224, 224, 3]", "output": "float32", "runtime": "LiteRT 2"}
+    return TimedFile.from_json({**times, **facts, **changes})
+
+
+def runtime(**builds: TimedFile | Failure) -> RuntimeResult:
+    return RuntimeResult(load_before=0.0, load_after=0.0, builds=builds, ratios=ratios(builds))
 
 
 @pytest.fixture
-def result() -> dict[str, Any]:
-    litert = {"float": build(1.0), "stock": build(2.0), "edgeskin": build(0.5)}
-    reason = "ValueError: no kernel for a|b (exit code 1)"
-    onnx = {
-        "float": build(1.0),
-        "stock": {"failed": reason},
-        "stock_x86": build(0.8),
-        "edgeskin": build(0.6, wall_p50_ms=0.9),
-    }
-    runtimes = {
-        name: {"builds": builds, "ratios": ratios(builds)}
-        for name, builds in (("litert", litert), ("onnx", onnx))
-    }
-    return {
-        "machine": {"processor": "CPU", "cpu_features": ["avx2"], "system": "Linux x86_64"},
-        "tools": {"torch": "2"},
-        "rounds": 4,
-        "warmup_rounds": 1,
-        "calibration_images": 12,
-        "test_images": 8,
-        "models": {"mobilenet_v3_small": {"title": "MobileNetV3-Small", "runtimes": runtimes}},
-    }
+def result() -> Int8Result:
+    litert = runtime(float=build(1.0), stock=build(2.0), edgeskin=build(0.5))
+    onnx = runtime(
+        float=build(1.0),
+        stock=Failure(failed="ValueError: no kernel for a|b (exit code 1)"),
+        stock_x86=build(0.8),
+        edgeskin=build(0.6, wall_p50_ms=0.9),
+    )
+    model = ModelResult(title="MobileNetV3-Small", runtimes={"litert": litert, "onnx": onnx})
+    return Int8Result(
+        machine=Machine(
+            processor="CPU",
+            cpu_features=("avx2",),
+            processors=2,
+            system="Linux x86_64",
+            python="3.11",
+        ),
+        tools={"torch": "2"},
+        threads=1,
+        rounds=4,
+        warmup_rounds=1,
+        calibration_images=12,
+        test_images=8,
+        models={"mobilenet_v3_small": model},
+    )
 
 
-def test_the_table_sets_ratios_beside_their_aims(result: dict[str, Any]) -> None:
+def test_the_table_sets_ratios_beside_their_aims(result: Int8Result) -> None:
     litert, onnx = table(result).split("\n\n## ONNX")
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in litert.splitlines()]
     assert cells[4] == [
@@ -213,20 +236,27 @@ def test_the_table_sets_ratios_beside_their_aims(result: dict[str, Any]) -> None
     assert "on the clock" not in litert
     assert "ValueError: no kernel for a/b (exit code 1)" in onnx
     assert "medians on the clock are up to 50% longer" in onnx
-    assert "to_stock" not in result["models"]["mobilenet_v3_small"]["runtimes"]["onnx"]["ratios"]
+    assert "to_stock" not in result.models["mobilenet_v3_small"].runtimes["onnx"].ratios
     for block in re.split(r"\n\n", table(result)):  # every table is a rectangle
         lines = [line for line in block.splitlines() if line.startswith("|")]
         assert len({len(line) for line in lines}) <= 1
 
 
-def test_a_page_is_written_with_its_json(result: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_is_written_with_its_json(result: Int8Result, tmp_path: Path) -> None:
     page = tmp_path / "peers.md"
     save(result, page)
     save(result, page)  # again: a new run replaces the old page
     assert table(result) in page.read_text()
     text = page.with_suffix(".json").read_text()
-    assert json.loads(text) == result
+    assert Int8Result.from_json(text) == result
     assert '"cpu_ms": [ 1.0, 1.0, 1.0, 1.0 ]' in text
+
+
+def test_published_results_are_read_and_written_unchanged() -> None:
+    int8 = json.loads((RESULTS / "peers-int8.json").read_text(encoding="utf-8"))
+    assert Int8Result.from_json(int8).to_json() == int8
+    for accuracy in json.loads((RESULTS / "int8.json").read_text(encoding="utf-8")):
+        assert AccuracyResult.from_json(accuracy).to_json() == accuracy
 
 
 def test_messages_name_files_but_not_places() -> None:

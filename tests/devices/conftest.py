@@ -17,8 +17,8 @@ from lab.jetson import Jetson, jetson
 from lab.phone import Phone, adb_server, phone
 from lab.roots import prepare
 
-from edgeskin.benchmarks.emulation.libraries import runtime_root
 from edgeskin.benchmarks.emulation.qemu import qemu
+from edgeskin.benchmarks.emulation.sysroot import runtime_root
 from edgeskin.errors import MissingPackage, NotSupportedHere
 
 Up = TypeVar("Up")

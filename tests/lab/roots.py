@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edgeskin.benchmarks.emulation.debian import unpack
-from edgeskin.benchmarks.emulation.libraries import runtime_root
 from edgeskin.benchmarks.emulation.qemu import qemu
+from edgeskin.benchmarks.emulation.sysroot import runtime_root
 from edgeskin.benchmarks.store import kept
 from edgeskin.errors import MissingPackage
 

@@ -23,10 +23,32 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from edgeskin import native
+from edgeskin.document import Document
 from edgeskin.native import Recipe
 
 ROUNDS, WARM_UP = 21, 3
 Tool = Callable[[], NDArray[Any]]
+
+
+class ToolTimes(Document):
+    """One tool on one picture; how far its values are from edgeskin's, at most."""
+
+    p50_ms: float
+    best_ms: float
+    largest_difference: int
+    samples_ms: tuple[float, ...]
+
+
+class PreprocessResult(Document):
+    """Every tool on every picture, on one thread; what edgeskin needs beyond a large image."""
+
+    machine: str
+    kernels: str
+    versions: dict[str, str]
+    threads: int
+    warmup_runs: int
+    extra_memory_bytes: int
+    cases: dict[str, dict[str, ToolTimes]]
 
 
 def picture(height: int, width: int, seed: int) -> NDArray[np.uint8]:
@@ -73,26 +95,26 @@ CASES = {
 }
 
 
-def measure() -> dict[str, Any]:
+def measure() -> PreprocessResult:
     """Every raw sample in milliseconds, and how far each tool is from edgeskin's pixels."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "kernels": native.kernels_name(),
-        "versions": {
+    return PreprocessResult(
+        machine=platform.processor() or platform.machine(),
+        kernels=native.kernels_name(),
+        versions={
             "Pillow": PIL.__version__,
             "OpenCV": cv2.__version__,
             "torchvision": torchvision.__version__,
         },
-        "threads": 1,
-        "warmup_runs": WARM_UP,
-        "extra_memory_bytes": _extra_memory(),
-        "cases": {name: _case(make()) for name, make in CASES.items()},
-    }
+        threads=1,
+        warmup_runs=WARM_UP,
+        extra_memory_bytes=_extra_memory(),
+        cases={name: _case(make()) for name, make in CASES.items()},
+    )
 
 
-def _case(tools: dict[str, Tool]) -> dict[str, Any]:
+def _case(tools: dict[str, Tool]) -> dict[str, ToolTimes]:
     samples: dict[str, list[float]] = {name: [] for name in tools}
     for _ in range(WARM_UP + ROUNDS):
         for name, run in tools.items():
@@ -103,12 +125,12 @@ def _case(tools: dict[str, Tool]) -> dict[str, Any]:
     off = {name: int(np.abs(run().astype(np.int16) - ours).max()) for name, run in tools.items()}
     kept = {name: times[WARM_UP:] for name, times in samples.items()}
     return {
-        name: {
-            "p50_ms": statistics.median(kept[name]),
-            "best_ms": min(kept[name]),
-            "largest_difference": off[name],
-            "samples_ms": kept[name],
-        }
+        name: ToolTimes(
+            p50_ms=statistics.median(kept[name]),
+            best_ms=min(kept[name]),
+            largest_difference=off[name],
+            samples_ms=tuple(kept[name]),
+        )
         for name in tools
     }
 
@@ -122,15 +144,15 @@ def _extra_memory() -> int:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
 
-def table(result: dict[str, Any]) -> str:
-    lines = [f"one thread, {result['kernels']}, median of {ROUNDS} interleaved rounds"]
-    for name, tools in result["cases"].items():
-        lines += ["", name]
-        ours = tools["edgeskin"]["p50_ms"]
-        for tool, found in tools.items():
+def table(result: PreprocessResult) -> str:
+    lines = [f"one thread, {result.kernels}, median of {ROUNDS} interleaved rounds"]
+    for case, tools in result.cases.items():
+        lines += ["", case]
+        ours = tools["edgeskin"].p50_ms
+        for name, tool in tools.items():
             lines.append(
-                f"  {tool:<18} {found['p50_ms']:8.2f} ms   {found['p50_ms'] / ours:5.2f}x   "
-                f"largest difference {found['largest_difference']}"
+                f"  {name:<18} {tool.p50_ms:8.2f} ms   {tool.p50_ms / ours:5.2f}x   "
+                f"largest difference {tool.largest_difference}"
             )
-    lines += ["", f"extra memory for 32768x8192: {result['extra_memory_bytes'] / 1e6:.2f} MB"]
+    lines += ["", f"extra memory for 32768x8192: {result.extra_memory_bytes / 1e6:.2f} MB"]
     return "\n".join(lines)

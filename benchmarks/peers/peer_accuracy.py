@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.benchmarks.peers.builds import Tell, build, provide, tool_versions
-from edgeskin.benchmarks.peers.int8 import machine
+from edgeskin.benchmarks.peers.builds import Failure, Tell, build, provide, tool_versions
+from edgeskin.benchmarks.peers.setting import RunIdentity, Setting, machine
 from edgeskin.calibration.from_run import calibration_set
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.data.manifest import load_split
+from edgeskin.document import Document
 from edgeskin.errors import InvalidData, ShapeMismatch
-from edgeskin.evaluation import Truth, compare, evaluate
+from edgeskin.evaluation import Evaluation, MetricChange, Truth, compare, evaluate
 from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.app_model import AppModel
@@ -46,17 +48,31 @@ ROUNDS, WARM_UP = 100, 10
 Raw = dict[str, NDArray[np.float32]]
 
 
+class FileAccuracy(Document):
+    """What one file of a run loses and costs; `sqnr_db` is of each raw head."""
+
+    size_bytes: int
+    sqnr_db: dict[str, float]
+    metrics: dict[str, MetricChange]
+    p50_ms: float
+    cpu_ms: tuple[float, ...]
+    wall_ms: tuple[float, ...]
+
+
+class AccuracyResult(Setting):
+    """The float run's metrics, and every file of each runtime held against it."""
+
+    float: Evaluation
+    runtimes: dict[str, dict[str, FileAccuracy | Failure]]
+
+
 def measure(
     source: Path, data: Path, programs: Mapping[str, Path], out: Path, tell: Tell
-) -> dict[str, Any]:
+) -> AccuracyResult:
     """Build what is missing in `out`, run everything on the test split, and time it.
 
     Args:
         programs: `.pt2` files of the run by the name of their row.
-
-    Returns:
-        The float run's metrics, and for each runtime and file: size in bytes, SQNR in
-        dB of the raw heads, metrics with their paired change, CPU milliseconds.
     """
     run, test = load_run(source), load_split(data, "test")
     out.mkdir(parents=True, exist_ok=True)
@@ -72,22 +88,22 @@ def measure(
     tell(f"{len(test)} test images")
     images = AppModel(_nothing(), run.spec).normalize(_tensor(test.pixels(run.spec.input)))
     truth, reference = test.truth(run.spec), _reference(run, images)
-    found = {
-        runtime: _on_runtime(run.spec, paths, images.numpy(), reference, truth, tell)
+    results: dict[str, dict[str, FileAccuracy | Failure]] = {
+        runtime: dict(_on_runtime(run.spec, paths, images.numpy(), reference, truth, tell))
         for runtime, paths in files.items()
     }
     for name, reason in failed.items():
-        found[name.partition("-")[0]][name] = {"failed": reason}
-    return {
-        "run": {"name": source.name, "sha256": run.sha256},
-        "data": data.resolve().name,
-        "test_images": len(test),
-        "calibration_images": min(CalibrationOptions().samples, len(load_split(data, "train"))),
-        "machine": machine(),
-        "tools": tool_versions(),
-        "float": evaluate(run.spec, decode(run.spec, reference), truth).to_json(),
-        "runtimes": found,
-    }
+        results[name.partition("-")[0]][name] = Failure(failed=reason)
+    return AccuracyResult(
+        run=RunIdentity(name=source.name, sha256=run.sha256),
+        data=data.resolve().name,
+        test_images=len(test),
+        calibration_images=min(CalibrationOptions().samples, len(load_split(data, "train"))),
+        machine=machine(),
+        tools=tool_versions(),
+        float=evaluate(run.spec, decode(run.spec, reference), truth),
+        runtimes=results,
+    )
 
 
 def _build_stock(source: Path, run: Run, data: Path, out: Path, tell: Tell) -> dict[str, str]:
@@ -139,27 +155,29 @@ def _on_runtime(
     reference: Raw,
     truth: Truth,
     tell: Tell,
-) -> dict[str, Any]:
+) -> dict[str, FileAccuracy]:
     expected = decode(spec, reference)
-    found: dict[str, Any] = {}
-    sessions = {name: open_session(path, threads=1) for name, path in files.items()}
-    for name, session in sessions.items():
-        tell(f"running {name}")
-        raw = _run_all(session, images, reference)
-        found[name] = {
-            "size_bytes": files[name].stat().st_size,
-            "sqnr_db": {head: round(sqnr_db(reference[head], raw[head]), 2) for head in raw},
-            "metrics": {
-                name: change.to_json()
-                for name, change in compare(spec, expected, decode(spec, raw), truth).items()
-            },
+    with ExitStack() as stack:
+        sessions = {
+            name: stack.enter_context(open_session(path, threads=1)) for name, path in files.items()
         }
-    turns = {name: _turn(session, images[0]) for name, session in sessions.items()}
-    for name, times in interleave(turns, ROUNDS, WARM_UP).items():
-        found[name] |= {"p50_ms": round(float(np.median(times["cpu_ms"])), 4), **times}
-    for session in sessions.values():
-        session.close()
-    return found
+        raw = {}
+        for name, session in sessions.items():
+            tell(f"running {name}")
+            raw[name] = _run_all(session, images, reference)
+        turns = {name: _turn(session, images[0]) for name, session in sessions.items()}
+        times = interleave(turns, ROUNDS, WARM_UP)
+    return {
+        name: FileAccuracy(
+            size_bytes=path.stat().st_size,
+            sqnr_db={h: round(sqnr_db(reference[h], out), 2) for h, out in raw[name].items()},
+            metrics=compare(spec, expected, decode(spec, raw[name]), truth),
+            p50_ms=round(float(np.median(times[name]["cpu_ms"])), 4),
+            cpu_ms=tuple(times[name]["cpu_ms"]),
+            wall_ms=tuple(times[name]["wall_ms"]),
+        )
+        for name, path in files.items()
+    }
 
 
 def _turn(session: Session, image: NDArray[np.float32]) -> Any:
@@ -187,26 +205,26 @@ def _head_of(shape: tuple[int, ...], reference: Raw) -> str:
     return fitting[0]
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: AccuracyResult) -> str:
     """Each file in a line: SQNR, the change of each ratio metric in points, size, time."""
-    lines = [f"{result['run']['name']}, {result['test_images']} test images of {result['data']}"]
-    for runtime, files in result["runtimes"].items():
+    lines = [f"{result.run.name}, {result.test_images} test images of {result.data}"]
+    for runtime, files in result.runtimes.items():
         for name, entry in files.items():
             lines.append(f"  {runtime:<7}{name:<12}{row(entry)}")
     return "\n".join(lines)
 
 
-def row(entry: dict[str, Any]) -> str:
-    if "failed" in entry:
-        return f"failed: {entry['failed']}"
+def row(entry: FileAccuracy | Failure) -> str:
+    if isinstance(entry, Failure):
+        return f"failed: {entry.failed}"
     changes = [
-        f"{name} {100 * m['candidate']:.1f} ({100 * m['change']['value']:+.1f} "
-        f"[{100 * m['change']['low']:+.1f}, {100 * m['change']['high']:+.1f}])"
-        for name, m in entry["metrics"].items()
-        if m["unit"] == "ratio"
+        f"{name} {100 * m.candidate:.1f} ({100 * m.change.value:+.1f} "
+        f"[{100 * m.change.low:+.1f}, {100 * m.change.high:+.1f}])"
+        for name, m in entry.metrics.items()
+        if m.unit == "ratio"
     ]
-    worst = min(entry["sqnr_db"].values())
+    worst = min(entry.sqnr_db.values())
     return (
-        f"{worst:6.1f} dB  {'  '.join(changes)}  {entry['size_bytes'] / 1e6:.2f} MB  "
-        f"{entry['p50_ms']:.2f} ms"
+        f"{worst:6.1f} dB  {'  '.join(changes)}  {entry.size_bytes / 1e6:.2f} MB  "
+        f"{entry.p50_ms:.2f} ms"
     )

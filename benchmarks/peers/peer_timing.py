@@ -1,70 +1,119 @@
 """All files of one model on one runtime, taking turns in one process.
 
-    python -m edgeskin.benchmarks.peers.timing REQUEST.json ANSWER.json
+    python -m edgeskin.benchmarks.peers.peer_timing REQUEST.json ANSWER.json
 
 What counts is the process's CPU time; that on the clock is kept beside it.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.benchmarks.peers.builds import brief
+from edgeskin.benchmarks.peers.builds import Failure, brief
+from edgeskin.document import Document
 from edgeskin.errors import EdgeskinError
-from edgeskin.files import size_bytes
+from edgeskin.files import size_bytes, write_json
 from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
 from edgeskin.predictor import to_floats, to_input
 from edgeskin.runtimes import Session
-from edgeskin.timing import interleave
+from edgeskin.timing import Samples, interleave
 
 
-def measure(files: Mapping[str, Path], samples: Path, rounds: int, warmup: int) -> dict[str, Any]:
-    """For each build its size, agreement, operators and times; or `failed`, why."""
+class FileFacts(Document):
+    """What a file is: its ends, its size, its agreement with PyTorch, its operators."""
+
+    input: str
+    output: str
+    runtime: str
+    size_bytes: int
+    sqnr_db: float
+    operators: dict[str, int]
+
+
+class TimedFile(FileFacts):
+    """A file and its times: `p50_ms` and `p90_ms` are of `cpu_ms`, the process's CPU time."""
+
+    p50_ms: float
+    p90_ms: float
+    wall_p50_ms: float
+    cpu_ms: tuple[float, ...]
+    wall_ms: tuple[float, ...]
+
+
+class Request(Document):
+    """What is to be timed: files by the name of their build."""
+
+    files: dict[str, Path]
+    samples: Path
+    rounds: int
+    warmup: int
+
+
+class Answer(Document):
+    """Each build of the request, or why it could not run."""
+
+    builds: dict[str, TimedFile | Failure]
+
+
+def measure(
+    files: Mapping[str, Path], samples: Path, rounds: int, warmup: int
+) -> dict[str, TimedFile | Failure]:
+    """Each build with its times, or why it could not run."""
     with np.load(samples) as arrays:
         test, reference = arrays["test"], arrays["reference"]
-    found: dict[str, dict[str, Any]] = {}
+    facts: dict[str, FileFacts] = {}
+    failures: dict[str, Failure] = {}
     turns: dict[str, Callable[[], object]] = {}
     with ExitStack() as stack:
         for name, path in files.items():
             try:
                 session = stack.enter_context(open_session(path, threads=1))
-                found[name] = describe(session, path, test, reference)
+                facts[name] = describe(session, path, test, reference)
                 turns[name] = _turn(session, test[:1])
             except (EdgeskinError, RuntimeError, ValueError) as error:
                 line = f"{type(error).__name__}: {error}".splitlines()[0]
-                found[name] = {"failed": brief(line)}
-        for name, times in interleave(turns, rounds, warmup).items():
-            found[name] |= times
-    return found
+                failures[name] = Failure(failed=brief(line))
+        times = interleave(turns, rounds, warmup)
+    return {**failures, **{name: _timed(facts[name], times[name]) for name in turns}}
+
+
+def _timed(facts: FileFacts, times: Samples) -> TimedFile:
+    p50, p90 = (round(float(np.percentile(times["cpu_ms"], rank)), 4) for rank in (50, 90))
+    return TimedFile(
+        **dict(facts),
+        p50_ms=p50,
+        p90_ms=p90,
+        wall_p50_ms=round(float(np.median(times["wall_ms"])), 4),
+        cpu_ms=tuple(times["cpu_ms"]),
+        wall_ms=tuple(times["wall_ms"]),
+    )
 
 
 def describe(
     session: Session, path: Path, test: NDArray[np.float32], reference: NDArray[np.float32]
-) -> dict[str, Any]:
-    """What a file is: its ends, its size in bytes, its agreement with PyTorch, its operators."""
+) -> FileFacts:
+    """A file by its session; its outputs for `test` are compared with `reference`."""
     given, (out,) = session.inputs[0], session.outputs
     outputs = [
         to_floats(session.run({given.name: to_input(x[None], given)})[out.name], out) for x in test
     ]
-    return {
-        "input": f"{given.dtype} {list(given.shape)}",
-        "output": out.dtype,
-        "runtime": session.runtime,
-        "size_bytes": size_bytes(path),
-        "sqnr_db": round(sqnr_db(reference, np.concatenate(outputs)), 2),
-        "operators": operators(path),
-    }
+    return FileFacts(
+        input=f"{given.dtype} {list(given.shape)}",
+        output=out.dtype,
+        runtime=session.runtime,
+        size_bytes=size_bytes(path),
+        sqnr_db=round(sqnr_db(reference, np.concatenate(outputs)), 2),
+        operators=operators(path),
+    )
 
 
 def operators(path: Path) -> dict[str, int]:
@@ -98,10 +147,9 @@ def _turn(session: Session, image: NDArray[np.float32]) -> Callable[[], object]:
 
 
 def main() -> None:
-    request = json.loads(Path(sys.argv[1]).read_text())
-    files = {name: Path(path) for name, path in request["files"].items()}
-    answer = measure(files, Path(request["samples"]), request["rounds"], request["warmup"])
-    Path(sys.argv[2]).write_text(json.dumps(answer))
+    request = Request.from_json(Path(sys.argv[1]).read_text())
+    builds = measure(request.files, request.samples, request.rounds, request.warmup)
+    write_json(Path(sys.argv[2]), Answer(builds=builds).to_json())
 
 
 if __name__ == "__main__":
