@@ -19,9 +19,8 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
     """
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    target, lock = cache / name, cache / f".{name}.lock"
-    lock.touch()
-    with locked(lock):
+    target = cache / name
+    with locked(cache, f".{name}.lock"):
         if not target.is_dir():
             scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
             try:

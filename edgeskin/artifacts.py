@@ -228,6 +228,8 @@ def record(path: Path, evidence: Evidence) -> None:
     set showed does not replace what another did.
     """
     path = Path(path)
+    if path.name not in read_manifest(path.parent):
+        return
     with locked(path.parent):
         entries = read_manifest(path.parent)
         if path.name in entries:

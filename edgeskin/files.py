@@ -110,19 +110,27 @@ def write_json(target: Path, document: Any, *, force: bool = True) -> None:
 
 
 @contextmanager
-def locked(place: Path) -> Iterator[None]:
-    """Hold a folder against other edgeskin processes (POSIX; elsewhere nobody waits)."""
+def locked(folder: Path, name: str = ".edgeskin.lock") -> Iterator[None]:
+    """Hold a folder against other edgeskin processes, by the file `name` in it.
+
+    The file goes before the lock does. Whoever waited for it notices (`filelock` looks at its
+    link count) and makes a new one, so that nothing is left behind and no two hold the lock.
+
+    Raises:
+        CannotWrite: The file cannot be made in `folder`.
+    """
+    from filelock import FileLock
+
+    path = folder / name
+    lock = FileLock(path)
+    with writing(path):
+        lock.acquire()
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):  # Windows removes no open file; there `release` does it
+            path.unlink()
+        lock.release()
 
 
 def open_to_readers(path: Path) -> None:

@@ -1,11 +1,13 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgeskin.errors import CannotWrite
-from edgeskin.files import atomic, inside, sha256, size_bytes, write_json
+from edgeskin.files import atomic, inside, locked, sha256, size_bytes, write_json
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -58,6 +60,47 @@ def test_a_folders_hash_depends_on_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     assert sha256(tmp_path) != first
     assert size_bytes(tmp_path) == 1
+
+
+COUNTS = """
+import sys, time
+from pathlib import Path
+from edgeskin.files import locked
+folder = Path(sys.argv[1])
+for _ in range(20):
+    with locked(folder):
+        count = int((folder / "count").read_text())
+        time.sleep(0.002)  # time for another to read the same number, if the lock let it
+        (folder / "count").write_text(str(count + 1))
+"""
+
+
+def test_a_locked_folder_lets_one_process_in_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+    command = [sys.executable, "-c", COUNTS, str(tmp_path)]
+    started = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "60"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_a_lock_leaves_nothing_in_its_folder(tmp_path: Path) -> None:
+    before = sha256(tmp_path)
+    with pytest.raises(ValueError, match="stop"), locked(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".edgeskin.lock"]
+        raise ValueError("stop")
+    assert (sha256(tmp_path), list(tmp_path.iterdir())) == (before, [])
+    (tmp_path / ".edgeskin.lock").write_text("")  # of a process that was killed
+    with locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refusal = pytest.raises(CannotWrite, match=r"cannot write .*edgeskin\.lock: a part of the path")
+    with refusal, locked(tmp_path / "file"):
+        pass
 
 
 def test_force_spares_a_folder_of_somebody_else(tmp_path: Path) -> None:

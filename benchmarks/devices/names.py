@@ -66,16 +66,19 @@ def reserved(device: Device) -> Iterator[None]:
     Raises:
         DeviceBusy: Another process of this machine holds it.
     """
-    import fcntl
+    from filelock import FileLock, Timeout
 
     place = cache_folder() / "work" / (re.sub(r"[^\w.-]", "-", device.name) + ".lock")
     place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeviceBusy(f"{device.name}: another edgeskin is measuring on it") from error
+    lock = FileLock(place)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise DeviceBusy(f"{device.name}: another edgeskin is measuring on it") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def together(

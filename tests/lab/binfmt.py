@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ _MASK = rb"\xff" * 7 + rb"\x00" + rb"\xff" * 8 + rb"\xfe\xff\xff\xff"
 # Keep argv[0], open the program for qemu, take its credentials, open qemu now (so that it is found
 # inside any root).
 _FLAGS = b"POCF"
+_LOCK = Path(tempfile.gettempdir()), ".edgeskin-binfmt.lock"
 _MARK = "edgeskin"  # the mount's source
 
 
@@ -33,14 +35,14 @@ def arm64_programs(qemu: Path) -> Iterator[None]:
         raise NotSupportedHere("the device lab needs root (binfmt_misc, chroot and mounts)")
     entry = _PLACE / f"edgeskin-{os.getpid()}"
     rule = b":".join((b"", entry.name.encode(), b"M", b"", _MAGIC, _MASK, bytes(qemu), _FLAGS))
-    with locked(_PLACE.parent):
+    with locked(*_LOCK):
         _mount()
         _forget_the_dead()
         (_PLACE / "register").write_bytes(rule)
     try:
         yield
     finally:
-        with locked(_PLACE.parent):
+        with locked(*_LOCK):
             entry.write_bytes(b"-1")
             _unmount()
 
