@@ -1,12 +1,15 @@
 // TFLite models by LiteRT's own C API, version 2.3: what LiteRT's libraries have since then instead
 // of the TfLite C API.
 //
-// As in tflite.cpp, what is used is declared here; the struct layouts are those of 2.3. Options are
-// TOML text under the name of what reads them: `kernel_mode` is xnnpack, builtin or reference.
+// As in tflite.cpp, what is used is declared here; the struct layouts are those of 2.3. The library
+// tells no version: each struct is checked as it is written (abi.h). Options are TOML text under
+// the name of what reads them: `kernel_mode` is xnnpack, builtin or reference.
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <set>
 
+#include "abi.h"
 #include "events.h"
 #include "library.h"
 #include "session.h"
@@ -24,7 +27,6 @@ struct RankedType {
   uint32_t rank_and_flags;
   int32_t dimensions[8];
   uint32_t strides[8];
-  char later_versions[64];
 
   int rank() const { return static_cast<int>(rank_and_flags & 127); }
 };
@@ -42,6 +44,12 @@ struct ProfiledEvent {
   uint64_t index, other;
   int32_t source;
 };
+
+static_assert(offsetof(RankedType, dimensions) == 8 && sizeof(RankedType) == 72);
+static_assert(offsetof(PerTensor, zero_point) == 8 && sizeof(PerTensor) == 16);
+static_assert(sizeof(void *) != 8 ||
+              (offsetof(ProfiledEvent, start_us) == 16 && offsetof(ProfiledEvent, index) == 80 &&
+               sizeof(ProfiledEvent) == 104));
 
 struct Api {
   int (*environment)(int, const void *, Opaque **);
@@ -66,6 +74,7 @@ struct Api {
   int (*quantization_kind)(Opaque *, int *);
   int (*quantization)(Opaque *, PerTensor *);
   int (*buffer)(const RankedType *, void *, size_t, void (*)(void *), Opaque **);
+  int (*packed_size)(Opaque *buffer, size_t *);
   int (*run)(Opaque *, size_t, size_t, Opaque **, size_t, Opaque **);
   int (*profiler)(Opaque *, Opaque **);
   int (*start)(Opaque *);
@@ -99,6 +108,7 @@ struct Api {
     from.find(quantization_kind, "LiteRtGetQuantizationTypeId");
     from.find(quantization, "LiteRtGetPerTensorQuantization");
     from.find(buffer, "LiteRtCreateTensorBufferFromHostMemory");
+    from.find(packed_size, "LiteRtGetTensorBufferPackedSize");
     from.find(run, "LiteRtRunCompiledModel");
     from.find(profiler, "LiteRtCompiledModelGetProfiler");
     from.find(start, "LiteRtStartProfiler");
@@ -177,11 +187,13 @@ class LitertSession : public Session {
     if (!profiler_) return;
     int count = 0;
     api_.check(api_.event_count(profiler_, &count), "count its events");
-    std::vector<ProfiledEvent> events(static_cast<size_t>(count));
+    Written<ProfiledEvent> events(static_cast<size_t>(count));
     api_.check(api_.events(profiler_, count, events.data()), "tell its events");
+    const ProfiledEvent *const first = events.read(&ProfiledEvent::source, "ProfiledEventData");
     OperatorTimes plan, inside;
     std::set<size_t> own;
-    for (const ProfiledEvent &event : events) {
+    for (int i = 0; i < count; ++i) {
+      const ProfiledEvent &event = first[i];
       const auto ns = static_cast<int64_t>(event.took_us) * 1000;
       if (event.type == 2) own.insert(event.index);
       if (event.type == 2) plan.add(static_cast<int64_t>(event.index), event.tag, ns);
@@ -262,8 +274,9 @@ class LitertSession : public Session {
     const char *called = "";
     api_.check(find(signature_, index, &from), "find a tensor");
     api_.check(name(signature_, index, &called), "name a tensor");
-    RankedType type = {};
-    api_.check(api_.type(from, &type), "type a tensor");
+    Written<RankedType> written;
+    api_.check(api_.type(from, written.data()), "type a tensor");
+    const RankedType &type = *written.read(&RankedType::strides, "LiteRtRankedTensorType");
     made.name = called;
     made.type = tflite_type_name(type.element);
     made.bytes = tflite_type_bytes(type.element);
@@ -278,15 +291,21 @@ class LitertSession : public Session {
     Opaque *buffer = nullptr;
     api_.check(api_.buffer(&type, made.data, made.bytes, nullptr, &buffer), "take a buffer");
     buffers_.push_back(buffer);
+    size_t bytes = 0;
+    api_.check(api_.packed_size(buffer, &bytes), "tell a buffer's size");
+    if (bytes != made.bytes)
+      throw std::runtime_error("LiteRT makes " + std::to_string(bytes) + " bytes of a tensor of " +
+                               std::to_string(made.bytes) + ": its structs are not those of 2.3");
     return made;
   }
 
   void quantize(Opaque *from, Tensor &made) const {
     int kind = 0;
-    PerTensor found = {};
     api_.check(api_.quantization_kind(from, &kind), "tell a tensor's quantization");
     if (kind != 1) return;  // per tensor
-    api_.check(api_.quantization(from, &found), "tell a tensor's scale");
+    Written<PerTensor> written;
+    api_.check(api_.quantization(from, written.data()), "tell a tensor's scale");
+    const PerTensor &found = *written.read(&PerTensor::zero_point, "LiteRtQuantizationPerTensor");
     made.scale = found.scale;
     made.zero_point = static_cast<int32_t>(found.zero_point);
   }

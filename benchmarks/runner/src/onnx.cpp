@@ -2,8 +2,10 @@
 //
 // The table is an array of functions whose places never change; those that are used are declared
 // here with their place.
+#include <climits>
 #include <cstring>
 
+#include "abi.h"
 #include "events.h"
 #include "library.h"
 #include "session.h"
@@ -25,8 +27,9 @@ class Api {
     const ApiBase *(*base)() = nullptr;
     from.find(base, "OrtGetApiBase");
     version = base()->version();
+    check_version("ONNX Runtime", version, {1, 15}, {1, INT_MAX}, "1.15 and newer of 1");
     table_ = base()->table(kApiVersion);
-    if (!table_) throw std::runtime_error("ONNX Runtime " + version + " is older than 1.15");
+    if (!table_) throw std::runtime_error("ONNX Runtime " + version + " has no table of 1.15");
   }
 
   // Calls the function at a place of the table that returns a status.

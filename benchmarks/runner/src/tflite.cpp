@@ -1,10 +1,13 @@
-// TFLite models by the TfLite C API (TensorFlow Lite 2.10 and newer, LiteRT's until 2.1).
+// TFLite models by the TfLite C API (TensorFlow Lite 2.10 to 2.21, which is LiteRT 2.1).
 //
 // No header of TensorFlow's is used: only the functions and the first fields of the structs that
-// every version since 2.10 shares are declared here.
+// all those versions share are declared here. Where the library has accessors for a struct too,
+// they must say the same.
 #include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 
+#include "abi.h"
 #include "events.h"
 #include "library.h"
 #include "session.h"
@@ -62,6 +65,18 @@ struct DelegateParams {
   IntArray *nodes_to_replace;
 };
 
+constexpr size_t kPointer = sizeof(void *);
+constexpr int kOperators = 1024;  // more than TFLite will ever have codes for
+static_assert(sizeof(Quantization) == 8 && sizeof(XnnpackOptions) == 512);
+static_assert(offsetof(Context, execution_plan) == kPointer);
+static_assert(offsetof(Context, node_and_operator) == 7 * kPointer);
+static_assert(offsetof(Node, builtin_data) == 5 * kPointer);
+static_assert(offsetof(Node, delegate) == 8 * kPointer);
+static_assert(offsetof(Operator, builtin_code) == 5 * kPointer);
+static_assert(offsetof(Operator, custom_name) == 6 * kPointer);
+static_assert(kPointer != 8 || (offsetof(Delegate, flags) == 40 && sizeof(Delegate) == 56));
+static_assert(offsetof(DelegateParams, nodes_to_replace) == kPointer);
+
 // TfLiteTelemetryProfilerStruct.
 struct Profiler {
   void *data;
@@ -72,6 +87,8 @@ struct Profiler {
   void (*end)(Profiler *, uint32_t handle);
   void (*timed)(Profiler *, const char *op, uint64_t us, int64_t index, int64_t subgraph);
 };
+
+static_assert(sizeof(Profiler) == 7 * kPointer);
 
 struct Api {
   const char *(*version)();
@@ -101,9 +118,12 @@ struct Api {
   void *(*xnnpack)(const XnnpackOptions *);
   void (*delete_xnnpack)(void *);
   void (*set_profiler)(Opaque *, Profiler *);
+  size_t (*tensor_count)(const Context *);
+  int (*node_inputs)(const Node *), (*node_outputs)(const Node *);
 
   explicit Api(const Library &from) {
     from.find(version, "TfLiteVersion");
+    check_version("TensorFlow Lite", version(), {2, 10}, {2, 21}, "2.10 to 2.21");
     from.find(model, "TfLiteModelCreateFromFile");
     from.find(delete_model, "TfLiteModelDelete");
     from.find(options, "TfLiteInterpreterOptionsCreate");
@@ -130,6 +150,9 @@ struct Api {
     from.find(xnnpack, "TfLiteXNNPackDelegateCreate", false);
     from.find(delete_xnnpack, "TfLiteXNNPackDelegateDelete", false);
     from.find(set_profiler, "TfLiteInterpreterOptionsSetTelemetryProfiler", false);
+    from.find(tensor_count, "TfLiteOpaqueContextGetNumTensors", false);
+    from.find(node_inputs, "TfLiteOpaqueNodeNumberOfInputs", false);
+    from.find(node_outputs, "TfLiteOpaqueNodeNumberOfOutputs", false);
   }
 };
 
@@ -161,29 +184,51 @@ std::string json_operator(const Operator &op, const Node &node) {
 // A delegate that takes nothing: TFLite shows it the graph, before or after the real delegate.
 class Witness {
  public:
-  Witness() : delegate_{this, see, nullptr, nullptr, nullptr, kDynamicShapes, nullptr} {}
+  explicit Witness(const Api &api)
+      : api_(api), delegate_{this, see, nullptr, nullptr, nullptr, kDynamicShapes, nullptr} {}
   void *delegate() { return &delegate_; }
   const std::string &plan() const { return plan_; }
+  // The struct that the library lays out otherwise than declared here; empty where none.
+  const std::string &unlike() const { return unlike_; }
 
  private:
   static constexpr int64_t kDynamicShapes = 1;
 
   static int see(Context *context, Delegate *delegate) {
+    static_cast<Witness *>(delegate->data)->note(context);
+    return 0;
+  }
+
+  void note(Context *context) {
+    if (api_.tensor_count && api_.tensor_count(context) != context->tensors_size) {
+      unlike_ = "TfLiteContext";
+      return;
+    }
     IntArray *plan = nullptr;
-    if (context->execution_plan(context, &plan) != 0) return 0;
-    std::string &out = static_cast<Witness *>(delegate->data)->plan_ = "[";
+    if (context->execution_plan(context, &plan) != 0) return;
+    std::string &out = plan_ = "[";
     for (int i = 0; i < plan->size; ++i) {
       Node *node = nullptr;
       Operator *op = nullptr;
       if (context->node_and_operator(context, plan->data[i], &node, &op) != 0) continue;
+      if (!is_as_declared(*node, *op)) return;
       out += (out.size() > 1 ? "," : "") + json_operator(*op, *node);
     }
     out += ']';
-    return 0;
   }
 
+  bool is_as_declared(const Node &node, const Operator &op) {
+    if ((api_.node_inputs && api_.node_inputs(&node) != node.inputs->size) ||
+        (api_.node_outputs && api_.node_outputs(&node) != node.outputs->size))
+      unlike_ = "TfLiteNode";
+    else if (op.builtin_code < 0 || op.builtin_code >= kOperators)
+      unlike_ = "TfLiteRegistration";
+    return unlike_.empty();
+  }
+
+  const Api &api_;
   Delegate delegate_;
-  std::string plan_ = "[]";
+  std::string plan_ = "[]", unlike_;
 };
 
 // The telemetry profiler that times operators.
@@ -279,7 +324,11 @@ class Accelerator {
 class TfliteSession : public Session {
  public:
   TfliteSession(const Api &api, const Request &request, bool profiled)
-      : api_(api), accelerator_(api, request), profiled_(profiled && api.set_profiler) {
+      : api_(api),
+        before_(api),
+        after_(api),
+        accelerator_(api, request),
+        profiled_(profiled && api.set_profiler) {
     model_ = api_.model(request.model.c_str());
     if (!model_) throw std::runtime_error("TFLite cannot read " + request.model);
     interpret(request);
@@ -287,6 +336,13 @@ class TfliteSession : public Session {
       close();
       throw std::runtime_error("TFLite refuses " + request.model + ": " + complaints_.text);
     }
+    for (const Witness *witness : {&before_, &after_})
+      if (!witness->unlike().empty()) {
+        close();
+        throw std::runtime_error("TensorFlow Lite " + std::string(api_.version()) +
+                                 " has another " + witness->unlike() +
+                                 " than 2.10 to 2.21, which the runner knows");
+      }
     if (api_.input_count(interpreter_) != 1) {
       close();
       throw std::runtime_error(request.model + " has not one input");
