@@ -65,7 +65,7 @@ class _Tensor(nn.Module):
         return out
 
 
-def scales_summary(network: nn.Module) -> dict[str, Any]:
+def scales_summary(network: nn.Module) -> dict[str, int | float | None]:
     """How many tensors are quantized, and the span of the activations' scales."""
     scales: list[float] = [node.args[1] for node in _nodes(network, f"{_QUANTIZE}tensor")]
     return {

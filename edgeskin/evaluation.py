@@ -71,12 +71,9 @@ class Evaluation(Document):
     per_class: dict[str, PerClass]
 
     @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        parts = {
-            **self.metrics,
-            **{f"{name}{_TABLE}": table for name, table in self.per_class.items()},
-        }
-        return {"images": self.images, **{name: part.to_json() for name, part in parts.items()}}
+    def _flat(self) -> dict[str, int | MetricEstimate | PerClass]:
+        tables = {f"{name}{_TABLE}": table for name, table in self.per_class.items()}
+        return {"images": self.images, **self.metrics, **tables}
 
     @model_validator(mode="before")
     @classmethod

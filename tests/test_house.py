@@ -132,6 +132,69 @@ def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> No
             assert package in allowed, f"{name} imports {package} at its top"
 
 
+# Files that occur once in each folder of a kind, and mean the same in all of them.
+ROLES = {
+    "edgeskin.formats": {"metadata", "reader", "cutter", "session", "standalone"},
+    "edgeskin.runtimes.mil": {"session"},
+    "edgeskin.converters.legalize": {"stem", "pixels"},
+}
+
+
+def test_no_file_s_name_means_two_things() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in modules():
+        if name.startswith("edgeskin.cli.") or path.stem in ("__init__", "__main__"):
+            continue  # a command's file is called as the command
+        if not any(name.startswith(f"{f}.") and path.stem in r for f, r in ROLES.items()):
+            places.setdefault(path.stem, []).append(name)
+    assert [names for names in places.values() if len(names) > 1] == []
+    assert {stem for roles in ROLES.values() for stem in roles}.isdisjoint(places)
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not in a circle either, nor inside functions."""
+    known = dict(modules())
+    uses = {
+        name: {
+            module
+            for imported, _ in imports(path)
+            if (module := imported if imported in known else imported.rpartition(".")[0]) in known
+            and module != name
+        }
+        for name, path in known.items()
+    }
+    while leaves := {name for name, used in uses.items() if used.isdisjoint(uses)}:
+        uses = {name: used for name, used in uses.items() if name not in leaves}
+    assert uses == {}, "in a circle, or importing one that is"
+
+
+# Those that read what others wrote, or write JSON; everything else returns a type of its own.
+UNTYPED = {
+    "edgeskin.document.to_json",
+    "edgeskin.formats.coreml.ml_program.arithmetic",
+    "edgeskin.formats.coreml.neural_network.scaling",
+    "edgeskin.formats.coreml.reader._facts",
+    "edgeskin.formats.coreml.reader._images",
+    "edgeskin.formats.tflite.tflite_facts._image",
+    "edgeskin.formats.tflite.tflite_facts._metadata",
+    "edgeskin.postprocess.to_json",
+    "edgeskin.spec.json_schema",
+}
+
+
+def test_few_functions_return_a_dictionary_of_anything() -> None:
+    found = {
+        f"{name}.{node.name}"
+        for name, path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.returns is not None
+        and "dict[str, Any]" in ast.unparse(node.returns)
+    }
+    assert found == UNTYPED
+    assert len(UNTYPED) <= 15
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]])
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     code = (

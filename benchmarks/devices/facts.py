@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 from pydantic import model_serializer
 
@@ -66,7 +65,7 @@ class Facts(Document):
     problems: tuple[str, ...] = ()
 
     @model_serializer
-    def _with_what_is_unknown(self) -> dict[str, Any]:
+    def _with_what_is_unknown(self) -> dict[str, object]:
         return dict(self)
 
 
