@@ -81,8 +81,9 @@ def read_measured(path: Path | str) -> Measured:
         document = json.loads(path.read_bytes())
         if document["version"] != VERSION:
             raise InvalidResult(f"{path} has version {document['version']}; upgrade edgeskin")
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
-            outputs = dict(stored)
+        # Opened here: numpy leaves a file open that is no zip.
+        with path.with_suffix(".npz").open("rb") as file:
+            outputs = dict(np.load(file, allow_pickle=False))
         engine = document["engine"]
         parts = [engine["version"], engine["accelerator"]]
         found = Measured(

@@ -17,7 +17,8 @@ SPEC = acne_spec()
 def rewrite(folder: Path, change: object) -> None:
     """Apply `change(row)` to every row of the manifest; a row it returns None for is dropped."""
     path = folder / "manifest.csv"
-    rows = [change(row) for row in csv.DictReader(path.open(newline=""))]
+    with path.open(newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
     rows = [row for row in rows if row is not None]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys() if rows else ["file", "split"])

@@ -65,7 +65,7 @@ class Bomb:
 def test_a_pickle_that_runs_code_is_not_loaded(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     torch.save({"x": Bomb()}, tmp_path / "evil.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb(), protocol=2))
     for name in ("evil.pth", "plain.pth"):
         with pytest.raises(InvalidRun, match=name):
             read_weights(tmp_path / name)
