@@ -137,6 +137,8 @@ ROLES = {
     "edgeskin.formats": {"metadata", "reader", "cutter", "session", "standalone"},
     "edgeskin.runtimes.mil": {"session"},
     "edgeskin.converters.legalize": {"stem", "pixels"},
+    "edgeskin.calibration": {"options"},
+    "edgeskin.converters": {"options"},
 }
 
 

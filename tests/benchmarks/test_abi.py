@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeskin.benchmarks.bench import bench
+from edgeskin.benchmarks.bench import bench_artifact
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
@@ -59,7 +59,7 @@ def shared(source: str, folder: Path, *linked: Path) -> Path:
 def refusal(artifact: Path, pack: Pack, lib: Path, folder: Path) -> str:
     choice = Choice(library=lib)
     with Device(HostLink(folder / "device")) as host, pytest.raises(RunFailed) as error:
-        bench(artifact, pack, host, folder, protocol=None, choice=choice)
+        bench_artifact(artifact, pack, host, folder, protocol=None, choice=choice)
     return str(error.value)
 
 
