@@ -108,8 +108,8 @@ void decode(const std::vector<char> &logits) {
   check(es_measure(&count, kCounts, ES_SOFTMAX, 1.0, 1.0, 0.8, kUpper, 3, mass, sizeof mass,
                    &quantity, &error),
         error);
-  std::printf("count %.6f lesions, 80 %%: %g to %g, grade %s\n", quantity.expectation,
-              quantity.low, quantity.high, kSeverities[quantity.grade]);
+  std::printf("count %.6f lesions, 80 %%: %g to %g, grade %s\n", quantity.expectation, quantity.low,
+              quantity.high, kSeverities[quantity.grade]);
 }
 
 }  // namespace
