@@ -248,7 +248,8 @@ def _check_files(folder: Path, document: PackDocument) -> tuple[str, ...]:
 
 
 def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDArray[Any]]) -> None:
-    """
+    """Refuse labels, groups and reference outputs that do not fit the images and the spec.
+
     Raises:
         ValueError: Labels, groups or the float model's outputs are not one an image,
             or are of other heads than the spec's.

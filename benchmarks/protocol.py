@@ -50,7 +50,11 @@ PROTOCOLS = {
 
 
 def protocol_named(name: str) -> Protocol:
-    """Raises UnknownName."""
+    """The protocol of that name.
+
+    Raises:
+        UnknownName: There is none.
+    """
     if name not in PROTOCOLS:
         raise UnknownName(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}, none")
     return PROTOCOLS[name]

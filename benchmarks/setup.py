@@ -51,7 +51,8 @@ class Setup:
 
     @classmethod
     def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice) -> Setup:
-        """
+        """Check that the artifact, the pack, the device and the choice go together.
+
         Raises:
             InvalidPack: The pack is another model's.
             NotSupportedHere, UnknownName: The device, or the runtime, cannot do what is asked.

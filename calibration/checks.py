@@ -47,7 +47,8 @@ _MOVING = {
 
 
 def check_images(images: Images, spec: Spec) -> None:
-    """
+    """Refuse images that no ranges can come from.
+
     Raises:
         InvalidData: Fewer than `LEAST_IMAGES` images, or none with more than one colour.
         ShapeMismatch: An image is not uint8 (H, W, 3) of the spec's size.
@@ -72,7 +73,8 @@ def check_images(images: Images, spec: Spec) -> None:
 
 
 def check_weights(network: nn.Module) -> None:
-    """
+    """Refuse a network with broken weights.
+
     Raises:
         InvalidRun: A parameter or buffer holds NaN or infinity; it is named.
     """
@@ -82,7 +84,8 @@ def check_weights(network: nn.Module) -> None:
 
 
 def check_shapes(graph: GraphModule) -> None:
-    """
+    """Refuse an exported graph whose sizes are not fixed.
+
     Raises:
         InvalidRun: The size of a tensor depends on the image; the operator is named.
     """

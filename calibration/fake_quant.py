@@ -164,9 +164,17 @@ class _FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """To x: the gradient within the range. To `growth`, the logarithm of the scale:
+        """Gradients of `x` and of `growth`, the logarithm of the scale.
 
-        sum of gradient * (fake - x within the range, fake beyond it)
+        With q = x / scale and rounding as the identity (d round(q) / d q = 1):
+
+            fake                 scale * round(q) within the range,  scale * bound beyond it
+            d fake / d x         1                                   0
+            d fake / d scale     round(q) - q                        bound
+
+        scale = start * exp(growth) makes d fake / d growth = scale * d fake / d scale:
+        fake - x within, fake beyond. Summed over the tensor with the gradient, that is
+        gradient * fake everywhere less gradient * x within, the two dot products below.
         """
         x, fake = ctx.saved_tensors
         if gradient.stride() != x.stride():

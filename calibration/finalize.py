@@ -148,7 +148,8 @@ def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
 
 @torch.no_grad()
 def name_not_finite(graph: GraphModule, inputs: Iterable[Tensor]) -> NoReturn:
-    """
+    """Run the float `graph` on the inputs until a value is not finite, and name its layer.
+
     Raises:
         InvalidRun: Always; names the first layer that gives NaN or infinity on an input.
     """
@@ -168,7 +169,8 @@ def _finite(value: Any) -> bool:
 
 
 def check_scales(graph: GraphModule) -> None:
-    """
+    """Refuse a quantized graph without scales, or with one that float16 cannot hold.
+
     Raises:
         InvalidRun: A scale is beyond float16 (names its layer), or nothing is quantized.
     """

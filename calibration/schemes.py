@@ -81,7 +81,8 @@ METHODS = {
 
 
 def find_scheme(name: str) -> Scheme:
-    """
+    """The scheme of that name.
+
     Raises:
         UnknownName: No such scheme.
     """
@@ -96,7 +97,8 @@ def find_scheme(name: str) -> Scheme:
 
 
 def check_method(name: str, scheme: Scheme) -> None:
-    """
+    """Refuse a calibration method that does not exist or cannot do the scheme.
+
     Raises:
         UnknownName: No such method, or one that cannot do the scheme.
     """

@@ -16,7 +16,8 @@ PRECISIONS = {
 
 
 def check_precision(name: str) -> None:
-    """
+    """Refuse a precision that no converter knows.
+
     Raises:
         UnknownName: No such precision.
     """

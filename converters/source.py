@@ -89,7 +89,8 @@ class Source:
 
 
 def find_source(path: Path) -> Source:
-    """
+    """The run folder or program file at `path`.
+
     Raises:
         InvalidRun: Neither a run folder nor a `.pt2` file.
     """

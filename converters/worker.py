@@ -34,6 +34,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Request:
+    """One conversion that is asked of a worker process; `answer` is the file for its result."""
+
     source: str
     target: str
     precision: str

@@ -54,7 +54,7 @@ class Metadata:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, str], *, where: str) -> Metadata:
-        """What `entries` gave.
+        """The metadata in the entries of an artifact.
 
         Raises:
             InvalidArtifact: An entry is missing, or the labels are not those of the spec.

@@ -44,8 +44,10 @@ class Predictor:
     def predict(self, source: list[Source]) -> list[Prediction]: ...
 
     def predict(self, source: images.Source | list[Source]) -> Prediction | list[Prediction]:
-        """Decode one image (a path, bytes, a Pillow image, uint8 pixels (H, W, 3): see
-        `images.decode`), preprocess, run, and read the outputs; of a list, one after the other.
+        """Decode one image, preprocess it, run the model and read its outputs.
+
+        An image is a path, bytes, a Pillow image or uint8 pixels (H, W, 3), as
+        `images.decode` takes them. A list is predicted one after the other.
 
         Raises:
             InvalidImage: No image, or a damaged one.

@@ -69,8 +69,10 @@ def spoil_onnx(source: Path, path: Path, name: str) -> None:
 
 
 def spoil_tflite(source: Path, which: int) -> bytes:
-    """The flatbuffer with the weights of product number `which`, in the order of the file, turned
-    around."""
+    """The flatbuffer with the weights of one product reversed.
+
+    `which` is its number in the order of the file.
+    """
     graph = Graph(source.read_bytes())
     products = [op for op in graph.operators if graph.name(op) in ("CONV_2D", "FULLY_CONNECTED")]
     tensor = products[which].inputs[1]

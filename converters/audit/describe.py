@@ -270,8 +270,10 @@ def _metadata(metadata: Metadata | str) -> EdgeskinMetadata:
 
 
 def _images(network: Network, metadata: Metadata | str) -> tuple[ImageInput, ...]:
-    """What the file says of its pixels, and edgeskin's spec inside; its mean and std are for
-    values of 0 to 1."""
+    """What the file says of its pixels, and what edgeskin's spec inside says.
+
+    Mean and std of the spec are for values of 0 to 1.
+    """
     images = [ImageInput(**image) for image in network.facts.images]
     if not isinstance(metadata, str):
         spec = metadata.spec.input.model_dump(mode="json")

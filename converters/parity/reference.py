@@ -147,7 +147,7 @@ def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:
 
 
 def need_network(model: Model) -> nn.Module:
-    """The network of a run or a program.
+    """The torch network of `model`.
 
     Raises:
         InvalidRun: The model is a file.

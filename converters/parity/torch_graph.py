@@ -63,7 +63,7 @@ class TorchGraph:
     """
 
     def __init__(self, network: nn.Module, spec: Spec, io: Io):
-        """A graph of one network.
+        """Flatten or export the network, and find its points.
 
         Args:
             network: Float, or the QDQ graph of a program; in eval mode.

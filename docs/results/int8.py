@@ -1,8 +1,8 @@
-"""Writes the table of int8.md, and int8.json, from what was measured.
+r"""Writes the table of int8.md, and int8.json, from what was measured.
 
-    python -m edgeskin.benchmarks.peers accuracy RUN ptq=PTQ.pt2 qat0=SEED0.pt2 ... \
+python -m edgeskin.benchmarks.peers accuracy RUN ptq=PTQ.pt2 qat0=SEED0.pt2 ... \
         --data DATA --out DIR --json > MODEL.json
-    python docs/results/int8.py MODEL.json...
+python docs/results/int8.py MODEL.json...
 """
 
 import json

@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Raises what the command raises; a wrong command line as EdgeskinError."""
+    """The exit code of a command; a wrong command line raises EdgeskinError."""
     from typer import Abort
     from typer.exceptions import TyperException
 

@@ -62,7 +62,8 @@ def predict(
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    """
+    """Each file as it is, and the images of each folder.
+
     Raises:
         InvalidImage: A folder without an image.
     """

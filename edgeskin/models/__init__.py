@@ -18,8 +18,10 @@ STD = (128 / 255,) * 3
 
 @dataclass(frozen=True)
 class Arch:
-    """A backbone: its names here and in timm; `note` gives its size without heads, `options`
-    what timm needs to be told."""
+    """A backbone: its names here and in timm.
+
+    `note` gives its size without heads, `options` are arguments that timm needs.
+    """
 
     name: str
     timm_name: str

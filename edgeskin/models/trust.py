@@ -44,8 +44,9 @@ _RUN = ("spec.json", "weights.safetensors")
 
 
 def find_factory(arch: str, arguments: Mapping[str, Any], *, trust: bool) -> Callable[..., Any]:
-    """Import `package.module:name` if it may be called with `arguments`; the current folder may
-    hold it.
+    """Import `package.module:name` if it may be called with `arguments`.
+
+    The current folder may hold the package.
 
     Raises:
         InvalidSpec: `arch` reads otherwise.

@@ -1,0 +1,1 @@
+"""Training of float models, from images to a run folder."""

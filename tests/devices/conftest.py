@@ -77,7 +77,7 @@ def older_phone(lab_adb: None) -> Iterator[Phone]:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    """compiled(C code, option...): a program, or with -shared a library, with glibc 2.27."""
+    """Compiles C code with the options given: a program, or with -shared a library; glibc 2.27."""
     folder = tmp_path_factory.mktemp("compiled")
 
     @cache

@@ -115,8 +115,11 @@ class World:
         return Path(shutil.copy(good, folder / good.name))
 
     def refusal(self, how: str, path: Path, job: Job) -> tuple[int, str]:
-        """Exit code and lines of a command: `convert` of `job`, `verify`, `verify program`,
-        `verify layers`, `inspect` or `predict`."""
+        """Exit code and lines of a command.
+
+        `how` is `convert` (of `job`), `verify`, `verify program`, `verify layers`,
+        `inspect` or `predict`.
+        """
         if how == "convert":
             program = self.program if job.int8 else None
             known = {**program.calibration.to_json(), "scheme": program.scheme} if program else {}

@@ -23,6 +23,8 @@ def open_cutter(path: Path, network: Network) -> CoreMLCutter:
 
 
 class CoreMLCutter:
+    """Cuts a part out of an ML Program, as a package of its own."""
+
     integers = False  # no feature of Core ML is uint8
 
     def __init__(self, path: Path):

@@ -39,7 +39,8 @@ class Package:
 
     @classmethod
     def open(cls, path: Path) -> Package:
-        """
+        """A package or a bare `.mlmodel`, its root model located but not read.
+
         Raises:
             InvalidArtifact: Not there, or a package whose manifest names no model
                 inside of it.

@@ -42,8 +42,9 @@ _NEEDS = {
 
 
 def read(path: Path) -> Network:
-    """The main function of an ML Program, or the layers of a neural network; of a pipeline,
-    the first model in it that is one of these.
+    """The main function of an ML Program, or the layers of a neural network.
+
+    Of a pipeline, the first model in it that is one of these.
 
     Raises:
         InvalidArtifact: Truncated, weights missing, or a model of another kind.

@@ -35,7 +35,12 @@ class CoreMLSession(BaseSession):
     """Inputs and outputs are those of `mil.MilSession`; Core ML computes them."""
 
     def __init__(self, path: Path):
-        """Raises NotSupportedHere anywhere but on macOS, InvalidArtifact where Core ML refuses."""
+        """Load the model at `path`.
+
+        Raises:
+            NotSupportedHere: This is not macOS.
+            InvalidArtifact: Core ML refuses the model.
+        """
         super().__init__()
         if not _on_macos():
             raise NotSupportedHere("not run: Core ML predicts on macOS only")

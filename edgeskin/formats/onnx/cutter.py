@@ -19,6 +19,8 @@ def open_cutter(path: Path, network: Network) -> OnnxCutter:
 
 
 class OnnxCutter:
+    """Cuts a part out of an ONNX graph, as a model of its own."""
+
     integers = True
 
     def __init__(self, path: Path, network: Network):

@@ -21,6 +21,8 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
 
 
 class OnnxSession(BaseSession):
+    """An `.onnx` file on the CPU provider of ONNX Runtime."""
+
     def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
         super().__init__()
         import onnxruntime as ort

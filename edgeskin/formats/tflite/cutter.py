@@ -21,6 +21,8 @@ def open_cutter(path: Path, network: Network) -> TFLiteCutter:
 
 
 class TFLiteCutter:
+    """Cuts a part out of a flatbuffer, as a model of its own."""
+
     integers = True
 
     def __init__(self, path: Path, network: Network):

@@ -44,7 +44,11 @@ class Blobs:
     """One weights file, mapped into memory: a value is read when it is asked for."""
 
     def __init__(self, path: Path):
-        """Raises InvalidArtifact: empty, or not a weights file."""
+        """Map the file and check its header.
+
+        Raises:
+            InvalidArtifact: It is empty, or not a weights file.
+        """
         self.path = path
         if path.stat().st_size < _RECORD.size:
             raise InvalidArtifact(f"the weights file {path} is truncated: it has no header")

@@ -210,7 +210,11 @@ def tensor_type(message: Any) -> Type | None:
 
 
 def check_size(shape: Iterable[int]) -> None:
-    """Raises InvalidArtifact for a tensor that no real model has."""
+    """Refuse a tensor larger than any real model has.
+
+    Raises:
+        InvalidArtifact: It has more than `MAX_ELEMENTS` values.
+    """
     known = [max(size, 1) for size in shape]
     if math.prod(known) > MAX_ELEMENTS:
         raise InvalidArtifact(

@@ -220,7 +220,11 @@ class _Planner:
         return argument
 
     def _check(self, name: str, known: set[str], by: str) -> None:
-        """Raises InvalidArtifact where nothing of that name exists (yet)."""
+        """Make sure that `name` is computed before it is used; constants become tensors.
+
+        Raises:
+            InvalidArtifact: Nothing of that name exists at that point.
+        """
         if name in known or name in self._tensors:
             return
         if name not in self._raw:
