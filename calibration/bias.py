@@ -21,8 +21,8 @@ from edgeskin.calibration.graphs import (
     CONVOLUTION,
     LAYERS,
     Run,
-    argument,
     attribute,
+    bias_of,
     constants,
     layers,
     replace_attribute,
@@ -62,9 +62,8 @@ def correct_biases(
                 run.env[node] = values[0]
         if node in wanted:
             progress("correcting biases", order.index(node) + 1, len(order))
-        if node in wanted and _owns_bias(node):
+        if node in wanted and (bias := _own_bias(node)):
             shift = wanted[node] - _mean(values, node)
-            bias = argument(node, 2)
             replace_attribute(graph, bias, attribute(graph, bias) + shift)
             for run in runs:
                 run.env[node] = run.env[node] + _along_channels(shift, node, run.env[node])
@@ -106,7 +105,7 @@ def _along_channels(vector: Tensor, node: Node, value: Tensor) -> Tensor:
     return vector.reshape(shape)
 
 
-def _owns_bias(layer: Node) -> bool:
-    """True if the layer has a bias that no other layer uses."""
-    bias = argument(layer, 2)
-    return bias is not None and len(bias.users) == 1
+def _own_bias(layer: Node) -> Node | None:
+    """The bias of the layer, unless another layer uses it too."""
+    bias = bias_of(layer)
+    return bias if bias is not None and len(bias.users) == 1 else None

@@ -8,11 +8,17 @@ nothing, where a runtime would spend a pass over the whole tensor on it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch.fx import GraphModule, Node
 
-from edgeskin.calibration.graphs import LAYERS, argument, aten, attribute, replace_attribute
+from edgeskin.calibration.graphs import (
+    LAYERS,
+    argument,
+    aten,
+    attribute,
+    operands,
+    replace_attribute,
+    set_argument,
+)
 
 # op(c * x) = c * op(x), x being the first argument.
 _COMMUTES = {
@@ -30,14 +36,14 @@ def push_factors(graph: GraphModule) -> None:
     """Remove every `mul(x, number)` that ends in the weights of all layers behind it, in place."""
     for node in list(graph.graph.nodes):
         if _is_factor(node) and _absorbed(node):
-            _push(graph, node, node.args[1])
-            node.replace_all_uses_with(node.args[0])
+            _push(graph, node, argument(node, "other"))
+            node.replace_all_uses_with(argument(node, "self"))
             graph.graph.erase_node(node)
     graph.recompile()
 
 
 def _is_factor(node: Node) -> bool:
-    return node.target is aten.mul.Tensor and isinstance(node.args[1], int | float)
+    return node.target is aten.mul.Tensor and isinstance(argument(node, "other"), int | float)
 
 
 def _absorbed(node: Node) -> bool:
@@ -49,13 +55,17 @@ def _absorbed(node: Node) -> bool:
 
 def _is_layer_on(user: Node, x: Node) -> bool:
     """True for a layer with constant weights that takes `x` as its input."""
-    return user.target in LAYERS and user.args[0] is x and argument(user, 1).op == "get_attr"
+    if user.target not in LAYERS:
+        return False
+    source, weight = operands(user)
+    return source is x and weight.op == "get_attr"
 
 
 def _passes(user: Node, x: Node) -> bool:
     """True if `user` multiplies its result by a factor of `x`, and by it alone."""
     if user.target is aten.mul.Tensor:
-        return user.all_input_nodes.count(x) == 1 and user.args[0] is not user.args[1]
+        # x * x multiplies its result by the factor's square.
+        return argument(user, "self") is not argument(user, "other")
     return user.target in _COMMUTES
 
 
@@ -69,7 +79,7 @@ def _push(graph: GraphModule, node: Node, factor: float) -> None:
 
 def _scale_weights(graph: GraphModule, layer: Node, factor: float) -> None:
     """Multiply the weights of `layer`, and of no other layer that shares them."""
-    weight: Any = argument(layer, 1)
+    weight = argument(layer, "weight")
     scaled = attribute(graph, weight).detach() * factor
     if len(weight.users) == 1:
         replace_attribute(graph, weight, scaled)
@@ -78,4 +88,5 @@ def _scale_weights(graph: GraphModule, layer: Node, factor: float) -> None:
     name = f"{name}_of_{layer.name}"
     graph.get_submodule(path).register_buffer(name, scaled)
     with graph.graph.inserting_before(layer):
-        layer.update_arg(1, graph.graph.get_attr(f"{path}.{name}" if path else name))
+        copied = graph.graph.get_attr(f"{path}.{name}" if path else name)
+    set_argument(layer, "weight", copied)

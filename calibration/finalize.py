@@ -23,10 +23,13 @@ from edgeskin.calibration.graphs import (
     argument,
     aten,
     attribute,
+    bias_of,
     computations,
     layer_name,
     layers,
+    operands,
     replace_attribute,
+    set_argument,
 )
 from edgeskin.calibration.ranges import LEAST_SCALE, half_up, input_scale
 from edgeskin.errors import InvalidRun
@@ -45,9 +48,9 @@ def pin_ranges(graph: GraphModule) -> None:
     for node in graph.graph.nodes:
         if node.target in ZERO_TO_ONE:
             for step in _steps(node):
-                zero, least, most = (argument(step, index) for index in (2, 3, 4))
-                zero = least if zero else 0
-                _pin(step, 1 / (most + 1 - zero), zero)
+                least, most = argument(step, "quant_min"), argument(step, "quant_max")
+                zero_point = least if argument(step, "zero_point") else 0
+                pin(step, 1 / (most + 1 - zero_point), zero_point)
     graph.recompile()
 
 
@@ -55,7 +58,8 @@ def pin_input(graph: GraphModule, spec: Spec, symmetric: bool) -> None:
     """Give the network's input the scale that its 256 pixel values ask for."""
     image = next(node for node in graph.graph.nodes if node.op == "placeholder")
     for step in _steps(image):
-        _pin(step, *input_scale(spec, argument(step, 3), argument(step, 4), symmetric))
+        least, most = argument(step, "quant_min"), argument(step, "quant_max")
+        pin(step, *input_scale(spec, least, most, symmetric))
     graph.recompile()
 
 
@@ -63,10 +67,15 @@ def _steps(node: Node) -> list[Node]:
     return [user for user in node.users if user.target is QUANTIZE]
 
 
-def _pin(quantize: Node, scale: float, zero_point: int) -> None:
+def pin(quantize: Node, scale: float, zero_point: int) -> None:
+    """Give a quantize step, and the dequantize steps behind it, a scale and zero point."""
     for step in [quantize, *quantize.users]:
-        step.update_arg(1, scale)
-        step.update_arg(2, zero_point)
+        _set_scale(step, scale, zero_point)
+
+
+def _set_scale(step: Node, scale: float, zero_point: int) -> None:
+    set_argument(step, "scale", scale)
+    set_argument(step, "zero_point", zero_point)
 
 
 def round_scales(graph: GraphModule, reference: GraphModule) -> None:
@@ -78,10 +87,11 @@ def round_scales(graph: GraphModule, reference: GraphModule) -> None:
     """
     for node in graph.graph.nodes:
         if node.target in (QUANTIZE, DEQUANTIZE):
-            node.update_arg(1, float(half_up(torch.tensor(node.args[1], dtype=torch.float64))))
+            scale = torch.tensor(argument(node, "scale"), dtype=torch.float64)
+            set_argument(node, "scale", float(half_up(scale)))
     for dequantize, values in _constants(graph, reference):
         if dequantize.target is DEQUANTIZE_CHANNELS:
-            scales = attribute(graph, argument(dequantize, 1))
+            scales = attribute(graph, argument(dequantize, "scales"))
             quantize_channels(graph, dequantize, values, scales)
         else:
             _quantize_constant(graph, dequantize, values)
@@ -98,33 +108,39 @@ def _constants(graph: GraphModule, reference: GraphModule) -> Iterator[tuple[Nod
 
 def _is_constant(used: Any) -> bool:
     steps = (DEQUANTIZE, DEQUANTIZE_CHANNELS)
-    return isinstance(used, Node) and used.target in steps and argument(used, 0).op == "get_attr"
+    if not isinstance(used, Node) or used.target not in steps:
+        return False
+    is_constant: bool = argument(used, "input").op == "get_attr"
+    return is_constant
 
 
 def quantize_channels(graph: GraphModule, dequantize: Node, values: Tensor, scales: Tensor) -> None:
     """Let a symmetric weight be `values` in steps of `scales` (channels,), rounded up."""
     scales = half_up(scales)
-    least, most, dtype = (argument(dequantize, index) for index in (4, 5, 6))
     steps = values / scales.reshape(-1, *[1] * (values.dim() - 1))
-    integers = steps.round().clamp(least, most).to(dtype)
-    replace_attribute(graph, argument(dequantize, 0), integers)
-    replace_attribute(graph, argument(dequantize, 1), scales)
+    _store_integers(graph, dequantize, steps.round())
+    replace_attribute(graph, argument(dequantize, "scales"), scales)
 
 
 def _quantize_constant(graph: GraphModule, dequantize: Node, values: Tensor) -> None:
     """Let a constant be `values` in steps of its scale; a lone number gets one that meets it."""
     if values.numel() == 1:
         scale = float((values.abs() / _LONE_CONSTANT).half().clamp(LEAST_SCALE))
-        dequantize.update_arg(1, scale)
-        dequantize.update_arg(2, 0)
-    scale, zero_point, least, most, dtype = (argument(dequantize, index) for index in range(1, 6))
-    integers = ((values / scale).round() + zero_point).clamp(least, most).to(dtype)
-    replace_attribute(graph, argument(dequantize, 0), integers)
+        _set_scale(dequantize, scale, 0)
+    scale, zero_point = argument(dequantize, "scale"), argument(dequantize, "zero_point")
+    _store_integers(graph, dequantize, (values / scale).round() + zero_point)
+
+
+def _store_integers(graph: GraphModule, dequantize: Node, rounded: Tensor) -> None:
+    """Let `dequantize` read `rounded`, cut to its range and in its type."""
+    least, most = argument(dequantize, "quant_min"), argument(dequantize, "quant_max")
+    integers = rounded.clamp(least, most).to(argument(dequantize, "dtype"))
+    replace_attribute(graph, argument(dequantize, "input"), integers)
 
 
 def float_weights(reference: GraphModule) -> list[Tensor | None]:
     """The weights of the layers of a float graph; None where they are computed."""
-    weights = (argument(layer, 1) for layer in layers(reference))
+    weights = (argument(layer, "weight") for layer in layers(reference))
     return [attribute(reference, w) if w.op == "get_attr" else None for w in weights]
 
 
@@ -137,11 +153,12 @@ def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
     with a scale to match, a runtime would cut the bias off without a word.
     """
     for layer, values in zip(layers(graph), weights, strict=True):
-        x, weight, bias = (argument(layer, index) for index in range(3))
+        (x, weight), bias = operands(layer), bias_of(layer)
         known = x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS
         if bias and known and values is not None:
-            least = attribute(graph, bias).abs() / (x.args[1] * _BIAS_LIMIT)
-            scales = attribute(graph, argument(weight, 1))
+            # |bias| <= limit * input scale * weight scale, solved for the weight scale
+            least = attribute(graph, bias).abs() / (argument(x, "scale") * _BIAS_LIMIT)
+            scales = attribute(graph, argument(weight, "scales"))
             wider = torch.maximum(scales, least.to(scales.dtype))
             quantize_channels(graph, weight, values, wider)
 
@@ -178,8 +195,8 @@ def check_scales(graph: GraphModule) -> None:
     if not any(node.target in (DEQUANTIZE, DEQUANTIZE_CHANNELS) for node in nodes):
         raise InvalidRun("the network has no convolution or linear layer that could be quantized")
     for node in nodes:
-        if node.target is QUANTIZE and not 0 < node.args[1] < math.inf:
+        if node.target is QUANTIZE and not 0 < (scale := argument(node, "scale")) < math.inf:
             raise InvalidRun(
-                f"layer '{layer_name(node.args[0])}' has the scale {node.args[1]}: its values on "
-                "the calibration images are too large for 8 bits. Train the run again."
+                f"layer '{layer_name(argument(node, 'input'))}' has the scale {scale}: its values "
+                "on the calibration images are too large for 8 bits. Train the run again."
             )

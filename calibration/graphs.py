@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.ao.quantization.fx._decomposed  # registers the operators of `qdq`
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Interpreter, Node
 
 aten = torch.ops.aten
@@ -16,6 +18,14 @@ CONVOLUTION = aten.conv2d.default
 LINEAR = aten.linear.default
 LAYERS = {CONVOLUTION, LINEAR}
 
+# The two factors of each product, as its schema calls them.
+OPERANDS: dict[Any, tuple[str, str]] = {
+    CONVOLUTION: ("input", "weight"),
+    LINEAR: ("input", "weight"),
+    aten.matmul.default: ("self", "other"),
+    aten.bmm.default: ("self", "mat2"),
+}
+
 QUANTIZE = qdq.quantize_per_tensor.default
 DEQUANTIZE = qdq.dequantize_per_tensor.default
 QUANTIZE_CHANNELS = qdq.quantize_per_channel.default
@@ -23,9 +33,51 @@ DEQUANTIZE_CHANNELS = qdq.dequantize_per_channel.default
 _STEPS = {QUANTIZE, DEQUANTIZE, QUANTIZE_CHANNELS, DEQUANTIZE_CHANNELS}
 
 
-def argument(node: Node, index: int) -> Any:
-    """A positional argument of `node`, or None where it has fewer."""
-    return node.args[index] if index < len(node.args) else None
+def argument(node: Node, name: str) -> Any:
+    """The argument that the schema of `node`'s operator calls `name`, or its default.
+
+    A convolution has `input`, `weight`, `bias`, `stride` and so on; a step into integers
+    or back has `input`, `scale`, `zero_point`, `quant_min`, `quant_max` and `dtype`, one
+    per channel `scales` and `zero_points`.
+
+    Raises:
+        KeyError: The operator has no such argument.
+    """
+    position, default = _arguments(node.target)[name]
+    return node.args[position] if position < len(node.args) else node.kwargs.get(name, default)
+
+
+def set_argument(node: Node, name: str, value: Any) -> None:
+    """Change a positional argument of `node`, or add the next one."""
+    position, _ = _arguments(node.target)[name]
+    node.args = (*node.args[:position], value, *node.args[position + 1 :])
+
+
+@cache
+def _arguments(operator: OpOverload) -> dict[str, tuple[int, Any]]:
+    """The position and the default of each argument, by its name in the schema."""
+    schema = operator._schema.arguments
+    return {each.name: (index, each.default_value) for index, each in enumerate(schema)}
+
+
+def operands(product: Node) -> tuple[Any, Any]:
+    """What a product multiplies: the input and the weight of a layer, or two matrices."""
+    first, second = OPERANDS[product.target]
+    return argument(product, first), argument(product, second)
+
+
+def bias_of(product: Node) -> Node | None:
+    """The bias of a layer; a product of matrices has none."""
+    bias: Node | None = argument(product, "bias") if product.target in LAYERS else None
+    return bias
+
+
+def parameters(step: Node) -> tuple[Any, ...]:
+    """What a step into integers or back does: all of its arguments but the input.
+
+    A quantize step and the dequantize step that undoes it have the same ones.
+    """
+    return step.args[1:]
 
 
 def layers(graph: GraphModule) -> list[Node]:
@@ -44,12 +96,12 @@ def computations(graph: GraphModule) -> list[Node]:
 
 def constants(graph: GraphModule) -> set[Node]:
     """The nodes that are the same for every input: weights, and what is made of them alone."""
-    found: set[Node] = set()
+    fixed: set[Node] = set()
     for node in graph.graph.nodes:
         sources = node.all_input_nodes
-        if node.op == "get_attr" or (sources and found.issuperset(sources)):
-            found.add(node)
-    return found
+        if node.op == "get_attr" or (sources and fixed.issuperset(sources)):
+            fixed.add(node)
+    return fixed
 
 
 def attribute(graph: nn.Module, node: Node) -> Tensor:

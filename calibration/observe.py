@@ -66,10 +66,11 @@ def instability(prepared: GraphModule, reference: GraphModule) -> dict[str, floa
 
 def _observers(prepared: GraphModule) -> dict[str, ActivationObserver]:
     """The observers of activations by the node in front; tensors of one range share one."""
-    found: dict[ActivationObserver, str] = {}
+    first_sources: dict[ActivationObserver, str] = {}
     for node in prepared.graph.nodes:
-        if node.op == "call_module" and node.args[0].op != "get_attr":
-            module = prepared.get_submodule(str(node.target))
-            if isinstance(module, ActivationObserver):
-                found.setdefault(module, node.args[0].name)
-    return {name: observer for observer, name in found.items()}
+        if node.op != "call_module":
+            continue
+        module, [source, *_] = prepared.get_submodule(str(node.target)), node.all_input_nodes
+        if isinstance(module, ActivationObserver) and source.op != "get_attr":
+            first_sources.setdefault(module, source.name)
+    return {name: observer for observer, name in first_sources.items()}

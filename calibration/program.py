@@ -24,6 +24,8 @@ from edgeskin.calibration.graphs import (
     QUANTIZE_CHANNELS,
     argument,
     attribute,
+    parameters,
+    set_argument,
 )
 from edgeskin.files import atomic
 
@@ -86,7 +88,7 @@ def unfolded(module: fx.GraphModule) -> fx.GraphModule:
     """
     graph = copy.deepcopy(module)
     for node in list(graph.graph.nodes):
-        if node.target in _QUANTIZE and argument(node, 0).op == "get_attr":
+        if node.target in _QUANTIZE and argument(node, "input").op == "get_attr":
             _unfold(graph, node)
     graph.recompile()
     return graph
@@ -98,7 +100,7 @@ def dequantized(module: fx.GraphModule) -> fx.GraphModule:
     for node in list(graph.graph.nodes):
         if node.target not in (QUANTIZE, *_QUANTIZE):
             continue
-        source = argument(node, 0)
+        source = argument(node, "input")
         if source.op == "get_attr":
             source = _float_constant(graph, node)
         node.replace_all_uses_with(source)
@@ -110,16 +112,16 @@ def dequantized(module: fx.GraphModule) -> fx.GraphModule:
 
 def _unfold(graph: fx.GraphModule, dequantize: Any) -> None:
     """Put a float constant and its quantize step in front of `dequantize`."""
-    ranges = dequantize.args[1:]
     constant = _float_constant(graph, dequantize)
+    arguments = (constant, *parameters(dequantize))
     with graph.graph.inserting_before(dequantize):
-        quantize = graph.graph.call_function(_QUANTIZE[dequantize.target], (constant, *ranges))
-    dequantize.update_arg(0, quantize)
+        quantize = graph.graph.call_function(_QUANTIZE[dequantize.target], arguments)
+    set_argument(dequantize, "input", quantize)
 
 
 def _float_constant(graph: fx.GraphModule, dequantize: Any) -> fx.Node:
     """What `dequantize` makes of its constant, as a constant in front of it."""
-    name = f"{dequantize.args[0].target}_float".replace(".", "_")
+    name = f"{argument(dequantize, 'input').target}_float".replace(".", "_")
     values = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in dequantize.args]
     graph.register_buffer(name, dequantize.target(*values))
     with graph.graph.inserting_before(dequantize):

@@ -24,7 +24,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from edgeskin.calibration.graphs import LAYERS, argument, aten, layer_name, layers
+from edgeskin.calibration.graphs import LAYERS, argument, aten, layer_name, layers, operands
 from edgeskin.calibration.schemes import IntegerRange, Scheme
 from edgeskin.errors import UnknownName
 
@@ -76,7 +76,7 @@ class EdgeQuantizer(Quantizer):
 
     def _layer(self, node: Node) -> None:
         """Convolution or linear: input, weight, and the output after its activation."""
-        x, weight = argument(node, 0), argument(node, 1)
+        x, weight = operands(node)
         if weight.op != "get_attr" or self._excludes(node):
             return
         if self.activation is None:
@@ -185,5 +185,6 @@ def _fused_activation(node: Node) -> Node:
 def _fuses(node: Node) -> bool:
     if node.target is aten.relu.default:
         return True
-    bounds = (*node.args[1:], None, None)[:2]
-    return node.target is aten.clamp.default and bounds in _FUSED_CLAMPS
+    if node.target is not aten.clamp.default:
+        return False
+    return (argument(node, "min"), argument(node, "max")) in _FUSED_CLAMPS

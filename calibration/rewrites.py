@@ -21,7 +21,7 @@ from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
 from edgeskin.calibration.checks import check_shapes
 from edgeskin.calibration.factors import push_factors
-from edgeskin.calibration.graphs import aten, attribute
+from edgeskin.calibration.graphs import argument, aten, attribute, set_argument
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
@@ -224,11 +224,11 @@ def _numbers_to_tensors(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target not in (aten.add.Tensor, aten.mul.Tensor):
             continue
-        number = node.args[1]
+        number = argument(node, "other")
         if isinstance(number, int | float):
             name = f"_number_{node.name}"
             graph.register_buffer(name, torch.tensor([number], dtype=torch.float32))
             with graph.graph.inserting_before(node):
                 constant = graph.graph.get_attr(name)
-            node.update_arg(1, constant)
+            set_argument(node, "other", constant)
     graph.recompile()

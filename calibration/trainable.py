@@ -21,7 +21,13 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
 from edgeskin.calibration.fake_quant import FixedRange, LearnedRange, MovingRange, Weight
-from edgeskin.calibration.finalize import ZERO_TO_ONE, check_scales, fit_biases, quantize_channels
+from edgeskin.calibration.finalize import (
+    ZERO_TO_ONE,
+    check_scales,
+    fit_biases,
+    pin,
+    quantize_channels,
+)
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -30,7 +36,9 @@ from edgeskin.calibration.graphs import (
     argument,
     aten,
     attribute,
+    bias_of,
     layers,
+    parameters,
     replace_attribute,
 )
 from edgeskin.calibration.program import Program
@@ -39,6 +47,8 @@ from edgeskin.calibration.ranges import half_up
 from edgeskin.calibration.schemes import find_scheme
 
 MakeRange = Callable[[float, int, int, int], FixedRange]
+_RANGE = ("scale", "zero_point", "quant_min", "quant_max")
+"""The arguments of a quantize step that `MakeRange` takes."""
 
 
 def trainable(program: Program, reference: GraphModule, *, learned: bool) -> GraphModule:
@@ -76,8 +86,7 @@ def settled(module: nn.Module, program: Program) -> GraphModule:
     for index, shared in enumerate(shared_ranges(graph)):
         scale_and_zero_point = _part(module, f"ranges.{index}").qparams()
         for quantize in shared.steps:
-            for step in [quantize, *quantize.users]:
-                step.args = (step.args[0], *scale_and_zero_point, *step.args[3:])
+            pin(quantize, *scale_and_zero_point)
     floats: dict[Node, Tensor] = {}
     for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")
@@ -87,7 +96,7 @@ def settled(module: nn.Module, program: Program) -> GraphModule:
         replace_attribute(graph, place, attribute(module, place).clone())
     graph.recompile()
     check_scales(graph)
-    fit_biases(graph, [floats.get(argument(layer, 1)) for layer in layers(graph)])
+    fit_biases(graph, [floats.get(argument(layer, "weight")) for layer in layers(graph)])
     return graph.requires_grad_(False)
 
 
@@ -106,14 +115,14 @@ class SharedRange:
 def shared_ranges(graph: GraphModule) -> list[SharedRange]:
     """The ranges of all activations, in the order of the graph."""
     found = {
-        node: SharedRange([node], _is_known(node.args[0]))
+        node: SharedRange([node], _is_known(argument(node, "input")))
         for node in graph.graph.nodes
         if node.target is QUANTIZE
     }
     for node in graph.graph.nodes:
         steps, constant = _joined(node)
         for step in steps:
-            if step.args[1:] == steps[0].args[1:]:
+            if parameters(step) == parameters(steps[0]):
                 _merge(found, found[steps[0]], found[step])
                 found[step].fixed |= constant
     unique = {id(shared): shared for shared in found.values()}
@@ -125,7 +134,7 @@ def _joined(node: Node) -> tuple[list[Node], bool]:
     after = [user for user in node.users if user.target is QUANTIZE]
     if node.target not in SAME_RANGE:
         return after, False
-    sources = [argument(x, 0) for x in node.all_input_nodes if x.target is DEQUANTIZE]
+    sources = [argument(x, "input") for x in node.all_input_nodes if x.target is DEQUANTIZE]
     before = [source for source in sources if source.target is QUANTIZE]
     return before + after, len(before) < len(sources)
 
@@ -147,24 +156,27 @@ def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
     graph.add_submodule("ranges", made)
     for index, shared in enumerate(shared_ranges(graph)):
         kind = FixedRange if shared.fixed else make
-        fake_quantizer = kind(*(argument(shared.steps[0], position) for position in range(1, 5)))
+        fake_quantizer = kind(*(argument(shared.steps[0], name) for name in _RANGE))
         if isinstance(fake_quantizer, LearnedRange):
             fake_quantizer.limit = min(clamped_scale(step) for step in shared.steps)
         made.append(fake_quantizer)
         for quantize in shared.steps:
             with graph.graph.inserting_before(quantize):
-                fake = graph.graph.call_module(f"ranges.{index}", (quantize.args[0],))
+                fake = graph.graph.call_module(f"ranges.{index}", (argument(quantize, "input"),))
             for dequantize in list(quantize.users):
                 dequantize.replace_all_uses_with(fake)
 
 
 def clamped_scale(quantize: Node) -> float:
     """The scale that just holds the clamp in front of `quantize`; infinite without one."""
-    source, least, most = (argument(quantize, position) for position in (0, 3, 4))
-    low, high = argument(source, 1), argument(source, 2)
-    if source.target is not aten.clamp.default or low is None or high is None:
+    clamp = argument(quantize, "input")
+    if clamp.target is not aten.clamp.default:
         return math.inf
-    return float(half_up(torch.tensor((high - low) / (most - least), dtype=torch.float64)))
+    low, high = argument(clamp, "min"), argument(clamp, "max")
+    if low is None or high is None:
+        return math.inf
+    steps = argument(quantize, "quant_max") - argument(quantize, "quant_min")
+    return float(half_up(torch.tensor((high - low) / steps, dtype=torch.float64)))
 
 
 def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> None:
@@ -172,9 +184,9 @@ def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> 
     made = nn.ModuleList()
     graph.add_submodule("weights", made)
     for index, (layer, dequantize) in enumerate(_weights(graph)):
-        values = attribute(reference, argument(floats[layer], 1))
-        scales = attribute(graph, argument(dequantize, 1)).float()
-        made.append(Weight(values, scales, argument(dequantize, 5), learned))
+        values = attribute(reference, argument(floats[layer], "weight"))
+        scales = attribute(graph, argument(dequantize, "scales")).float()
+        made.append(Weight(values, scales, argument(dequantize, "quant_max"), learned))
         with graph.graph.inserting_before(dequantize):
             fake = graph.graph.call_module(f"weights.{index}")
         dequantize.replace_all_uses_with(fake)
@@ -184,18 +196,19 @@ def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> 
 
 def _weights(graph: GraphModule) -> list[tuple[Node, Node]]:
     """The layers with integer weights and the steps that dequantize them, each step once."""
-    found: dict[Node, Node] = {}
+    first_readers: dict[Node, Node] = {}
     for layer in layers(graph):
-        if argument(layer, 1).target is DEQUANTIZE_CHANNELS:
-            found.setdefault(argument(layer, 1), layer)
-    return [(layer, dequantize) for dequantize, layer in found.items()]
+        weight = argument(layer, "weight")
+        if weight.target is DEQUANTIZE_CHANNELS:
+            first_readers.setdefault(weight, layer)
+    return [(layer, dequantize) for dequantize, layer in first_readers.items()]
 
 
 def _float_places(graph: GraphModule) -> Iterator[Node]:
     """Where the biases are, and the weights of layers that stay float."""
     for layer in layers(graph):
-        for place in layer.args[1:3]:
-            if isinstance(place, Node) and place.op == "get_attr":
+        for place in (argument(layer, "weight"), bias_of(layer)):
+            if place is not None and place.op == "get_attr":
                 yield place
 
 
@@ -211,10 +224,10 @@ def _learn(graph: GraphModule, place: Node) -> None:
 def _float_constants(graph: GraphModule) -> None:
     """Constants that the program holds as integers become what they stand for."""
     for node in list(graph.graph.nodes):
-        if node.target is DEQUANTIZE and node.args[0].op == "get_attr":
+        if node.target is DEQUANTIZE and argument(node, "input").op == "get_attr":
             name = f"_constant_{node.name}"
-            integers = attribute(graph, node.args[0])
-            graph.register_buffer(name, DEQUANTIZE(integers, *node.args[1:]))
+            integers = attribute(graph, argument(node, "input"))
+            graph.register_buffer(name, DEQUANTIZE(integers, *parameters(node)))
             with graph.graph.inserting_before(node):
                 node.replace_all_uses_with(graph.graph.get_attr(name))
 
@@ -243,11 +256,13 @@ _ANY_BATCH: dict[Any, Any] = {
 def _in_place(graph: GraphModule) -> None:
     """ReLU and ReLU6 write over the output of their layer, which nothing else needs."""
     for node in graph.graph.nodes:
-        source = argument(node, 0)
-        if isinstance(source, Node) and source.target in LAYERS and len(source.users) == 1:
+        if node.target not in (aten.relu.default, aten.clamp.default):
+            continue
+        source = argument(node, "self")
+        if source.target in LAYERS and len(source.users) == 1:
             if node.target is aten.relu.default:
                 node.target = torch.relu_
-            elif node.target is aten.clamp.default and len(node.args) == 3:
+            elif len(node.args) == 3:  # both bounds
                 node.target = F.hardtanh_
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +10,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgeskin.artifacts import Metadata
+from edgeskin.calibration.graphs import DEQUANTIZE_CHANNELS, QUANTIZE, argument
 from edgeskin.models.app_model import AppModel, Layout
 
 INPUT = "image"
-_QUANTIZE = "quantized_decomposed.quantize_per_"
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ class _Tensor(nn.Module):
 
 def scales_summary(network: nn.Module) -> dict[str, int | float | None]:
     """How many tensors are quantized, and the span of the activations' scales."""
-    scales: list[float] = [node.args[1] for node in _nodes(network, f"{_QUANTIZE}tensor")]
+    scales: list[float] = [argument(node, "scale") for node in _nodes(network, QUANTIZE)]
     return {
-        "weights": sum(1 for _ in _nodes(network, "quantized_decomposed.dequantize_per_channel")),
+        "weights": len(_nodes(network, DEQUANTIZE_CHANNELS)),
         "activations": len(scales),
         "smallest_scale": min(scales, default=None),
         "largest_scale": max(scales, default=None),
@@ -79,14 +78,15 @@ def scales_summary(network: nn.Module) -> dict[str, int | float | None]:
 def activations(network: nn.Module) -> set[tuple[str, int]]:
     """The integer types of a program's activations, each with a zero point that occurs."""
     return {
-        (str(node.args[5]).removeprefix("torch."), node.args[2])
-        for node in _nodes(network, f"{_QUANTIZE}tensor")
+        (str(argument(node, "dtype")).removeprefix("torch."), argument(node, "zero_point"))
+        for node in _nodes(network, QUANTIZE)
     }
 
 
-def _nodes(network: nn.Module, prefix: str) -> Iterator[Any]:
-    if isinstance(network, fx.GraphModule):
-        yield from (n for n in network.graph.nodes if str(n.target).startswith(prefix))
+def _nodes(network: nn.Module, target: Any) -> list[fx.Node]:
+    if not isinstance(network, fx.GraphModule):
+        return []
+    return [node for node in network.graph.nodes if node.target is target]
 
 
 def any_strides(network: nn.Module) -> nn.Module:

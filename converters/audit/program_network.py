@@ -13,8 +13,8 @@ from edgeskin.calibration.graphs import (
     DEQUANTIZE_CHANNELS,
     QUANTIZE,
     QUANTIZE_CHANNELS,
-    argument,
     aten,
+    operands,
 )
 from edgeskin.formats.network import Network, Operator, Role, Tensor
 
@@ -62,8 +62,9 @@ def _operator(node: fx.Node, tensors: dict[str, Tensor]) -> Operator:
 
 
 def _multiply_adds(node: fx.Node, tensors: dict[str, Tensor]) -> tuple[tuple[str, ...], int]:
-    x, other = (tensors[argument(node, index).name] for index in (0, 1))
-    made = tensors[node.name].values
+    """The operands of a product, and how many pairs of their values it multiplies."""
+    x, weight = (tensors[operand.name] for operand in operands(node))
+    results = tensors[node.name].values
     if node.target in (aten.matmul.default, aten.bmm.default):
-        return (x.name, other.name), made * x.shape[-1]
-    return (x.name, other.name), made * math.prod(other.shape[1:])
+        return (x.name, weight.name), results * x.shape[-1]
+    return (x.name, weight.name), results * math.prod(weight.shape[1:])

@@ -25,7 +25,9 @@ from edgeskin.calibration.graphs import (
     argument,
     aten,
     attribute,
+    bias_of,
     layer_name,
+    operands,
 )
 from edgeskin.converters.audit.describe import activations
 from edgeskin.converters.fold import Fold
@@ -223,13 +225,13 @@ def _distance(a: Array, b: Array) -> float:
 
 def _meant(graph: fx.GraphModule) -> Iterator[Meant]:
     for node in graph.graph.nodes:
-        steps = argument(node, 1) if node.target in _PRODUCTS else None
+        steps = operands(node)[1] if node.target in _PRODUCTS else None
         if steps is None or steps.target not in (DEQUANTIZE, DEQUANTIZE_CHANNELS):
             continue
-        if argument(steps, 0).op == "get_attr":
+        if argument(steps, "input").op == "get_attr":
             yield Meant(
                 layer_name(node).removeprefix("network."),
-                _filters(attribute(graph, steps.args[0]).numpy().astype(np.int16)),
+                _filters(attribute(graph, argument(steps, "input")).numpy().astype(np.int16)),
                 _parameters_of(graph, steps),
                 tuple(_biases(graph, node)),
                 _scale_before(node),
@@ -238,14 +240,16 @@ def _meant(graph: fx.GraphModule) -> Iterator[Meant]:
 
 def _parameters_of(graph: fx.GraphModule, steps: Any) -> QuantizationParameters:
     if steps.target is DEQUANTIZE_CHANNELS:
-        scales, zeros = (attribute(graph, a).double().numpy() for a in steps.args[1:3])
+        names = "scales", "zero_points"
+        scales, zeros = (attribute(graph, argument(steps, n)).double().numpy() for n in names)
     else:
-        scales, zeros = (np.array([float(a)]) for a in steps.args[1:3])
+        names = "scale", "zero_point"
+        scales, zeros = (np.array([float(argument(steps, n))]) for n in names)
     return QuantizationParameters(scales, zeros.astype(int))
 
 
 def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
-    bias = argument(node, 2)
+    bias = bias_of(node)
     own = np.zeros(1) if bias is None else attribute(graph, bias).double().numpy()
     yield own
     users: list[Any] = list(node.users)
@@ -259,10 +263,10 @@ def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
 
 def _scale_before(node: fx.Node) -> float:
     """Through what only moves values."""
-    x = argument(node, 0)
+    x, _ = operands(node)
     while x.target is not DEQUANTIZE and len(x.all_input_nodes) == 1:
         (x,) = x.all_input_nodes
-    return float(x.args[1]) if x.target is DEQUANTIZE else 0.0
+    return float(argument(x, "scale")) if x.target is DEQUANTIZE else 0.0
 
 
 def _activations(graph: fx.GraphModule) -> list[QuantizationParameters]:

@@ -82,7 +82,7 @@ def test_a_layer_runs_once_an_image_and_a_weight_is_made_once(
     monkeypatch.setattr(Run, "run_node", counted, raising=False)
     graph, samples = copy.deepcopy(program.module), [program.example() + i for i in range(3)]
     correct_biases(graph, flatten(network, samples[0]), samples)
-    made = {argument(layer, 1) for layer in layers(graph)}
+    made = {argument(layer, "weight") for layer in layers(graph)}
     assert {node.target for node in made} == {DEQUANTIZE_CHANNELS}
     assert {runs[node] for node in made} == {1}
     assert set(runs.values()) == {1, 3}

@@ -17,6 +17,7 @@ from edgeskin.calibration.graphs import (
     DEQUANTIZE_CHANNELS,
     LAYERS,
     QUANTIZE,
+    argument,
     aten,
     attribute,
     layers,
@@ -60,7 +61,7 @@ def find(graph: GraphModule, target: Any) -> Node:
 def scale_after(node: Node) -> tuple[float, int]:
     quantize = next(iter(node.users))
     assert quantize.target is QUANTIZE
-    return quantize.args[1], quantize.args[2]
+    return argument(quantize, "scale"), argument(quantize, "zero_point")
 
 
 @pytest.mark.parametrize(

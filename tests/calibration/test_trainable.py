@@ -124,7 +124,7 @@ def test_the_structure_is_the_programs_own(
     made = settled(module, program)
     for ours, theirs in zip(made.graph.nodes, program.module.graph.nodes, strict=True):
         assert (ours.op, ours.target, ours.name) == (theirs.op, theirs.target, theirs.name)
-    scales = [float(argument(n, 1)) for n in made.graph.nodes if n.target is QUANTIZE]
+    scales = [float(argument(n, "scale")) for n in made.graph.nodes if n.target is QUANTIZE]
     scales += [s for n in layers(made) for s in attribute(made, n.args[1].args[1]).tolist()]
     assert all(scale == float(torch.tensor(scale).half()) for scale in scales)
 

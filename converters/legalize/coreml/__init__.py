@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import fx
 
-aten = torch.ops.aten
+from edgeskin.calibration.graphs import argument, aten, set_argument
+
 _POOLS = {aten.max_pool2d.default, aten.avg_pool2d.default}
 _CLAMPS = {aten.clamp.default, aten.hardtanh.default}
 _OTHER_NAMES = {aten.zero.default: aten.zeros_like.default, aten.alias.default: aten.clone.default}
@@ -22,8 +22,10 @@ def legalize(graph: fx.GraphModule) -> None:
     """
     for node in graph.graph.nodes:
         node.target = _OTHER_NAMES.get(node.target, node.target)
-        if node.target in _POOLS and len(node.args) == 2:
-            node.args = (*node.args, node.args[1])
-        elif node.target in _CLAMPS and tuple(node.args[1:]) == (0, 6):
-            node.target, node.args = aten.relu6.default, node.args[:1]
+        if node.target in _POOLS and not argument(node, "stride"):
+            set_argument(node, "stride", argument(node, "kernel_size"))
+        elif node.target in _CLAMPS:
+            x, *bounds = node.args
+            if bounds == [0, 6]:
+                node.target, node.args = aten.relu6.default, (x,)
     graph.recompile()
