@@ -34,18 +34,18 @@ class FixedRange(nn.Module):
         self.start, self.zero_point = scale, zero_point
         self.least, self.most = least, most
 
-    def qparams(self) -> tuple[float, int]:
+    def scale_and_zero_point(self) -> tuple[float, int]:
         """The scale, a number that float16 holds, and the zero point."""
         return self.start, self.zero_point
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._quantize(x, None)
+        return self._quantize_dequantize(x, None)
 
     def freeze(self) -> None:
         """Keep the range as it is from now on."""
 
-    def _quantize(self, x: Tensor, growth: Tensor | None) -> Tensor:
-        scale, zero_point = self.qparams()
+    def _quantize_dequantize(self, x: Tensor, growth: Tensor | None) -> Tensor:
+        scale, zero_point = self.scale_and_zero_point()
         fake: Tensor = _FakeQuantize.apply(
             x, growth, scale, self.least - zero_point, self.most - zero_point
         )
@@ -65,12 +65,12 @@ class LearnedRange(FixedRange):
         self.limit = math.inf
         self.growth = nn.Parameter(torch.zeros(()))
 
-    def qparams(self) -> tuple[float, int]:
+    def scale_and_zero_point(self) -> tuple[float, int]:
         learned = float(half_up(self.start * self.growth.detach().exp()))
         return min(learned, self.limit), self.zero_point
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._quantize(x, self.growth)
+        return self._quantize_dequantize(x, self.growth)
 
     def freeze(self) -> None:
         self.growth.requires_grad_(False)
@@ -90,7 +90,7 @@ class MovingRange(FixedRange):
         self.register_buffer("high", ends[1])
         self.seen: list[Tensor] = []
 
-    def qparams(self) -> tuple[float, int]:
+    def scale_and_zero_point(self) -> tuple[float, int]:
         scale, zero = scale_of(self.low, self.high, self.least, self.most, self.symmetric)
         return float(scale), int(zero)
 

@@ -84,9 +84,9 @@ def settled(module: nn.Module, program: Program) -> GraphModule:
     """
     graph = copy.deepcopy(program.module)
     for index, shared in enumerate(shared_ranges(graph)):
-        scale_and_zero_point = _part(module, f"ranges.{index}").qparams()
+        scale, zero_point = _part(module, f"ranges.{index}").scale_and_zero_point()
         for quantize in shared.steps:
-            pin(quantize, *scale_and_zero_point)
+            pin(quantize, scale, zero_point)
     floats: dict[Node, Tensor] = {}
     for index, (_, dequantize) in enumerate(_weights(graph)):
         weight = _part(module, f"weights.{index}")

@@ -158,14 +158,14 @@ def labels(spec: Spec) -> dict[str, tuple[str, ...]]:
 def _check_labels(text: str, spec: Spec, where: str) -> None:
     """The labels that apps read, in their own entry or file, are those of the spec."""
     try:
-        said = {name: tuple(names) for name, names in json.loads(text).items()}
+        stored_labels = {name: tuple(names) for name, names in json.loads(text).items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise InvalidArtifact(f"the labels inside {where} are damaged: {error}") from error
     for name, names in labels(spec).items():
-        if name in said and said[name] != names:
+        if name in stored_labels and stored_labels[name] != names:
             raise InvalidArtifact(
                 f"{where} has two orders of labels for '{name}': {', '.join(names)} in its spec, "
-                f"{', '.join(said[name])} beside it. It was changed; convert it again."
+                f"{', '.join(stored_labels[name])} beside it. It was changed; convert it again."
             )
 
 

@@ -120,23 +120,23 @@ _TABLE = "_per_class"
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:
     """All metrics that the labels at hand allow, in the order of the heads."""
-    found: list[Measure] = []
+    allowed: list[Measure] = []
     for head in spec.heads:
         name = head.name
         if isinstance(head, ClassificationHead):
             if (grades := _annotated_or_counted(spec, head, truth)) is not None:
-                found += _of_decisions(name, name, grades)
+                allowed += _of_decisions(name, name, grades)
             continue
         if name not in truth:
             continue
         labels = truth[name]
         if isinstance(head, DistributionHead | RegressionHead):
-            found.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
-            found.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
+            allowed.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
+            allowed.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
             if isinstance(head, DistributionHead) and head.ranges is not None:
                 grades = _grades(spec, head, truth)
-                found += _of_decisions(f"{name}_grade", f"{name}_grade", grades)
-    return found
+                allowed += _of_decisions(f"{name}_grade", f"{name}_grade", grades)
+    return allowed
 
 
 def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
@@ -156,14 +156,14 @@ def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
 def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
     """Metrics with 95 % intervals, and the per-class table of every deciding head."""
     values = predicted_values(spec, decoded)
-    found = measures(spec, truth)
-    estimates = {m.name: estimate(m.metric, m.truth, values[m.predicted]) for m in found}
+    allowed = measures(spec, truth)
+    estimates = {m.name: estimate(m.metric, m.truth, values[m.predicted]) for m in allowed}
     return Evaluation(
         images=len(next(iter(truth.values()))),
-        metrics={m.name: MetricEstimate(unit=m.unit, **dict(estimates[m.name])) for m in found},
+        metrics={m.name: MetricEstimate(unit=m.unit, **dict(estimates[m.name])) for m in allowed},
         per_class={
             m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
-            for m in found
+            for m in allowed
             if m.metric is metrics.accuracy
         },
     )
@@ -173,14 +173,14 @@ def compare(
     spec: Spec, reference: Outputs, candidate: Outputs, truth: Truth
 ) -> dict[str, MetricChange]:
     """Each metric of both models, by its name, and the paired change."""
-    ours, theirs = predicted_values(spec, reference), predicted_values(spec, candidate)
+    before, after = predicted_values(spec, reference), predicted_values(spec, candidate)
     return {
         m.name: MetricChange(
             unit=m.unit,
             higher_is_better=m.higher_is_better,
-            reference=m.metric(m.truth, ours[m.predicted]),
-            candidate=m.metric(m.truth, theirs[m.predicted]),
-            change=paired_change(m.metric, m.truth, ours[m.predicted], theirs[m.predicted]),
+            reference=m.metric(m.truth, before[m.predicted]),
+            candidate=m.metric(m.truth, after[m.predicted]),
+            change=paired_change(m.metric, m.truth, before[m.predicted], after[m.predicted]),
         )
         for m in measures(spec, truth)
     }
@@ -217,9 +217,9 @@ def _grades(spec: Spec, head: DistributionHead, truth: Truth) -> NDArray[Any]:
     assert head.ranges is not None
     for other in spec.heads:
         if isinstance(other, ClassificationHead) and other.labels == head.ranges.labels:
-            found = _annotated_or_counted(spec, other, truth)
-            if found is not None:
-                return found
+            grades = _annotated_or_counted(spec, other, truth)
+            if grades is not None:
+                return grades
     return grade_of(truth[head.name], head.ranges)
 
 

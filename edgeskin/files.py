@@ -204,15 +204,15 @@ def size_bytes(path: Path) -> int:
 @contextmanager
 def folder(path: Path) -> Iterator[None]:
     """Make a folder with its parents; those that end up empty are removed again."""
-    made = [place for place in (path, *path.parents) if not place.exists()]
+    new_folders = [each for each in (path, *path.parents) if not each.exists()]
     try:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         with suppress(OSError):  # not empty: the output is there
-            for place in made:
-                place.rmdir()
+            for each in new_folders:
+                each.rmdir()
 
 
 def _replace(fresh: Path, target: Path, scratch: Path) -> None:

@@ -125,12 +125,12 @@ def _pixels(source: Any) -> NDArray[np.uint8]:
         array = np.asarray(source)
         if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
             return np.array(array, order="C")
-        found = f"{array.dtype} {array.shape}"
+        got = f"{array.dtype} {array.shape}"
     else:
-        found = f"a {type(source).__name__}"
+        got = f"a {type(source).__name__}"
     raise InvalidImage(
         f"an image is a path, bytes, an open file, a Pillow image, or uint8 pixels of shape "
-        f"(height, width, 3), RGB; this is {found}. Several images: one call each."
+        f"(height, width, 3), RGB; this is {got}. Several images: one call each."
     )
 
 

@@ -50,10 +50,10 @@ class Measured:
         Raises:
             InvalidResult: Of another file, of other images, or of other pixels of them.
         """
-        if (ours := sha256(artifact)) != self.artifact_sha256:
+        if (digest := sha256(artifact)) != self.artifact_sha256:
             raise InvalidResult(
                 f"{self.path} is a result of the file {self.artifact_sha256[:16]}..., "
-                f"{artifact.name} is {ours[:16]}.... Measure this one: edgeskin bench"
+                f"{artifact.name} is {digest[:16]}.... Measure this one: edgeskin bench"
             )
         rows = {image: row for row, image in enumerate(self.images)}
         if missing := [image for image in images if image not in rows]:
@@ -86,7 +86,7 @@ def read_measured(path: Path | str) -> Measured:
             outputs = dict(np.load(file, allow_pickle=False))
         engine = document["engine"]
         parts = [engine["version"], engine["accelerator"]]
-        found = Measured(
+        measured = Measured(
             path=path,
             device=document["device"]["name"],
             engine=", ".join(part for part in parts if part != "none"),
@@ -106,8 +106,8 @@ def read_measured(path: Path | str) -> Measured:
         ) from error
     for name, values in outputs.items():
         count = np.shape(values)[0] if np.ndim(values) else "none"
-        if count != len(found.images):
+        if count != len(measured.images):
             raise InvalidResult(
-                f"{path} names {len(found.images)} images, '{name}' in its .npz is of {count}"
+                f"{path} names {len(measured.images)} images, '{name}' in its .npz is of {count}"
             )
-    return found
+    return measured

@@ -118,18 +118,18 @@ def decisions(spec: Spec, decoded: Outputs) -> dict[str, NDArray[np.int64]]:
     with a range table by the grade that holds most of its mass; a segmentation
     head per pixel (sigmoid heads: each label at 0.5).
     """
-    found: dict[str, NDArray[np.int64]] = {}
+    decided: dict[str, NDArray[np.int64]] = {}
     for head in spec.heads:
         x = decoded[head.name]
         match head:
             case SegmentationHead(activation="sigmoid"):
-                found[head.name] = (x >= 0.5).astype(np.int64)
+                decided[head.name] = (x >= 0.5).astype(np.int64)
             case ClassificationHead() | SegmentationHead():
-                found[head.name] = x.argmax(axis=1 if x.ndim == 2 else 3)
+                decided[head.name] = x.argmax(axis=1 if x.ndim == 2 else 3)
             case DistributionHead() if head.ranges is not None:
                 mass = decoded[f"{head.name}_distribution"] @ range_matrix(head, head.ranges)
-                found[head.name] = mass.argmax(axis=1)
-    return found
+                decided[head.name] = mass.argmax(axis=1)
+    return decided
 
 
 def predict(spec: Spec, decoded: Outputs) -> Prediction:

@@ -62,12 +62,13 @@ def run_under(
         NotSupportedHere: The command is missing, fails or falls silent.
     """
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
-        given, made, said = (Path(scratch) / name for name in ("in.npy", "out.npz", "stderr"))
-        np.save(given, pixels)
+        names = "in.npy", "out.npz", "stderr"
+        inputs, outputs_file, log = (Path(scratch) / name for name in names)
+        np.save(inputs, pixels)
         module = [*PYTHON, "-m", "edgeskin.predict_batch"]
-        command = [*_split(prefix), *module, str(artifact), str(given), str(made)]
+        command = [*_split(prefix), *module, str(artifact), str(inputs), str(outputs_file)]
         try:
-            child = _start(command, said)
+            child = _start(command, log)
         except OSError as error:
             raise NotSupportedHere(f"'{prefix}' does not run here: {error}") from error
         try:
@@ -78,20 +79,20 @@ def run_under(
             code = child.wait()
         finally:
             end(child)
-        if code != 0 or not made.is_file():
-            raise _ended(prefix, code, said.read_text(errors="replace"))
-        with np.load(made) as outputs:
+        if code != 0 or not outputs_file.is_file():
+            raise _ended(prefix, code, log.read_text(errors="replace"))
+        with np.load(outputs_file) as outputs:
             return dict(outputs)
 
 
 def _start(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
     """One thread: under an emulator, threads that wait for each other wait long."""
-    with stderr.open("wb") as said:
+    with stderr.open("wb") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
@@ -104,10 +105,10 @@ def _follow(
     assert child.stdout is not None
     with child.stdout as pipe:
         while select.select([pipe], [], [], silence_s)[0]:
-            said = os.read(pipe.fileno(), 4096)
-            if not said:
+            lines = os.read(pipe.fileno(), 4096)
+            if not lines:
                 return True
-            for done in filter(bytes.isdigit, said.split()):
+            for done in filter(bytes.isdigit, lines.split()):
                 progress(what, int(done), total)
     return False
 
@@ -123,17 +124,17 @@ def _split(prefix: str) -> list[str]:
 
 
 def _ended(prefix: str, code: int, stderr: str) -> NotSupportedHere:
-    said = (stderr.strip() or "no message").splitlines()[-1]
-    return NotSupportedHere(f"'{prefix}' ended with exit code {code}: {said}")
+    last_line = (stderr.strip() or "no message").splitlines()[-1]
+    return NotSupportedHere(f"'{prefix}' ended with exit code {code}: {last_line}")
 
 
 def main(artifact: str, pixels: str, outputs: str) -> None:
     follow_parent()
     with load(artifact) as predictor:
-        found = predictor.run_all(
+        decoded = predictor.run_all(
             np.load(pixels), lambda what, done, total: print(done, flush=True)
         )
-        np.savez(outputs, **found)  # type: ignore[arg-type]
+        np.savez(outputs, **decoded)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ class Predictor:
         """Preprocessed pixels, uint8 (height, width, 3), to decoded outputs with N = 1."""
         if self.io == "app":
             return self.session.run({self.session.inputs[0].name: pixels[None]})
-        given = self.session.inputs[0]
-        raw = self.session.run({given.name: to_input(normalize(pixels, self.spec.input), given)})
+        tensor = self.session.inputs[0]
+        raw = self.session.run({tensor.name: to_input(normalize(pixels, self.spec.input), tensor)})
         floats = {out.name: to_floats(raw[out.name], out) for out in self.session.outputs}
         return dict(postprocess.decode(self.spec, floats))
 
@@ -129,32 +129,32 @@ def check_input(predictor: Predictor, path: Path) -> None:
     Raises:
         InvalidArtifact: The file takes images of another size than its spec says.
     """
-    size, given = predictor.spec.input, predictor.session.inputs[0]
+    size, tensor = predictor.spec.input, predictor.session.inputs[0]
     shapes = {(1, size.height, size.width, 3): "NHWC", (1, 3, size.height, size.width): "NCHW"}
-    if given.shape not in shapes:
+    if tensor.shape not in shapes:
         predictor.close()
         expected = " or ".join(f"{kind} {shape}" for shape, kind in shapes.items())
-        turned = tuple(given.shape) in (
+        turned = tuple(tensor.shape) in (
             (1, size.width, size.height, 3),
             (1, 3, size.width, size.height),
         )
         why = "width and height are swapped. " if turned else ""
         raise InvalidArtifact(
-            f"{path} takes {given.shape}, its spec says {expected}: {why}Convert it again."
+            f"{path} takes {tensor.shape}, its spec says {expected}: {why}Convert it again."
         )
 
 
-def to_input(x: NDArray[np.float32], given: TensorSpec) -> NDArray[Any]:
+def to_input(x: NDArray[np.float32], tensor: TensorSpec) -> NDArray[Any]:
     """The normalised (1, 3, H, W) tensor in the layout and type that an input asks for."""
-    if len(given.shape) == 4 and given.shape[3] == 3 and given.shape[1] != 3:
+    if len(tensor.shape) == 4 and tensor.shape[3] == 3 and tensor.shape[1] != 3:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    if given.dtype == "float32":
+    if tensor.dtype == "float32":
         return x
-    if given.scale is None or given.zero_point is None:
-        raise InvalidArtifact(f"input '{given.name}' is {given.dtype} but has no scale")
-    limits = np.iinfo(given.dtype)
-    q = np.rint(x / np.float32(given.scale)) + given.zero_point
-    return np.clip(q, limits.min, limits.max).astype(given.dtype)
+    if tensor.scale is None or tensor.zero_point is None:
+        raise InvalidArtifact(f"input '{tensor.name}' is {tensor.dtype} but has no scale")
+    limits = np.iinfo(tensor.dtype)
+    q = np.rint(x / np.float32(tensor.scale)) + tensor.zero_point
+    return np.clip(q, limits.min, limits.max).astype(tensor.dtype)
 
 
 def to_floats(x: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:

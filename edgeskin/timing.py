@@ -26,7 +26,7 @@ def interleave(
     moments when another process had the core.
     """
     names = list(turns)
-    found: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
+    samples: dict[str, Samples] = {name: {"cpu_ms": [], "wall_ms": []} for name in names}
     with _no_garbage_collection():
         for count in range(warmup + rounds):
             first = count % max(1, len(names))
@@ -37,9 +37,9 @@ def interleave(
                 run()
                 wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
                 if count >= warmup:
-                    found[name]["cpu_ms"].append(round(cpu / 1e6, 4))
-                    found[name]["wall_ms"].append(round(wall / 1e6, 4))
-    return found
+                    samples[name]["cpu_ms"].append(round(cpu / 1e6, 4))
+                    samples[name]["wall_ms"].append(round(wall / 1e6, 4))
+    return samples
 
 
 @contextmanager
@@ -56,9 +56,9 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def machine() -> str:
     """The system and the processor, which say what a latency is worth elsewhere."""
-    found = platform.processor()
+    processor = platform.processor()
     listed = Path("/proc/cpuinfo")
     if listed.is_file():
         names = [s for s in listed.read_text().splitlines() if s.startswith("model name")]
-        found = names[0].partition(":")[2].strip() if names else found
-    return f"{platform.system()} {platform.machine()}, {found or 'CPU unnamed'}"
+        processor = names[0].partition(":")[2].strip() if names else processor
+    return f"{platform.system()} {platform.machine()}, {processor or 'CPU unnamed'}"

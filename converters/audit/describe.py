@@ -106,7 +106,7 @@ def multiply_adds(network: Network) -> MultiplyAdds:
     uncounted = 0
     for op in network.operators:
         if op.operands:
-            kinds = [network.meant(name).dtype for name in op.operands]
+            kinds = [network.effective_tensor(name).dtype for name in op.operands]
             by_types[" x ".join(kinds)] += op.multiply_adds
             uncounted += op.multiply_adds == 0
     total = sum(by_types.values())
@@ -127,15 +127,15 @@ def weights(network: Network) -> list[Tensor]:
 
 def activations(network: Network) -> list[Tensor]:
     """The inputs, and what operators give; of a QDQ pair, the integers between the two."""
-    made = [
+    computed = [
         name
         for op in network.operators
         for name in op.outputs
         if not (network.qdq and op.role == "dequantize")
-        and not network.settles(name)
+        and not network.is_only_quantized(name)
         and not network.stored(name).constant
     ]
-    return [network.tensors[name] for name in (*network.inputs, *made)]
+    return [network.tensors[name] for name in (*network.inputs, *computed)]
 
 
 def transposes(written: Network, run: Network) -> Transposes:
@@ -149,12 +149,12 @@ def batch_norms(network: Network) -> tuple[BatchNorm, ...]:
 
     `foldable` ones stand right behind a product, whose weights they should be in.
     """
-    left = []
+    norms = []
     for op in network.operators:
         foldable = _behind_product(op, network)
         if op.role == "batch_norm" or (foldable and _is_factor_and_offset(op, network)):
-            left.append(BatchNorm(name=op.name, foldable=foldable))
-    return tuple(left)
+            norms.append(BatchNorm(name=op.name, foldable=foldable))
+    return tuple(norms)
 
 
 def _behind_product(op: Operator, network: Network) -> bool:

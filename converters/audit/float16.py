@@ -62,30 +62,30 @@ def largest_values(
     graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = silent
 ) -> list[LayerReach]:
     """Of each operator of `graph`: its module, its type and its largest absolute value."""
-    found: dict[fx.Node, float] = {}
+    largest_by_node: dict[fx.Node, float] = {}
     for index, x in enumerate(inputs, 1):
         with torch.no_grad():
-            _Watching(graph, found).run(x)
+            _Watching(graph, largest_by_node).run(x)
         progress("running the reference", index, len(inputs))
     return [
         LayerReach(name=layer_name(node), type=_type(node), largest=largest)
-        for node, largest in found.items()
+        for node, largest in largest_by_node.items()
     ]
 
 
 class _Watching(fx.Interpreter):
     """Notes the largest absolute value that each operator gives; NaN counts as infinite."""
 
-    def __init__(self, graph: fx.GraphModule, found: dict[fx.Node, float]):
+    def __init__(self, graph: fx.GraphModule, largest: dict[fx.Node, float]):
         super().__init__(graph)
-        self.found = found
+        self.largest = largest
 
     def run_node(self, node: fx.Node) -> Any:
-        made = super().run_node(node)
-        if node.op == "call_function" and isinstance(made, Tensor) and made.is_floating_point():
-            largest = float(made.abs().nan_to_num(nan=torch.inf, posinf=torch.inf).max())
-            self.found[node] = max(largest, self.found.get(node, 0.0))
-        return made
+        value = super().run_node(node)
+        if node.op == "call_function" and isinstance(value, Tensor) and value.is_floating_point():
+            largest = float(value.abs().nan_to_num(nan=torch.inf, posinf=torch.inf).max())
+            self.largest[node] = max(largest, self.largest.get(node, 0.0))
+        return value
 
 
 def _type(node: fx.Node) -> str:
@@ -94,11 +94,11 @@ def _type(node: fx.Node) -> str:
 
 def _same_model(artifact: Path, run: Run) -> None:
     try:
-        said = read_metadata(artifact).spec
+        spec = read_metadata(artifact).spec
     except InvalidArtifact:  # another tool's: nobody can say
         return
-    if (said.input, said.heads) != (run.spec.input, run.spec.heads):
+    if (spec.input, spec.heads) != (run.spec.input, run.spec.heads):
         raise ShapeMismatch(
-            f"{artifact} was made from '{said.name}' and the reference is '{run.spec.name}', with "
+            f"{artifact} was made from '{spec.name}' and the reference is '{run.spec.name}', with "
             "another input or other heads. Pass the run that the artifact was made from."
         )

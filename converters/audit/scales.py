@@ -60,12 +60,12 @@ def against_float16(
 
 def _reach(tensor: Tensor) -> float | None:
     """The largest absolute value that the tensor's integers stand for."""
-    found = tensor.quantization
-    if found is None or tensor.dtype not in _LIMITS:
+    quantization = tensor.quantization
+    if quantization is None or tensor.dtype not in _LIMITS:
         return None
     low, high = _LIMITS[tensor.dtype]
-    steps = [max(high - zero, zero - low) for zero in found.zero_point]
-    return max(scale * n for scale, n in zip(found.scale, steps, strict=True))
+    steps = [max(high - zero, zero - low) for zero in quantization.zero_point]
+    return max(scale * n for scale, n in zip(quantization.scale, steps, strict=True))
 
 
 def oddities(
@@ -104,9 +104,9 @@ def _broken(tensor: Tensor) -> str:
 
 
 def _one_scale(weight: Tensor) -> str:
-    found = weight.quantization
-    if found and len(found.scale) > 1 and len(set(found.scale)) == 1:
-        return f"all {len(found.scale)} channels have the scale {found.scale[0]:g}"
+    quantization = weight.quantization
+    if quantization and len(quantization.scale) > 1 and len(set(quantization.scale)) == 1:
+        return f"all {len(quantization.scale)} channels have the scale {quantization.scale[0]:g}"
     return ""
 
 

@@ -14,16 +14,16 @@ def sizes(network: Network) -> Sizes:
     A layer is an operator with the constants in front of it, through what
     dequantizes or moves them; a constant that several read is the first one's.
     """
-    left = {t.name: t.stored_bytes for t in network.tensors.values() if t.constant}
-    total = sum(left.values())
+    unassigned = {t.name: t.stored_bytes for t in network.tensors.values() if t.constant}
+    total = sum(unassigned.values())
     layers: list[LayerSize] = []
     for op in network.operators:
         if not _prepares(op, network):
-            count = sum(left.pop(name, 0) for name in set(_constants(op, network)))
+            count = sum(unassigned.pop(name, 0) for name in set(_constants(op, network)))
             if count:
                 layers.append(LayerSize(name=op.name, type=op.type, bytes=count))
     layers.sort(key=lambda layer: -layer.bytes)
-    return Sizes(constants=total, other=sum(left.values()), layers=tuple(layers))
+    return Sizes(constants=total, other=sum(unassigned.values()), layers=tuple(layers))
 
 
 def _prepares(op: Operator, network: Network) -> bool:

@@ -1,8 +1,8 @@
-"""What an INT8 file stores beside what its program stores: the same integers, of the same scales.
+"""What an INT8 file stores beside what its program stores: the same integers and scales.
 
 A file whose numbers are a little off computes nearly the right thing, so that no
 comparison of answers finds it; its numbers do. Weights are compared integer by
-integer, biases in steps of input scale x weight scale. What the converters'
+integer, biases in units of input scale x weight scale. What the converters'
 rewrites make of a weight is known: channels of zeros behind it, a matrix turned,
 several pixels of a row folded into one.
 """
@@ -45,30 +45,33 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class QuantizationParameters:
-    """Scales and zero points, (channels,) or (1,); uint8 as the int8 of the same values."""
+class QuantParams:
+    """Scales and zero points, (channels,) or (1,).
+
+    Those of uint8 are given as for int8: q - 128 with zero_point - 128 is the same number.
+    """
 
     scales: Array
     zeros: Array
 
     @classmethod
-    def of(cls, tensor: Tensor) -> QuantizationParameters | None:
+    def of(cls, tensor: Tensor) -> QuantParams | None:
         """None of a tensor that is not quantized, or whose scales the audit calls broken."""
-        held: Quantization | None = tensor.quantization
-        if held is None or min(held.scale) <= 0.0:
+        stored: Quantization | None = tensor.quantization
+        if stored is None or min(stored.scale) <= 0.0:
             return None
         shift = 128 if tensor.dtype == "uint8" else 0
-        return cls(np.array(held.scale), np.array(held.zero_point) - shift)
+        return cls(np.array(stored.scale), np.array(stored.zero_point) - shift)
 
-    def channels(self, order: Array) -> QuantizationParameters:
+    def channels(self, order: Array) -> QuantParams:
         """Of the channels `order`; one pair stands for all."""
         if len(self.scales) == 1:
             return self
-        return QuantizationParameters(self.scales[order], self.zeros[order])
+        return QuantParams(self.scales[order], self.zeros[order])
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, QuantizationParameters)
+            isinstance(other, QuantParams)
             and self.scales.shape == other.scales.shape
             and np.array_equal(self.zeros, other.zeros)
             and np.allclose(self.scales, other.scales, rtol=_TOLERANCE, atol=0.0)
@@ -85,7 +88,7 @@ class QuantizationParameters:
 
 
 @dataclass(frozen=True)
-class Form:
+class RewrittenWeight:
     """A program's weight as a rewrite may store it; `channels` are the program's, -1 is padding."""
 
     weight: Array
@@ -93,7 +96,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Meant:
+class ProgramProduct:
     """A product of a program.
 
     Attributes:
@@ -105,78 +108,82 @@ class Meant:
 
     name: str
     weight: Array
-    parameters: QuantizationParameters
+    quantization: QuantParams
     biases: tuple[Array, ...]
-    before: float
+    input_scale: float
 
-    def forms(self, shape: tuple[int, ...]) -> Iterator[Form]:
-        """All of `shape` that the converters' rewrites make of the weight."""
+    def rewritten(self, shape: tuple[int, ...]) -> Iterator[RewrittenWeight]:
+        """The weights of that shape that the converters' rewrites make of this one."""
         (out, into, *kernel), (wide_out, wide_in, *wide_kernel) = self.weight.shape, shape
         order = np.arange(out)
         if kernel == wide_kernel and wide_out >= out and wide_in >= into:
             more = ((0, wide_out - out), (0, wide_in - into), (0, 0), (0, 0))
-            yield Form(np.pad(self.weight, more), np.pad(order, more[0], constant_values=-1))
+            yield RewrittenWeight(
+                np.pad(self.weight, more), np.pad(order, more[0], constant_values=-1)
+            )
         if kernel == wide_kernel == [1, 1] and shape[:2] == (into, out):
-            yield Form(self.weight.transpose(1, 0, 2, 3), order)
+            yield RewrittenWeight(self.weight.transpose(1, 0, 2, 3), order)
         pixels, cells = wide_in // into, wide_out // out
         if pixels > 1 and shape[:2] == (cells * out, pixels * into) and pixels % max(cells, 1) == 0:
             for pad in range(kernel[1] + pixels):
                 fold = Fold(pixels, pixels // cells, pad, kernel[1])
                 if (kernel[0], fold.last - fold.first + 1) == tuple(wide_kernel):
-                    yield Form(fold.weights(self.weight), np.tile(order, cells))
+                    yield RewrittenWeight(fold.weights(self.weight), np.tile(order, cells))
 
 
 @dataclass(frozen=True)
-class Held:
+class FileProduct:
     """A product of a file, its weight as a program has it; `bias` float64, None without one."""
 
     name: str
     weight: Array
-    parameters: QuantizationParameters
+    quantization: QuantParams
     bias: Array | None
     bias_type: str
 
-    def faults(self, meant: Meant, form: Form) -> Iterator[str]:
-        unlike = self.weight != form.weight
+    def faults(self, product: ProgramProduct, rewritten: RewrittenWeight) -> Iterator[str]:
+        unlike = self.weight != rewritten.weight
         if unlike.any():
-            most = np.abs(self.weight - form.weight).max()
+            most = np.abs(self.weight - rewritten.weight).max()
             yield (
-                f"layer {meant.name}: {np.count_nonzero(unlike)} of {unlike.size} integers of its "
-                f"weights are not its program's, by up to {most} ('{self.name}')"
+                f"layer {product.name}: {np.count_nonzero(unlike)} of {unlike.size} integers of "
+                f"its weights are not its program's, by up to {most} ('{self.name}')"
             )
-        real = form.channels >= 0
-        parameters = meant.parameters.channels(form.channels[real])
-        if self.parameters.channels(np.flatnonzero(real)) != parameters:
-            yield f"'{self.name}' has {self.parameters}, its program {parameters}"
-        elif (far := self._bias_off(meant, form)) is not None:
-            yield f"layer {meant.name}: {far} ('{self.name}')"
+        real = rewritten.channels >= 0
+        quantization = product.quantization.channels(rewritten.channels[real])
+        if self.quantization.channels(np.flatnonzero(real)) != quantization:
+            yield f"'{self.name}' has {self.quantization}, its program {quantization}"
+        elif (far := self._bias_off(product, rewritten)) is not None:
+            yield f"layer {product.name}: {far} ('{self.name}')"
 
-    def _bias_off(self, meant: Meant, form: Form) -> str | None:
+    def _bias_off(self, product: ProgramProduct, rewritten: RewrittenWeight) -> str | None:
         """What is wrong with the biases, beside the program's nearest."""
-        real = form.channels >= 0
-        step = np.broadcast_to(meant.before * meant.parameters.scales, len(meant.weight))
-        step = step[form.channels[real]]
+        real = rewritten.channels >= 0
+        step = np.broadcast_to(
+            product.input_scale * product.quantization.scales, len(product.weight)
+        )
+        step = step[rewritten.channels[real]]
         bias = np.zeros(1) if self.bias is None else self.bias
         bias = np.broadcast_to(bias, real.shape)[real]
-        found = []
-        for expected in meant.biases:
-            given = np.broadcast_to(expected, len(meant.weight))[form.channels[real]]
+        verdicts = []
+        for biases in product.biases:
+            expected = np.broadcast_to(biases, len(product.weight))[rewritten.channels[real]]
             if "int" in self.bias_type:
-                given = given / np.where(step > 0.0, step, np.inf)
-                allowed, unit = 0.5 + np.abs(given) * 2.0**-22, "steps"
+                expected = expected / np.where(step > 0.0, step, np.inf)
+                allowed, unit = 0.5 + np.abs(expected) * 2.0**-22, "steps"
             else:
                 half = _HALF_STEP.get(self.bias_type, 0.0)
-                allowed, unit = 2.0 * half * np.abs(given) + _SMALLEST, "in value"
-            off = np.abs(bias - given)
+                allowed, unit = 2.0 * half * np.abs(expected) + _SMALLEST, "in value"
+            off = np.abs(bias - expected)
             wrong = np.count_nonzero(~(off <= allowed))
-            found.append(
+            verdicts.append(
                 (
                     wrong,
                     f"{wrong} of {off.size} biases are not its program's, by up to "
                     f"{off.max():.3g} {unit}",
                 )
             )
-        wrong, line = min(found)
+        wrong, line = min(verdicts)
         return line if wrong else None
 
 
@@ -185,35 +192,35 @@ def differences(graph: fx.GraphModule, network: Network) -> list[str]:
 
     A file may hold one tensor more of its program's activations: the pixels.
     """
-    known = list(_meant(graph))
-    faults = [line for held in _held(network) for line in _unlike(held, known)]
-    allowed = [*_activations(graph), QuantizationParameters(np.array([1.0]), np.array([-128]))]
+    products = list(_program_products(graph))
+    faults = [line for stored in _file_products(network) for line in _faults_of(stored, products)]
+    program_params = [*_activations(graph), QuantParams(np.array([1.0]), np.array([-128]))]
     for tensor in activations(network):
-        parameters = QuantizationParameters.of(tensor)
-        if parameters is not None and parameters not in allowed:
-            near = min(allowed, key=lambda other: _far(parameters, other))
-            faults.append(f"'{tensor.name}' has {parameters}, its program {near}")
+        quantization = QuantParams.of(tensor)
+        if quantization is not None and quantization not in program_params:
+            near = min(program_params, key=lambda other: _unlikeness(quantization, other))
+            faults.append(f"'{tensor.name}' has {quantization}, its program {near}")
     more = [f"{len(faults) - _LISTED} more differences of this kind"] * (len(faults) > _LISTED)
     return faults[:_LISTED] + more
 
 
-def _unlike(held: Held, known: Sequence[Meant]) -> list[str]:
-    """Of the product of the program that is most like it; [] where one is the same."""
+def _faults_of(stored: FileProduct, products: Sequence[ProgramProduct]) -> list[str]:
+    """How `stored` differs from the product most like it; [] where one is the same."""
     best: tuple[float, list[str]] | None = None
-    for meant in known:
-        for form in meant.forms(held.weight.shape):
-            if len(held.parameters.scales) not in (1, len(form.channels)):
+    for product in products:
+        for rewritten in product.rewritten(stored.weight.shape):
+            if len(stored.quantization.scales) not in (1, len(rewritten.channels)):
                 continue  # scales along the other axis
-            distance = _distance(held.weight, form.weight)
+            distance = _distance(stored.weight, rewritten.weight)
             if best is None or distance <= best[0]:
-                lines = list(held.faults(meant, form))
+                lines = list(stored.faults(product, rewritten))
                 if not lines:
                     return []
                 if best is None or (distance, len(lines)) < (best[0], len(best[1])):
                     best = distance, lines
     if best is None:
-        shape = "x".join(map(str, held.weight.shape))
-        return [f"'{held.name}' has weights of {shape}, its program has none like them"]
+        shape = "x".join(map(str, stored.weight.shape))
+        return [f"'{stored.name}' has weights of {shape}, its program has none like them"]
     return best[1]
 
 
@@ -223,29 +230,29 @@ def _distance(a: Array, b: Array) -> float:
     return float(np.abs(a - b).sum(dtype=np.int64)) / max(1, int(size))
 
 
-def _meant(graph: fx.GraphModule) -> Iterator[Meant]:
+def _program_products(graph: fx.GraphModule) -> Iterator[ProgramProduct]:
     for node in graph.graph.nodes:
         steps = operands(node)[1] if node.target in _PRODUCTS else None
         if steps is None or steps.target not in (DEQUANTIZE, DEQUANTIZE_CHANNELS):
             continue
         if argument(steps, "input").op == "get_attr":
-            yield Meant(
+            yield ProgramProduct(
                 layer_name(node).removeprefix("network."),
                 _filters(attribute(graph, argument(steps, "input")).numpy().astype(np.int16)),
-                _parameters_of(graph, steps),
+                _quant_params(graph, steps),
                 tuple(_biases(graph, node)),
                 _scale_before(node),
             )
 
 
-def _parameters_of(graph: fx.GraphModule, steps: Any) -> QuantizationParameters:
+def _quant_params(graph: fx.GraphModule, steps: Any) -> QuantParams:
     if steps.target is DEQUANTIZE_CHANNELS:
         names = "scales", "zero_points"
         scales, zeros = (attribute(graph, argument(steps, n)).double().numpy() for n in names)
     else:
         names = "scale", "zero_point"
         scales, zeros = (np.array([float(argument(steps, n))]) for n in names)
-    return QuantizationParameters(scales, zeros.astype(int))
+    return QuantParams(scales, zeros.astype(int))
 
 
 def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
@@ -269,22 +276,22 @@ def _scale_before(node: fx.Node) -> float:
     return float(argument(x, "scale")) if x.target is DEQUANTIZE else 0.0
 
 
-def _activations(graph: fx.GraphModule) -> list[QuantizationParameters]:
+def _activations(graph: fx.GraphModule) -> list[QuantParams]:
     """Of what is computed, and of constants that it is added to or multiplied with."""
     nodes = [n for n in graph.graph.nodes if n.target in (QUANTIZE, DEQUANTIZE)]
-    return [_parameters_of(graph, node) for node in nodes]
+    return [_quant_params(graph, node) for node in nodes]
 
 
-def _held(network: Network) -> Iterator[Held]:
+def _file_products(network: Network) -> Iterator[FileProduct]:
     for op in network.operators:
         stored = network.stored(op.operands[1]) if op.operands else None
         if stored is None or not stored.constant or stored.dtype not in ("int8", "uint8"):
             continue
-        if (parameters := QuantizationParameters.of(stored)) is not None:
+        if (quantization := QuantParams.of(stored)) is not None:
             shift = 128 if stored.dtype == "uint8" else 0
             weight = network.values(stored.name).astype(np.int16) - shift
             weight = weight.transpose(_TO_OIHW.get(op.type, range(weight.ndim)))
-            yield Held(stored.name, _filters(weight), parameters, *_bias(op, network))
+            yield FileProduct(stored.name, _filters(weight), quantization, *_bias(op, network))
 
 
 def _bias(op: Operator, network: Network) -> tuple[Array | None, str]:
@@ -305,11 +312,9 @@ def _filters(weight: Array) -> Array:
     return weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
 
 
-def _far(
-    parameters: QuantizationParameters, other: QuantizationParameters
-) -> tuple[bool, float, int]:
-    """How unlike two are: first by their number of channels, then by scale and zero point."""
-    if parameters.scales.shape != other.scales.shape:
+def _unlikeness(quantization: QuantParams, other: QuantParams) -> tuple[bool, float, int]:
+    """How unlike two quantizations are: by number of channels, by scale, by zero point."""
+    if quantization.scales.shape != other.scales.shape:
         return True, math.inf, 0
-    ratio = np.abs(np.log(other.scales / parameters.scales)).max()
-    return False, float(ratio), int(np.abs(parameters.zeros - other.zeros).max())
+    ratio = np.abs(np.log(other.scales / quantization.scales)).max()
+    return False, float(ratio), int(np.abs(quantization.zeros - other.zeros).max())

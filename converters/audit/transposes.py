@@ -32,11 +32,11 @@ def _why(op: Operator, network: Network) -> str:
 
 def _sizes(op: Operator, network: Network) -> dict[int, int]:
     """The input's axes in the order of the output, with their sizes; empty where not known."""
-    made = network.tensors[op.outputs[0]].shape
-    if made:
-        return dict(zip(op.permutation, made, strict=True))
-    given = network.tensors[op.inputs[0]].shape
-    return {axis: given[axis] for axis in op.permutation} if given else {}
+    output_shape = network.tensors[op.outputs[0]].shape
+    if output_shape:
+        return dict(zip(op.permutation, output_shape, strict=True))
+    input_shape = network.tensors[op.inputs[0]].shape
+    return {axis: input_shape[axis] for axis in op.permutation} if input_shape else {}
 
 
 def _at_an_end(op: Operator, network: Network) -> bool:

@@ -51,14 +51,14 @@ def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
 
 def integers(graph: fx.GraphModule, audit: Audit, calibration: Mapping[str, Any]) -> list[str]:
     """What an INT8 file has in float and its program does not."""
-    meant = network(graph)
-    expected, total = _integer_products(meant), multiply_adds(meant).total
-    found = _plain(audit.multiply_adds.by_types)
+    program = network(graph)
+    expected, total = _integer_products(program), multiply_adds(program).total
+    in_file = _signed(audit.multiply_adds.by_types)
     faults = [
-        f"{found[kinds] / 1e6:.1f} M of its multiply-adds are {kinds}, {count / 1e6:.1f} M in "
+        f"{in_file[kinds] / 1e6:.1f} M of its multiply-adds are {kinds}, {count / 1e6:.1f} M in "
         "its program"
         for kinds, count in expected.items()
-        if found[kinds] < count * (1 - TOLERANCE)
+        if in_file[kinds] < count * (1 - TOLERANCE)
     ]
     share = expected["int8 x int8"] / total if total else 0.0
     named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ())]
@@ -67,31 +67,31 @@ def integers(graph: fx.GraphModule, audit: Audit, calibration: Mapping[str, Any]
             f"only {100 * share:.1f} % of the multiply-adds of its program are in INT8 and it "
             f"names no exclusions, {100 * LEAST_SHARE:.0f} % are expected. Calibrate again"
         )
-    allowed = sum(not w.is_integer for w in weights(meant))
-    left = [t.name for t in audit.tensors if t.kind == "weight" and t.is_float]
-    if len(left) > allowed:
+    allowed = sum(not w.is_integer for w in weights(program))
+    in_float = [t.name for t in audit.tensors if t.kind == "weight" and t.is_float]
+    if len(in_float) > allowed:
         faults.append(
-            f"{len(left)} weight tensors are float, {allowed} in its program: {_some(left)}"
+            f"{len(in_float)} weight tensors are float, {allowed} in its program: {_some(in_float)}"
         )
     return faults
 
 
-def _integer_products(meant: Network) -> Counter[str]:
+def _integer_products(program: Network) -> Counter[str]:
     """Multiply-adds of integers with weights; two activations may be multiplied in float."""
-    found: Counter[str] = Counter()
-    for op in meant.operators:
-        kinds = [meant.meant(name) for name in op.operands]
-        if kinds and kinds[1].constant and all(kind.is_integer for kind in kinds):
-            found[" x ".join(kind.dtype for kind in kinds)] += op.multiply_adds
-    return found
+    counts: Counter[str] = Counter()
+    for op in program.operators:
+        operands = [program.effective_tensor(name) for name in op.operands]
+        if operands and operands[1].constant and all(t.is_integer for t in operands):
+            counts[" x ".join(tensor.dtype for tensor in operands)] += op.multiply_adds
+    return counts
 
 
-def _plain(by_types: Mapping[str, int]) -> Counter[str]:
-    """uint8 or int8 is the runtime's choice."""
-    found: Counter[str] = Counter()
+def _signed(by_types: Mapping[str, int]) -> Counter[str]:
+    """The counts with uint8 taken as int8: which of the two is the runtime's choice."""
+    counts: Counter[str] = Counter()
     for kinds, count in by_types.items():
-        found[kinds.replace("uint", "int")] += count
-    return found
+        counts[kinds.replace("uint", "int")] += count
+    return counts
 
 
 def _halves(audit: Audit) -> list[str]:
@@ -109,8 +109,9 @@ def _scales(audit: Audit) -> list[str]:
 
 
 def _batch_norms(audit: Audit) -> list[str]:
-    left = [norm.name for norm in audit.batch_norms if norm.foldable]
-    return [f"{len(left)} batch norms are left behind a product: {_some(left)}"] if left else []
+    names = [norm.name for norm in audit.batch_norms if norm.foldable]
+    count = len(names)
+    return [f"{count} batch norms are left behind a product: {_some(names)}"] if names else []
 
 
 def _ends(job: Job, audit: Audit) -> list[str]:
@@ -118,13 +119,15 @@ def _ends(job: Job, audit: Audit) -> list[str]:
     size = job.metadata.spec.input
     shapes = ((1, size.height, size.width, 3), (1, 3, size.height, size.width))
     faults = []
-    given = [(tensor.name, tensor.shape) for tensor in audit.inputs]
-    if [name for name, _ in given] != [INPUT] or given[0][1] not in shapes:
-        faults.append(f"its inputs are {_named(given)}, its spec asks for {INPUT} {_by(shapes[0])}")
-    made = [(tensor.name, tensor.shape) for tensor in audit.outputs]
+    inputs = [(tensor.name, tensor.shape) for tensor in audit.inputs]
+    if [name for name, _ in inputs] != [INPUT] or inputs[0][1] not in shapes:
+        faults.append(
+            f"its inputs are {_named(inputs)}, its spec asks for {INPUT} {_by(shapes[0])}"
+        )
+    outputs = [(tensor.name, tensor.shape) for tensor in audit.outputs]
     expected = list(zip(job.names, _output_shapes(job), strict=True))
-    if made != expected:
-        faults.append(f"its outputs are {_named(made)}, its spec asks for {_named(expected)}")
+    if outputs != expected:
+        faults.append(f"its outputs are {_named(outputs)}, its spec asks for {_named(expected)}")
     return faults
 
 

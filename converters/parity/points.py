@@ -75,7 +75,7 @@ def forms(network: Network, name: str, *, integers: bool) -> list[str]:
         if not _is_step(readers[0], network):
             break
         name = readers[0].outputs[0]
-        same = network.tensors[name].shape == shape and not network.settles(name)
+        same = network.tensors[name].shape == shape and not network.is_only_quantized(name)
         if same and readers[0].role != passing:
             names.append(name)
     return names

@@ -37,10 +37,10 @@ def needed(
     outputs: Sequence[str],
 ) -> list[int]:
     """Which of `operators`, each (what it reads, what it makes), lead from inputs to outputs."""
-    given, wanted, found = set(inputs), set(outputs) - set(inputs), []
+    ends, wanted, indices = set(inputs), set(outputs) - set(inputs), []
     for index in range(len(operators) - 1, -1, -1):
         reads, makes = operators[index]
         if wanted.intersection(makes):
-            found.append(index)
-            wanted.update(name for name in reads if name not in given)
-    return found[::-1]
+            indices.append(index)
+            wanted.update(name for name in reads if name not in ends)
+    return indices[::-1]

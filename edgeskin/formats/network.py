@@ -28,9 +28,9 @@ _UNARY = ("clamp", "move", "transpose", "quantize", "dequantize")
 
 
 def bits(dtype: str) -> int:
-    """Of one value: the number in the type's name; 8 for bool and others without one."""
-    found = re.match(r"[a-z]+(\d+)", dtype)
-    return int(found[1]) if found else 8
+    """Bits of one value: the number in the type's name; 8 for bool and others without one."""
+    word = re.match(r"[a-z]+(\d+)", dtype)
+    return int(word[1]) if word else 8
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Off:
+class OffFastPath:
     """An operator that a runtime does not run on its fast path."""
 
     type: str
@@ -106,7 +106,7 @@ class Placement:
     """
 
     runtime: str
-    off: tuple[Off, ...] = ()
+    off: tuple[OffFastPath, ...] = ()
     partitions: int | None = None
     graph: Network | None = None
     providers: Mapping[str, int] = field(default_factory=dict)
@@ -160,11 +160,11 @@ class Network:
 
     @cached_property
     def consumers(self) -> dict[str, list[Operator]]:
-        found: dict[str, list[Operator]] = defaultdict(list)
+        consumers: dict[str, list[Operator]] = defaultdict(list)
         for op in self.operators:
             for name in dict.fromkeys(op.inputs):
-                found[name].append(op)
-        return found
+                consumers[name].append(op)
+        return consumers
 
     def stored(self, name: str) -> Tensor:
         """The tensor behind `name`, before what dequantizes it or moves its values."""
@@ -174,41 +174,45 @@ class Network:
         tensor = self.tensors[name]
         return replace(tensor, quantization=read_with) if read_with else tensor
 
-    def meant(self, name: str) -> Tensor:
-        """What an operator that reads `name` computes with: of a QDQ pair, the integers."""
+    def effective_tensor(self, name: str) -> Tensor:
+        """The tensor that an operator reading `name` computes with: of a QDQ pair, the integers."""
         stored = self.stored(name)
         return stored if self.qdq or stored.constant else self.tensors[name]
 
-    def settles(self, name: str) -> bool:
-        """Whether all that reads a float tensor makes integers of it: it need not exist."""
+    def is_only_quantized(self, name: str) -> bool:
+        """Whether all that reads a float tensor makes integers of it.
+
+        A runtime then never holds the float numbers, only those integers.
+        """
         if not self.qdq or name in self.outputs:
             return False
         readers = self.consumers.get(name, [])
-        return bool(readers) and all(map(self._settles_in, readers))
+        return bool(readers) and all(map(self._is_only_quantized_behind, readers))
 
-    def _settles_in(self, op: Operator) -> bool:
+    def _is_only_quantized_behind(self, op: Operator) -> bool:
         passes = op.role in ("clamp", "move", "transpose")
-        return op.role == "quantize" or (passes and self.settles(op.outputs[0]))
+        return op.role == "quantize" or (passes and self.is_only_quantized(op.outputs[0]))
 
-    def after(self, op: Operator, role: Role) -> bool:
+    def follows(self, op: Operator, role: Role) -> bool:
         """Whether an input that is no constant comes straight from an operator of `role`."""
-        before = [self.producer[name] for name in op.inputs if name in self.producer]
-        return any(b.role == role and not self.tensors[b.inputs[0]].constant for b in before)
+        producers = [self.producer[name] for name in op.inputs if name in self.producer]
+        return any(p.role == role and not self.tensors[p.inputs[0]].constant for p in producers)
 
     def is_integer(self, op: Operator) -> bool:
         """Whether an operator computes in integers, be they its types or QDQ pairs around it."""
-        if op.role == "clamp" and op.inputs[0] in self.producer and self.settles(op.outputs[0]):
+        fused = op.role == "clamp" and op.inputs[0] in self.producer
+        if fused and self.is_only_quantized(op.outputs[0]):
             return self.is_integer(self.producer[op.inputs[0]])
         if op.operands:
-            return all(self.meant(name).is_integer for name in op.operands)
-        given = [self.meant(name) for name in op.inputs if name in self.tensors]
-        made = [name for name in op.outputs if name in self.tensors]
-        return all(self._became_integer(name) for name in made) and any(
-            tensor.is_integer and not tensor.constant for tensor in given
+            return all(self.effective_tensor(name).is_integer for name in op.operands)
+        inputs = [self.effective_tensor(name) for name in op.inputs if name in self.tensors]
+        outputs = [name for name in op.outputs if name in self.tensors]
+        return all(self._is_stored_as_integer(name) for name in outputs) and any(
+            tensor.is_integer and not tensor.constant for tensor in inputs
         )
 
-    def _became_integer(self, name: str) -> bool:
-        return self.tensors[name].is_integer or self.settles(name)
+    def _is_stored_as_integer(self, name: str) -> bool:
+        return self.tensors[name].is_integer or self.is_only_quantized(name)
 
 
 def check(network: Network) -> None:
@@ -221,7 +225,7 @@ def check(network: Network) -> None:
     for what, names in (("inputs", network.inputs), ("outputs", network.outputs)):
         if not names:
             raise ValueError(f"it has no {what}")
-    made: set[str] = set()
+    computed: set[str] = set()
     for op in network.operators:
         if not op.outputs or (op.role in _UNARY and not op.inputs):
             raise ValueError(f"{op.type} '{op.name}' has no {'in' if op.outputs else 'out'}put")
@@ -231,10 +235,10 @@ def check(network: Network) -> None:
                     f"{op.type} '{op.name}' names a tensor that is not there, '{name}'"
                 )
         for name in op.inputs:
-            if name not in made and name in network.producer:
+            if name not in computed and name in network.producer:
                 raise ValueError(f"{op.type} '{op.name}' reads '{name}', which is made after it")
-        if twice := made.intersection(op.outputs):
-            raise ValueError(f"'{min(twice)}' is made twice")
-        made.update(op.outputs)
+        if repeated := computed.intersection(op.outputs):
+            raise ValueError(f"'{min(repeated)}' is made twice")
+        computed.update(op.outputs)
     if missing := set(network.outputs) - set(network.tensors):
         raise ValueError(f"its output '{min(missing)}' is not there")

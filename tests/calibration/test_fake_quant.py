@@ -87,9 +87,9 @@ def test_a_learned_scale_finds_the_least_error() -> None:
 
 def test_what_is_learned_is_a_float16_number_and_starts_exactly() -> None:
     learned = LearnedRange(0.0999755859375, 3, -128, 127)  # float16 holds it
-    assert learned.qparams() == (0.0999755859375, 3)
+    assert learned.scale_and_zero_point() == (0.0999755859375, 3)
     learned.growth.data.fill_(0.1234)
-    scale = learned.qparams()[0]
+    scale = learned.scale_and_zero_point()[0]
     assert scale == float(torch.tensor(scale).half())
     # Rounded up, and by no more than one unit in the eleventh bit.
     assert 0 <= scale / (0.0999755859375 * torch.e**0.1234) - 1 < 2**-10
@@ -104,16 +104,16 @@ def test_a_moving_range_takes_a_tenth_of_each_step() -> None:
     assert float(moving.low) == pytest.approx(0.9 * low - 0.2)
     assert float(moving.high) == pytest.approx(0.9 * high + 0.1)
     moving.freeze()
-    before = moving.qparams()
+    before = moving.scale_and_zero_point()
     moving(torch.tensor([-9.0, 9.0]))
     moving.eval()(torch.tensor([-9.0, 9.0]))
     moving.move()
-    assert moving.qparams() == before
+    assert moving.scale_and_zero_point() == before
 
 
-def test_a_moving_range_starts_at_the_scale_it_was_given() -> None:
-    assert MovingRange(*RANGE, symmetric=False).qparams() == (SCALE, ZERO_POINT)
-    assert MovingRange(SCALE, 0, -128, 127, symmetric=True).qparams() == (SCALE, 0)
+def test_a_moving_range_starts_at_the_grid_it_was_given() -> None:
+    assert MovingRange(*GRID, symmetric=False).scale_and_zero_point() == (SCALE, ZERO_POINT)
+    assert MovingRange(SCALE, 0, -128, 127, symmetric=True).scale_and_zero_point() == (SCALE, 0)
 
 
 @pytest.mark.parametrize("learned", [True, False], ids=["learned", "moving"])
@@ -144,7 +144,7 @@ def test_a_learned_scale_stops_at_its_limit() -> None:
     learned.limit = 6 / 255
     with torch.no_grad():
         learned.growth.fill_(0.5)
-    assert learned.qparams() == (6 / 255, -128)
+    assert learned.scale_and_zero_point() == (6 / 255, -128)
     with torch.no_grad():
         learned.growth.fill_(-0.5)
-    assert learned.qparams()[0] < 6 / 256
+    assert learned.scale_and_zero_point()[0] < 6 / 256

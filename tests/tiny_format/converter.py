@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny_format import pack
-
 from edgeskin.converters import to_onnx
 from edgeskin.converters.model import Job
+from tiny_format import pack
 
 
 def convert(job: Job, path: Path) -> None:

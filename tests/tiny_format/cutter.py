@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiny_format import pack
-from tiny_format.unpacked import unpacked
-
 from edgeskin.formats.network import Network
 from edgeskin.formats.onnx.cutter import OnnxCutter
+from tiny_format import pack
+from tiny_format.unpacked import unpacked
 
 
 class TinyCutter:

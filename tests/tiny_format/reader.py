@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny_format.unpacked import unpacked
-
 from edgeskin.formats.network import Network, Placement
 from edgeskin.formats.onnx import reader
+from tiny_format.unpacked import unpacked
 
 
 def read(path: Path) -> Network:

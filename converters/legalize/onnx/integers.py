@@ -127,16 +127,16 @@ def own_zero_points(graph: ir.Graph) -> None:
     which saturates; with the session option `session.x64quantprecision` it does not. That
     replaces the zero points of each weight, and fails to load where two weights share them.
     """
-    taken: set[str | None] = set()
+    used: set[str | None] = set()
     for number, node in enumerate(nodes(graph, DEQUANTIZE)):
         weight, zero_point = map(constant, (node.inputs[0], node.inputs[2]))
         if weight is None or zero_point is None or zero_point.dtype != np.int8:
             continue
         shared = node.inputs[2]
         assert shared is not None
-        if shared.name in taken:
+        if shared.name in used:
             name = f"{shared.name}_of_{number}"
             own = ir.val(name, const_value=ir.tensor(zero_point, name=name))
             graph.register_initializer(own)
             node.replace_input_with(2, own)
-        taken.add(shared.name)
+        used.add(shared.name)

@@ -76,7 +76,7 @@ def _integers(steps: list[ir.Node]) -> Array:
     values: Array = np.arange(256, dtype=np.float32)
     for node in steps:
         constants = [
-            found.ravel() for value in node.inputs[1:] if (found := constant(value)) is not None
+            array.ravel() for value in node.inputs[1:] if (array := constant(value)) is not None
         ]
         if node.op_type == "Mul":
             values = values * constants[0]

@@ -29,8 +29,8 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
-    found = node.attributes.get(name)
-    return default if found is None or found.value is None else found.value
+    entry = node.attributes.get(name)
+    return default if entry is None or entry.value is None else entry.value
 
 
 def sizes(value: ir.Value | None) -> tuple[int, ...]:
@@ -65,10 +65,10 @@ def quantize_behind(value: ir.Value) -> ir.Node | None:
 def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """An initializer with a name of its own, `name` or one like it; reused where it is the same."""
     suffix = 0
-    while (known := graph.initializers.get(name)) is not None:
-        held = constant(known)
-        if held is not None and held.dtype == array.dtype and np.array_equal(held, array):
-            return known
+    while (stored := graph.initializers.get(name)) is not None:
+        values = constant(stored)
+        if values is not None and values.dtype == array.dtype and np.array_equal(values, array):
+            return stored
         suffix += 1
         name = f"{name.rpartition('.')[0] or name}.{suffix}"
     value = ir.val(name, const_value=ir.tensor(array, name=name))
@@ -93,11 +93,11 @@ def edit(node: ir.Node, index: int, change: Callable[[Array], Array], suffix: st
 
 def chain(value: ir.Value | None, steps: Sequence[Step]) -> list[ir.Node]:
     """New nodes of one input, each on the result of the one before."""
-    made: list[ir.Node] = []
+    new_nodes: list[ir.Node] = []
     for kind, constants, attributes in steps:
-        made.append(ir.node(kind, [value, *constants], attributes))
-        value = made[-1].outputs[0]
-    return made
+        new_nodes.append(ir.node(kind, [value, *constants], attributes))
+        value = new_nodes[-1].outputs[0]
+    return new_nodes
 
 
 def _graph(node: ir.Node) -> ir.Graph:

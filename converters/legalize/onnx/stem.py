@@ -80,9 +80,9 @@ def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
 
 
 def _fold_input(graph: ir.Graph, node: ir.Node, x: ir.Node, fold: Fold) -> None:
-    integers, *parameters = x.inputs
+    integers, *scale_and_zero_point = x.inputs
     steps = _rows(graph, x.outputs[0], fold.pixels)
-    made = chain(integers, [*steps, (DEQUANTIZE, parameters, {})])
+    made = chain(integers, [*steps, (DEQUANTIZE, scale_and_zero_point, {})])
     graph.insert_before(node, made)
     node.replace_input_with(0, made[-1].outputs[0])
 

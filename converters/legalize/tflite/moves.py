@@ -38,14 +38,14 @@ def drop_moves(graph: Graph, operator: Any) -> bool:
 def _chain(graph: Graph, operator: Any) -> list[tuple[int, NDArray[np.int64]]]:
     """Where the values come from, farthest first, and the order that they arrive in."""
     moves: list[Any] = []
-    found: list[tuple[int, NDArray[np.int64]]] = []
+    orders: list[tuple[int, NDArray[np.int64]]] = []
     step = operator
     while step is not None and graph.name(step) in _MOVES:
         moves.insert(0, step)
         source = step.inputs[0]
-        found.insert(0, (source, _order(graph, source, moves)))
+        orders.insert(0, (source, _order(graph, source, moves)))
         step = graph.producer(source)
-    return found
+    return orders
 
 
 def _order(graph: Graph, source: int, moves: Sequence[Any]) -> NDArray[np.int64]:

@@ -22,16 +22,16 @@ _MOST_CHANNELS = 4
 def pixels_are_the_integers(graph: Graph, operator: Any) -> bool:
     """Where QUANTIZE gives pixel - 128 for all 256 pixels, normalisation is DEQUANTIZE alone.
 
-    The pixels then stand at the integers' own scale, shifted by 128. Networks
+    The pixels then have the scale of the integers, and a zero point 128 above theirs. Networks
     trained on (pixel - 127) / 128 are made for this.
     """
     if graph.name(operator) != "QUANTIZE" or graph.kind(operator.outputs[0]) is not np.int8:
         return False
-    found = _normalized_pixels(graph, operator.inputs[0])
+    normalized = _normalized_pixels(graph, operator.inputs[0])
     quantization = graph.quantization(operator.outputs[0])
-    if found is None or quantization is None:
+    if normalized is None or quantization is None:
         return False
-    image, values = found
+    image, values = normalized
     scale, zero_point = quantization
     integers = np.clip(np.rint(values / np.float32(scale)) + zero_point, -128, 127)
     if not (integers == np.arange(256)[:, None] - 128).all() or len(graph.consumers(image)) > 1:
@@ -47,18 +47,19 @@ def _normalized_pixels(graph: Graph, tensor: int) -> tuple[int, NDArray[np.float
 
     The values are float32 (256, channels), or (256, 1) where all channels are alike.
     """
-    maker = graph.producer(tensor)
-    if maker is None:
+    operator = graph.producer(tensor)
+    if operator is None:
         return None
-    if graph.name(maker) == "CAST" and _is_image(graph, maker.inputs[0]):
-        return maker.inputs[0], np.arange(256, dtype=np.float32)[:, None]
-    if graph.name(maker) not in _ARITHMETIC:
+    if graph.name(operator) == "CAST" and _is_image(graph, operator.inputs[0]):
+        return operator.inputs[0], np.arange(256, dtype=np.float32)[:, None]
+    if graph.name(operator) not in _ARITHMETIC:
         return None
-    constant = graph.constant(maker.inputs[1])
-    before = _normalized_pixels(graph, maker.inputs[0])
-    if before is None or constant is None or not _is_by_channel(graph, maker):
+    constant = graph.constant(operator.inputs[1])
+    normalized = _normalized_pixels(graph, operator.inputs[0])
+    if normalized is None or constant is None or not _is_by_channel(graph, operator):
         return None
-    return before[0], _ARITHMETIC[graph.name(maker)](before[1], constant.reshape(1, -1))
+    image, values = normalized
+    return image, _ARITHMETIC[graph.name(operator)](values, constant.reshape(1, -1))
 
 
 def _is_image(graph: Graph, tensor: int) -> bool:
@@ -83,9 +84,9 @@ def widen_channel_constants(graph: Graph, operator: Any) -> bool:
     """Arithmetic with a constant a channel, few channels: on (1, H, W * C), repeated W times."""
     if graph.name(operator) not in _ARITHMETIC or not _is_by_channel(graph, operator):
         return False
-    (x, constant), made = operator.inputs, operator.outputs[0]
+    (x, constant), result = operator.inputs, operator.outputs[0]
     shape, values = graph.shape(x), graph.constant(constant)
-    if values is None or values.size == 1 or len(shape) != 4 or graph.shape(made) != shape:
+    if values is None or values.size == 1 or len(shape) != 4 or graph.shape(result) != shape:
         return False
     if shape[3] > _MOST_CHANNELS or graph.kind(x) is not np.float32:
         return False
@@ -93,7 +94,7 @@ def widen_channel_constants(graph: Graph, operator: Any) -> bool:
     row = np.tile(values.ravel(), shape[2])
     operator.inputs = [graph.reshaped(operator, x, wide), graph.add_constant(row)]
     operator.outputs = [graph.add_float(wide)]
-    back = graph.operator("RESHAPE", operator.outputs, [made])
+    back = graph.operator("RESHAPE", operator.outputs, [result])
     graph.insert_after(operator, back)
     graph.become_reshape(back, operator.outputs[0])
     return True

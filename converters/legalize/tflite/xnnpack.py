@@ -53,11 +53,11 @@ def gelu_in_float(graph: Graph, operator: Any) -> bool:
     """
     if graph.name(operator) != "GELU" or graph.kind(operator.inputs[0]) is not np.int8:
         return False
-    (given,), (made,) = operator.inputs, operator.outputs
-    operator.inputs = [graph.add_float(graph.shape(given))]
-    operator.outputs = [graph.add_float(graph.shape(made))]
-    graph.insert_before(operator, graph.operator("DEQUANTIZE", [given], operator.inputs))
-    graph.insert_after(operator, graph.operator("QUANTIZE", operator.outputs, [made]))
+    (integers_in,), (integers_out,) = operator.inputs, operator.outputs
+    operator.inputs = [graph.add_float(graph.shape(integers_in))]
+    operator.outputs = [graph.add_float(graph.shape(integers_out))]
+    graph.insert_before(operator, graph.operator("DEQUANTIZE", [integers_in], operator.inputs))
+    graph.insert_after(operator, graph.operator("QUANTIZE", operator.outputs, [integers_out]))
     return True
 
 

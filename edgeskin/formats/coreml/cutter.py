@@ -35,16 +35,16 @@ class CoreMLCutter:
         self.name = self.model.description.defaultFunctionName or "main"
         function = self.model.mlProgram.functions[self.name]
         self.block = function.block_specializations[function.opset]
-        made = [value for op in self.block.operations for value in op.outputs]
-        self.values = {value.name: value for value in (*function.inputs, *made)}
-        self.given = {feature.name: feature for feature in self.model.description.input}
+        computed = [value for op in self.block.operations for value in op.outputs]
+        self.values = {value.name: value for value in (*function.inputs, *computed)}
+        self.inputs = {feature.name: feature for feature in self.model.description.input}
 
     def cut(self, inputs: Sequence[str], outputs: Sequence[str], out: Path) -> None:
         operations = self.block.operations
         steps = [(list(_reads(op)), [value.name for value in op.outputs]) for op in operations]
         kept = [operations[i] for i in needed(steps, inputs, outputs)]
-        made = {value.name for op in kept for value in op.outputs}
-        missing = {name for op in kept for name in _reads(op)} - made - set(inputs)
+        computed = {value.name for op in kept for value in op.outputs}
+        missing = {name for op in kept for name in _reads(op)} - computed - set(inputs)
         if missing:
             raise InvalidArtifact(
                 f"{self.path.name}: {outputs[0]} also depends on {min(missing)}, an input"
@@ -57,7 +57,7 @@ class CoreMLCutter:
         model = messages().Model()
         model.specificationVersion = self.model.specificationVersion
         for name in inputs:
-            model.description.input.append(self.given.get(name) or self._feature(name))
+            model.description.input.append(self.inputs.get(name) or self._feature(name))
         model.description.output.extend(map(self._feature, outputs))
         program, whole = model.mlProgram, self.model.mlProgram
         program.version = whole.version

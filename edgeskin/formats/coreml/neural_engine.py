@@ -44,8 +44,9 @@ def why_beside(op: Operator, network: Network) -> str:
             return why
     if op.type == "conv" and op.operands and len(network.tensors[op.operands[0]].shape) == 5:
         return _BRYNGELSON
-    made = [network.tensors[name] for name in op.outputs if name in network.tensors]
-    if op.type != "cast" and op.role not in _ANY_TYPE and any(t.dtype == "float32" for t in made):
+    outputs = [network.tensors[name] for name in op.outputs if name in network.tensors]
+    any_type = op.type == "cast" or op.role in _ANY_TYPE
+    if not any_type and any(tensor.dtype == "float32" for tensor in outputs):
         return _FLOAT32
     # In a model of layers -1 is a size that the file does not say.
-    return _RANGE if network.qdq and any(-1 in tensor.shape for tensor in made) else ""
+    return _RANGE if network.qdq and any(-1 in tensor.shape for tensor in outputs) else ""

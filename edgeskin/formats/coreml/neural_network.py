@@ -51,23 +51,23 @@ def scaling(body: Any, name: str) -> dict[str, Any]:
 
 def _ends(layer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names of a layer's inputs and outputs, with their sizes where the file has them."""
-    for names, known in ((layer.input, layer.inputTensor), (layer.output, layer.outputTensor)):
+    for names, shapes in ((layer.input, layer.inputTensor), (layer.output, layer.outputTensor)):
         for index, name in enumerate(names):
-            sizes = tuple(map(int, known[index].dimValue)) if index < len(known) else (-1,)
+            sizes = tuple(map(int, shapes[index].dimValue)) if index < len(shapes) else (-1,)
             yield name, sizes
 
 
 def _operator(layer: Any, tensors: dict[str, Tensor]) -> Operator:
     kind = layer.WhichOneof("layer") or "empty"
     params = _params(getattr(layer, kind)) if kind != "empty" else ()
-    held = [_weight(f"{layer.name}.{name}", param) for name, param in params]
-    tensors |= {tensor.name: tensor for tensor in held}
+    constants = [_weight(f"{layer.name}.{name}", param) for name, param in params]
+    tensors |= {tensor.name: tensor for tensor in constants}
     word = _word(kind, layer)
     role = _ROLES.get(word, "other")
-    operands = _operands(layer, held) if role == "multiply" else ()
+    operands = _operands(layer, constants) if role == "multiply" else ()
     return Operator(
         word,
-        (*layer.input, *(tensor.name for tensor in held)),
+        (*layer.input, *(tensor.name for tensor in constants)),
         tuple(layer.output),
         role,
         operands=operands,
@@ -118,30 +118,30 @@ def _storage(params: Any) -> str:
     return f"{params.quantization.numberOfBits}-bit {word}" if how else "empty"
 
 
-def _operands(layer: Any, held: list[Tensor]) -> tuple[str, ...]:
+def _operands(layer: Any, constants: list[Tensor]) -> tuple[str, ...]:
     """Data and weights, or two inputs."""
-    weights = [tensor.name for tensor in held if tensor.name.endswith(".weights")]
+    weights = [tensor.name for tensor in constants if tensor.name.endswith(".weights")]
     return tuple([*layer.input, *weights][:2]) if layer.input else ()
 
 
 def _multiply_adds(kind: str, layer: Any, tensors: dict[str, Tensor]) -> int:
     """The number of products; 0 where the file does not say the sizes."""
-    made = tensors[layer.output[0]] if layer.output else None
+    output = tensors[layer.output[0]] if layer.output else None
     if kind == "innerProduct":
         product = layer.innerProduct.inputChannels * layer.innerProduct.outputChannels
         return int(product)
-    if kind != "convolution" or made is None or -1 in made.shape or not made.shape:
+    if kind != "convolution" or output is None or -1 in output.shape or not output.shape:
         return 0
     conv = layer.convolution
     window = math.prod(conv.kernelSize or (3, 3)) * conv.kernelChannels
     if conv.isDeconvolution:
-        given = tensors[layer.input[0]]
+        data = tensors[layer.input[0]]
         return (
-            given.values
+            data.values
             * math.prod(conv.kernelSize or (3, 3))
             * (conv.outputChannels // max(1, conv.nGroups))
         )
-    return made.values * int(window)
+    return output.values * int(window)
 
 
 def _feature(kind: Any) -> tuple[tuple[int, ...], str]:

@@ -96,11 +96,11 @@ def messages(module: str = "Model_pb2") -> ModuleType:
         ModuleNotFoundError: coremltools is not installed.
     """
     if _ALIAS not in sys.modules:
-        found = find_spec("coremltools")
-        if found is None or not found.submodule_search_locations:
+        spec = find_spec("coremltools")
+        if spec is None or not spec.submodule_search_locations:
             raise ModuleNotFoundError("No module named 'coremltools'", name="coremltools")
         package = ModuleType(_ALIAS)
-        package.__path__ = [str(Path(found.submodule_search_locations[0]) / "proto")]
+        package.__path__ = [str(Path(spec.submodule_search_locations[0]) / "proto")]
         sys.modules[_ALIAS] = package
     return importlib.import_module(f"{_ALIAS}.{module}")
 

@@ -20,7 +20,7 @@ from edgeskin.formats.coreml import ml_program, neural_network
 from edgeskin.formats.coreml.neural_engine import why_beside
 from edgeskin.formats.coreml.package import Package
 from edgeskin.formats.coreml.values import Values, kind_name
-from edgeskin.formats.network import Facts, Network, Off, Operator, Placement
+from edgeskin.formats.network import Facts, Network, OffFastPath, Operator, Placement
 
 _FUSED = {"conv", "linear", "add", "avg_pool", "max_pool"}
 _ACTIVATIONS = {"leaky_relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid", "relu", "relu6"}
@@ -107,13 +107,13 @@ def _pipeline(body: Any, values: Values) -> Network:
 
 
 def _facts(spec: Any) -> dict[str, Any]:
-    version, said = spec.specificationVersion, spec.description.metadata
+    version, metadata = spec.specificationVersion, spec.description.metadata
     entries = {
-        "author": said.author,
-        "license": said.license,
-        "description": said.shortDescription,
-        "version": said.versionString,
-        **said.userDefined,
+        "author": metadata.author,
+        "license": metadata.license,
+        "description": metadata.shortDescription,
+        "version": metadata.versionString,
+        **metadata.userDefined,
     }
     return {
         "deployment": {
@@ -126,37 +126,41 @@ def _facts(spec: Any) -> dict[str, Any]:
 
 
 def _images(spec: Any) -> list[dict[str, Any]]:
-    found = []
+    images = []
     for feature in spec.description.input:
         if feature.type.WhichOneof("Type") == "imageType":
             image = feature.type.imageType
             colour = kind_name(type(image).ColorSpace, image.colorSpace)
             size = {"width": int(image.width), "height": int(image.height)}
-            found.append({"input": feature.name, "said_by": "Core ML", "colour": colour, **size})
-    return found
+            images.append({"input": feature.name, "said_by": "Core ML", "colour": colour, **size})
+    return images
 
 
-def place(path: Path, found: Network) -> Placement:
+def place(path: Path, network: Network) -> Placement:
     """What is not expected on the Neural Engine, each with the reason."""
-    off = [Off(op.type, op.name, why) for op in found.operators if (why := _why_off(op, found))]
+    off = [
+        OffFastPath(op.type, op.name, why)
+        for op in network.operators
+        if (why := _why_off(op, network))
+    ]
     return Placement("Core ML's Neural Engine, by published reports", tuple(off))
 
 
-def _why_off(op: Operator, found: Network) -> str:
-    if why := why_beside(op, found):
+def _why_off(op: Operator, network: Network) -> str:
+    if why := why_beside(op, network):
         return why
-    return _why_float(op, found) if found.qdq and found.is_integer(op) else ""
+    return _why_float(op, network) if network.qdq and network.is_integer(op) else ""
 
 
-def _why_float(op: Operator, found: Network) -> str:
+def _why_float(op: Operator, network: Network) -> str:
     """Of an operator with pairs around it: whether coremltools' own patterns cover it."""
     if op.role in ("quantize", "dequantize", "move", "transpose"):
         return ""
-    before = [found.producer[name] for name in op.inputs if name in found.producer]
-    if op.type in _ACTIVATIONS and any(b.type in _FUSED for b in before):
+    producers = [network.producer[name] for name in op.inputs if name in network.producer]
+    if op.type in _ACTIVATIONS and any(b.type in _FUSED for b in producers):
         return ""
     if op.type not in _FUSED:
         return "not in coremltools' int8 patterns: likely float16 between its pairs"
-    if op.type == "add" and not all(b.role == "dequantize" for b in before):
+    if op.type == "add" and not all(b.role == "dequantize" for b in producers):
         return "one of its inputs is not dequantized"
     return ""

@@ -62,8 +62,8 @@ class CoreMLSession(BaseSession):
 
     def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         ready = {name: self._value(name, array) for name, array in feeds.items()}
-        found = self._model.predict(ready)
-        return {spec.name: self._array(found[spec.name], spec.dtype) for spec in self.outputs}
+        outputs = self._model.predict(ready)
+        return {spec.name: self._array(outputs[spec.name], spec.dtype) for spec in self.outputs}
 
     def _value(self, name: str, array: NDArray[Any]) -> Any:
         """Pixels as a picture, gray or RGB; Core ML brings them into the model's layout."""

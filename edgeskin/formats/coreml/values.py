@@ -25,8 +25,8 @@ _FIELDS = {"floats": "f4", "doubles": "f8", "ints": "i4", "longInts": "i8", "boo
 
 def kind_name(enumeration: Any, number: int) -> str:
     """The word for a number of a protobuf enumeration; the number where it has none."""
-    found = enumeration.DESCRIPTOR.values_by_number.get(number)
-    return str(number) if found is None else str(found.name)
+    value = enumeration.DESCRIPTOR.values_by_number.get(number)
+    return str(number) if value is None else str(value.name)
 
 
 def dtype(kind: int) -> str:

@@ -36,9 +36,9 @@ class OnnxCutter:
         steps = [(node.input, node.output) for node in graph.node]
         nodes = [graph.node[i] for i in needed(steps, inputs, outputs)]
         read = {name for node in nodes for name in node.input if name}
-        made = {name for node in nodes for name in node.output}
+        computed = {name for node in nodes for name in node.output}
         stored = [self.stored[name] for name in sorted(read & self.stored.keys())]
-        missing = read - made - self.stored.keys() - set(inputs)
+        missing = read - computed - self.stored.keys() - set(inputs)
         if missing:
             raise InvalidArtifact(
                 f"{self.path.name}: {outputs[0]} also depends on {min(missing)}, an input"
@@ -58,8 +58,8 @@ class OnnxCutter:
         if name in self.declared:
             return self.declared[name]
         tensor = self.network.tensors[name]
-        known = tensor.dtype != "unknown"
-        kind = helper.np_dtype_to_tensor_dtype(_numpy(tensor.dtype)) if known else TensorProto.FLOAT
+        typed = tensor.dtype != "unknown"
+        kind = helper.np_dtype_to_tensor_dtype(_numpy(tensor.dtype)) if typed else TensorProto.FLOAT
         shape = [None if size == -1 else size for size in tensor.shape]
         return helper.make_tensor_value_info(name, kind, shape)
 

@@ -58,10 +58,10 @@ def _needed(tensor: Any) -> int | None:
     except ValueError:
         return None
     size = {"float": 32, "double": 64, "bool": 8, "complex64": 64, "complex128": 128}.get(word)
-    found = re.match(r"[a-z]+(\d+)", word)
-    if size is None and found is None:
+    digits = re.match(r"[a-z]+(\d+)", word)
+    if size is None and digits is None:
         return None
-    return -(-math.prod(tensor.dims) * (size or int(found[1])) // 8)  # type: ignore[index]
+    return -(-math.prod(tensor.dims) * (size or int(digits[1])) // 8)  # type: ignore[index]
 
 
 def _check_external(tensor: Any, needed: int | None, path: Path) -> None:
@@ -80,8 +80,8 @@ def _check_external(tensor: Any, needed: int | None, path: Path) -> None:
     except ValueError as error:
         raise _broken(path, tensor, f"has no number as its place in '{name}': {error}") from error
     if at < 0 or length < 0 or at + length > file.stat().st_size:
-        has = file.stat().st_size
-        raise _broken(path, tensor, f"reaches to byte {at + length} of '{name}', which has {has}")
+        size = file.stat().st_size
+        raise _broken(path, tensor, f"reaches to byte {at + length} of '{name}', which has {size}")
     if needed is not None and length < needed:
         raise _broken(path, tensor, f"takes {needed} bytes and has {length} of '{name}'")
 

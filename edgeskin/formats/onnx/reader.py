@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgeskin.errors import InvalidArtifact
 from edgeskin.formats.network import (
     Network,
-    Off,
+    OffFastPath,
     Operator,
     Placement,
     Quantization,
@@ -67,13 +67,13 @@ def read(path: Path) -> Network:
     try:
         model = onnx.load(path, load_external_data=False)
         check_stored(model, path)
-        said = facts(model)
+        file_facts = facts(model)
         if model.functions:
             model = onnx.inliner.inline_local_functions(model)
         batch_of_one(model.graph)
         with suppress(Exception):  # over 2 GB, or other domains: sizes stay unknown
             model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        return replace(network(model, path.parent), facts=said)
+        return replace(network(model, path.parent), facts=file_facts)
     except InvalidArtifact:
         raise
     except Exception as error:  # protobuf, onnx and the file system have types of their own
@@ -88,16 +88,16 @@ def network(model: Any, folder: Path) -> Network:
     tensors = _tensors(graph)
     nodes = [node for node in graph.node if node.op_type != "Constant"]
     constants = _Constants(graph, folder)
-    found = [_quantization(node, constants) for node in nodes]
-    for node, known in zip(nodes, found, strict=True):
-        if known:
-            _add_quantization(node, tensors, *known)
+    quantizations = [_quantization(node, constants) for node in nodes]
+    for node, quantization in zip(nodes, quantizations, strict=True):
+        if quantization:
+            _add_quantization(node, tensors, *quantization)
         elif node.op_type in _QLINEAR:
             _add_qlinear(node, tensors, constants)
     return Network(
         tuple(
-            _operator(node, tensors, known[0] if known else None)
-            for node, known in zip(nodes, found, strict=True)
+            _operator(node, tensors, quantization[0] if quantization else None)
+            for node, quantization in zip(nodes, quantizations, strict=True)
         ),
         tensors,
         tuple(value.name for value in graph.input if not tensors[value.name].constant),
@@ -129,9 +129,9 @@ def place(path: Path, written: Network) -> Placement:
             raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
         providers = _providers(session)
     off = [
-        Off(op.type, op.name, "computed in float: its QDQ pairs did not fuse")
+        OffFastPath(op.type, op.name, "computed in float: its QDQ pairs did not fuse")
         for op in run.operators
-        if run.is_integer(op) and op.role != "dequantize" and run.after(op, "dequantize")
+        if run.is_integer(op) and op.role != "dequantize" and run.follows(op, "dequantize")
     ]
     shapes = {name: tensor.shape for name, tensor in written.tensors.items()}
     tensors = {n: replace(t, shape=t.shape or shapes.get(n, ())) for n, t in run.tensors.items()}
@@ -147,31 +147,31 @@ def _providers(session: Any) -> dict[str, int]:
     """Operators by the provider that ONNX Runtime assigned them to; empty before 1.24."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return {}
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for part in session.get_provider_graph_assignment_info():
-        found[part.ep_name] += len(part.get_nodes())
-    return dict(found)
+        counts[part.ep_name] += len(part.get_nodes())
+    return dict(counts)
 
 
 def _tensors(graph: Any) -> dict[str, Tensor]:
     """Every tensor of a graph; the type of one that nothing declares is `unknown`."""
-    found = {name: Tensor(name, (), "unknown") for node in graph.node for name in node.output}
+    tensors = {name: Tensor(name, (), "unknown") for node in graph.node for name in node.output}
     for value in (*graph.value_info, *graph.input, *graph.output):
         kind = value.type.tensor_type
         shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim)
-        found[value.name] = Tensor(value.name, shape, _dtype(kind.elem_type))
+        tensors[value.name] = Tensor(value.name, shape, _dtype(kind.elem_type))
     for node in graph.node:
         if node.op_type == "Constant":
-            found[node.output[0]] = replace(found[node.output[0]], constant=True)
+            tensors[node.output[0]] = replace(tensors[node.output[0]], constant=True)
     for stored in graph.initializer:
-        found[stored.name] = Tensor(
+        tensors[stored.name] = Tensor(
             stored.name,
             tuple(stored.dims),
             _dtype(stored.data_type),
             constant=True,
             stored_bytes=stored_bytes(stored),
         )
-    return found
+    return tensors
 
 
 def _dtype(number: int) -> str:
@@ -200,10 +200,10 @@ class _Constants:
         return numpy_helper.to_array(self.stored[name], str(self.folder)).reshape(-1)
 
     def read(self, name: str) -> NDArray[Any]:
-        found = self.get(name)
-        if found is None:
+        values = self.get(name)
+        if values is None:
             raise KeyError(name)
-        return found
+        return values
 
 
 def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] | None:
@@ -211,10 +211,10 @@ def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] 
     if node.op_type not in _QDQ:
         return None
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    return _scale_and_zero_point(*node.input[1:3], constants=constants, axis=axis)
+    return _read_quantization(*node.input[1:3], constants=constants, axis=axis)
 
 
-def _scale_and_zero_point(
+def _read_quantization(
     scale: str, zero: str = "", *, constants: _Constants, axis: int
 ) -> tuple[Quantization, str] | None:
     """Of the tensors so named; None where the scale is no constant."""
@@ -225,24 +225,25 @@ def _scale_and_zero_point(
         zeros = np.zeros(scales.size, np.uint8)
     if zeros.size != scales.size:
         raise ValueError(f"'{scale}' has {scales.size} scales, '{zero}' {zeros.size} zero points")
-    found = Quantization(
+    quantization = Quantization(
         tuple(map(float, scales)), tuple(map(int, zeros)), axis if scales.size > 1 else None
     )
-    return found, zeros.dtype.name
+    return quantization, zeros.dtype.name
 
 
 def _add_qlinear(node: Any, tensors: dict[str, Tensor], constants: _Constants) -> None:
     """Give the ends of an integer operator the types and scales that its own inputs name."""
-    given, made = _QLINEAR[node.op_type]
+    of_inputs, of_output = _QLINEAR[node.op_type]
     axis = 1 if node.op_type == "QLinearMatMul" else 0
-    ends = [(node.input[i], [node.input[i] for i in names]) for i, *names in given]
-    ends.append((node.output[0], [node.input[i] for i in made if i < len(node.input)]))
-    for name, names in ends:
-        if not names or not all(names):
-            continue
-        known = _scale_and_zero_point(*names, constants=constants, axis=axis)
-        if known and name in tensors:
-            tensors[name] = replace(tensors[name], quantization=known[0], dtype=known[1])
+    # The name of a tensor, and the names of its scale and zero point.
+    ends = [(node.input[i], [node.input[j] for j in pair]) for i, *pair in of_inputs]
+    ends.append((node.output[0], [node.input[j] for j in of_output if j < len(node.input)]))
+    for name, pair in ends:
+        named = bool(pair) and all(pair)
+        stored = _read_quantization(*pair, constants=constants, axis=axis) if named else None
+        if stored and name in tensors:
+            quantization, dtype = stored
+            tensors[name] = replace(tensors[name], quantization=quantization, dtype=dtype)
 
 
 def _add_quantization(
@@ -250,8 +251,8 @@ def _add_quantization(
 ) -> None:
     """Give the integer side of a QDQ node its type and, where it is made there, its scale."""
     if node.op_type == "QuantizeLinear":
-        made = tensors[node.output[0]]
-        tensors[made.name] = replace(made, dtype=dtype, quantization=quantization)
+        output = tensors[node.output[0]]
+        tensors[output.name] = replace(output, dtype=dtype, quantization=quantization)
     elif tensors[node.input[0]].dtype == "unknown":
         tensors[node.input[0]] = replace(tensors[node.input[0]], dtype=dtype)
 
@@ -259,12 +260,12 @@ def _add_quantization(
 def _operator(
     node: Any, tensors: Mapping[str, Tensor], quantization: Quantization | None
 ) -> Operator:
-    given = node.input[:1] if node.op_type in _QDQ else node.input
+    names = node.input[:1] if node.op_type in _QDQ else node.input
     if node.op_type in _QLINEAR:  # without scales and zero points, which steer it
-        steering = {i for _, *names in _QLINEAR[node.op_type][0] for i in names}
-        steering |= set(_QLINEAR[node.op_type][1])
-        given = [name for i, name in enumerate(given) if i not in steering]
-    inputs = tuple(name for name in given if name in tensors)
+        of_inputs, of_output = _QLINEAR[node.op_type]
+        steering = {i for _, *pair in of_inputs for i in pair} | set(of_output)
+        names = [name for i, name in enumerate(names) if i not in steering]
+    inputs = tuple(name for name in names if name in tensors)
     operands, count = _multiply_adds(node, tensors)
     return Operator(
         node.op_type,

@@ -38,11 +38,11 @@ class TFLiteCutter:
             for op in operators
         ]
         part = _Part(self.graph, self.names)
-        ends = [part.tensor(self.number[name], given=True) for name in inputs]
+        ends = [part.tensor(self.number[name], as_input=True) for name in inputs]
         kept = [part.operator(operators[i]) for i in needed(steps, inputs, outputs)]
-        made = {t for op in kept for t in op.outputs}
+        computed = {t for op in kept for t in op.outputs}
         for index, tensor in enumerate(part.tensors):
-            if index not in made and index not in ends and not part.is_constant(tensor):
+            if index not in computed and index not in ends and not part.is_constant(tensor):
                 raise InvalidArtifact(
                     f"{self.path.name}: {outputs[0]} also depends on {tensor.name}, an input"
                 )
@@ -59,8 +59,8 @@ class _Part:
         self.buffers: list[Any] = [schema.BufferT()]
         self._known: dict[int, int] = {}
 
-    def tensor(self, number: int, *, given: bool = False) -> int:
-        """The new number of a tensor; `given` leaves its constant values behind."""
+    def tensor(self, number: int, *, as_input: bool = False) -> int:
+        """The new number of a tensor; `as_input` leaves its constant values behind."""
         if number < 0:
             return number
         if number not in self._known:
@@ -68,7 +68,7 @@ class _Part:
             twin.name = self.names[number]
             buffer = self.graph.model.buffers[twin.buffer]
             twin.buffer = 0
-            if not given and buffer.data is not None and len(buffer.data):
+            if not as_input and buffer.data is not None and len(buffer.data):
                 self.buffers.append(buffer)
                 twin.buffer = len(self.buffers) - 1
             self.tensors.append(twin)

@@ -57,16 +57,16 @@ class Graph:
 
     def quantization(self, tensor: int) -> tuple[float, int] | None:
         """(scale, zero point) of a tensor that has just one of each."""
-        found = self.body.tensors[tensor].quantization
-        if found is None or found.scale is None or len(found.scale) != 1:
+        entry = self.body.tensors[tensor].quantization
+        if entry is None or entry.scale is None or len(entry.scale) != 1:
             return None
-        return float(found.scale[0]), int(found.zeroPoint[0])
+        return float(entry.scale[0]), int(entry.zeroPoint[0])
 
     def set_quantization(self, tensor: int, scale: float, zero_point: int) -> None:
-        parameters = schema.QuantizationParametersT()
-        parameters.scale = np.array([scale], np.float32)
-        parameters.zeroPoint = np.array([zero_point], np.int64)
-        self.body.tensors[tensor].quantization = parameters
+        entry = schema.QuantizationParametersT()
+        entry.scale = np.array([scale], np.float32)
+        entry.zeroPoint = np.array([zero_point], np.int64)
+        self.body.tensors[tensor].quantization = entry
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
         data = self.model.buffers[self.body.tensors[tensor].buffer].data
@@ -85,7 +85,7 @@ class Graph:
         return tensor in self.body.outputs
 
     def add_constant(self, values: NDArray[Any], like: int | None = None) -> int:
-        """A new constant tensor, with the quantization of the tensor `like`."""
+        """A new constant tensor, with the scale and zero point of the tensor `like`."""
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         self.model.buffers.append(buffer)
@@ -93,7 +93,7 @@ class Graph:
         return self._add(values.shape, kind, like, len(self.model.buffers) - 1)
 
     def add_tensor(self, shape: Sequence[int], like: int) -> int:
-        """A new activation of the type and quantization of `like`."""
+        """A new activation with the type, scale and zero point of `like`."""
         return self._add(shape, self.body.tensors[like].type, like, 0)
 
     def add_float(self, shape: Sequence[int]) -> int:
@@ -120,13 +120,13 @@ class Graph:
     def _set_code(self, operator: Any, name: str) -> None:
         code = getattr(schema.BuiltinOperator, name)
         codes = self.model.operatorCodes
-        found = [index for index, entry in enumerate(codes) if entry.builtinCode == code]
-        if not found:
+        known = [index for index, entry in enumerate(codes) if entry.builtinCode == code]
+        if not known:
             entry = schema.OperatorCodeT()
             entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
             entry.version = 1
             codes.append(entry)
-        operator.opcodeIndex = found[0] if found else len(codes) - 1
+        operator.opcodeIndex = known[0] if known else len(codes) - 1
 
     def insert_before(self, place: Any, operator: Any) -> None:
         self.operators.insert(self._index(place), operator)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgeskin.errors import InvalidArtifact
 from edgeskin.formats.network import (
     Network,
-    Off,
+    OffFastPath,
     Operator,
     Placement,
     Quantization,
@@ -115,10 +115,10 @@ def _check_length(tensor: Tensor, entry: Any, buffers: Any, end: int) -> None:
 
 def _indices(vector: Any) -> list[int]:
     """Indices of tensors; -1 stands for an input that is left out, others are refused."""
-    found = [] if vector is None else [int(index) for index in vector]
-    if min(found, default=0) < -1:
-        raise ValueError(f"an operator refers to tensor {min(found)}")
-    return [index for index in found if index >= 0]
+    indices = [] if vector is None else [int(index) for index in vector]
+    if min(indices, default=0) < -1:
+        raise ValueError(f"an operator refers to tensor {min(indices)}")
+    return [index for index in indices if index >= 0]
 
 
 def place(path: Path, network: Network) -> Placement:
@@ -135,7 +135,7 @@ def place(path: Path, network: Network) -> Placement:
     for part in parts:
         inside |= _between(part, listed, producer)
     off = [
-        Off(op.type, op.name, _types(op, network))
+        OffFastPath(op.type, op.name, _types(op, network))
         for i, op in enumerate(network.operators)
         if i not in inside
     ]
@@ -144,14 +144,14 @@ def place(path: Path, network: Network) -> Placement:
 
 def _between(part: Any, listed: Any, producer: dict[int, int]) -> set[int]:
     """Operators met on the way back from a part's outputs to its inputs."""
-    ends, waiting, found = set(map(int, part["inputs"])), list(map(int, part["outputs"])), set()
+    ends, waiting, inside = set(map(int, part["inputs"])), list(map(int, part["outputs"])), set()
     while waiting:
         tensor = waiting.pop()
         index = producer.get(tensor)
-        if index is not None and index not in found and tensor not in ends:
-            found.add(index)
+        if index is not None and index not in inside and tensor not in ends:
+            inside.add(index)
             waiting += [int(t) for t in listed[index]["inputs"]]
-    return found
+    return inside
 
 
 def _operators(path: Path) -> Any:
@@ -169,9 +169,9 @@ def _operators(path: Path) -> Any:
 
 def _names(graph: Any) -> list[str]:
     """The tensors' names; one that several share gets its index."""
-    given = [(tensor.name or b"").decode(errors="replace") for tensor in graph.tensors or ()]
-    often = Counter(given)
-    return [n if n and often[n] == 1 else f"{n}#{i}" for i, n in enumerate(given)]
+    names = [(tensor.name or b"").decode(errors="replace") for tensor in graph.tensors or ()]
+    counts = Counter(names)
+    return [n if n and counts[n] == 1 else f"{n}#{i}" for i, n in enumerate(names)]
 
 
 def _words(enumeration: Any) -> dict[int, str]:
@@ -187,27 +187,27 @@ def _type(code: Any, words: dict[int, str]) -> str:
 
 def _tensor(tensor: Any, name: str, buffers: Any, schema: Any) -> Tensor:
     stored = buffers[tensor.buffer]
-    held = 0 if stored.data is None else len(stored.data)
+    size = 0 if stored.data is None else len(stored.data)
     return (
         Tensor(  # a size that is open in shapeSignature is in `shape` what the file was made with
             name,
             tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ())),
             _words(schema.TensorType)[tensor.type].lower(),
-            constant=held > 0 or stored.offset > 1,
+            constant=size > 0 or stored.offset > 1,
             quantization=_quantization(tensor.quantization),
-            stored_bytes=held or int(stored.size if stored.offset > 1 else 0),
+            stored_bytes=size or int(stored.size if stored.offset > 1 else 0),
         )
     )
 
 
-def _quantization(found: Any) -> Quantization | None:
-    if found is None or found.scale is None or not len(found.scale):
+def _quantization(entry: Any) -> Quantization | None:
+    if entry is None or entry.scale is None or not len(entry.scale):
         return None
-    zeros = [0] * len(found.scale) if found.zeroPoint is None else found.zeroPoint
-    if len(zeros) != len(found.scale):
-        raise ValueError(f"{len(found.scale)} scales have {len(zeros)} zero points")
-    axis = int(found.quantizedDimension) if len(found.scale) > 1 else None
-    return Quantization(tuple(map(float, found.scale)), tuple(map(int, zeros)), axis)
+    zeros = [0] * len(entry.scale) if entry.zeroPoint is None else entry.zeroPoint
+    if len(zeros) != len(entry.scale):
+        raise ValueError(f"{len(entry.scale)} scales have {len(zeros)} zero points")
+    axis = int(entry.quantizedDimension) if len(entry.scale) > 1 else None
+    return Quantization(tuple(map(float, entry.scale)), tuple(map(int, zeros)), axis)
 
 
 def _operator(op: Any, kind: str, model: Any, tensors: list[Tensor]) -> Operator:

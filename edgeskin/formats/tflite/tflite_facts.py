@@ -23,13 +23,16 @@ _UNREADABLE = (struct.error, IndexError, ValueError, TypeError, OverflowError)
 
 
 def facts(model: Any, kinds: Sequence[str], content: bytes, inputs: Sequence[str]) -> Facts:
-    """`kinds` are the operator codes' names, `inputs` those of the main subgraph."""
-    held = {_text(entry.name): _data(model, entry, content) for entry in model.metadata or ()}
-    runtime = held.pop("min_runtime_version", b"").rstrip(b"\0").decode(errors="replace")
+    """What the file says about itself.
+
+    `kinds` are the names of its operator codes, `inputs` those of the main subgraph.
+    """
+    metadata = {_text(entry.name): _data(model, entry, content) for entry in model.metadata or ()}
+    runtime = metadata.pop("min_runtime_version", b"").rstrip(b"\0").decode(errors="replace")
     versions = {k: int(c.version) for k, c in zip(kinds, model.operatorCodes or (), strict=True)}
-    said, images = _metadata(held.get("TFLITE_METADATA", b""), inputs)
-    entries = {"description": _text(model.description), **said}
-    entries |= {f"entry {name}": f"{len(data)} bytes" for name, data in held.items()}
+    described, images = _metadata(metadata.get("TFLITE_METADATA", b""), inputs)
+    entries = {"description": _text(model.description), **described}
+    entries |= {f"entry {name}": f"{len(data)} bytes" for name, data in metadata.items()}
     entries |= {f"file {name}": f"{size} bytes" for name, size in _files(content)}
     return Facts(
         deployment={
@@ -74,26 +77,26 @@ def _metadata(
         return {}, ()
     try:
         root = _Record(data, struct.unpack_from("<I", data)[0])
-        said = {"name": root.text(0), "about": root.text(1), "version": root.text(2)}
-        said |= {"author": root.text(4), "license": root.text(5)}
+        entries = {"name": root.text(0), "about": root.text(1), "version": root.text(2)}
+        entries |= {"author": root.text(4), "license": root.text(5)}
         graphs = root.records(3)
         tensors = graphs[0].records(2) if graphs else []
         images = [_image(tensor, name) for tensor, name in zip(tensors, inputs, strict=False)]
     except _UNREADABLE as error:
         return {"TFLITE_METADATA": f"unreadable: {error}"}, ()
-    return said, tuple(image for image in images if len(image) > 2)
+    return entries, tuple(image for image in images if len(image) > 2)
 
 
 def _image(tensor: _Record, name: str) -> dict[str, Any]:
     """Colour, mean and std as far as they are said; pixels are (x - mean) / std."""
-    found: dict[str, Any] = {"input": tensor.text(0) or name, "said_by": "TFLite Metadata"}
+    settings: dict[str, Any] = {"input": tensor.text(0) or name, "said_by": "TFLite Metadata"}
     content = tensor.record(3)
     if content and content.byte(0) == _IMAGE and (properties := content.record(1)):
-        found["colour"] = _COLOURS.get(properties.byte(0), "unknown")
+        settings["colour"] = _COLOURS.get(properties.byte(0), "unknown")
     for unit in tensor.records(4):
         if unit.byte(0) == _NORMALIZATION and (options := unit.record(1)):
-            found |= {"mean": options.floats(0), "std": options.floats(1)}
-    return found
+            settings |= {"mean": options.floats(0), "std": options.floats(1)}
+    return settings
 
 
 class _Record:
