@@ -50,9 +50,9 @@ def correct_biases(
     """
     count = min(len(samples), MOST_SAMPLES)
     samples = [samples[index * len(samples) // count] for index in range(count)]
-    wanted = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
+    float_means = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
     runs = [Run(graph, sample) for sample in samples]
-    order, fixed = list(wanted), constants(graph)
+    order, fixed = list(float_means), constants(graph)
     for node in graph.graph.nodes:
         if node.op == "output":
             return
@@ -60,10 +60,10 @@ def correct_biases(
         if node in fixed:
             for run in runs:
                 run.env[node] = values[0]
-        if node in wanted:
+        if node in float_means:
             progress("correcting biases", order.index(node) + 1, len(order))
-        if node in wanted and (bias := _own_bias(node)):
-            shift = wanted[node] - _mean(values, node)
+        if node in float_means and (bias := _own_bias(node)):
+            shift = float_means[node] - _mean(values, node)
             replace_attribute(graph, bias, attribute(graph, bias) + shift)
             for run in runs:
                 run.env[node] = run.env[node] + _along_channels(shift, node, run.env[node])

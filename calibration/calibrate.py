@@ -93,16 +93,16 @@ def calibrate_network(
         _settle(graph, reference, spec, chosen)
         correct_biases(graph, reference, samples, progress)
         fit_biases(graph, float_weights(reference))
-    left = float_operators(graph)
+    in_float = float_operators(graph)
     record = CalibrationRecord(
         method=method,
         images=len(images),
         sha256=tuple(hashlib.sha256(np.ascontiguousarray(i).data).hexdigest() for i in images),
         tools=_tools(method),
         exclude=tuple(exclude),
-        float_operators=left,
+        float_operators=in_float,
         half_ratios={name: round(ratio, 4) for name, ratio in ratios.items()},
-        warnings=tuple(warnings_about(chosen, left, ratios)),
+        warnings=tuple(warnings_about(chosen, in_float, ratios)),
     )
     return Program(spec, scheme, record, module=tidied(graph, samples[0]))
 

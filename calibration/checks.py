@@ -58,12 +58,12 @@ def check_images(images: Images, spec: Spec) -> None:
             f"calibration needs at least {LEAST_IMAGES} images and got {len(images)}; 256 are "
             "usual. Add images to the train split, or raise --samples."
         )
-    wanted = (spec.input.height, spec.input.width, 3)
+    expected = (spec.input.height, spec.input.width, 3)
     for index, image in enumerate(images):
-        if image.shape != wanted or image.dtype != np.uint8:
+        if image.shape != expected or image.dtype != np.uint8:
             raise ShapeMismatch(
                 f"calibration image {index} is {image.dtype} {image.shape}, the network wants "
-                f"uint8 {wanted}. Preprocess it with the spec first."
+                f"uint8 {expected}. Preprocess it with the spec first."
             )
     if all((image == image[0, 0]).all() for image in images):
         raise InvalidData(
@@ -107,12 +107,12 @@ def float_operators(graph: GraphModule) -> dict[str, int]:
     that fuses with it. Operators that only move values are left out.
     """
     nodes = [node for node in computations(graph) if node.target not in _MOVING]
-    left = (
+    in_float = (
         node
         for node in nodes
         if not (_is_known(node) and _reads_integers(node) and _gives_integers(node))
     )
-    return dict(Counter(map(_plain_name, left)).most_common())
+    return dict(Counter(map(_plain_name, in_float)).most_common())
 
 
 def _reads_integers(node: Node) -> bool:
@@ -145,12 +145,12 @@ def _plain_name(node: Node) -> str:
 
 
 def warnings_about(
-    scheme: Scheme, left: Mapping[str, int], ratios: Mapping[str, float]
+    scheme: Scheme, in_float: Mapping[str, int], ratios: Mapping[str, float]
 ) -> list[str]:
     """What a person should know of a program, one line each."""
     lines = []
-    if scheme.activations is not None and left:
-        listed = ", ".join(f"{name} x{count}" for name, count in left.items())
+    if scheme.activations is not None and in_float:
+        listed = ", ".join(f"{name} x{count}" for name, count in in_float.items())
         lines.append(f"left in float: {listed}")
     far = sorted((r, name) for name, r in ratios.items() if r > UNSTABLE)[::-1]
     if far:

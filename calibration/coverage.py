@@ -55,8 +55,8 @@ def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:
 
 def _label(head: ClassificationHead, text: str) -> str:
     """The label's name, where the manifest may have its index."""
-    known = text.isdigit() and text not in head.labels and int(text) < len(head.labels)
-    return head.labels[int(text)] if known else text
+    is_index = text.isdigit() and text not in head.labels and int(text) < len(head.labels)
+    return head.labels[int(text)] if is_index else text
 
 
 def _train_tones(train: Dataset, spec: Spec, progress: Progress) -> dict[str, int]:

@@ -45,6 +45,7 @@ class FixedRange(nn.Module):
         """Keep the range as it is from now on."""
 
     def _quantize_dequantize(self, x: Tensor, growth: Tensor | None) -> Tensor:
+        # Bounds less the zero point: it need not be added before the clamp and taken off again.
         scale, zero_point = self.scale_and_zero_point()
         fake: Tensor = _FakeQuantize.apply(
             x, growth, scale, self.least - zero_point, self.most - zero_point

@@ -154,8 +154,8 @@ def fit_biases(graph: GraphModule, weights: Iterable[Tensor | None]) -> None:
     """
     for layer, values in zip(layers(graph), weights, strict=True):
         (x, weight), bias = operands(layer), bias_of(layer)
-        known = x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS
-        if bias and known and values is not None:
+        quantized = x.target is DEQUANTIZE and weight.target is DEQUANTIZE_CHANNELS
+        if bias and quantized and values is not None:
             # |bias| <= limit * input scale * weight scale, solved for the weight scale
             least = attribute(graph, bias).abs() / (argument(x, "scale") * _BIAS_LIMIT)
             scales = attribute(graph, argument(weight, "scales"))

@@ -160,8 +160,8 @@ def mse_range(histogram: Histogram, least: int, most: int, symmetric: bool) -> R
 
     def best(lows: Tensor, highs: Tensor) -> int:
         scales, zeros = scale_of(lows, highs, least, most, symmetric)
-        left = quantize_dequantize(middles, scales[:, None], zeros[:, None], least, most)
-        return int((left.sub_(middles).square_() @ counts).argmin())
+        rounded = quantize_dequantize(middles, scales[:, None], zeros[:, None], least, most)
+        return int((rounded.sub_(middles).square_() @ counts).argmin())
 
     low, high = (end.double() for end in minmax_range(histogram, least, most, symmetric))
     if symmetric:

@@ -45,7 +45,7 @@ class Judge:
         self.measure = _deciding(spec, task, self.labels)
         self.pixels = torch.from_numpy(held_out.pixels(spec.input))
         self.normalize = AppModel(nn.Identity(), spec).normalize
-        self.wanted = self._run(teacher)
+        self.teacher_raw = self._run(teacher)
 
     def __call__(self, network: nn.Module) -> Score:
         """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
@@ -73,9 +73,10 @@ class Judge:
 
     def _loss_of(self, raw: Heads, chosen: Tensor) -> float:
         truth = {name: values[chosen] for name, values in self.truth.items()}
-        ours, theirs = (tuple(head[chosen] for head in heads) for heads in (raw, self.wanted))
-        by_labels = self.task.loss(self.spec, ours, truth, **self.recipe.loss_options)
-        by_teacher = distillation(self.spec, ours, theirs, self.recipe.temperature)
+        student = tuple(head[chosen] for head in raw)
+        teacher = tuple(head[chosen] for head in self.teacher_raw)
+        by_labels = self.task.loss(self.spec, student, truth, **self.recipe.loss_options)
+        by_teacher = distillation(self.spec, student, teacher, self.recipe.temperature)
         return float((1 - self.recipe.distill) * by_labels + self.recipe.distill * by_teacher)
 
 
@@ -159,8 +160,8 @@ class QatTrainer(Trainer):
             loss = (1 - share) * super().loss(x, raw, truth)
         if share > 0:
             with torch.no_grad():
-                wanted = self.teacher(x)
-            loss = loss + share * distillation(self.spec, raw, wanted, self.recipe.temperature)
+                teacher = self.teacher(x)
+            loss = loss + share * distillation(self.spec, raw, teacher, self.recipe.temperature)
         return loss
 
     def step(self, chosen: Tensor, generator: torch.Generator) -> float:
@@ -186,21 +187,21 @@ class QatTrainer(Trainer):
 
 
 def distillation(
-    spec: Spec, raw: tuple[Tensor, ...], wanted: tuple[Tensor, ...], temperature: float
+    spec: Spec, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], temperature: float
 ) -> Tensor:
     """How far the heads are from the float network's, the mean over the heads.
 
-    For logits T^2 KL(softmax(wanted / T) || softmax(raw / T)) in nats, mean over the
+    For logits T^2 KL(softmax(teacher / T) || softmax(student / T)) in nats, mean over the
     batch (Hinton et al., "Distilling the knowledge in a neural network", 2015; T^2
     keeps the gradients' size); for other heads the mean squared difference.
     """
     losses = []
-    for head, ours, theirs in zip(spec.heads, raw, wanted, strict=True):
+    for head, student_head, teacher_head in zip(spec.heads, student, teacher, strict=True):
         if isinstance(head, ClassificationHead | DistributionHead):
-            target = (theirs.float() / temperature).softmax(1)
-            predicted = (ours.float() / temperature).log_softmax(1)
+            target = (teacher_head.float() / temperature).softmax(1)
+            predicted = (student_head.float() / temperature).log_softmax(1)
             kl = F.kl_div(predicted, target, reduction="batchmean")
             losses.append(temperature**2 * kl)
         else:
-            losses.append(F.mse_loss(ours.float(), theirs.float()))
+            losses.append(F.mse_loss(student_head.float(), teacher_head.float()))
     return torch.stack(losses).mean()

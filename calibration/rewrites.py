@@ -194,14 +194,14 @@ def _rewritten(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
         return _Rewriter(graph, constants).run(x)
 
     traced = make_fx(run, tracing_mode="fake", pre_dispatch=True)(example, constants).graph
-    image, *given = traced.find_nodes(op="placeholder")
+    image, *constant_inputs = traced.find_nodes(op="placeholder")
     fresh = fx.Graph()
     fresh.set_codegen(graph.graph._codegen)  # arguments and results in the shape they had
     [place] = graph.graph.find_nodes(op="placeholder")
-    known = {image: fresh.placeholder(place.name)}
-    for node, name in zip(given, constants, strict=True):
-        known[node] = fresh.create_node("get_attr", name)
-    fresh.output(fresh.graph_copy(traced, known))
+    copies = {image: fresh.placeholder(place.name)}
+    for node, name in zip(constant_inputs, constants, strict=True):
+        copies[node] = fresh.create_node("get_attr", name)
+    fresh.output(fresh.graph_copy(traced, copies))
     return fx.GraphModule(graph, fresh)
 
 

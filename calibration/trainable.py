@@ -4,6 +4,14 @@ The graph is the program's own: each quantize and dequantize pair becomes a fake
 quantizer, tensors that share a range share one, and the integer weights become
 float weights behind fake quantizers. So calibration and training give one
 structure. Batch norms were folded before calibration, which freezes them.
+
+A fake quantizer computes what the pair computes. With scale s, zero point z and
+integers least..most, the pair gives
+
+    s * (clamp(round(x / s) + z, least, most) - z) = s * clamp(round(x / s), least - z, most - z)
+
+and the right side is `fake_quant.FixedRange`. So the scales, zero points and weights that
+training ends with are all that the program needs to compute what the graph does.
 """
 
 from __future__ import annotations
@@ -83,6 +91,7 @@ def settled(module: nn.Module, program: Program) -> GraphModule:
         InvalidRun: A scale is not finite; names its layer.
     """
     graph = copy.deepcopy(program.module)
+    # `trainable` numbered its ranges and weights by walking this same graph in this order.
     for index, shared in enumerate(shared_ranges(graph)):
         scale, zero_point = _part(module, f"ranges.{index}").scale_and_zero_point()
         for quantize in shared.steps:
@@ -113,8 +122,17 @@ class SharedRange:
 
 
 def shared_ranges(graph: GraphModule) -> list[SharedRange]:
-    """The ranges of all activations, in the order of the graph."""
-    found = {
+    """The ranges of all activations, in the order of the graph.
+
+    A runtime pools, reshapes or concatenates bare integers, which is right only while the
+    tensors around the operator have one scale. Calibration gave them one; training
+    keeps it only if the steps share their fake quantizer. Steps whose scales differ
+    after calibration are not joined.
+
+    Merging is transitive: a chain of such operators ends in one range, and one fixed
+    member fixes it.
+    """
+    ranges = {
         node: SharedRange([node], _is_known(argument(node, "input")))
         for node in graph.graph.nodes
         if node.target is QUANTIZE
@@ -123,14 +141,19 @@ def shared_ranges(graph: GraphModule) -> list[SharedRange]:
         steps, constant = _joined(node)
         for step in steps:
             if parameters(step) == parameters(steps[0]):
-                _merge(found, found[steps[0]], found[step])
-                found[step].fixed |= constant
-    unique = {id(shared): shared for shared in found.values()}
+                _merge(ranges, ranges[steps[0]], ranges[step])
+                ranges[step].fixed |= constant
+    unique = {id(shared): shared for shared in ranges.values()}
     return list(unique.values())
 
 
 def _joined(node: Node) -> tuple[list[Node], bool]:
-    """The quantize steps around `node` that should agree, and whether a constant should too."""
+    """The quantize steps around `node` that should agree, and whether a constant should too.
+
+    All steps behind a node quantize the same values. A constant input has been quantized
+    for good: it has a dequantize step and no quantize step, so there are fewer of
+    these (`before`) than of those (`sources`).
+    """
     after = [user for user in node.users if user.target is QUANTIZE]
     if node.target not in SAME_RANGE:
         return after, False
@@ -139,11 +162,11 @@ def _joined(node: Node) -> tuple[list[Node], bool]:
     return before + after, len(before) < len(sources)
 
 
-def _merge(found: dict[Node, SharedRange], one: SharedRange, other: SharedRange) -> None:
+def _merge(ranges: dict[Node, SharedRange], one: SharedRange, other: SharedRange) -> None:
     if one is not other:
         one.steps += other.steps
         one.fixed |= other.fixed
-        found.update(dict.fromkeys(other.steps, one))
+        ranges.update(dict.fromkeys(other.steps, one))
 
 
 def _is_known(source: Node) -> bool:
@@ -152,14 +175,14 @@ def _is_known(source: Node) -> bool:
 
 
 def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
-    made = nn.ModuleList()
-    graph.add_submodule("ranges", made)
+    fake_quantizers = nn.ModuleList()
+    graph.add_submodule("ranges", fake_quantizers)
     for index, shared in enumerate(shared_ranges(graph)):
         kind = FixedRange if shared.fixed else make
         fake_quantizer = kind(*(argument(shared.steps[0], name) for name in _RANGE))
         if isinstance(fake_quantizer, LearnedRange):
             fake_quantizer.limit = min(clamped_scale(step) for step in shared.steps)
-        made.append(fake_quantizer)
+        fake_quantizers.append(fake_quantizer)
         for quantize in shared.steps:
             with graph.graph.inserting_before(quantize):
                 fake = graph.graph.call_module(f"ranges.{index}", (argument(quantize, "input"),))
@@ -168,7 +191,10 @@ def _fake_ranges(graph: GraphModule, make: MakeRange) -> None:
 
 
 def clamped_scale(quantize: Node) -> float:
-    """The scale that just holds the clamp in front of `quantize`; infinite without one."""
+    """The scale that just holds the clamp in front of `quantize`; infinite without one.
+
+    quant_max - quant_min steps of this scale span low..high, from one end to the other.
+    """
     clamp = argument(quantize, "input")
     if clamp.target is not aten.clamp.default:
         return math.inf
@@ -181,12 +207,12 @@ def clamped_scale(quantize: Node) -> float:
 
 def _fake_weights(graph: GraphModule, reference: GraphModule, learned: bool) -> None:
     floats = dict(zip(layers(graph), layers(reference), strict=True))
-    made = nn.ModuleList()
-    graph.add_submodule("weights", made)
+    fake_quantizers = nn.ModuleList()
+    graph.add_submodule("weights", fake_quantizers)
     for index, (layer, dequantize) in enumerate(_weights(graph)):
         values = attribute(reference, argument(floats[layer], "weight"))
         scales = attribute(graph, argument(dequantize, "scales")).float()
-        made.append(Weight(values, scales, argument(dequantize, "quant_max"), learned))
+        fake_quantizers.append(Weight(values, scales, argument(dequantize, "quant_max"), learned))
         with graph.graph.inserting_before(dequantize):
             fake = graph.graph.call_module(f"weights.{index}")
         dequantize.replace_all_uses_with(fake)
@@ -232,6 +258,9 @@ def _float_constants(graph: GraphModule) -> None:
                 node.replace_all_uses_with(graph.graph.get_attr(name))
 
 
+# The first size of a shape below is the batch of the export, 1; -1 stands for any other:
+# reshape finds it from the number of values, expand leaves it as it is. A tensor of batch 1
+# that meets a larger batch in a concat is a constant (a class token), repeated for each image.
 def _reshape(x: Tensor, shape: list[int]) -> Tensor:
     return x.reshape(-1, *shape[1:])
 

@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Fold:
-    """How many pixels of a row become one, and which cells one output cell then needs.
+    """How many pixels of a row become one cell, and which cells an output cell then needs.
 
-    Output pixel j * per_cell + p reads input pixel j * pixels + p * stride - pad + tap.
+    With n = `pixels`, a multiple of the stride s, and r = n / s (`per_cell`), output pixel
+    j * r + p, 0 <= p < r, takes tap t from the input pixel
+
+        (j * r + p) * s - pad + t  =  j * n + (p * s - pad + t)
+
+    By divmod(p * s - pad + t, n) = (cell, pixel), that is pixel `pixel` of cell j + `cell`.
+    Neither depends on j: it is a convolution over cells with a step of 1, whose weight for
+    (output p, input pixel `pixel`, cell) is that of tap t, and zero where no t leads. The
+    least `cell` is that of p = t = 0 (`first`), the largest that of p = r - 1 and the
+    last tap (`last`).
     """
 
     pixels: int
@@ -37,7 +46,10 @@ class Fold:
         return ((self.per_cell - 1) * self.stride - self.pad + self.taps - 1) // self.pixels
 
     def weights(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """(M, C, h, taps) to (per_cell * M, pixels * C, h, cells), zeros between."""
+        """(M, C, h, taps) to (per_cell * M, pixels * C, h, cells), zeros between.
+
+        Channel p * M + m of an output cell is channel m of its pixel p; of inputs likewise.
+        """
         out, channels, height, _ = weight.shape
         shape = (self.per_cell, out, self.pixels, channels, height, self.last - self.first + 1)
         wide = np.zeros(shape, weight.dtype)

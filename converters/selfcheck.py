@@ -47,17 +47,17 @@ def measure(job: Job, path: Path) -> SelfCheck:
     model = of_network(spec.name, spec, job.network, "")
     pixels = np.stack(images(spec.input))
     with Predictor(spec, session, job.metadata.io) as predictor:
-        given = predictor.run_all(pixels)
+        outputs = predictor.run_all(pixels)
     expected = model.run_all(pixels)
-    check_shapes(expected, given)
-    sqnr = {name: metrics.sqnr_db(x, given[name]) for name, x in expected.items()}
+    check_shapes(expected, outputs)
+    sqnr = {name: metrics.sqnr_db(x, outputs[name]) for name, x in expected.items()}
     worst = min(sqnr, key=lambda name: (not math.isnan(sqnr[name]), sqnr[name]))
     precision = job.metadata.precision
     floor = most_db(precision)
     if not sqnr[worst] >= floor:
         floor = whole_db(precision, rounding_db(model, pixels))
     if not sqnr[worst] >= max(floor, CLEAR_DB):
-        cause = explain(model, pixels, given, precision, floor)
+        cause = explain(model, pixels, outputs, precision, floor)
         if cause or not sqnr[worst] >= floor:
             raise ConversionFailed(
                 f"{path.name} does not compute what its model computes: output '{worst}' agrees "
@@ -70,7 +70,7 @@ def measure(job: Job, path: Path) -> SelfCheck:
         sqnr_db=_rounded(sqnr[worst]),
         outputs={
             name: OutputCheck(
-                max_abs_diff=metrics.max_difference(x, given[name]), sqnr_db=_rounded(sqnr[name])
+                max_abs_diff=metrics.max_difference(x, outputs[name]), sqnr_db=_rounded(sqnr[name])
             )
             for name, x in expected.items()
         },

@@ -73,13 +73,13 @@ class Source:
         from edgeskin.calibration.program import load_program
 
         program = load_program(self.path)
-        known = program.calibration.to_json()
-        told = {key: known[key] for key in _OF_CALIBRATION if key in known}
+        calibration = program.calibration.to_json()
+        facts = {key: calibration[key] for key in _OF_CALIBRATION if key in calibration}
         return Loaded(
             program.spec,
             program.module,
-            {"scheme": program.scheme, **told},
-            known.get("run", {}).get("sha256", ""),
+            {"scheme": program.scheme, **facts},
+            calibration.get("run", {}).get("sha256", ""),
         )
 
     def describe(self) -> SourceRecord:

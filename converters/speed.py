@@ -73,10 +73,10 @@ def float_network(job: Job, trained: nn.Module | None) -> tuple[nn.Module, str]:
 
 def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path) -> Path:
     """A float file beside the INT8 one; the folder is the caller's scratch."""
-    made = path.with_name(f"{precision}-of-{path.name}")
+    float_file = path.with_name(f"{precision}-of-{path.name}")
     metadata = replace(job.metadata, precision=precision)  # type: ignore[arg-type]
-    FORMATS[target].convert(Job(network, metadata), made)
-    return made
+    FORMATS[target].convert(Job(network, metadata), float_file)
+    return float_file
 
 
 def compare(files: Mapping[str, Path], job: Job) -> Speed:
@@ -94,11 +94,11 @@ def compare(files: Mapping[str, Path], job: Job) -> Speed:
 
 
 def _turn(session: Session, pixels: NDArray[np.uint8], job: Job) -> Any:
-    given = session.inputs[0]
+    tensor = session.inputs[0]
     if job.metadata.io == "app":
-        feeds: dict[str, NDArray[Any]] = {given.name: pixels[None]}
+        feeds: dict[str, NDArray[Any]] = {tensor.name: pixels[None]}
     else:
-        feeds = {given.name: to_input(normalize(pixels, job.metadata.spec.input), given)}
+        feeds = {tensor.name: to_input(normalize(pixels, job.metadata.spec.input), tensor)}
     return lambda: session.run(feeds)
 
 

@@ -31,9 +31,9 @@ _MOST_CHANNELS = 8
 def widen_stem(graph: ir.Graph) -> None:
     """Let a convolution over few channels see several pixels of a row as one with more channels.
 
-    In NHWC memory (H, W, C) is (H, W/4, 4C) without moving a byte, and the same
-    sums come from a kernel with zeros in it that gives two or four output
-    pixels at once. More products, but all in the fast kernel.
+    In NHWC memory (H, W, C) is (H, W/n, nC) without moving a byte, and the same
+    sums come from a kernel with zeros in it that gives n / stride output
+    pixels at once (`fold.Fold` has the algebra). More products, but all in the fast kernel.
     """
     for node in nodes(graph, "Conv"):
         fold, quantize = _fold(node), quantize_behind(node.outputs[0])
@@ -53,11 +53,12 @@ def _fold(node: ir.Node) -> Fold | None:
     if array is None or array.ndim != 4 or not before or not after or not _is_plain(node):
         return None
     channels, stride = array.shape[1], attribute(node, "strides", [1, 1])[1]
+    # The fewest pixels of which a cell has whole output pixels and a multiple of 4 channels.
     pixels = lcm(stride, _CHANNELS // gcd(channels, _CHANNELS))
     if channels % _CHANNELS == 0 or channels > _MOST_CHANNELS:
         return None
     if before[3] % pixels or after[3] * stride != before[3]:
-        return None
+        return None  # the rows of input and output must both be whole cells, and as many
     return Fold(pixels, stride, attribute(node, "pads", [0, 0, 0, 0])[1], array.shape[3])
 
 
@@ -91,12 +92,17 @@ def _widen(node: ir.Node, fold: Fold) -> None:
     weight = dequantize_of(node.inputs[1])
     assert weight is not None
     edit(weight, 0, fold.weights, "wide")
+    # Scale, zero point and bias of channel m are those of all channels p * M + m: whole copies
+    # of the list, one behind the other.
     for owner, index in ((weight, 1), (weight, 2), (node, 2)):
         if index < len(owner.inputs):
             edit(owner, index, lambda array: np.tile(array, fold.per_cell), "wide")
     top, _, bottom, _ = attribute(node, "pads", [0, 0, 0, 0])
     rows, _ = attribute(node, "strides", [1, 1])
     height = attribute(node, "kernel_shape")[0]
+    # Output cell j reads the cells j + first to j + last. With -first cells of zeros before the
+    # row and last behind it, there are as many output cells as input cells. A pixel beyond
+    # the row was a zero of the old padding; it is one of these now.
     changes = {
         "kernel_shape": [height, fold.last - fold.first + 1],
         "pads": [top, -fold.first, bottom, fold.last],

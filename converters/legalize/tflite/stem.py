@@ -5,6 +5,21 @@ XNNPACK's integer kernels take the channels of each kernel position in groups of
 side by side are one of six channels, and a step of 2 pixels is a step of 1 such
 pair: a 3x3 convolution takes 3x2 groups instead of 3x3, a 7x7 one 7x4
 instead of 7x7. The weights that no pixel meets are zero, so not a bit changes.
+
+Where the pairs begin. With p columns of padding on the left, output column j takes tap t
+from the pixel
+
+    2 j - p + t  =  2 (j - (p - skip) / 2) - skip + t,    skip = p mod 2
+
+The second form is `fold.Fold` with two pixels, a stride of 2 and a padding of `skip`, for the
+output cell j - (p - skip) / 2. Its first pair lies skip cells before that one (half a pair of
+padding is a whole pair whose left pixel meets zeros), so column j begins at pair
+j - (p - skip) / 2 - skip = j - (p + 1) // 2: the pairs need (p + 1) // 2 of padding on the left.
+
+On the right, the last column begins at pair columns - 1 - left and takes as many pairs as the
+kernel has, K; width / 2 pairs are there. The rest, columns - 1 - left + K - width / 2, is
+padding. If it is negative, pairs at the end would go unread, and a VALID convolution would
+give more columns than there were: such a layer is left alone.
 """
 
 from __future__ import annotations
@@ -41,8 +56,8 @@ def pair_columns(graph: Graph, operator: Any) -> bool:
     if weight is None or width % 2:
         return False
     paired = _pair(weight, padding.left % 2)
-    left = (padding.left + 1) // 2
-    right = columns - 1 + paired.shape[2] - width // 2 - left
+    left = (padding.left + 1) // 2  # in pairs, as is `right`: see above
+    right = columns - 1 - left + paired.shape[2] - width // 2
     if right < 0:
         return False
     pairs = graph.reshaped(operator, image, (1, height, width // 2, 2 * channels))
@@ -97,7 +112,10 @@ def _same(graph: Graph, operator: Any) -> _Padding:
 
 
 def _pair(weight: NDArray[Any], skip: int) -> NDArray[Any]:
-    """(O, h, w, C) to (O, h, pairs, 2 C), `skip` columns of zeros in front."""
+    """(O, h, w, C) to (O, h, pairs, 2 C), `skip` columns of zeros in front.
+
+    `Fold` takes and gives channels before height, as torch and ONNX have them.
+    """
     fold = Fold(pixels=2, stride=2, pad=skip, taps=weight.shape[2])
     return fold.weights(weight.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
 
