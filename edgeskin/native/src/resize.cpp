@@ -20,6 +20,17 @@ size_t row_pitch(int32_t columns, int channels) {  // few columns, many rows: no
 int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 // Splits exact coefficients into upper bits and bounds of what the rest can add.
+//
+// c = upper * 2^shift + rest, and a pixel is
+//
+//   (kHalf + sum c_i x_i) >> kPrecision,   sum c_i x_i = 2^shift * sum upper_i x_i + sum rest_i x_i
+//
+// As 0 <= x_i <= 255, the last sum lies between 255 times the negative rests and 255 times the
+// positive ones: `below` and `above`, kHalf added to both. Where the upper bits' sum plus `below`
+// and the same plus `above` shift to one pixel, the exact sum between them gives that pixel too.
+//
+// The shift is the least with which the largest |c|, rounded, fits into int16. A negative c of
+// that size rounds to -32767 or above, as rounding half up never goes further from zero there.
 void bound(Taps &taps, int16_t *upper, int32_t *below, int32_t *above) {
   int32_t largest = 0;
   for (int32_t x = 0; x < taps.count; ++x)
@@ -74,6 +85,9 @@ void Resizer::Layout::take_across(Carver &carver, const Axis &axis, size_t colum
 
 Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *base) {
   Carver carver(base);
+  // Windows of neighbours lie scale() pixels apart: from the middle of the first one to the
+  // middle of the last it is (columns - 1) * scale(), half a window juts out on either side, and
+  // both ends are rounded by less than a pixel each.
   const double reach = (columns - 1) * r.across_.scale() + r.across_.max_count() + 2;
   span = reach < r.source_width_ ? static_cast<int32_t>(reach) : r.source_width_;
   scratch = carver.take<uint8_t>(Source::scratch_bytes(r.image_, r.to_grey_, span));
@@ -87,11 +101,14 @@ Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *ba
   const size_t rows = static_cast<size_t>(r.down_.max_count());
   const size_t wide_pitch = row_pitch(span, r.step()) + kOverread;
   if (order == Order::kDownSpread) {
+    // Of the output rows that a source row adds to, each needs sums of its own.
     ring = r.down_.most_overlapping();
     sums = carver.take<uint32_t>(static_cast<size_t>(ring) * span * r.step());
   } else {
     down = carver.take<int32_t>(rows);
     pointers = carver.take<const uint8_t *>(rows);
+    // A batch is read while at least one row of the window is missing, so it ends at most
+    // kBatch - 1 rows behind the window, all of which must still be there.
     ring = r.down_.max_count() + kBatch - 1;
     pitch = order == Order::kDownFirst ? wide_pitch : row_pitch(columns, r.channels());
     const bool lies = order == Order::kDownFirst && Source::in_place(r.image_, r.to_grey_);
@@ -256,10 +273,14 @@ void Resizer::down_first(const Layout &at, const Taps &taps, Source &source, int
 
 void Resizer::down_spread(const Layout &at, const Taps &taps, Source &source, int32_t x,
                           int32_t span, const Output &output) const {
+  // Each source row is read once and added to every output row whose window holds it. Windows
+  // begin and end in the order of the output rows, so the open ones are always done..begun - 1:
+  // no more than `ring`, and a row's place is its number modulo `ring`. Integers are added, so
+  // their order does not matter: the bytes are those of `down_first`.
   struct Open {  // an output row that is being summed
     Window window;
     double total;
-  } open[8];
+  } open[8];  // most_overlapping() is 7 at most, for Lanczos
   const Kernels &run = kernels();
   const size_t bytes = static_cast<size_t>(span) * step();
   const auto sums_of = [&at, bytes](int32_t y) { return at.sums + (y % at.ring) * bytes; };
