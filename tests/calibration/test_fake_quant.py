@@ -112,7 +112,7 @@ def test_a_moving_range_takes_a_tenth_of_each_step() -> None:
 
 
 def test_a_moving_range_starts_at_the_grid_it_was_given() -> None:
-    assert MovingRange(*GRID, symmetric=False).scale_and_zero_point() == (SCALE, ZERO_POINT)
+    assert MovingRange(*RANGE, symmetric=False).scale_and_zero_point() == (SCALE, ZERO_POINT)
     assert MovingRange(SCALE, 0, -128, 127, symmetric=True).scale_and_zero_point() == (SCALE, 0)
 
 

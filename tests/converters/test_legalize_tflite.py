@@ -68,8 +68,8 @@ class Model:
     ) -> int:
         tensor = self.graph.add_float(shape)
         self.graph.body.tensors[tensor].type = getattr(schema.TensorType, kind)
-        if grid is not None:
-            self.graph.set_quantization(tensor, *grid)
+        if quantization is not None:
+            self.graph.set_quantization(tensor, *quantization)
         return tensor
 
     def given(
@@ -81,8 +81,8 @@ class Model:
 
     def constant(self, values: Any, kind: Any, quantization: Quantization | None = None) -> int:
         tensor = self.graph.add_constant(np.array(values, kind))
-        if grid is not None:
-            self.graph.set_quantization(tensor, *grid)
+        if quantization is not None:
+            self.graph.set_quantization(tensor, *quantization)
         return tensor
 
     def add(self, name: str, inputs: Sequence[int], output: int, **options: Any) -> int:
