@@ -68,7 +68,6 @@ def interrupt(arguments: list[object], when: Callable[[int], bool]) -> tuple[int
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_ctrl_c,
     )
     end = time.monotonic() + 120
     while not when(process.pid) and process.poll() is None and time.monotonic() < end:
@@ -78,11 +77,6 @@ def interrupt(arguments: list[object], when: Callable[[int], bool]) -> tuple[int
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr, had
-
-
-def heed_ctrl_c() -> None:
-    """A shell's background job ignores SIGINT, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(pid: int) -> list[int]:

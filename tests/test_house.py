@@ -17,7 +17,7 @@ PLACES = {folder: name for name, folder in PROJECT["tool"]["setuptools"]["packag
 HEAVY = {"torch", "torchvision", "torchao", "timm", "lightning_fabric", "nncf", "coremltools"}
 HEAVY |= {"litert_torch", "ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"}
 HEAVY |= {"onnxscript", "onnxsim", "tensorflow", "matplotlib", "scipy", "transformers"}
-CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors", "cffi", "filelock"}
+CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors", "cffi"}
 COMMAND = CORE | {"typer", "rich"}
 
 # Layer: (folders and files, our modules it may import at any depth, third parties at the top).

@@ -38,7 +38,8 @@ def test_every_file_is_held_against_the_float_run(
             assert change.change.low <= change.change.value
             assert entry.p50_ms == pytest.approx(np.median(entry.cpu_ms), abs=1e-3)
     assert len(table(found).splitlines()) == 1 + 3 + 4
-    assert AccuracyResult.from_json(json.dumps(found.to_json())) == found
+    text = json.dumps(found.to_json())  # a class without images has NaN, which equals nothing
+    assert json.dumps(AccuracyResult.from_json(text).to_json()) == text
 
     with pytest.raises(InvalidData, match="holds the files of another run"):
         measure(other, phantom_set, {}, tmp_path / "out", told.append)

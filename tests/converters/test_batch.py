@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import heed_ctrl_c
 from processes import gone, wait_for
 
 from edgeskin.benchmarks.emulation.qemu import qemu
@@ -96,9 +95,7 @@ def test_ctrl_c_ends_it_with_its_children(tmp_path: Path) -> None:
         "import numpy as np; from pathlib import Path; from edgeskin.predict_batch import *\n"
         f"run_under({HANG.format(tmp_path / 'pid')!r}, Path('a'), np.zeros((1, 4, 4, 3), np.uint8))"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
-    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     child = int(wait_for(tmp_path / "pid"))
     parent.send_signal(signal.SIGINT)
     _, stderr = parent.communicate(timeout=30)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import heed_ctrl_c
 from processes import gone, wait_for
 from tiny_network import network, tiny_spec
 
@@ -235,9 +234,7 @@ def test_ctrl_c_leaves_nothing(run: Path, tmp_path: Path) -> None:
         f"Process.command = (sys.executable, '-S', '-c', {hang!r})\n"
         f"convert_files(Path({str(run)!r}), ['onnx'], ['fp32'], Path({str(out)!r}))"
     )
-    command = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
-    )
+    command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     worker = int(wait_for(pid_file))
     command.send_signal(signal.SIGINT)
     _, stderr = command.communicate(timeout=20)

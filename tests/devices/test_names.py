@@ -85,7 +85,8 @@ def test_one_that_fails_keeps_none_from_going_on() -> None:
             raise DeviceError("no")
         return "done"
 
-    found = together([open_device("host"), open_device("ssh:a@b")], work)
+    with open_device("host") as host, open_device("ssh:a@b") as jetson:
+        found = together([host, jetson], work)
     assert found["host"] == "done"
     assert isinstance(found["ssh:a@b"], DeviceError)
 
