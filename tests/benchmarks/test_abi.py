@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shared_library import shared
 
 from edgeskin.benchmarks.bench import bench_artifact
 from edgeskin.benchmarks.devices.device import Device
@@ -35,25 +34,6 @@ int FUNCTION(void *of, unsigned char *written) {
   return 0;
 }
 """
-
-
-def shared(source: str, folder: Path, *linked: Path) -> Path:
-    code, path = folder / "library.c", folder / "liblibrary.so"
-    code.write_text(source)
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-shared",
-        "-fPIC",
-        str(code),
-        "-o",
-        str(path),
-    ]
-    paths = [word for lib in linked for word in (str(lib), f"-Wl,-rpath,{lib.parent}")]
-    subprocess.run([*command, *paths], check=True)
-    return path
 
 
 def refusal(artifact: Path, pack: Pack, lib: Path, folder: Path) -> str:

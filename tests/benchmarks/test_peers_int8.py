@@ -26,7 +26,7 @@ from edgeskin.benchmarks.peers.int8 import (
     measure,
     ratios,
 )
-from edgeskin.benchmarks.peers.int8_page import graph, save, table
+from edgeskin.benchmarks.peers.int8_page import graph, markdown, save, table
 from edgeskin.benchmarks.peers.peer_accuracy import AccuracyResult
 from edgeskin.benchmarks.peers.peer_timing import TimedFile
 from edgeskin.benchmarks.peers.setting import Machine
@@ -254,7 +254,9 @@ def test_a_page_is_written_with_its_json(result: Int8Result, tmp_path: Path) -> 
 
 def test_published_results_are_read_and_written_unchanged() -> None:
     int8 = json.loads((RESULTS / "peers-int8.json").read_text(encoding="utf-8"))
-    assert Int8Result.from_json(int8).to_json() == int8
+    result = Int8Result.from_json(int8)
+    assert result.to_json() == int8
+    assert markdown(result) == (RESULTS / "peers-int8.md").read_text(encoding="utf-8")
     for accuracy in json.loads((RESULTS / "int8.json").read_text(encoding="utf-8")):
         assert AccuracyResult.from_json(accuracy).to_json() == accuracy
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_library import shared
 
 from edgeskin.benchmarks.bench import bench_all
 from edgeskin.benchmarks.devices import Device
@@ -16,6 +17,7 @@ from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.result import BenchResult
+from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.errors import RunFailed
 from edgeskin.formats import open_session
@@ -76,3 +78,21 @@ def test_an_older_system_gets_the_tflite_c_api(
         assert output.sqnr_db > 35, name  # int8 steps rounded the other way here and there
     with pytest.raises(RunFailed, match="the TfLite C API has no reference kernels"):
         on_arm64(artifact, tiny_pack, tmp_path / "b", library=older, accelerator="reference")
+
+
+@pytest.mark.parametrize(
+    ("struct", "accessor"),
+    [
+        ("TfLiteContext", "unsigned long TfLiteOpaqueContextGetNumTensors(void *of)"),
+        ("TfLiteNode", "int TfLiteOpaqueNodeNumberOfInputs(void *of)"),
+        ("TfLiteNode", "int TfLiteOpaqueNodeNumberOfOutputs(void *of)"),
+    ],
+)
+def test_an_accessor_that_says_otherwise_than_its_struct(
+    struct: str, accessor: str, tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    real = library("tflite", "aarch64", "2.31")
+    other = shared(f"{accessor} {{ return 77; }}", tmp_path, real, target="aarch64-linux-gnu.2.27")
+    refusal = rf"TensorFlow Lite 2\.21\.0\S* has another {struct} than 2\.10 to 2\.21"
+    with pytest.raises(RunFailed, match=refusal):
+        on_arm64(tiny_file("tflite", "int8"), tiny_pack, tmp_path, library=other)
