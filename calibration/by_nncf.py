@@ -23,7 +23,7 @@ def quantize_by_nncf(
     samples: Sequence[Tensor],
     progress: Progress,
 ) -> GraphModule:
-    """Quantize `graph` where `quantizer` says; `tell` hears of each sample.
+    """Quantize `graph` where `quantizer` says; `progress` is called for each sample.
 
     Raises:
         MissingPackage: NNCF is not installed.

@@ -90,7 +90,7 @@ def calibrate_network(
         ratios = instability(prepared, reference)
         if not by_nncf:
             graph = convert_pt2e(prepared)
-        _settle(graph, reference, spec, chosen)
+        _finalize(graph, reference, spec, chosen)
         correct_biases(graph, reference, samples, progress)
         fit_biases(graph, float_weights(reference))
     in_float = float_operators(graph)
@@ -109,7 +109,7 @@ def calibrate_network(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """For the many small steps of a quantized graph: to share each costs more than it gains.
+    """Run torch on one thread: sharing the many small steps of a graph costs more than it gains.
 
     On busy cores, where one thread waits for the other, bias correction took 9 times as long.
     """
@@ -121,8 +121,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _settle(graph: GraphModule, reference: GraphModule, spec: Spec, scheme: Scheme) -> None:
-    """Known ranges, float16 scales, weights in steps of them."""
+def _finalize(graph: GraphModule, reference: GraphModule, spec: Spec, scheme: Scheme) -> None:
+    """Give known ranges their scales, round all scales to float16, quantize the weights again."""
     if scheme.activations is not None:
         pin_input(graph, spec, scheme.activations.symmetric)
         pin_ranges(graph)

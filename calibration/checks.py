@@ -1,4 +1,4 @@
-"""What is refused before calibration, and what is said about its result."""
+"""Checks before calibration, and warnings about its result."""
 
 from __future__ import annotations
 

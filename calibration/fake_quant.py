@@ -101,7 +101,7 @@ class MovingRange(FixedRange):
         return super().forward(x)
 
     def move(self) -> None:
-        """Take in what was seen since the last time, wherever the range is used."""
+        """Move the averages by what was seen since the last time, wherever the range is used."""
         if self.seen:
             ends = torch.stack(self.seen).double()
             self.low.lerp_(ends.min(), MOMENTUM)
@@ -130,7 +130,7 @@ class Weight(nn.Module):
         return _straight_through(steps, steps.round()) * scales
 
     def scales(self) -> Tensor:
-        """(channels,); learned, or such that the largest weight of a channel just fits."""
+        """Scales (channels,): learned, or such that the largest weight of a channel just fits."""
         if self.growth is None:
             return half_up(self.values.detach().abs().flatten(1).amax(1) / self.most)
         scales = self.start * self.growth.exp()
@@ -147,7 +147,7 @@ def _straight_through(x: Tensor, rounded: Tensor) -> Tensor:
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """Of a whole tensor with one scale, in blocks that stay in the cache."""
+    """Fake quantization of a whole tensor with one scale, in blocks that stay in the cache."""
 
     @staticmethod
     def forward(

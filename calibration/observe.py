@@ -24,7 +24,7 @@ def observe(
     samples: Sequence[Tensor],
     progress: Progress,
 ) -> GraphModule:
-    """Show every sample to a copy of `reference` with observers; ready for convert_pt2e.
+    """A copy of `reference` whose observers have seen every sample, ready for convert_pt2e.
 
     The even samples are one half of `ActivationObserver.half_scales`, the odd ones the other.
 

@@ -41,7 +41,7 @@ class Histogram:
         self.low, self.high = torch.inf, -torch.inf
 
     def add(self, values: Tensor) -> None:
-        """Count finite float32 `values` of any shape; others make `low` or `high` say so."""
+        """Count finite float32 `values` of any shape; NaN or infinity makes both ends infinite."""
         array = values.numpy()  # whose small steps no other thread has to wait for
         low, high = float(array.min()), float(array.max())
         self.low, self.high = min(self.low, low), max(self.high, high)
@@ -134,12 +134,12 @@ Range = tuple[Tensor, Tensor]
 
 
 def minmax_range(histogram: Histogram, least: int, most: int, symmetric: bool) -> Range:
-    """From the smallest to the largest value."""
+    """The range from the smallest to the largest value."""
     return torch.tensor(histogram.low), torch.tensor(histogram.high)
 
 
 def percentile_range(histogram: Histogram, least: int, most: int, symmetric: bool) -> Range:
-    """Without the outermost values: 0.01 % of all at either end (`_PERCENTILE`)."""
+    """The range without the outermost values, 0.01 % of all at either end (`_PERCENTILE`)."""
     middles, counts = histogram.bins()
     share = counts.cumsum(0) / counts.sum()
     outside = 1 - _PERCENTILE / 100

@@ -95,7 +95,7 @@ def unfolded(module: fx.GraphModule) -> fx.GraphModule:
 
 
 def dequantized(module: fx.GraphModule) -> fx.GraphModule:
-    """The graph without its quantize steps: float operators, weights as the integers stand for."""
+    """The graph without its quantize steps: float operators, weights still rounded."""
     graph = copy.deepcopy(module)
     for node in list(graph.graph.nodes):
         if node.target not in (QUANTIZE, *_QUANTIZE):
@@ -120,7 +120,7 @@ def _unfold(graph: fx.GraphModule, dequantize: Any) -> None:
 
 
 def _float_constant(graph: fx.GraphModule, dequantize: Any) -> fx.Node:
-    """What `dequantize` makes of its constant, as a constant in front of it."""
+    """A float constant in front of `dequantize` that holds its result."""
     name = f"{argument(dequantize, 'input').target}_float".replace(".", "_")
     values = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in dequantize.args]
     graph.register_buffer(name, dequantize.target(*values))

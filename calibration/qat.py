@@ -109,7 +109,7 @@ class Best:
 
     @property
     def score(self) -> Score:
-        """That of the best epoch; of equals, the first."""
+        """The score of the best epoch; of equal ones, the first."""
         return functools.reduce(lambda best, s: s if s.beats(best) else best, self.scores)
 
     @property

@@ -72,10 +72,10 @@ class EdgeQuantizer(Quantizer):
         return any(fnmatch.fnmatchcase(layer_name(layer), pattern) for pattern in self.exclude)
 
     def validate(self, model: GraphModule) -> None:
-        """Nothing to refuse: an operator in no table stays float."""
+        """Accept every graph: an operator in no table stays float."""
 
     def _layer(self, node: Node) -> None:
-        """Convolution or linear: input, weight, and the output after its activation."""
+        """Quantize the input and weight of a layer, and its output after its activation."""
         x, weight = operands(node)
         if weight.op != "get_attr" or self._excludes(node):
             return
@@ -85,7 +85,7 @@ class EdgeQuantizer(Quantizer):
             self._mark(node, {x: self.activation, weight: self.weight})
 
     def _elementwise(self, node: Node) -> None:
-        """Each input and the output with a range of its own; some inputs may be constants."""
+        """A range of its own for each input and for the output; some inputs may be constants."""
         inputs = node.all_input_nodes
         integers = [node for node in inputs if _is_integer(node)]
         constants = [node for node in inputs if node.op == "get_attr"]
@@ -93,7 +93,7 @@ class EdgeQuantizer(Quantizer):
             self._mark(node, dict.fromkeys(inputs, self.activation))
 
     def _same_range(self, node: Node) -> None:
-        """The values only move, or grow no larger: one range for all inputs and the output."""
+        """One range for all inputs and the output: the values only move, or grow no larger."""
         first, *others = inputs = node.all_input_nodes
         if all(_is_integer(node) for node in inputs):
             shared = SharedQuantizationSpec((first, node))

@@ -56,7 +56,7 @@ def scale_of(
 
 
 def _zero_point(low: Tensor, scale: Tensor, least: int, symmetric: bool) -> Tensor:
-    """The integer of zero where `least` is that of `low`, which is zero or less."""
+    """The integer that stands for zero if `least` stands for `low`, which is zero or less."""
     steps = torch.zeros_like(scale) if symmetric else least - (low / scale).round()
     return steps.to(torch.int64)
 
@@ -64,7 +64,7 @@ def _zero_point(low: Tensor, scale: Tensor, least: int, symmetric: bool) -> Tens
 def quantize_dequantize(
     values: Tensor, scale: Tensor, zero_point: Tensor, least: int, most: int
 ) -> Tensor:
-    """What is left of `values` after quantization; all tensors broadcast."""
+    """`values` rounded to what their integers stand for; all tensors broadcast."""
     steps = (values / scale).round_().add_(zero_point).clamp_(least, most)
     return steps.sub_(zero_point).mul_(scale)
 

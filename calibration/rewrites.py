@@ -65,7 +65,7 @@ def attention(
 
 
 def view(x: Tensor, shape: list[int]) -> Tensor:
-    """As far as strides go, not those of the original: another operator may have made `x`."""
+    """A view of any `x`: a rewritten operator may give it other strides than were exported."""
     plain = x if x.is_contiguous() else x.clone(memory_format=torch.contiguous_format)
     return plain.view(shape)
 
@@ -75,7 +75,7 @@ def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
 
 
 def split(x: Tensor, sizes: int | list[int], dim: int = 0) -> list[Tensor]:
-    """By slices: behind a split, litert-torch gives a concat the range of its first input."""
+    """A split by slices: behind a split, litert-torch takes a concat's range from one input."""
     if isinstance(sizes, int):
         sizes = [sizes] * -(-x.shape[dim] // sizes)
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
@@ -105,7 +105,7 @@ def batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor]:
-    """One that follows no convolution: a factor and an offset for each channel."""
+    """A batch norm behind no convolution, as a factor and an offset for each channel."""
     factor = (variance + eps).rsqrt()
     factor = factor if weight is None else factor * weight
     offset = -mean * factor if bias is None else bias - mean * factor
@@ -206,7 +206,7 @@ def _rewritten(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:
 
 
 class _Rewriter(fx.Interpreter):
-    """Runs a graph with `REWRITES` in place of its operators, and its constants as given."""
+    """Runs a graph with `REWRITES` in place of its operators, and with other constants."""
 
     def __init__(self, graph: fx.GraphModule, constants: dict[str, Tensor]):
         super().__init__(graph)

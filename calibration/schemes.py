@@ -23,7 +23,7 @@ class IntegerRange:
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a program's tensors are held; `activations` None leaves them in float."""
+    """The integers that a program's tensors become; with `activations` None those stay float."""
 
     name: str
     activations: IntegerRange | None

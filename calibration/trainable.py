@@ -170,7 +170,7 @@ def _merge(ranges: dict[Node, SharedRange], one: SharedRange, other: SharedRange
 
 
 def _is_known(source: Node) -> bool:
-    """The network's input, or an output such as a sigmoid's."""
+    """Whether the range is known beforehand: the network's input, an output such as a sigmoid's."""
     return source.op == "placeholder" or source.target in ZERO_TO_ONE
 
 
@@ -231,7 +231,7 @@ def _weights(graph: GraphModule) -> list[tuple[Node, Node]]:
 
 
 def _float_places(graph: GraphModule) -> Iterator[Node]:
-    """Where the biases are, and the weights of layers that stay float."""
+    """The `get_attr` nodes of biases, and of the weights of layers that stay float."""
     for layer in layers(graph):
         for place in (argument(layer, "weight"), bias_of(layer)):
             if place is not None and place.op == "get_attr":

@@ -46,9 +46,9 @@ class Fold:
         return ((self.per_cell - 1) * self.stride - self.pad + self.taps - 1) // self.pixels
 
     def weights(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """(M, C, h, taps) to (per_cell * M, pixels * C, h, cells), zeros between.
+        """Weights (M, C, h, taps) as (per_cell * M, pixels * C, h, cells), zeros between.
 
-        Channel p * M + m of an output cell is channel m of its pixel p; of inputs likewise.
+        Channel p * M + m of an output cell is channel m of its pixel p; input channels likewise.
         """
         out, channels, height, _ = weight.shape
         shape = (self.per_cell, out, self.pixels, channels, height, self.last - self.first + 1)

@@ -61,7 +61,7 @@ class Source:
         return Spec.load(self.path) if self.kind == "run" else read_header(self.path).spec
 
     def scheme(self) -> str | None:
-        """Of a program; a run has none."""
+        """The scheme of a program; a run has none."""
         return None if self.kind == "run" else read_header(self.path).scheme
 
     def load(self, *, trust: bool = False) -> Loaded:
@@ -83,7 +83,7 @@ class Source:
         )
 
     def describe(self) -> SourceRecord:
-        """For the manifest."""
+        """The entry of this source in the manifest."""
         file = self.path / "weights.safetensors" if self.kind == "run" else self.path
         return SourceRecord(kind=self.kind, name=self.path.name, sha256=sha256(file))
 

@@ -47,7 +47,10 @@ def convert(job: Job, path: Path) -> None:
 
 
 def _to_proto(model: ir.Model) -> ModelProto:
-    """Without what no node uses; readers infer the shapes inside, some of which have changed."""
+    """The model without what no node uses.
+
+    Shapes inside are left out: some have changed, and readers infer them.
+    """
     RemoveUnusedNodesPass()(model)
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]

@@ -21,7 +21,7 @@ TELEMETRY = {
 
 
 def disable_telemetry() -> None:
-    """For this process and those it starts."""
+    """Switch off telemetry of other packages, for this process and those it starts."""
     for name, value in TELEMETRY.items():
         os.environ.setdefault(name, value)
 

@@ -167,7 +167,7 @@ def support(head: DistributionHead) -> NDArray[np.float32]:
 
 
 def range_matrix(head: DistributionHead, table: RangeTable) -> NDArray[np.float32]:
-    """(size, grades) of 0 and 1: which grade each value of the support belongs to."""
+    """Which grade each value of the support belongs to: a matrix (size, grades) of 0 and 1."""
     grade = grade_of(support(head), table)
     return (grade[:, None] == np.arange(len(table.labels))).astype(np.float32)
 

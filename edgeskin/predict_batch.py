@@ -86,7 +86,7 @@ def run_under(
 
 
 def _start(command: Sequence[str], stderr: Path) -> subprocess.Popen[bytes]:
-    """One thread: under an emulator, threads that wait for each other wait long."""
+    """Start the child with one thread: under an emulator, threads wait long for each other."""
     with stderr.open("wb") as log:
         return subprocess.Popen(
             command,

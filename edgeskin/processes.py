@@ -34,7 +34,7 @@ def end(child: subprocess.Popen[Any]) -> None:
 
 
 def follow_parent() -> None:
-    """In a child whose standard input the parent holds open: end with it, however it ended."""
+    """End this child when its parent ends, which holds its standard input open."""
     threading.Thread(target=_until_closed, daemon=True).start()
 
 
@@ -44,7 +44,7 @@ def _until_closed() -> None:
 
 
 def write_answer(path: Path, work: Callable[[], Document]) -> bool:
-    """In a child: write what `work` returns, or which error of ours refused it (False then).
+    """Write, in a child, what `work` returns, or the error of ours that refused it (False then).
 
     Raises:
         OSError: The disk is full; nothing is left of the answer.
@@ -62,7 +62,7 @@ def write_answer(path: Path, work: Callable[[], Document]) -> bool:
 
 
 def read_answer(path: Path, kind: type[Answer]) -> Answer:
-    """In the parent: the document that a child wrote.
+    """The document that a child wrote, in the parent.
 
     Raises:
         EdgeskinError: What the child's work raised.

@@ -15,7 +15,7 @@ Samples = dict[str, list[float]]
 def interleave(
     turns: Mapping[str, Callable[[], object]], rounds: int, warmup: int
 ) -> dict[str, Samples]:
-    """`cpu_ms` and `wall_ms` of each, round by round; warm-up rounds left out.
+    """Times of each function, round by round: `cpu_ms` and `wall_ms`, without warm-up rounds.
 
     A turn is two calls, of which the second counts: the first brings a model's
     own weights back into the caches that the others emptied, as in a stream of
@@ -44,7 +44,7 @@ def interleave(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Off while timing; afterwards as it was, whatever happened."""
+    """Switch garbage collection off while timing, and back to what it was."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -45,7 +45,7 @@ def describe(
     network: Network,
     placement: Placement,
 ) -> Audit:
-    """The audit of `path`, that was read as `network`.
+    """The audit of `path`, which was read as `network`.
 
     Args:
         metadata: Of edgeskin, or why there is none.

@@ -61,7 +61,7 @@ def measure(
 def largest_values(
     graph: fx.GraphModule, inputs: Sequence[Tensor], progress: Progress = silent
 ) -> list[LayerReach]:
-    """Of each operator of `graph`: its module, its type and its largest absolute value."""
+    """The module, type and largest absolute value of each operator of `graph`."""
     largest_by_node: dict[fx.Node, float] = {}
     for index, x in enumerate(inputs, 1):
         with torch.no_grad():

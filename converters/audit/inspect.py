@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeskin.artifacts import check_manifest
 from edgeskin.converters.audit.examine import check_kind
-from edgeskin.converters.audit.sandbox import audit_apart
+from edgeskin.converters.audit.sandbox import audit_in_sandbox
 from edgeskin.errors import InvalidData
 from edgeskin.formats.model_audit import Audit
 from edgeskin.progress import Progress, silent
@@ -43,7 +43,7 @@ def inspect(
         raise InvalidData("the values inside need both, --reference RUN and --data DIR")
     check_kind(path)
     check_manifest(path)
-    audit = audit_apart(path)
+    audit = audit_in_sandbox(path)
     if reference is None or data is None:
         return audit
     from edgeskin.converters.audit.float16 import measure

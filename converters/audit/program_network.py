@@ -1,4 +1,4 @@
-"""A program's graph as the audit sees files, so that both are asked the same questions."""
+"""A program's graph as a `Network`, so that the audit asks it what it asks of files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROLES: dict[Any, Role] = {
 
 
 def network(graph: fx.GraphModule) -> Network:
-    """`graph`, whose nodes carry the shapes that `torch.export` found."""
+    """The network of `graph`, whose nodes carry the shapes that `torch.export` found."""
     nodes = list(graph.graph.nodes)
     tensors = {node.name: _tensor(node) for node in nodes if node.op != "output"}
     return Network(

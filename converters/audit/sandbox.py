@@ -25,7 +25,7 @@ _MEMORY = 4 << 30
 _MEMORY_BY_SIZE = 8  # copies of the file that a runtime may make
 
 
-def audit_apart(path: Path, *, seconds: float = SECONDS, memory: int | None = None) -> Audit:
+def audit_in_sandbox(path: Path, *, seconds: float = SECONDS, memory: int | None = None) -> Audit:
     """The audit of `path`, as `examine.audit` gives it.
 
     Args:

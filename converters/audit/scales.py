@@ -43,7 +43,7 @@ def against_float16(
     run: str | None = None,
     images: int | None = None,
 ) -> Float16Reach:
-    """What the largest values of layers say together."""
+    """A summary of the largest values of layers, against the end of float16."""
     ordered = sorted(layers, key=lambda layer: -layer.largest)
     largest = ordered[0].largest
     return Float16Reach(
@@ -71,7 +71,7 @@ def _reach(tensor: Tensor) -> float | None:
 def oddities(
     network: Network, weights: Sequence[Tensor], activations: Sequence[Tensor]
 ) -> tuple[Oddity, ...]:
-    """One entry a doubtful tensor: its name and what is wrong with it."""
+    """The doubtful tensors, each with what is wrong with it."""
     tensors = (*weights, *activations)
     odd = [Oddity(kind="broken", tensor=t.name, why=why) for t in tensors if (why := _broken(t))]
     odd += [

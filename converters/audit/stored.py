@@ -1,4 +1,4 @@
-"""What an INT8 file stores beside what its program stores: the same integers and scales.
+"""The numbers that an INT8 file stores, compared with those of its program.
 
 A file whose numbers are a little off computes nearly the right thing, so that no
 comparison of answers finds it; its numbers do. Weights are compared integer by
@@ -64,7 +64,7 @@ class QuantParams:
         return cls(np.array(stored.scale), np.array(stored.zero_point) - shift)
 
     def channels(self, order: Array) -> QuantParams:
-        """Of the channels `order`; one pair stands for all."""
+        """Those of the channels `order`; one pair stands for all."""
         if len(self.scales) == 1:
             return self
         return QuantParams(self.scales[order], self.zeros[order])
@@ -269,7 +269,7 @@ def _biases(graph: fx.GraphModule, node: fx.Node) -> Iterator[Array]:
 
 
 def _scale_before(node: fx.Node) -> float:
-    """Through what only moves values."""
+    """The scale of the integers that a product reads, through what only moves values."""
     x, _ = operands(node)
     while x.target is not DEQUANTIZE and len(x.all_input_nodes) == 1:
         (x,) = x.all_input_nodes
@@ -277,7 +277,7 @@ def _scale_before(node: fx.Node) -> float:
 
 
 def _activations(graph: fx.GraphModule) -> list[QuantParams]:
-    """Of what is computed, and of constants that it is added to or multiplied with."""
+    """Quantizations of all activations, and of constants added to them or multiplied with them."""
     nodes = [n for n in graph.graph.nodes if n.target in (QUANTIZE, DEQUANTIZE)]
     return [_quant_params(graph, node) for node in nodes]
 
@@ -308,7 +308,7 @@ def _bias(op: Operator, network: Network) -> tuple[Array | None, str]:
 
 
 def _filters(weight: Array) -> Array:
-    """(out, in) as (out, in, 1, 1)."""
+    """A matrix (out, in) as a filter (out, in, 1, 1)."""
     return weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
 
 

@@ -1,7 +1,7 @@
-"""What the audit of a fresh conversion must say: else the file is wrong, and refused.
+"""Checks of a fresh conversion by its audit: a file that fails one is refused.
 
-A program says by itself what is integer in it. Its graph is asked the same
-questions as the file (`program_network`), and the two answers are compared.
+A program shows what is integer in it. Its graph is asked the same questions as
+the file (`program_network`), and the two answers are compared.
 """
 
 from __future__ import annotations

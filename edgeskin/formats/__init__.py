@@ -190,7 +190,7 @@ def find_format(name: str) -> Format:
 
 
 def suffixes() -> list[str]:
-    """Of the files that edgeskin writes and runs."""
+    """The suffixes of files that edgeskin writes and runs."""
     return [f.suffix for f in FORMATS.values()]
 
 

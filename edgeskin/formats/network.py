@@ -44,9 +44,10 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """`dtype` is a numpy name; a size of -1 is known only at run time.
+    """A tensor of a model file.
 
-    `stored_bytes` is what a constant takes in the file.
+    `dtype` is a numpy name; a size of -1 is known only at run time. `stored_bytes` is
+    what a constant takes in the file.
     """
 
     name: str
@@ -62,14 +63,15 @@ class Tensor:
 
     @property
     def values(self) -> int:
-        """How many there are; 0 where a size is not known."""
+        """The number of values; 0 where a size is not known."""
         return max(0, math.prod(self.shape)) if -1 not in self.shape else 0
 
 
 @dataclass(frozen=True)
 class Operator:
-    """`type` is the format's own word; `operands` are the two tensors that `multiply` takes.
+    """An operator of a model file.
 
+    `type` is the format's own word; `operands` are the two tensors that `multiply` takes.
     `multiply_adds` is 0 where a size is not known. `quantization` is what a
     `dequantize` reads its input with: two of them may read one constant in two ways.
     """

@@ -15,7 +15,7 @@ import pytest
 import edgeskin
 from edgeskin.converters.audit import sandbox
 from edgeskin.converters.audit.examine import audit
-from edgeskin.converters.audit.sandbox import audit_apart
+from edgeskin.converters.audit.sandbox import audit_in_sandbox
 from edgeskin.errors import InvalidArtifact, InvalidData
 
 HOLD = "Data/com.apple.CoreML"
@@ -275,7 +275,7 @@ def test_the_audit_apart_is_the_audit(tmp_path: Path) -> None:
 def test_a_refusal_comes_through(tmp_path: Path) -> None:
     path = changed_tflite(tmp_path / "bad.tflite", no_inputs)
     with pytest.raises(InvalidArtifact, match="it has no inputs"):
-        audit_apart(path)
+        audit_in_sandbox(path)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_an_audit_that_ends_otherwise(
     path = model_files.tflite(tmp_path / "hand.tflite")
     monkeypatch.setattr(sandbox, "COMMAND", (sys.executable, "-c", code))
     with pytest.raises(InvalidArtifact, match=f"hand.tflite {why}"):
-        audit_apart(path, seconds=1.0)
+        audit_in_sandbox(path, seconds=1.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process asks for")
@@ -305,7 +305,7 @@ def test_a_file_that_asks_for_too_much_memory(tmp_path: Path) -> None:
 
     path = changed_tflite(tmp_path / "large.tflite", grow)
     with pytest.raises(InvalidArtifact, match=r"large.tflite"):
-        audit_apart(path, memory=1 << 30)
+        audit_in_sandbox(path, memory=1 << 30)
 
 
 def test_a_reference_without_data(tmp_path: Path) -> None:

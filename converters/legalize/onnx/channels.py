@@ -46,9 +46,9 @@ def pad_depthwise_channels(graph: ir.Graph) -> None:
         channels = _depthwise(node)
         padding = -channels % _LANES
         if padding and padding <= _MOST_PADDING * channels:
-            shared = _SharedChannels(channels)
-            if shared.spread(node):
-                shared.pad(padding)
+            group = _ChannelGroup(channels)
+            if group.collect(node):
+                group.pad(padding)
 
 
 def _depthwise(node: ir.Node) -> int:
@@ -59,16 +59,16 @@ def _depthwise(node: ir.Node) -> int:
     return group if array is not None and array.shape[:2] == (group, 1) and group > 1 else 0
 
 
-class _SharedChannels:
+class _ChannelGroup:
     """All values that share their channels with a depthwise convolution, and the layers around."""
 
     def __init__(self, channels: int):
         self.channels = channels
         self.values: list[ir.Value] = []
-        self.makers: list[ir.Node] = []
-        self.takers: list[ir.Node] = []
+        self.producers: list[ir.Node] = []
+        self.consumers: list[ir.Node] = []
 
-    def spread(self, start: ir.Node) -> bool:
+    def collect(self, start: ir.Node) -> bool:
         """Follow the channels both ways; False where they reach what cannot be padded."""
         waiting: list[ir.Value | None] = [start.inputs[0]]
         while waiting:
@@ -79,23 +79,23 @@ class _SharedChannels:
             if value.is_graph_input() or value.is_graph_output():
                 return False
             for node in (value.producer(), *value.consumers()):
-                found = self._through(node, value)
-                if found is None:
+                neighbours = self._through(node, value)
+                if neighbours is None:
                     return False
-                waiting += found
+                waiting += neighbours
         return True
 
     def _through(self, node: ir.Node | None, value: ir.Value) -> list[ir.Value | None] | None:
         """The values on the other sides of `node`; None where it cannot be passed."""
         if node is None:
             return None
-        made = node.outputs[0] is value
+        is_output = node.outputs[0] is value
         if node.op_type == "Conv" and _is_padable(node):
             if _depthwise(node):
-                self._add(self.makers, node)
+                self._add(self.producers, node)
                 return [node.inputs[0], node.outputs[0]]
             if attribute(node, "group", 1) == 1:
-                self._add(self.makers if made else self.takers, node)
+                self._add(self.producers if is_output else self.consumers, node)
                 return []
         if node.op_type in _ELEMENTWISE:
             return self._elementwise(node)
@@ -114,9 +114,9 @@ class _SharedChannels:
             to.append(node)
 
     def pad(self, padding: int) -> None:
-        for node in self.makers:
+        for node in self.producers:
             _pad_outputs(node, padding)
-        for node in self.takers:
+        for node in self.consumers:
             _pad_axis(_weight(node), 0, 1, padding, 0)
 
 

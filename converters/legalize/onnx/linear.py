@@ -24,7 +24,7 @@ from edgeskin.converters.legalize.onnx.qdq import (
 
 @dataclass(frozen=True)
 class _Linear:
-    """(B, N, K) to (B, N, M): the nodes from the integers going in to those coming out."""
+    """A linear layer, (B, N, K) to (B, N, M): its nodes from integers to integers."""
 
     x: ir.Node
     weight: ir.Node
@@ -46,8 +46,8 @@ def linear_to_convolution(graph: ir.Graph) -> None:
 
 
 def _linear(node: ir.Node) -> _Linear | None:
-    x, turned = dequantize_of(node.inputs[0]), node.inputs[1]
-    transpose = turned.producer() if turned is not None else None
+    x, transposed = dequantize_of(node.inputs[0]), node.inputs[1]
+    transpose = transposed.producer() if transposed is not None else None
     if x is None or transpose is None or transpose.op_type != "Transpose":
         return None
     if len(sizes(node.inputs[0])) != 3:
@@ -56,7 +56,7 @@ def _linear(node: ir.Node) -> _Linear | None:
     array = constant(weight.inputs[0]) if weight is not None else None
     if weight is None or array is None or array.dtype != np.int8 or array.ndim != 2:
         return None
-    if only_user(weight.outputs[0]) is not transpose or only_user(turned) is not node:
+    if only_user(weight.outputs[0]) is not transpose or only_user(transposed) is not node:
         return None
     user, bias = only_user(node.outputs[0]), list[ir.Value | None]()
     if user is not None and user.op_type == "Add":
@@ -81,6 +81,6 @@ def _convolve(graph: ir.Graph, linear: _Linear) -> None:
         ("Transpose", [], {"perm": [0, 2, 3, 1]}),
         ("Reshape", [add_shape(graph, batch, tokens, outputs)], {}),
     ]
-    made = chain(x.inputs[0], steps)
-    graph.insert_before(quantize, made)
-    quantize.outputs[0].replace_all_uses_with(made[-1].outputs[0])
+    convolution = chain(x.inputs[0], steps)
+    graph.insert_before(quantize, convolution)
+    quantize.outputs[0].replace_all_uses_with(convolution[-1].outputs[0])

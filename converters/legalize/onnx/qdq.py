@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 CLAMPS = ("Relu", "Clip")
 Array = NDArray[Any]
-# A node to come: its type, the constants behind its input, its attributes.
+# A node to be made: its type, the constants behind its input, its attributes.
 Step = tuple[str, Sequence[ir.Value | None], dict[str, Any]]
 
 
@@ -22,7 +22,7 @@ def nodes(graph: ir.Graph, *types: str) -> list[ir.Node]:
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """What an initializer holds; None for any other value."""
+    """The values of an initializer; None for any other value."""
     if value is None or not value.is_initializer() or value.const_value is None:
         return None
     return np.asarray(value.const_value.numpy())

@@ -58,7 +58,7 @@ def _ends_there(clamp: ir.Node, quantize: ir.Node) -> bool:
 
 
 def _bounds(clamp: ir.Node) -> tuple[Array, Array] | None:
-    """float32 (); None where one is computed."""
+    """The low and the high bound, float32 (); None where one is computed at run time."""
     bounds = [np.array(-np.inf, np.float32), np.array(np.inf, np.float32)]
     if clamp.op_type == "Relu":
         bounds[0] = np.array(0, np.float32)

@@ -67,7 +67,7 @@ def _is_plain(node: ir.Node) -> bool:
 
 
 def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
-    """From (N, C, H, W) to (N, C * pixels, H, W / pixels), each of `pixels` one after the other.
+    """The steps from (N, C, H, W) to (N, pixels * C, H, W / pixels), pixel after pixel.
 
     For `pixels` = 1, back to the shape of `value` from any number.
     """
@@ -83,9 +83,9 @@ def _rows(graph: ir.Graph, value: ir.Value, pixels: int) -> list[Step]:
 def _fold_input(graph: ir.Graph, node: ir.Node, x: ir.Node, fold: Fold) -> None:
     integers, *scale_and_zero_point = x.inputs
     steps = _rows(graph, x.outputs[0], fold.pixels)
-    made = chain(integers, [*steps, (DEQUANTIZE, scale_and_zero_point, {})])
-    graph.insert_before(node, made)
-    node.replace_input_with(0, made[-1].outputs[0])
+    new_nodes = chain(integers, [*steps, (DEQUANTIZE, scale_and_zero_point, {})])
+    graph.insert_before(node, new_nodes)
+    node.replace_input_with(0, new_nodes[-1].outputs[0])
 
 
 def _widen(node: ir.Node, fold: Fold) -> None:
@@ -113,7 +113,7 @@ def _widen(node: ir.Node, fold: Fold) -> None:
 
 def _unfold_output(graph: ir.Graph, quantize: ir.Node, steps: list[Step]) -> None:
     wide = quantize.outputs[0]
-    made = chain(wide, steps)
-    wide.replace_all_uses_with(made[-1].outputs[0])
-    made[0].replace_input_with(0, wide)
-    graph.insert_after(quantize, made)
+    new_nodes = chain(wide, steps)
+    wide.replace_all_uses_with(new_nodes[-1].outputs[0])
+    new_nodes[0].replace_input_with(0, wide)
+    graph.insert_after(quantize, new_nodes)

@@ -34,7 +34,7 @@ def give_constants_full_rank(graph: GraphModule) -> None:
 
 
 def _operators(constant: Node) -> list[Node]:
-    """Who uses the constant, behind quantize and dequantize; empty if any does not broadcast."""
+    """Users of the constant, behind quantize and dequantize; empty if any does not broadcast."""
     users: list[Node] = []
     for user in constant.users:
         behind = _operators(user) if user.target in (QUANTIZE, DEQUANTIZE) else [user]

@@ -36,7 +36,7 @@ def drop_moves(graph: Graph, operator: Any) -> bool:
 
 
 def _chain(graph: Graph, operator: Any) -> list[tuple[int, NDArray[np.int64]]]:
-    """Where the values come from, farthest first, and the order that they arrive in."""
+    """The tensors that the values come from, farthest first, and the order they arrive in."""
     moves: list[Any] = []
     orders: list[tuple[int, NDArray[np.int64]]] = []
     step = operator
@@ -59,7 +59,7 @@ def _order(graph: Graph, source: int, moves: Sequence[Any]) -> NDArray[np.int64]
 
 
 def _bypass(graph: Graph, source: int, target: int) -> bool:
-    """Whoever reads `target` reads `source`."""
+    """Let all readers of `target` read `source`."""
     for user in graph.consumers(target):
         user.inputs = [source if tensor == target else tensor for tensor in user.inputs]
     return True

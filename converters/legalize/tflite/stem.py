@@ -112,7 +112,7 @@ def _same(graph: Graph, operator: Any) -> _Padding:
 
 
 def _pair(weight: NDArray[Any], skip: int) -> NDArray[Any]:
-    """(O, h, w, C) to (O, h, pairs, 2 C), `skip` columns of zeros in front.
+    """Weights (O, h, w, C) as (O, h, pairs, 2 C), `skip` columns of zeros in front.
 
     `Fold` takes and gives channels before height, as torch and ONNX have them.
     """

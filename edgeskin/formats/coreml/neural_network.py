@@ -106,7 +106,7 @@ def _weight(name: str, params: Any) -> Tensor:
 
 
 def _storage(params: Any) -> str:
-    """float32, float16, int8, or how many bits in steps or as a palette."""
+    """The stored type of a weight: float32, float16, int8, or bits in steps or as a palette."""
     if params.floatValue:
         return "float32"
     if params.float16Value:

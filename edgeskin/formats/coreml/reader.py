@@ -153,7 +153,7 @@ def _why_off(op: Operator, network: Network) -> str:
 
 
 def _why_float(op: Operator, network: Network) -> str:
-    """Of an operator with pairs around it: whether coremltools' own patterns cover it."""
+    """Why an operator with pairs around it is float, where coremltools' patterns miss it."""
     if op.role in ("quantize", "dequantize", "move", "transpose"):
         return ""
     producers = [network.producer[name] for name in op.inputs if name in network.producer]

@@ -35,7 +35,7 @@ def dtype(kind: int) -> str:
 
 
 def shape(kind: Any) -> tuple[int, ...]:
-    """Of a ValueType: its sizes, -1 for one that is known only at run time."""
+    """The sizes of a ValueType, -1 for one that is known only at run time."""
     return tuple(
         int(d.constant.size) if d.WhichOneof("dimension") == "constant" else -1
         for d in kind.tensorType.dimensions

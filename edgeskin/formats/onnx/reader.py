@@ -217,7 +217,7 @@ def _quantization(node: Any, constants: _Constants) -> tuple[Quantization, str] 
 def _read_quantization(
     scale: str, zero: str = "", *, constants: _Constants, axis: int
 ) -> tuple[Quantization, str] | None:
-    """Of the tensors so named; None where the scale is no constant."""
+    """The quantization that two constants hold; None where the scale is no constant."""
     scales, zeros = constants.get(scale), constants.get(zero)
     if scales is None:
         return None

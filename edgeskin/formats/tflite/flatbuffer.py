@@ -44,7 +44,7 @@ class Graph:
         return operators
 
     def name(self, operator: Any) -> str:
-        """As the schema calls it: "CONV_2D"."""
+        """The name of an operator in the schema, such as "CONV_2D"."""
         return _NAMES[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ class Graph:
         return _TYPES.get(self.body.tensors[tensor].type)
 
     def quantization(self, tensor: int) -> tuple[float, int] | None:
-        """(scale, zero point) of a tensor that has just one of each."""
+        """Scale and zero point of a tensor that has just one of each."""
         entry = self.body.tensors[tensor].quantization
         if entry is None or entry.scale is None or len(entry.scale) != 1:
             return None

@@ -33,6 +33,6 @@ def entries(path: Path) -> dict[str, str]:
 
 
 def _label_files(packed: zipfile.ZipFile) -> dict[str, list[str]]:
-    """By output: what apps read that know TFLite Metadata but not edgeskin."""
+    """The label files by output, for apps that know TFLite Metadata but not edgeskin."""
     names = [name for name in packed.namelist() if name.endswith(".txt")]
     return {name.removesuffix(".txt"): packed.read(name).decode().splitlines() for name in names}

@@ -89,7 +89,7 @@ def _network(content: bytes) -> Network:
 def _numbers(
     content: bytes, buffers: Any, entries: Mapping[str, Any], schema: Any, name: str
 ) -> NDArray[Any]:
-    """Of a constant whose type numpy has, flat."""
+    """The numbers of a constant whose type numpy has, flat."""
     buffer = buffers[entries[name].buffer]
     behind = content[buffer.offset : buffer.offset + buffer.size]
     data = behind if buffer.offset > 1 else bytes(buffer.data)
