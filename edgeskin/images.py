@@ -236,7 +236,7 @@ class _WebpBytes(_Whole):
 
 class _Tiff(TiffImageFile):
     def load_prepare(self) -> None:
-        """As Pillow's, without its process-wide limit; ours was checked."""
+        """Prepare as Pillow does, without its process-wide limit; ours was checked."""
         if self._im is None:
             self.im = Image.new(self.mode, getattr(self, "_tile_size", self.size)).im
         ImageFile.ImageFile.load_prepare(self)

@@ -82,7 +82,7 @@ class Prediction(Mapping[str, HeadPrediction]):
         return len(self.heads)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """As `Document.to_json`, by the names of the heads."""
+        """The JSON documents of the heads, by name."""
         return {name: head.to_json() for name, head in self.items()}
 
     @classmethod

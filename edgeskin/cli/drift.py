@@ -85,7 +85,7 @@ def drift(
 
 
 def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
-    """That there is one to draw, before anything runs."""
+    """Check before anything runs that there is a metric to draw."""
     from edgeskin.artifacts import read_metadata
     from edgeskin.errors import UnknownName
     from edgeskin.evaluation import measures

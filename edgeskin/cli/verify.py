@@ -177,7 +177,7 @@ def gates(
     max_drop: float | None = None,
     max_mae_rise: float | None = None,
 ) -> tuple[str, ...]:
-    """One line a missed gate or a fault.
+    """The missed gates and the faults, one line each.
 
     Args:
         min_sqnr_db: In decibels; in place of the floor of the artifact's precision.

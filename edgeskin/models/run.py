@@ -150,7 +150,7 @@ def fit_weights(network: nn.Module, state: dict[str, torch.Tensor], *, where: st
 def _without_prefix(
     state: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor], where: str
 ) -> dict[str, torch.Tensor]:
-    """Without what training wrappers put before every name (`module.` of DataParallel)."""
+    """The state without the prefix of a training wrapper, such as `module.` of DataParallel."""
     shared = {name.partition(".")[0] for name in state}
     if len(shared) != 1 or any(name in own for name in state):
         return state

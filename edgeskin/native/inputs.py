@@ -124,21 +124,23 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """As apps read a spec.json, by the C library: float32, NCHW, the spec's mean and std.
+        """The recipe of a spec.json as the C library reads it for apps.
+
+        It is for float32, NCHW, with the spec's mean and std.
 
         Raises:
             InvalidSpec: Not JSON, or an input that does not validate.
         """
         data = text.encode() if isinstance(text, str) else text
-        found = ffi.new("es_recipe *")
-        check(lib.es_recipe_from_spec, data, len(data), found)
+        recipe = ffi.new("es_recipe *")
+        check(lib.es_recipe_from_spec, data, len(data), recipe)
         fields: dict[str, Any] = {
-            name: getattr(found, name)
+            name: getattr(recipe, name)
             for name in ("width", "height", "resize_to", "pad_value", "scale", "zero_point")
         }
         for name, known in _NAMES.items():
-            fields[name] = next(n for n in known if code("ES_", n) == getattr(found, name))
-        return cls(**fields, mean=tuple(found.mean), std=tuple(found.std))
+            fields[name] = next(n for n in known if code("ES_", n) == getattr(recipe, name))
+        return cls(**fields, mean=tuple(recipe.mean), std=tuple(recipe.std))
 
     def _c(self) -> Any:
         recipe = ffi.new("es_recipe *")
@@ -156,7 +158,7 @@ class Recipe:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the output, without the batch: (H, W, C) or (C, H, W)."""
+        """The shape of the output, without the batch: (H, W, C) or (C, H, W)."""
         n = 1 if self.channels == "grey" else 3
         plane = (self.height, self.width)
         return (*plane, n) if self.layout == "nhwc" else (n, *plane)

@@ -90,7 +90,7 @@ class BaseSession:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        """For one thread at a time; raises SessionClosed."""
+        """Hold the session for one thread at a time; raises SessionClosed."""
         with self._lock:
             if self._is_closed:
                 raise SessionClosed("the model was closed; load it again to run it")

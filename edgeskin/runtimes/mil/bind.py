@@ -17,7 +17,7 @@ Kind = Literal["tensor", "tensors", "value", "values"]
 
 
 def kinds(operation: Operation, function: Callable[..., Any]) -> dict[str, Kind]:
-    """For each input of `operation`, what its function takes.
+    """What the function of `operation` takes for each input.
 
     Raises:
         InvalidArtifact: An input that the function lacks, or does not know.

@@ -1,4 +1,4 @@
-"""Between what an app feeds and gets, and the tensors of the program."""
+"""The inputs and outputs of a model as an app sees them, and as tensors of its program."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def read_features(model: Any, program: Program) -> Features:
 
 
 def _description(model: Any) -> Any:
-    """Of the default function, where a model has several."""
+    """The description of the default function, where a model has several."""
     description = model.description
     named = [f for f in description.functions if f.name == description.defaultFunctionName]
     return named[0] if named else description

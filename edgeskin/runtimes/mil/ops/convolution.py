@@ -81,7 +81,7 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
 
 
 def _of_one_type(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """One of two may be a constant of another type: integers, where the other is floating."""
+    """Two operands in one type: a constant may be integers where the other is floating."""
     kind = torch.promote_types(x.dtype, y.dtype)
     return x.to(kind), y.to(kind)
 

@@ -95,7 +95,7 @@ def scatter_nd(
 
 
 def _positive(indices: Tensor, size: int, strictly: bool) -> Tensor:
-    """As int64, counted from the start; raises IndexError for one outside."""
+    """Indices as int64, counted from the start; raises IndexError for one outside."""
     indices = indices.long()
     low = 0 if strictly else -size
     if indices.numel() and not low <= int(indices.min()) <= int(indices.max()) < size:

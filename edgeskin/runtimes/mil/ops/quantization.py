@@ -116,7 +116,7 @@ def constexpr_sparse_blockwise_shift_scale(
 
 
 def _along(values: Tensor, x: Tensor, axis: int | None) -> Tensor:
-    """One value for all, or one for each place of an axis."""
+    """Values shaped to broadcast: one for all, or one for each place of an axis."""
     values = values.float()
     if values.numel() == 1 or axis is None:
         return values.reshape(()) if values.numel() == 1 else values

@@ -30,7 +30,7 @@ def reduce_arg(function: Callable[..., Tensor]) -> Operator:
 
 
 def mean(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
-    """Of integers toward zero, as NumPy's mean cast back."""
+    """The mean, of integers in float64: cast back, it is cut toward zero, as in NumPy."""
     return (x if x.is_floating_point() else x.double()).mean(axes, keepdim=keepdim)
 
 

@@ -55,7 +55,7 @@ def one_hot(
 
 
 def pad(x: Tensor, pad: Ints, mode: str = "constant", constant_val: float = 0.0) -> Tensor:
-    """Of the last len(pad) / 2 axes; `reflect` leaves the edge out, `replicate` repeats it."""
+    """Pad the last len(pad) / 2 axes; `reflect` leaves the edge out, `replicate` repeats it."""
     ends = [(0, 0)] * (x.dim() - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))
     sizes = [size + before + after for size, (before, after) in zip(x.shape, ends, strict=True)]
     check_size(sizes)
