@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test coverage lint types docs builtin fuzz fuzz-readers clean
+.PHONY: demo test check coverage lint types docs builtin fuzz fuzz-readers clean
 
 demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+
+# Lint, types, and the tests that need no conversion, no device and no torch: under two minutes.
+check: lint
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile @tests/core.txt tests/test_house.py
 
 # Which lines the tests run; TESTS is what is run, such as TESTS=tests/native or TESTS=@tests/core.txt.
 TESTS ?= tests
