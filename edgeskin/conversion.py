@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from edgeskin.document import Document
+from edgeskin.estimate import Estimate
 from edgeskin.formats.model_audit import AuditSummary
-from edgeskin.statistics import Estimate
 
 Milliseconds = float
 

@@ -12,9 +12,10 @@ from pydantic import model_serializer, model_validator
 
 from edgeskin import metrics
 from edgeskin.document import Document
+from edgeskin.estimate import Estimate
 from edgeskin.postprocess import Outputs, decisions, grade_of
 from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
-from edgeskin.statistics import Estimate, Metric, estimate, paired_change
+from edgeskin.statistics import Metric, estimate, paired_change
 
 Truth = Mapping[str, NDArray[Any]]
 

@@ -9,21 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.document import Document
+from edgeskin.estimate import Estimate
 
 RESAMPLES = 2000
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
-
-
-class Estimate(Document):
-    """A value with its 95 % interval, `low` to `high`, all in the unit of the value."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 def estimate(metric: Metric, truth: NDArray[Any], predicted: NDArray[Any]) -> Estimate:

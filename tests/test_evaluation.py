@@ -5,9 +5,9 @@ import json
 import pytest
 
 from edgeskin.errors import InvalidResult
+from edgeskin.estimate import Estimate
 from edgeskin.evaluation import Evaluation, MetricChange
 from edgeskin.models.run import BUILTIN
-from edgeskin.statistics import Estimate
 
 SHIPPED = json.loads((BUILTIN / "metrics.json").read_text())["val"]
 

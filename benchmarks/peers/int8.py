@@ -22,8 +22,9 @@ from edgeskin.benchmarks.peers.setting import Machine, machine
 from edgeskin.benchmarks.peers.zoo import CALIBRATION, TEST, Model
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, UnknownName
+from edgeskin.estimate import Estimate
 from edgeskin.files import write_json
-from edgeskin.statistics import Estimate, ratio_of_medians
+from edgeskin.statistics import ratio_of_medians
 
 WARM_UP = 20
 RUNTIMES = {

@@ -10,8 +10,8 @@ from typing import Any
 
 from edgeskin.benchmarks.peers.builds import Failure
 from edgeskin.benchmarks.peers.int8 import AIMS, Int8Result, RuntimeResult
+from edgeskin.estimate import Estimate
 from edgeskin.files import atomic
-from edgeskin.statistics import Estimate
 
 NAMES = {"litert": "LiteRT with XNNPACK", "onnx": "ONNX Runtime, CPU"}
 BUILDS = {

@@ -9,8 +9,8 @@ import numpy as np
 
 from edgeskin.artifacts import Evidence, Precision
 from edgeskin.document import Document
+from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
-from edgeskin.statistics import Estimate
 
 
 class OutputAgreement(Document):

@@ -39,6 +39,7 @@ from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import InvalidResult, InvalidRun
+from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange, Truth, compare
 from edgeskin.files import sha256
 from edgeskin.formats import open_session
@@ -50,7 +51,6 @@ from edgeskin.predictor import Predictor
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
-from edgeskin.statistics import Estimate
 
 Pixels = NDArray[np.uint8]
 

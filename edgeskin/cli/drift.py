@@ -14,7 +14,7 @@ from edgeskin.cli.options import Data, Force, Json, Split, Trust
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import DriftReport, MetricDrift
     from edgeskin.data.manifest import Dataset
-    from edgeskin.statistics import Estimate
+    from edgeskin.estimate import Estimate
 
 
 def drift(

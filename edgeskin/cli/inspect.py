@@ -7,26 +7,28 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Json, Split, Trust
-from edgeskin.formats.model_audit import (
-    Audit,
-    BatchNorm,
-    FastPath,
-    Float16Reach,
-    ImageInput,
-    MultiplyAdds,
-    OperatorName,
-    Scales,
-    Sizes,
-    TensorRow,
-    Transposes,
-    WeightTypes,
-)
+
+if TYPE_CHECKING:
+    from edgeskin.formats.model_audit import (
+        Audit,
+        BatchNorm,
+        FastPath,
+        Float16Reach,
+        ImageInput,
+        MultiplyAdds,
+        OperatorName,
+        Scales,
+        Sizes,
+        TensorRow,
+        Transposes,
+        WeightTypes,
+    )
 
 _LARGEST = 5  # layers, by bytes or by values
 _LONGEST = 48  # characters of a name

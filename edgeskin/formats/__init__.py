@@ -25,12 +25,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from edgeskin.errors import CannotExpress, InvalidArtifact, MissingPackage, UnknownName
-from edgeskin.formats.cutting import Cutter
-from edgeskin.formats.network import Network
-from edgeskin.runtimes import Kernels, Session
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the table is read where numpy would be too much
     from edgeskin.converters.model import Job
+    from edgeskin.formats.cutting import Cutter
+    from edgeskin.formats.network import Network
+    from edgeskin.runtimes import Kernels, Session
 
 Part = Literal["metadata", "reader", "cutter", "session", "standalone"]
 

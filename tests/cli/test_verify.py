@@ -15,8 +15,8 @@ from edgeskin.artifacts import read_manifest
 from edgeskin.cli.main import run
 from edgeskin.cli.verify import gates
 from edgeskin.converters.parity import Verification
+from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
-from edgeskin.statistics import Estimate
 
 Verify = Callable[..., tuple[int, dict[str, Any], str]]
 

@@ -67,8 +67,8 @@ def test_a_tflite_file_with_an_open_batch(tmp_path: Path) -> None:
     b.Finish(model.Pack(b), file_identifier=b"TFL3")
     path.write_bytes(bytes(b.Output()))
     found = audit(path)
-    for key in ("multiply_adds", "weights", "inputs", "operators"):
-        assert found[key] == closed[key], key
+    for field in ("multiply_adds", "weights", "inputs", "operators"):
+        assert getattr(found, field) == getattr(closed, field), field
 
 
 def test_image_settings_in_tflite_metadata(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from edgeskin.converters.parity.plots import plot_drift, plot_layers
 from edgeskin.converters.parity.reference import Model
 from edgeskin.converters.parity.resizes import RESIZES, find_resize
 from edgeskin.errors import CannotWrite, InvalidRun, UnknownName
+from edgeskin.estimate import Estimate
 from edgeskin.preprocess import preprocess
 from edgeskin.spec import InputSpec
-from edgeskin.statistics import RESAMPLES, Estimate
+from edgeskin.statistics import RESAMPLES
 
 N = 60
 NAMES = ("trained", "preprocessing", "quantization", "conversion", "kernels")

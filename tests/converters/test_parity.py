@@ -17,11 +17,11 @@ from tiny_network import float_run as reference
 from edgeskin.converters.parity import Verification, agree, compare_outputs, verify, worst_drop
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import ShapeMismatch
+from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.models.run import Run
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes.pytorch import TorchSession, run_all
-from edgeskin.statistics import Estimate
 
 Convert = Callable[..., Path]
 pytestmark = pytest.mark.slow

@@ -23,10 +23,10 @@ from edgeskin.conversion import Speed
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.selfcheck import images
 from edgeskin.converters.speed import float_network, rate
+from edgeskin.estimate import Estimate
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
-from edgeskin.statistics import Estimate
 
 
 def times(median: float, spread: float = 0.01) -> np.ndarray[Any, Any]:

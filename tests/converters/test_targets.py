@@ -50,9 +50,9 @@ def test_file_computes_what_torch_computes(
     target: str, precision: Precision, io: Io, converted: Convert
 ) -> None:
     report = selfcheck.measure(tiny_job(precision, io), converted(target, precision, io))
-    assert tuple(report["outputs"]) == DECODED
-    for name, output in report["outputs"].items():
-        sqnr = output["sqnr_db"]
+    assert tuple(report.outputs) == DECODED
+    for name, output in report.outputs.items():
+        sqnr = output.sqnr_db
         assert sqnr is None or sqnr >= AT_LEAST_DB[precision], (name, output)
 
 
@@ -62,8 +62,8 @@ def test_bgr_networks_still_take_rgb_pixels(target: str, tmp_path: Path) -> None
     job = tiny_job("fp32", input=size.model_copy(update={"color_order": "BGR"}))
     path = tmp_path / f"bgr{FORMATS[target].suffix}"
     FORMATS[target].convert(job, path)
-    outputs = selfcheck.measure(job, path)["outputs"]
-    assert all(o["sqnr_db"] is None or o["sqnr_db"] >= 100 for o in outputs.values())
+    outputs = selfcheck.measure(job, path).outputs
+    assert all(o.sqnr_db is None or o.sqnr_db >= 100 for o in outputs.values())
 
 
 @pytest.mark.parametrize("target", ["tflite", "onnx"])

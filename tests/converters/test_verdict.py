@@ -160,7 +160,7 @@ def test_exclusions_must_be_named(excluding: Program, tmp_path: Path) -> None:
     job = Job(excluding.module, Metadata(tiny_spec(), "tensor", "int8"))
     path = tmp_path / "excluding.onnx"
     FORMATS["onnx"].convert(job, path)
-    verdict.check(job, path, {"scheme": "w8a8", **excluding.calibration})
+    verdict.check(job, path, {"scheme": "w8a8", **excluding.calibration.to_json()})
     share = REST / (STEM + REST)
     with pytest.raises(ConversionFailed, match=f"only {100 * share:.1f} % of .* names no excl"):
         verdict.check(job, path, RECORD)
@@ -175,7 +175,7 @@ def test_schemes_with_other_products(scheme: str, tmp_path: Path) -> None:
     job = Job(program.module, Metadata(spec, "tensor", "int8"))
     path = tmp_path / f"{scheme}.onnx"
     FORMATS["onnx"].convert(job, path)
-    verdict.check(job, path, {"scheme": scheme, **program.calibration})
+    verdict.check(job, path, {"scheme": scheme, **program.calibration.to_json()})
 
 
 def test_the_summary_is_short(converted: Convert) -> None:
