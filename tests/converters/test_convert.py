@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import model_files
 import pytest
 import torch
 from processes import gone, wait_for
@@ -19,6 +20,9 @@ from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.record import CalibrationRecord
 from edgeskin.calibration.rewrites import export
+from edgeskin.conversion import Conversion, SelfCheck, SourceRecord
+from edgeskin.converters.audit.describe import summary
+from edgeskin.converters.audit.examine import audit
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
@@ -35,12 +39,12 @@ from edgeskin.errors import (
 from edgeskin.files import sha256
 from edgeskin.formats import FORMATS, find_format
 
-# In place of the worker: writes its request as the file, and an answer without evidence.
+# In place of the worker: writes its request as the file, and an answer of another.
 QUICK = """
 import json, sys
 request = json.loads(sys.stdin.readline())
 open(request['path'], 'w').write(request['precision'])
-open(request['answer'], 'w').write(json.dumps({'parity': {}, 'source': {'kind': 'run'}}))
+open(request['answer'], 'w').write({answer!r})
 """
 CRASH = "import os; os.abort()"
 
@@ -50,8 +54,19 @@ def replace_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    replace_worker(monkeypatch, QUICK)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The code that is run in place of the worker."""
+    answer = Conversion(
+        source=SourceRecord(kind="run", name="run", sha256="0" * 64),
+        scales=None,
+        tools={},
+        audit=summary(audit(model_files.tflite(tmp_path_factory.mktemp("other") / "other.tflite"))),
+        parity=SelfCheck(runtime="none", samples=0, sqnr_db=None, outputs={}),
+        speed=None,
+    )
+    code = QUICK.format(answer=json.dumps({"document": answer.to_json()}))
+    replace_worker(monkeypatch, code)
+    return code
 
 
 @pytest.fixture
@@ -204,16 +219,16 @@ def test_force_replaces_files_and_folders(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_crash_leaves_its_log_and_the_files_of_the_others(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: str
 ) -> None:
     out = tmp_path / "out"
-    replace_worker(monkeypatch, f"{QUICK}\nif request['target'] == 'onnx': {CRASH}")
+    replace_worker(monkeypatch, f"{quick}\nif request['target'] == 'onnx': {CRASH}")
     with pytest.raises(PartlyConverted, match=r"tiny-fp32\.onnx crashed with SIGABRT") as caught:
         convert_files(run, ["tflite", "onnx"], ["fp32"], out, ConversionOptions(workers=1))
     assert [artifact.path.name for artifact in caught.value.artifacts] == ["tiny-fp32.tflite"]
     assert listing(out) == ["manifest.json", "tiny-fp32.onnx.log", "tiny-fp32.tflite"]
     (out / "tiny-fp32.onnx.log").unlink()
-    replace_worker(monkeypatch, QUICK)
+    replace_worker(monkeypatch, quick)
     convert_files(run, ["onnx"], ["fp32"], out)  # and it can simply be tried again
     assert listing(out) == ["manifest.json", "tiny-fp32.onnx", "tiny-fp32.tflite"]
 
