@@ -83,7 +83,7 @@ def test_a_damaged_manifest(files: Path, use: Refused) -> None:
 
 def test_a_file_type_that_nobody_knows(tmp_path: Path, use: Refused) -> None:
     (tmp_path / "model.h5").write_bytes(b"x")
-    assert "model.h5 is none of .tflite, .onnx, .mlpackage" in use(tmp_path / "model.h5")
+    assert "model.h5 is none of .tflite, .mlpackage, .onnx" in use(tmp_path / "model.h5")
 
 
 def test_an_artifact_of_another_tool(tmp_path: Path, use: Refused) -> None:
