@@ -96,10 +96,10 @@ class ManifestEntry(PartialDocument):
     """
 
     sha256: str
-    target: str
-    precision: str
-    io: str
-    size_bytes: int
+    target: str = ""
+    precision: str = ""
+    io: str = ""
+    size_bytes: int = 0
     conversion_s: float | None = None
     timing_s: float | None = None
     source: SourceRecord | None = None

@@ -21,6 +21,8 @@ from edgeskin.cli.main import run
 from edgeskin.models import ARCHS
 from edgeskin.tasks import TASKS
 
+TITLES = {"tflite": "TFLite", "onnx": "ONNX", "mlpackage": "Core ML"}
+
 
 @pytest.fixture
 def without(tmp_path: Path) -> Callable[..., str]:
@@ -93,7 +95,9 @@ def test_predict(
 ) -> None:
     image = next(phantom_set.rglob("*.png"))
     line = without(package, "predict", converted / f"acne-test-fp32.{suffix}", image)
-    assert line == f"running .{suffix} needs {package}: pip install 'edgeskin[{extra}]'"
+    assert (
+        line == f"running {TITLES[suffix]} files needs {package}: pip install 'edgeskin[{extra}]'"
+    )
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from commands import COMMAND, has_loaded, interrupt, snapshot, the_line
 
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.program import load_program
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.qat_run import qat
@@ -88,7 +89,8 @@ def test_it_calibrates_first_and_holds_out_a_tenth_without_a_val_split(
     manifest.write_text(manifest.read_text().replace(",val,", ",train,"))
     recipe = QatRecipe(batch_size=8, epochs=1, learning_rate=10.0, distill=1.0)  # bound to fail
     with pytest.raises(NotBetter, match="on 3 held-out images") as caught:
-        qat(lively_run, spoiled_set, tmp_path / "q.pt2", recipe=recipe, method="minmax", samples=4)
+        options = CalibrationOptions(method="minmax", samples=4)
+        qat(lively_run, spoiled_set, tmp_path / "q.pt2", options, recipe=recipe)
     record = caught.value.record
     assert record["start_method"] == "minmax"
     assert (record["held_out_of"], record["held_out_images"]) == ("train", 3)
@@ -174,7 +176,6 @@ def test_a_checkpoint_calibrated_otherwise_is_refused(
     with pytest.raises(InvalidRun, match=f"{method}, asked are w8a8 and {method} without heads.0"):
         qat(
             *(lively_run, phantom_set, tmp_path / "q.pt2"),
+            CalibrationOptions(method=method, exclude=["heads.0"]),
             recipe=QatRecipe(batch_size=8),
-            method=method,
-            exclude=["heads.0"],
         )

@@ -32,7 +32,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import model_files
 
-from edgeskin.converters.audit.sandbox import answer, limit_memory
+from edgeskin.converters.audit.sandbox import audit_within_memory, limit_memory
+from edgeskin.errors import EdgeskinError, to_document
 from edgeskin.formats.coreml.package import messages
 
 SECONDS = 20  # of processor time
@@ -163,6 +164,14 @@ def _other(value: Any, rng: random.Random) -> Any:
     if isinstance(value, bytes):
         return _flip(value, rng) if value else b"x"
     return rng.choice(("", "x", "q", "image", "out", "features", "../../etc/passwd", value * 2))
+
+
+def answer(path: Path) -> dict[str, Any]:
+    """The document of a file, or which error refuses it."""
+    try:
+        return {"document": audit_within_memory(path).to_json()}
+    except EdgeskinError as error:
+        return dict(to_document(error))
 
 
 def examine(path: Path) -> tuple[str, str]:

@@ -328,5 +328,7 @@ def test_weights_that_do_not_fit_are_one_line_without_a_log(tiny_run: Path, tmp_
 @pytest.mark.slow
 def test_timeout_ends_a_real_worker(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConversionFailed, match=r"took longer than 0\.3 s"):
-        convert_files(tiny_run, ["onnx"], ["fp32"], tmp_path / "out", timeout_s=0.3)
+        convert_files(
+            tiny_run, ["onnx"], ["fp32"], tmp_path / "out", ConversionOptions(timeout_s=0.3)
+        )
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx.log"]
