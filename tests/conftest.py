@@ -19,6 +19,27 @@ from edgeskin.data.phantoms import write_set
 from edgeskin.predictor import load
 
 Convert = Callable[..., Path]
+# Files whose tests take a minute or more in all, the longest first: begun last, one of them would
+# keep a single worker busy when the others are done.
+LONGEST = (
+    "test_demo",
+    "test_qat",
+    "test_mutations",
+    "test_train",
+    "test_peers_int8",
+    "test_import",
+    "test_examples",
+    "test_a_format_of_its_own",
+    "test_bench_on_lab",
+    "test_drift",
+    "test_interrupts",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the order within a file, and of the rest, stays."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
