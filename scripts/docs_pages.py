@@ -29,8 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 MAPPED = ("calibration", "converters", "benchmarks")
 
 
-def on_pre_build(config: MkDocsConfig) -> None:
-    """The sources as one tree: mkdocstrings reads files, and knows no `package-dir`."""
+def on_startup(**_: Any) -> None:
+    """The sources as one tree: mkdocstrings reads files, and knows no `package-dir`.
+
+    Before its own configuration, which leaves out a path that is not there yet.
+    """
     tree = ROOT / "build" / "docs" / "edgeskin"
     shutil.rmtree(tree.parent, ignore_errors=True)
     for folder, place in (("edgeskin", tree), *((name, tree / name) for name in MAPPED)):
