@@ -1,4 +1,4 @@
-"""How a ONNX file is run without edgeskin's session: text for `run.py` of a failing layer."""
+"""How an ONNX file is run without edgeskin's session: text for `run.py` of a failing layer."""
 
 PACKAGE = "onnxruntime"
 RUN = """def run(path, feeds):
