@@ -242,7 +242,7 @@ def _describe(
         size_bytes=size_bytes(fresh),
         warnings=tuple((answer.scales or {}).get("warnings", ())),
         portable=options.portable,
-        **dict(answer),
+        **{name: value for name, value in answer if name != "timing_s"},
     )
 
 

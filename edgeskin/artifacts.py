@@ -84,7 +84,7 @@ class ManifestEntry(PartialDocument):
     """What `manifest.json` says of one file.
 
     Attributes:
-        conversion_s: Seconds in all; `timing_s` of them went into `speed`.
+        conversion_s: Wall time in seconds, without what went into `speed`.
         scales: Of an INT8 file, where its scales come from; None of a float one.
         tools: Versions by package.
         parity: The file beside its source, on synthetic images.
@@ -101,7 +101,6 @@ class ManifestEntry(PartialDocument):
     io: str = ""
     size_bytes: int = 0
     conversion_s: float | None = None
-    timing_s: float | None = None
     source: SourceRecord | None = None
     scales: dict[str, Any] | None = None
     tools: dict[str, str] | None = None
