@@ -21,7 +21,13 @@ CORE = {"numpy", "pydantic", "PIL", "cv2", "safetensors", "cffi"}
 COMMAND = CORE | {"typer", "rich"}
 
 # Layer: (folders and files, our modules it may import at any depth, third parties at the top).
-TORCH_LAYERS = ("edgeskin.tasks", "edgeskin.models", "edgeskin.data", "edgeskin.training")
+TORCH_LAYERS = (
+    "edgeskin.tasks",
+    "edgeskin.models",
+    "edgeskin.data",
+    "edgeskin.training",
+    "edgeskin.sources",
+)
 MAY_IMPORT = {
     "edgeskin.cli": (
         *TORCH_LAYERS,
@@ -33,11 +39,13 @@ MAY_IMPORT = {
     "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
     "edgeskin.data": ("edgeskin.data",),
     "edgeskin.tasks": ("edgeskin.tasks",),
+    "edgeskin.sources": ("edgeskin.sources", "edgeskin.models", "edgeskin.data"),
     # Quantization-aware training is training.
     "edgeskin.calibration": ("edgeskin.calibration", *TORCH_LAYERS),
     "edgeskin.converters": (
         "edgeskin.converters",
         "edgeskin.calibration",
+        "edgeskin.sources",
         "edgeskin.models",
         "edgeskin.data",
     ),

@@ -1,0 +1,1 @@
+"""Models as other people keep them, each kind read by a module of its own, and made into runs."""
