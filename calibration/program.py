@@ -8,7 +8,6 @@ the quantize step in the graph, which the TFLite converter wants.
 from __future__ import annotations
 
 import copy
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgeskin.calibration.archive import Header, damaged, distill, read_header
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -27,7 +25,9 @@ from edgeskin.calibration.graphs import (
     parameters,
     set_argument,
 )
+from edgeskin.calibration.header import Header, damaged, read_header
 from edgeskin.files import atomic
+from edgeskin.models.exported import load_graph, save_graph
 
 # What to put in front of a constant that a graph dequantizes.
 _QUANTIZE: dict[Any, Any] = {DEQUANTIZE: QUANTIZE, DEQUANTIZE_CHANNELS: QUANTIZE_CHANNELS}
@@ -50,14 +50,9 @@ def save_program(path: Path, program: Program, *, force: bool = False) -> None:
     Raises:
         CannotWrite: `path` exists and `force` is False, or cannot be written.
     """
-    archive = io.BytesIO()
-    torch.export.save(
-        torch.export.export(program.module, (program.example(),)),
-        archive,
-        extra_files={"edgeskin.json": program.to_json()},
-    )
+    archive = save_graph(program.module, program.example(), program.to_json())
     with atomic(path, force=force) as fresh:
-        fresh.write_bytes(distill(archive.getvalue()))
+        fresh.write_bytes(archive)
 
 
 def load_program(path: Path) -> Program:
@@ -70,15 +65,10 @@ def load_program(path: Path) -> Program:
     path = Path(path)
     header = read_header(path)
     try:
-        graph = _module(distill(path.read_bytes()))
+        graph = load_graph(path.read_bytes())
     except Exception as error:  # zip, JSON and torch raise types of their own
         raise damaged(path, error) from error
     return Program(**vars(header), module=graph)
-
-
-def _module(archive: bytes) -> fx.GraphModule:
-    module = torch.export.load(io.BytesIO(archive)).module(check_guards=False)
-    return fx.GraphModule(module, module.graph).requires_grad_(False)
 
 
 def unfolded(module: fx.GraphModule) -> fx.GraphModule:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgeskin.calibration.archive import read_header
+from edgeskin.calibration.header import read_header
 from edgeskin.conversion import SourceRecord
 from edgeskin.errors import InvalidRun
 from edgeskin.files import sha256
+from edgeskin.models.archive import is_exported
+from edgeskin.models.run_files import network_file
 from edgeskin.spec import Spec
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class Source:
 
     def describe(self) -> SourceRecord:
         """The entry of this source in the manifest."""
-        file = self.path / "weights.safetensors" if self.kind == "run" else self.path
+        file = network_file(self.path) if self.kind == "run" else self.path
         return SourceRecord(kind=self.kind, name=self.path.name, sha256=sha256(file))
 
 
@@ -96,10 +98,9 @@ def find_source(path: Path) -> Source:
     """
     path = Path(path)
     if (path / "spec.json").is_file():
-        if not (path / "weights.safetensors").is_file():
-            raise InvalidRun(f"{path} has a spec but no weights.safetensors. Train or import it.")
+        network_file(path)
         return Source(path, "run")
-    if path.suffix == ".pt2" and path.is_file():
+    if path.is_file() and is_exported(path):
         return Source(path, "program")
     why = "is missing" if not path.exists() else "is neither a run folder nor a program (.pt2)"
     raise InvalidRun(f"{path} {why}. Give what edgeskin train, import, calibrate or qat wrote.")

@@ -1,4 +1,8 @@
-"""A run on disk: `spec.json` and `weights.safetensors` (and, of training, `metrics.json`)."""
+"""A run on disk: `spec.json` and the network (and, of training, `metrics.json`).
+
+The network is `weights.safetensors`, for the factory that the spec names, or
+`network.pt2`, a graph with its weights, where it came from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from torch import nn
 from edgeskin.errors import InvalidRun
 from edgeskin.files import atomic, sha256, write_json
 from edgeskin.models.architectures import build
+from edgeskin.models.exported import ExportedNetwork, load_graph, save_graph
+from edgeskin.models.run_files import GRAPH, WEIGHTS, network_file
 from edgeskin.spec import Spec
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -30,7 +36,7 @@ class Run:
     spec: Spec
     network: nn.Module
     sha256: str = ""
-    """Of `weights.safetensors`; empty for a network that was not loaded from one."""
+    """Of the file that holds the weights; empty for a network that was not loaded from one."""
 
 
 def load_run(folder: Path | str, *, trust: bool = False) -> Run:
@@ -41,19 +47,27 @@ def load_run(folder: Path | str, *, trust: bool = False) -> Run:
 
     Raises:
         NotTrusted: The spec names a factory that needs `trust`.
-        InvalidRun: No such folder, no weights, or weights that do not fit.
+        InvalidRun: No such folder, no weights, weights that do not fit, or a damaged graph.
         InvalidSpec: The spec does not validate.
     """
     folder = Path(folder)
     if not (folder / "spec.json").is_file():
         raise InvalidRun(f"{folder} is not a run: it has no spec.json")
     spec = Spec.load(folder)
-    path = folder / "weights.safetensors"
-    if not path.is_file():
-        raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
+    path = network_file(folder)
+    if path.name == GRAPH:
+        return Run(spec, _read_graph(path).eval(), sha256(path))
     network = build(spec, trust=trust)
     fit_weights(network, read_weights(path), where=str(path))
     return Run(spec, network.eval(), sha256(path))
+
+
+def _read_graph(path: Path) -> ExportedNetwork:
+    try:
+        return ExportedNetwork(load_graph(path.read_bytes()))
+    except Exception as error:  # zip, JSON and torch raise types of their own
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidRun(f"{path} is damaged ({why}). Import the network again.") from error
 
 
 def save_run(
@@ -63,11 +77,15 @@ def save_run(
     with atomic(folder, force=force) as fresh:
         fresh.mkdir()
         (fresh / "spec.json").write_text(spec.to_json(indent=2) + "\n", encoding="utf-8")
-        state = {
-            name: t.detach().clone(memory_format=torch.contiguous_format)  # tied ones apart
-            for name, t in network.state_dict().items()
-        }
-        (fresh / "weights.safetensors").write_bytes(save(state))  # OSError where it cannot
+        if isinstance(network, ExportedNetwork):
+            example = torch.zeros(1, 3, spec.input.height, spec.input.width)
+            (fresh / GRAPH).write_bytes(save_graph(network.network, example))
+        else:
+            state = {
+                name: t.detach().clone(memory_format=torch.contiguous_format)  # tied ones apart
+                for name, t in network.state_dict().items()
+            }
+            (fresh / WEIGHTS).write_bytes(save(state))  # OSError where it cannot
         if metrics is not None:
             write_json(fresh / "metrics.json", metrics)
 

@@ -32,6 +32,7 @@ import torchvision
 from torch import nn
 
 from edgeskin.errors import InvalidSpec, NotTrusted, UnknownName
+from edgeskin.models.run_files import GRAPH, WEIGHTS
 from edgeskin.trusted import config_file, packages
 
 _LIBRARIES = ("torchvision", "timm", "edgeskin")
@@ -40,7 +41,6 @@ _BY_NAME = (timm.create_model, torchvision.models.get_model)
 _READS_WEIGHTS = ("pretrained", "weights", "checkpoint", "cache_dir")
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = ("site-packages", "dist-packages")
-_RUN = ("spec.json", "weights.safetensors")
 
 
 def find_factory(arch: str, arguments: Mapping[str, Any], *, trust: bool) -> Callable[..., Any]:
@@ -127,7 +127,9 @@ def _is_of_project(module: str) -> bool:
 
 def _is_foreign(folder: Path) -> bool:
     """A folder whose modules are not the project's, wherever it lies."""
-    is_run = all((folder / name).is_file() for name in _RUN)
+    is_run = (folder / "spec.json").is_file() and any(
+        (folder / name).is_file() for name in (WEIGHTS, GRAPH)
+    )
     return is_run or folder.name in _INSTALLED or folder == _STANDARD_LIBRARY
 
 

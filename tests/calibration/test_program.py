@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, fx
 
-from edgeskin.calibration.archive import ROOT
 from edgeskin.calibration.graphs import DEQUANTIZE_CHANNELS, QUANTIZE_CHANNELS
 from edgeskin.calibration.program import Program, load_program, save_program, unfolded
 from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec
 from edgeskin.models.app_model import AppModel
+from edgeskin.models.archive import ROOT
 
 X = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(4))
 

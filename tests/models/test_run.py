@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from samples import acne_spec
 
-from edgeskin.calibration.archive import read_header
+from edgeskin.calibration.header import read_header
 from edgeskin.errors import InvalidRun, InvalidSpec
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.run import BUILTIN, fit_weights, load_run, read_weights

@@ -5,7 +5,8 @@ shapes and guards, so a hostile file could run code. `distill` reads an archive
 with Python's own zip and JSON parsers, keeps plain tensors, a graph of aten and
 quantize operators and one JSON document, and builds a fresh archive from those;
 torch only ever sees that. On the way out it takes source paths, object ids and
-sample inputs away, so that equal programs give equal bytes.
+sample inputs away, so that equal programs give equal bytes. Programs, runs that
+hold a graph, and networks that somebody else exported are all read so.
 """
 
 from __future__ import annotations
@@ -14,14 +15,8 @@ import io
 import json
 import re
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeskin.calibration.record import CalibrationRecord
-from edgeskin.errors import InvalidResult, InvalidRun
-from edgeskin.spec import Spec
-
-FORMAT = 1
 ROOT = "program/"
 DOCUMENT = "extra/edgeskin.json"
 _GRAPH = "models/model.json"
@@ -36,75 +31,17 @@ _FIXED = {
     ".data/version": b"6\n",
     _INPUTS: b"",  # an empty one is not unpickled
 }
-_OPERATOR = re.compile(r"(torch\.ops\.(aten|quantized_decomposed)\.\w+\.\w+|_operator\.getitem)")
+_ARITHMETIC = r"_operator\.(getitem|add|sub|mul|floordiv|mod|neg)"  # of sizes
+_OPERATOR = re.compile(rf"(torch\.ops\.(aten|quantized_decomposed)\.\w+\.\w+|{_ARITHMETIC})")
 _FORBIDDEN = ("torch.ops.aten.from_file",)
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a program says of itself beside its graph.
-
-    `calibration` says how the scales were found.
-    """
-
-    spec: Spec
-    scheme: str
-    calibration: CalibrationRecord = field(default_factory=CalibrationRecord)
-
-    def to_json(self) -> str:
-        document = {
-            "format": FORMAT,
-            "spec": self.spec.model_dump(mode="json"),
-            "scheme": self.scheme,
-            "calibration": self.calibration.to_json(),
-        }
-        return json.dumps(document)
-
-
-def read_header(path: Path) -> Header:
-    """The header of the program in `path`; its graph, which takes much longer, is not read.
-
-    Raises:
-        InvalidRun: Missing, damaged, not a program, or one that a newer edgeskin wrote.
-        InvalidSpec: The spec in it does not validate.
-    """
-    if not path.is_file():
-        raise InvalidRun(f"{path} is missing")
-    try:
-        content = path.read_bytes()
-        _refuse_foreign(path, content)
-        document = json.loads(_read(content)[DOCUMENT])
-        version, scheme, calibration = (document[k] for k in ("format", "scheme", "calibration"))
-        spec = json.dumps(document["spec"])
-    except InvalidRun:
-        raise
-    except Exception as error:  # zip and JSON raise types of their own
-        raise damaged(path, error) from error
-    if version != FORMAT:
-        raise InvalidRun(
-            f"{path} has format {version}; this edgeskin reads {FORMAT}. Upgrade edgeskin."
-        )
-    try:
-        record = CalibrationRecord.from_json(calibration, where="its calibration")
-    except InvalidResult as error:
-        raise damaged(path, error) from error
-    return Header(Spec.from_json(spec, where=f"the spec in {path}"), scheme, record)
-
-
-def _refuse_foreign(path: Path, archive: bytes) -> None:
-    """An exported network is whole, and yet no program: it has no scales."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as file:
-        names = {name.partition("/")[2] for name in file.namelist()}
-    if _GRAPH in names and DOCUMENT not in names:
-        raise InvalidRun(
-            f"{path} is a network exported by torch.export, not a program that edgeskin calibrate "
-            "wrote. Import its weights as a run (edgeskin import), and calibrate that."
-        )
-
-
-def damaged(path: Path, error: Exception) -> InvalidRun:
-    why = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InvalidRun(f"{path} is damaged or not a program of edgeskin ({why}). Calibrate again.")
+def is_exported(path: Path) -> bool:
+    """Whether a file is what `torch.export.save` writes, edgeskin's own document inside or not."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return _GRAPH in {name.partition("/")[2] for name in file.namelist()}
 
 
 def distill(archive: bytes) -> bytes:
@@ -113,7 +50,7 @@ def distill(archive: bytes) -> bytes:
     Raises:
         ValueError, KeyError, zipfile.BadZipFile: Damaged, or holds anything else.
     """
-    parts = _read(archive)
+    parts = read_records(archive)
     parts[_GRAPH] = _plain_graph(parts[_GRAPH])
     for name in _PAYLOADS:
         if any(entry["use_pickle"] for entry in json.loads(parts[name])["config"].values()):
@@ -126,7 +63,7 @@ def distill(archive: bytes) -> bytes:
     return out.getvalue()
 
 
-def _read(archive: bytes) -> dict[str, bytes]:
+def read_records(archive: bytes) -> dict[str, bytes]:
     """The records that a program has, by name; checksums are verified."""
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         entries = {entry.filename.partition("/")[2]: entry for entry in file.infolist()}
