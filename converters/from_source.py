@@ -1,31 +1,42 @@
-"""`edgeskin convert`: a run or a program to files, calibrating on the way where int8 is asked."""
+"""`edgeskin convert`: a model to files, imported and calibrated on the way where that is needed."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgeskin.artifacts import Artifact, Io, Precision, Target
 from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
-from edgeskin.converters.source import Source, find_source
+from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
 from edgeskin.progress import Progress, silent
+from edgeskin.sources.spec_answers import SpecAnswers
+from edgeskin.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def convert(
-    source: Path | str,
-    out: Path | str,
+    source: nn.Module | Path | str,
+    out: Path | str = ".",
     *,
     target: Target | Literal["all"] = "all",
     precision: Precision | Literal["all"] | None = None,
     data: Path | str | None = None,
     options: ConversionOptions = ConversionOptions(),
+    spec: Spec | Path | str | None = None,
+    example: Tensor | None = None,
+    input_size: tuple[int, int] | None = None,
+    answers: SpecAnswers = SpecAnswers(),
+    say: Callable[[str], None] = warnings.warn,
     force: bool = False,
     trust: bool = False,
     progress: Progress = silent,
@@ -33,9 +44,18 @@ def convert(
     """Convert to one target and precision, or to all that the source can give.
 
     Args:
+        source: A run, a program, or whatever `import_run` takes: it is imported on the way,
+            and the run is not kept.
         precision: By default fp32 for a run and int8 for a program.
         data: Images to calibrate a run with, where int8 is asked; their train
             split is used. The program is not kept: `edgeskin.calibrate` does that.
+        spec: Of a source that is imported, as `import_run` takes it; by default the `spec.json`
+            or `NAME.spec.json` that lies beside a file, else guessed from the model.
+        example: What a module takes, float32 (1, 3, H, W): its size, and the look of its values
+            where nobody says how pixels are normalised.
+        input_size: Rows and columns of the image, where the source leaves them open.
+        answers: What an imported source does not say.
+        say: Is called with a line for each thing that was guessed about one.
         trust: Run the code that a run names, whoever wrote it.
 
     Raises:
@@ -45,7 +65,37 @@ def convert(
     """
     if options.io not in get_args(Io):
         raise UnknownName(f"no io '{options.io}'; there are app and tensor")
-    source, out = Path(source), Path(out)
+    out = Path(out)
+    if not isinstance(source, Path | str) or _is_imported(source):
+        from edgeskin.sources.importing import import_run
+
+        with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
+            run_folder = Path(scratch) / _name(source)
+            report = import_run(
+                source,
+                spec if spec is not None else _spec_beside(source),
+                run_folder,
+                answers=answers,
+                example=example,
+                input_size=input_size,
+                data=data,
+                trust=trust,
+                progress=progress,
+            )
+            for line in report.guessed:
+                say(line)
+            return convert(
+                run_folder,
+                out,
+                target=target,
+                precision=precision,
+                data=data,
+                options=options,
+                force=force,
+                trust=trust,
+                progress=progress,
+            )
+    source = Path(source)
     origin = find_source(source)
     precisions = _precisions(origin, precision, data)
     targets = list(FORMATS) if target == "all" else [target]
@@ -72,6 +122,24 @@ def convert(
         program = Path(scratch) / "program.pt2"
         calibrate(source, data, program, options.calibration, trust=trust, progress=progress)
         return run(program)
+
+
+def _is_imported(source: Path | str) -> bool:
+    """Whether a path or a name must become a run first; what is missing is refused as a path."""
+    return Path(source).exists() and is_foreign(Path(source))
+
+
+def _name(source: nn.Module | Path | str) -> str:
+    return Path(source).stem if isinstance(source, Path | str) else type(source).__name__
+
+
+def _spec_beside(source: nn.Module | Path | str) -> Path | None:
+    """The spec that lies beside a model file: `NAME.spec.json`, or `spec.json`."""
+    if not isinstance(source, Path | str):
+        return None
+    path = Path(source)
+    places = (path.with_name(f"{path.stem}.spec.json"), path.with_name("spec.json"))
+    return next((place for place in places if place.is_file()), None)
 
 
 def _refuse_early(

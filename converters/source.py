@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgeskin.calibration.header import read_header
+from edgeskin.calibration.header import is_program, read_header
 from edgeskin.conversion import SourceRecord
 from edgeskin.errors import InvalidRun
 from edgeskin.files import sha256
-from edgeskin.models.archive import is_exported
 from edgeskin.models.run_files import network_file
+from edgeskin.sources.recognize import kind_of
 from edgeskin.spec import Spec
 
 if TYPE_CHECKING:
@@ -94,13 +94,20 @@ def find_source(path: Path) -> Source:
     """The run folder or program file at `path`.
 
     Raises:
-        InvalidRun: Neither a run folder nor a `.pt2` file.
+        InvalidRun: Neither a run nor a program; the line says how to import what it is.
     """
     path = Path(path)
     if (path / "spec.json").is_file():
         network_file(path)
         return Source(path, "run")
-    if path.is_file() and is_exported(path):
+    if path.is_file() and is_program(path):
         return Source(path, "program")
-    why = "is missing" if not path.exists() else "is neither a run folder nor a program (.pt2)"
-    raise InvalidRun(f"{path} {why}. Give what edgeskin train, import, calibrate or qat wrote.")
+    kind = kind_of(path)
+    raise InvalidRun(
+        f"{path} is {kind.title}, no run yet. Make it one: edgeskin import {path} --out RUN"
+    )
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether `path` holds neither a run nor a program: it must be imported first."""
+    return not ((path / "spec.json").is_file() or (path.is_file() and is_program(path)))

@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.phantoms import render_phantom as render_phantom
     from edgeskin.errors import EdgeskinError as EdgeskinError
-    from edgeskin.models.importing import import_run as import_run
     from edgeskin.models.run import load_run as load_run
     from edgeskin.predictor import Predictor as Predictor
     from edgeskin.predictor import load as load
+    from edgeskin.sources.importing import import_run as import_run
     from edgeskin.spec import Spec as Spec
     from edgeskin.training.train import train as train
     from edgeskin.verbs import pack as pack
@@ -53,7 +53,7 @@ _HOMES = {
     "demo": "edgeskin.walkthrough.demo",
     "devices": "edgeskin.benchmarks.devices.names",
     "drift": "edgeskin.converters.parity.drift",
-    "import_run": "edgeskin.models.importing",
+    "import_run": "edgeskin.sources.importing",
     "inspect": "edgeskin.converters.audit.inspect",
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",

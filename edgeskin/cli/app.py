@@ -21,6 +21,7 @@ from edgeskin.cli import (
     predict,
     qat,
     schema,
+    spec,
     train,
     verify,
 )
@@ -40,6 +41,7 @@ for name, command in (
     ("schema", schema.schema),
     ("train", train.train),
     ("import", import_.import_),
+    ("spec", spec.spec),
     ("calibrate", calibrate.calibrate),
     ("qat", qat.qat),
     ("convert", convert.convert),

@@ -9,6 +9,7 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, Trust
+from edgeskin.cli.spec_options import InputSize, Pixels, size
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
@@ -20,7 +21,12 @@ CONVERSION_DB = (
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A run (fp32, fp16), or a .pt2 program (int8).")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A run (fp32, fp16), a program (int8), or a model file as `import` takes it."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the files and manifest.json.")],
     target: Annotated[str, typer.Option(help="tflite, coreml, onnx, or all.")] = "all",
     precision: Annotated[
@@ -40,6 +46,11 @@ def convert(
     portable: Annotated[
         bool, typer.Option(help="For NPUs and GPUs: nothing that only this machine's CPU gains by.")
     ] = False,
+    spec: Annotated[
+        Path | None, typer.Option(help="Of a model file: its spec.json. [beside it, or guessed]")
+    ] = None,
+    input_size: InputSize = None,
+    normalization: Pixels = None,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -49,6 +60,7 @@ def convert(
     from edgeskin.converters.from_source import convert as run
     from edgeskin.converters.options import ConversionOptions
     from edgeskin.errors import PartlyConverted
+    from edgeskin.sources.spec_answers import SpecAnswers
 
     options = ConversionOptions(
         io=cast(Any, io),
@@ -67,6 +79,10 @@ def convert(
                 precision=cast(Any, precision),
                 data=data,
                 options=options,
+                spec=spec,
+                input_size=size(input_size),
+                answers=SpecAnswers(normalization=normalization),
+                say=console.say,
                 force=force,
                 trust=trust,
                 progress=progress,

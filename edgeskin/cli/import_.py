@@ -1,4 +1,4 @@
-"""`edgeskin import`: somebody else's network becomes a run."""
+"""`edgeskin import`: somebody else's model becomes a run."""
 
 from __future__ import annotations
 
@@ -7,20 +7,104 @@ from typing import Annotated
 
 import typer
 
-from edgeskin.cli.options import Force, Trust
+from edgeskin.cli import console
+from edgeskin.cli.options import Force, Json, Trust
+from edgeskin.cli.spec_options import (
+    Heads,
+    InputSize,
+    IntendedUse,
+    Labels,
+    License,
+    Name,
+    Pixels,
+    Preprocess,
+    Resize,
+    TaskName,
+    ask_normalization,
+    size,
+    spec_answers,
+)
 
 
 def import_(
-    model: Annotated[str, typer.Option(help="package.module:factory")],
-    weights: Annotated[Path, typer.Option(help="State dict: .safetensors, or .pth of tensors.")],
-    spec: Annotated[Path, typer.Option(help="spec.json; its arch fields are filled in.")],
-    out: Annotated[Path, typer.Option(help="The run: a folder to make.")],
+    out: Annotated[Path, typer.Option(help="The run: a folder to make (quantized: a .pt2 file).")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="ONNX, .pt2, TorchScript or Keras file, SavedModel folder, or a name as --model."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="timm:NAME, torchvision:NAME or package.module:factory."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of --model: .safetensors, or .pth of tensors.")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="spec.json; else it is read from the model and asked for.")
+    ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the factory, as JSON.")] = "{}",
+    data: Annotated[
+        Path | None, typer.Option(help="Images to compare with the source on. [phantoms]")
+    ] = None,
+    input_size: InputSize = None,
+    normalization: Pixels = None,
+    preprocess: Preprocess = None,
+    resize: Resize = None,
+    head: Heads = None,
+    labels: Labels = None,
+    name: Name = None,
+    task: TaskName = None,
+    license: License = None,
+    intended_use: IntendedUse = None,
     force: Force = False,
     trust: Trust = False,
+    json: Json = False,
 ) -> None:
-    """Bring your own network: a factory, its weights and a spec."""
-    from edgeskin.models.importing import import_run
+    """Bring your own model, and check the run against it on its own runtime."""
+    from edgeskin.errors import InvalidRun
+    from edgeskin.sources.importing import import_run
 
-    import_run(model, weights, spec, out, model_args=model_args, force=force, trust=trust)
+    given = source or model
+    if given is None or (source and model):
+        raise InvalidRun("give one model to import: a file or folder, or --model NAME")
+    answers = spec_answers(
+        name,
+        task,
+        normalization,
+        preprocess,
+        resize,
+        head,
+        labels,
+        license,
+        intended_use,
+        input_size=input_size,
+        trust=trust,
+    )
+    with console.progress() as progress:
+        report = import_run(
+            given,
+            spec,
+            out,
+            weights=weights,
+            model_args=model_args,
+            answers=answers,
+            input_size=size(input_size),
+            data=data,
+            ask=ask_normalization(json),
+            force=force,
+            trust=trust,
+            progress=progress,
+        )
+    if json:
+        console.emit(report.to_json())
+        return
+    for line in report.guessed:
+        console.say(line)
+    if report.runtime is not None and report.sqnr_db is not None:
+        console.say(
+            f"agrees with the source on {report.runtime} to {report.sqnr_db:.1f} dB "
+            f"({report.images} images of {report.of})"
+        )
     print(out)

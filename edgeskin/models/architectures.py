@@ -63,7 +63,8 @@ def build(spec: Spec, *, pretrained: bool = False, trust: bool = False) -> nn.Mo
         MissingPackage: `pretrained` where the package with the weights is missing.
     """
     if ":" in spec.arch:
-        return Foreign(_call_factory(spec, trust), tuple(head.name for head in spec.heads))
+        network = call_factory(spec.arch, spec.arch_args, trust=trust)
+        return Foreign(network, tuple(head.name for head in spec.heads))
     arch = find_arch(spec.arch)
     backbone = timm.create_model(
         arch.timm_name, pretrained=False, num_classes=0, drop_path_rate=0.1, **arch.options
@@ -120,15 +121,22 @@ def _raw_size(head: Any) -> int:
     raise UnknownName(f"a backbone with linear heads cannot give a {head.kind} head")
 
 
-def _call_factory(spec: Spec, trust: bool) -> nn.Module:
-    factory = find_factory(spec.arch, spec.arch_args, trust=trust)
+def call_factory(arch: str, arguments: Mapping[str, Any], *, trust: bool) -> nn.Module:
+    """The network that somebody's factory, `package.module:name`, gives for `arguments`.
+
+    Raises:
+        UnknownName: No such module or factory.
+        NotTrusted: It needs `trust`.
+        InvalidRun: It fails, or gives no module.
+    """
+    factory = find_factory(arch, arguments, trust=trust)
     try:
-        network = factory(**spec.arch_args)
+        network = factory(**arguments)
     except Exception as error:  # somebody else's code may raise anything
         raise InvalidRun(
-            f"{spec.arch} fails with the arguments {spec.arch_args}: "
+            f"{arch} fails with the arguments {dict(arguments)}: "
             f"{type(error).__name__}: {error}. Mend it, or pass other --model-args to import."
         ) from error
     if not isinstance(network, nn.Module):
-        raise InvalidRun(f"{spec.arch} gave a {type(network).__name__}, not a torch.nn.Module")
+        raise InvalidRun(f"{arch} gave a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -19,10 +19,10 @@ from pathlib import Path
 
 ROOT = "program/"
 DOCUMENT = "extra/edgeskin.json"
-_GRAPH = "models/model.json"
+GRAPH_RECORD = "models/model.json"
 _INPUTS = "data/sample_inputs/model.pt"
 _PAYLOADS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
-_KEPT = {_GRAPH, DOCUMENT, *_PAYLOADS}
+_KEPT = {GRAPH_RECORD, DOCUMENT, *_PAYLOADS}
 _TENSOR = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
 _FIXED = {
     "archive_format": b"pt2",
@@ -41,7 +41,7 @@ def is_exported(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:
-        return _GRAPH in {name.partition("/")[2] for name in file.namelist()}
+        return GRAPH_RECORD in {name.partition("/")[2] for name in file.namelist()}
 
 
 def distill(archive: bytes) -> bytes:
@@ -51,7 +51,7 @@ def distill(archive: bytes) -> bytes:
         ValueError, KeyError, zipfile.BadZipFile: Damaged, or holds anything else.
     """
     parts = read_records(archive)
-    parts[_GRAPH] = _plain_graph(parts[_GRAPH])
+    parts[GRAPH_RECORD] = _plain_graph(parts[GRAPH_RECORD])
     for name in _PAYLOADS:
         if any(entry["use_pickle"] for entry in json.loads(parts[name])["config"].values()):
             raise ValueError(f"{name} asks for pickled objects")

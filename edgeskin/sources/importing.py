@@ -1,0 +1,379 @@
+"""`edgeskin import`: a model that somebody else made becomes a run, or a program.
+
+Whatever it was, it ends as one graph of torch operators with a spec beside it, and
+is held against its source before it is written: from then on nobody knows where it
+came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from edgeskin.calibration.graphs import attribute
+from edgeskin.calibration.rewrites import export
+from edgeskin.document import Document
+from edgeskin.errors import InvalidRun, InvalidSpec
+from edgeskin.files import check_writable
+from edgeskin.models.app_model import AppModel
+from edgeskin.models.architectures import Foreign
+from edgeskin.models.exported import ExportedNetwork
+from edgeskin.models.importing import check_outputs
+from edgeskin.models.run import save_run
+from edgeskin.progress import Progress, silent
+from edgeskin.sources.adapt import Adapted, Restored
+from edgeskin.sources.agreement import LEAST_DB, check_agreement
+from edgeskin.sources.by_name import NamedNetwork, is_name, open_named
+from edgeskin.sources.graph_outputs import (
+    Activation,
+    activation_name,
+    final_activation,
+    output_nodes,
+    without_final_activations,
+)
+from edgeskin.sources.guess_heads import GuessedHead, Output, guess_heads, heads_of
+from edgeskin.sources.guess_spec import GuessedSpec, guess_spec, looked_at, needs_normalization
+from edgeskin.sources.image_input import ImageInput, image_input
+from edgeskin.sources.opening import open_source
+from edgeskin.sources.source_model import SourceModel
+from edgeskin.sources.spec_answers import SpecAnswers
+from edgeskin.sources.torch_module import read_module
+from edgeskin.sources.without_transposes import without_transposes
+from edgeskin.spec import Head, InputSpec, Spec
+
+Ask = Callable[[], str]
+"""Asks a person for a name of `NORMALIZATIONS`."""
+_CHECKED = 4
+"""Images that the import is compared on."""
+
+
+class ImportReport(Document):
+    """What an import made, and how far it agrees with its source.
+
+    Attributes:
+        out: The run (a folder) or the program (a `.pt2` file), by name.
+        kind: What the source is, in words.
+        runtime: What the source ran on; absent where it is the very network that is kept.
+        sqnr_db: Of the output that agrees least, in decibels.
+        images: How many it was compared on, and `of` what.
+        guessed: What was read from the model or guessed, a line each.
+    """
+
+    version: int = 1
+    out: str
+    kind: str
+    runtime: str | None = None
+    sqnr_db: float | None = None
+    images: int | None = None
+    of: str | None = None
+    guessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A source, opened: its graph in its own layout, and the outputs of that."""
+
+    kind: str
+    model: SourceModel
+    image: ImageInput
+    graph: fx.GraphModule
+    outputs: tuple[Output, ...]
+    named: NamedNetwork | None = None
+
+
+def import_run(
+    source: nn.Module | Path | str,
+    spec: Spec | Path | str | None,
+    out: Path | str,
+    *,
+    weights: Path | str | None = None,
+    model_args: Mapping[str, Any] | str = "{}",
+    answers: SpecAnswers = SpecAnswers(),
+    example: Tensor | None = None,
+    input_size: tuple[int, int] | None = None,
+    data: Path | str | None = None,
+    ask: Ask | None = None,
+    force: bool = False,
+    trust: bool = False,
+    progress: Progress = silent,
+) -> ImportReport:
+    """Make a run of a model, and check that it computes what the model computes.
+
+    Args:
+        source: A module in memory; the path of an ONNX, `.pt2`, TorchScript or Keras file or of
+            a SavedModel folder; or a name: `timm:NAME`, `torchvision:NAME`,
+            `package.module:factory`.
+        spec: A spec, or its path; None guesses it from the model and `answers`.
+        out: The run, a folder to make; of a quantized source the program, a `.pt2` file.
+        weights: Of a network by name: a state dict, `.safetensors` or `.pth` of tensors.
+        model_args: Keywords of a factory, or their JSON.
+        answers: What the model does not say.
+        example: What a module takes, float32 (1, 3, H, W): its size, and the look of its values
+            where nobody says how pixels are normalised.
+        input_size: Rows and columns of the image, where the model leaves them open.
+        data: Images to compare on; phantoms by default.
+        ask: Is called where nobody says how pixels are normalised.
+        trust: Run code that the source holds or names.
+
+    Raises:
+        InvalidRun: The model cannot be read or run, or the run computes something else.
+        InvalidSpec: The spec does not parse, or something in it nobody says.
+        UnknownName: A factory, or a network of a library, that there is not.
+        NotTrusted: It needs `trust`.
+        ShapeMismatch: An output has not the shape that its head asks for.
+    """
+    out = Path(out)
+    check_writable(out, force=force)
+    given = None if spec is None else _load(spec)
+    if example is not None:
+        input_size = input_size or (example.shape[2], example.shape[3])
+        answers = answers if given else looked_at(example, answers)
+    if isinstance(source, str) and is_name(source) and not Path(source).exists():
+        named = open_named(source, weights, _arguments(model_args), trust=trust)
+        if given is not None:
+            return _keep_factory(named, given, (), out, force=force)
+        found = find(named, answers=answers, input_size=input_size)
+    else:
+        found = find(source, spec=given, answers=answers, input_size=input_size, trust=trust)
+    guessed = settle_spec(found, given, answers, ask)
+    if found.named is not None and not any(_stripped_heads(found, guessed.spec)):
+        return _keep_factory(found.named, guessed.spec, guessed.said, out, force=force)
+    return _import_graph(found, guessed, out, data, force, progress)
+
+
+def find(
+    source: NamedNetwork | nn.Module | Path | str,
+    *,
+    spec: Spec | None = None,
+    answers: SpecAnswers = SpecAnswers(),
+    input_size: tuple[int, int] | None = None,
+    trust: bool = False,
+) -> Found:
+    """Open a model, and export it in its own layout.
+
+    Args:
+        spec: Says the size of a module's images, as `answers.input` does; `input_size` first.
+
+    Raises:
+        InvalidRun: It cannot be read, run or exported.
+    """
+    named = source if isinstance(source, NamedNetwork) else None
+    if isinstance(source, NamedNetwork | nn.Module):
+        taken = answers.input or (spec.input if spec else None) or (named and named.input)
+        if input_size is None and taken:
+            input_size = taken.height, taken.width
+        if input_size is None:
+            raise InvalidRun(
+                "a module does not say what images it takes: --input-size 224x224, for instance "
+                "(Python: input_size)"
+            )
+        module = source.network if isinstance(source, NamedNetwork) else source
+        kind = f"the network {named.text}" if named else "a torch module"
+        model = read_module(module, (1, 3, *input_size))
+        if named:
+            model = replace(model, name=named.name)
+    else:
+        source_kind, model = open_source(Path(source), input_size=input_size, trust=trust)
+        kind = source_kind.title
+    image = image_input(model.input.name, model.input.shape, None, where=model.name)
+    graph = _exported(model.network, image.shape, model.name)
+    ends = [activation_name(final_activation(node)) for node in output_nodes(graph)]
+    outputs = tuple(Output(t, end) for t, end in zip(model.outputs, ends, strict=True))
+    return Found(kind, model, image, graph, outputs, named)
+
+
+def settle_spec(
+    found: Found, spec: Spec | None, answers: SpecAnswers, ask: Ask | None = None
+) -> GuessedSpec:
+    """The spec that a person gives, or one that is guessed.
+
+    Raises:
+        InvalidSpec, ShapeMismatch: As `guess_spec` and `guess_heads`.
+    """
+    if spec is not None:
+        return GuessedSpec(spec.model_copy(update={"arch": "", "arch_args": {}}), ())
+    if answers.input is None and answers.normalization is None and found.named:
+        answers = replace(answers, input=found.named.input)
+    if needs_normalization(found.model.hints, answers) and ask is not None:
+        answers = replace(answers, normalization=ask())
+    heads = guess_heads(found.outputs, found.image.layout, answers, found.model.hints.labels)
+    return guess_spec(found.model.name, found.image, heads, found.model.hints, answers)
+
+
+def spec_of(
+    source: nn.Module | Path | str,
+    *,
+    weights: Path | str | None = None,
+    model_args: Mapping[str, Any] | str = "{}",
+    answers: SpecAnswers = SpecAnswers(),
+    input_size: tuple[int, int] | None = None,
+    ask: Ask | None = None,
+    trust: bool = False,
+) -> GuessedSpec:
+    """The spec that `import_run` would give a model; the arguments are its own.
+
+    Raises:
+        EdgeskinError: As `import_run`.
+    """
+    opened: Any = source
+    if isinstance(source, str) and is_name(source) and not Path(source).exists():
+        opened = open_named(source, weights, _arguments(model_args), trust=trust)
+    found = find(opened, answers=answers, input_size=input_size, trust=trust)
+    return settle_spec(found, None, answers, ask)
+
+
+def _import_graph(
+    found: Found,
+    guessed: GuessedSpec,
+    out: Path,
+    data: Path | str | None,
+    force: bool,
+    progress: Progress,
+) -> ImportReport:
+    spec = guessed.spec
+    heads = heads_of(spec, found.outputs, found.image.layout)
+    progress("importing, writing the graph", 0, 2)
+    adapted, network, restored = adapt(found, spec, heads)
+    progress("importing, comparing with the source", 1, 2)
+    images, of = _images(spec, data)
+    least = _QUANTIZED_DB if found.model.quantized else LEAST_DB
+    agreement = check_agreement(found.model, adapted, network, restored, images, least)
+    if found.model.quantized:
+        from edgeskin.calibration.adopt import adopt
+        from edgeskin.calibration.program import save_program
+
+        save_program(out, adopt(network.network, spec), force=force)
+    else:
+        save_run(out, spec, network, force=force)
+    progress("importing, done", 2, 2)
+    return ImportReport(
+        out=out.name,
+        kind=found.kind,
+        runtime=found.model.runtime,
+        sqnr_db=agreement.sqnr_db,
+        images=agreement.images,
+        of=of,
+        guessed=guessed.said,
+    )
+
+
+_QUANTIZED_DB = 40.0
+"""Of integers: some are rounded to the other side, as between two runtimes of one file."""
+
+
+def adapt(
+    found: Found, spec: Spec, heads: Sequence[GuessedHead]
+) -> tuple[Adapted, ExportedNetwork, list[Restored]]:
+    """The network of a run, and what leads from and to the source's own."""
+    stripped = _stripped_heads(found, spec)
+    restored = [
+        Restored(guess, output.activation if strip else None, output.tensor.shape)
+        for guess, output, strip in zip(heads, found.outputs, stripped, strict=True)
+    ]
+    graph = without_final_activations(found.graph, stripped)
+    adapted = Adapted(graph, found.image, heads)
+    shape = (1, 3, spec.input.height, spec.input.width)
+    exported = _exported(adapted, shape, found.model.name)
+    if not found.model.quantized:  # constants behind a dequantize step must stay integers
+        exported = without_transposes(exported)
+    return adapted, ExportedNetwork(_unprefixed(exported)), restored
+
+
+def _unprefixed(graph: fx.GraphModule) -> fx.GraphModule:
+    """The graph with the source's own names of its weights, without those of what is around it."""
+    tensors = {}
+    for node in graph.graph.find_nodes(op="get_attr"):
+        tensor = attribute(graph, node)
+        node.target = str(node.target).removeprefix("network.")
+        tensors[node.target] = tensor
+    return fx.GraphModule(tensors, graph.graph)
+
+
+def _stripped_heads(found: Found, spec: Spec) -> list[bool]:
+    """Whether each output's activation is its head's own, so that the run gives what is before.
+
+    Raises:
+        InvalidSpec: A head is decoded by the other one.
+    """
+    return [
+        _is_stripped(head, output.activation)
+        for head, output in zip(spec.heads, found.outputs, strict=True)
+    ]
+
+
+def _is_stripped(head: Head, activation: Activation | None) -> bool:
+    own = getattr(head, "activation", None)
+    if own is None or activation is None:
+        return False
+    if own != activation:
+        kinds = {"softmax": "classification", "sigmoid": "multilabel"}
+        raise InvalidSpec(
+            f"head '{head.name}' is decoded by {own}, and its output ends in {activation} "
+            f"already: give it the kind {kinds[activation]}"
+        )
+    return True
+
+
+def _exported(network: nn.Module, shape: Sequence[int], name: str) -> fx.GraphModule:
+    try:
+        return export(network, torch.zeros(*shape))
+    except Exception as error:  # torch.export raises types of its own, many lines long
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidRun(
+            f"{name} cannot be exported to a graph: {why}. torch.export.export(model.eval(), "
+            "(image,)) must take it: write it without branches on values."
+        ) from error
+
+
+def _images(spec: Spec, data: Path | str | None) -> tuple[list[Tensor], str]:
+    """What to compare on, normalised float32 (1, 3, H, W), and where it is from."""
+    if data is None:
+        pixels, of = _phantoms(spec.input), "phantoms"
+    else:
+        from edgeskin.data.manifest import load_split
+
+        chosen = load_split(Path(data), "train").take(_CHECKED)
+        pixels, of = chosen.pixels(spec.input), Path(data).resolve().name
+    normalize = AppModel(nn.Identity(), spec).normalize
+    return [normalize(torch.from_numpy(image)[None]).contiguous() for image in pixels], of
+
+
+def _phantoms(size: InputSpec) -> NDArray[np.uint8]:
+    from edgeskin.data.phantoms import render_phantom
+    from edgeskin.preprocess import preprocess
+
+    drawn = [render_phantom(seed, size=256).image for seed in range(_CHECKED)]
+    return np.stack([preprocess(image, size) for image in drawn])
+
+
+def _keep_factory(
+    named: NamedNetwork, spec: Spec, said: tuple[str, ...], out: Path, *, force: bool
+) -> ImportReport:
+    """A run of a network by name: its factory and its weights."""
+    spec = spec.model_copy(update={"arch": named.arch, "arch_args": dict(named.arguments)})
+    network = Foreign(named.network, tuple(head.name for head in spec.heads))
+    check_outputs(spec, network.eval())
+    save_run(out, spec, network, force=force)
+    return ImportReport(out=out.name, kind=f"the network {named.text}", guessed=said)
+
+
+def _load(spec: Spec | Path | str) -> Spec:
+    return spec if isinstance(spec, Spec) else Spec.load(Path(spec))
+
+
+def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(given) if isinstance(given, str) else dict(given)
+    except ValueError as error:
+        raise InvalidSpec(f"--model-args is not JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise InvalidSpec("--model-args must be a JSON object, such as '{\"num_classes\": 4}'")
+    return arguments
