@@ -226,7 +226,7 @@ def changed(pack: Pack, outputs: Outputs) -> tuple[ChangedDecision, ...]:
 
     Worst is what was right and is wrong now, then the largest step between classes, then the
     largest loss of the probability of what the float model had decided. Heads that decide per
-    pixel are left out.
+    pixel or per label are left out.
     """
     ours, theirs = decisions(pack.spec, pack.reference), decisions(pack.spec, outputs)
     truth = {
@@ -293,6 +293,9 @@ def _paired_test(m: Measure, before: NDArray[Any], after: NDArray[Any]) -> Paire
         return PairedTest(name="McNemar, exact", p=mcnemar_p(before == m.truth, after == m.truth))
     if m.metric is mae:
         p = wilcoxon_p(np.abs(before - m.truth), np.abs(after - m.truth))
+        return PairedTest(name="Wilcoxon signed-rank", p=p)
+    if m.metric is metrics.label_accuracy:  # an image's share of wrong labels
+        p = wilcoxon_p((before != m.truth).mean(axis=1), (after != m.truth).mean(axis=1))
         return PairedTest(name="Wilcoxon signed-rank", p=p)
     return None
 

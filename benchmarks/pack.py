@@ -31,7 +31,7 @@ from edgeskin.images import decode
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
-from edgeskin.spec import Spec, first_problem
+from edgeskin.spec import ClassificationHead, Head, Spec, first_problem
 
 if TYPE_CHECKING:
     from edgeskin.data.manifest import Dataset
@@ -62,8 +62,8 @@ class Item:
 class PackDocument(Document):
     """pack.json.
 
-    `labels` and `groups` have a value an image, in the order of `items`; `sha256` is that of
-    each other file of the folder.
+    `labels` and `groups` have a value an image, in the order of `items`, labels of a sigmoid
+    classification a row of 0 and 1; `sha256` is that of each other file of the folder.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -74,7 +74,7 @@ class PackDocument(Document):
     spec: dict[str, JsonValue]
     ready: bool
     items: tuple[Item, ...] = Field(min_length=1)
-    labels: dict[str, tuple[int | float, ...]]
+    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int, ...], ...]]
     groups: dict[str, tuple[str, ...]]
     sha256: dict[str, str]
 
@@ -85,7 +85,7 @@ class Pack:
 
     Attributes:
         ready: The pixels have the model's size already; else the device resizes them.
-        truth: Labels by head, one an image, as `evaluation` takes them.
+        truth: Labels by head, as `evaluation` takes them.
         groups: By column, each image's group.
         reference: The float model's decoded outputs, N images along the first axis.
         sha256: Of pack.json, which holds the hashes of all else: the pack's identity.
@@ -161,12 +161,17 @@ def make(
             spec=json.loads(reference.spec.to_json()),
             ready=ready,
             items=tuple(items),
-            labels={name: tuple(values.tolist()) for name, values in truth.items()},
+            labels={name: _plain(values) for name, values in truth.items()},
             groups={name: tuple(row[name] for row in data.rows) for name in groups},
             sha256={name: sha256(fresh / name) for name in files},
         )
         (fresh / PACK).write_text(json.dumps(document.to_json(), indent=1), encoding="utf-8")
     return read(out)
+
+
+def _plain(values: NDArray[Any]) -> tuple[Any, ...]:
+    """An array (N,) or (N, C) as pack.json holds it."""
+    return tuple(tuple(v) if isinstance(v, list) else v for v in values.tolist())
 
 
 def read(folder: Path) -> Pack:
@@ -258,12 +263,26 @@ def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDAr
         raise ValueError(f"{REFERENCE} holds {sorted(names)}, the spec has other outputs")
     if foreign := document.labels.keys() - {head.name for head in spec.heads}:
         raise ValueError(f"it has labels of {min(foreign)!r}, which is no head of its spec")
+    for head in spec.heads:
+        if any(_width(row) != _labels_a_row(head) for row in document.labels.get(head.name, ())):
+            raise ValueError(f"its labels of '{head.name}' do not fit that head")
     for column in (document.labels, document.groups, reference):
         for name, values in column.items():
             if len(values) != len(document.items):
                 raise ValueError(
                     f"'{name}' has {len(values)} rows for {len(document.items)} images"
                 )
+
+
+def _width(row: int | float | tuple[int, ...]) -> int | None:
+    return len(row) if isinstance(row, tuple) else None
+
+
+def _labels_a_row(head: Head) -> int | None:
+    """How many labels an image has in pack.json; None where it is one number."""
+    if isinstance(head, ClassificationHead) and head.activation == "sigmoid":
+        return len(head.labels)
+    return None
 
 
 def _write_images(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeskin import metrics
 from edgeskin.calibration.fake_quant import FixedRange, MovingRange, Weight
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.record import Score
@@ -20,9 +21,18 @@ from edgeskin.data.manifest import Dataset
 from edgeskin.errors import InvalidData
 from edgeskin.evaluation import Measure, measures, predicted_values
 from edgeskin.models.app_model import AppModel, decode
-from edgeskin.spec import ClassificationHead, DistributionHead, Spec
-from edgeskin.tasks import TaskModule
+from edgeskin.postprocess import decisions
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    Head,
+    SegmentationHead,
+    Spec,
+)
+from edgeskin.tasks import Objective
+from edgeskin.tasks.any_heads import relative_error
 from edgeskin.training.loop import ParameterGroup, Trainer
+from edgeskin.training.train import labels_for
 
 BATCH = 16
 Heads = tuple[Tensor, ...]
@@ -34,28 +44,33 @@ class Judge:
     def __init__(
         self,
         spec: Spec,
-        task: TaskModule,
+        task: Objective,
         recipe: QatRecipe,
         held_out: Dataset,
         teacher: nn.Module,
     ):
         self.spec, self.task, self.recipe = spec, task, recipe
-        self.labels = held_out.truth(spec)
+        self.labels = labels_for(spec, task, held_out)
         self.truth = {name: torch.from_numpy(values) for name, values in self.labels.items()}
-        self.measure = _deciding(spec, task, self.labels)
         self.pixels = torch.from_numpy(held_out.pixels(spec.input))
         self.normalize = AppModel(nn.Identity(), spec).normalize
         self.teacher_raw = self._run(teacher)
+        self.measure = _deciding(spec, task, self.labels, self._values(self.teacher_raw))
+        _check_recipe(recipe, self.labels, self.measure)
 
     def __call__(self, network: nn.Module) -> Score:
         """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
         raw = self._run(network)
+        predicted = self._values(raw)[self.measure.predicted]
+        return Score(self.measure.metric(self.measure.truth, predicted), self._loss(raw))
+
+    def _values(self, raw: Heads) -> dict[str, NDArray[Any]]:
+        """What metrics compare: what labels are compared with, decisions, decoded outputs."""
         names = self.spec.output_names("app")
         decoded = {
             name: values.numpy() for name, values in zip(names, decode(self.spec, raw), strict=True)
         }
-        predicted = predicted_values(self.spec, decoded)[self.measure.predicted]
-        return Score(self.measure.metric(self.measure.truth, predicted), self._loss(raw))
+        return {**decoded, **decisions(self.spec, decoded), **predicted_values(self.spec, decoded)}
 
     @torch.no_grad()
     def _run(self, network: nn.Module) -> Heads:
@@ -80,12 +95,39 @@ class Judge:
         return float((1 - self.recipe.distill) * by_labels + self.recipe.distill * by_teacher)
 
 
-def _deciding(spec: Spec, task: TaskModule, labels: Mapping[str, NDArray[Any]]) -> Measure:
-    """The first metric of the task's kind that the labels allow."""
+def _deciding(
+    spec: Spec,
+    task: Objective,
+    labels: Mapping[str, NDArray[Any]],
+    teacher: Mapping[str, NDArray[Any]],
+) -> Measure:
+    """The first metric of the task's kind that the labels allow.
+
+    Where a task needs no labels and there are none, it is agreement with `teacher`, the values
+    of the float network, in the first head: the share of equal decisions, or the cosine.
+    """
     for measure in measures(spec, labels):
         if measure.name.endswith(task.METRIC):
             return measure
-    raise InvalidData(f"the labels at hand do not give the {task.METRIC} that decides for QAT")
+    if task.TRAINS_ON:
+        raise InvalidData(f"the labels at hand do not give the {task.METRIC} that decides for QAT")
+    name = spec.heads[0].name
+    if np.issubdtype(teacher[name].dtype, np.integer):
+        kind, metric = "equal_decisions", metrics.equal_ratio
+    else:
+        kind, metric = "cosine", metrics.cosine_ratio
+    return Measure(f"{name}_{kind}", "ratio", True, metric, teacher[name], name)
+
+
+def _check_recipe(recipe: QatRecipe, labels: Mapping[str, NDArray[Any]], measure: Measure) -> None:
+    """Refuse a recipe that needs labels which are not at hand."""
+    if recipe.distill == 0 and not labels:
+        raise InvalidData(
+            "the manifest has no labels, and distill is 0: there is nothing to learn from. "
+            "Set distill above 0, or add a label column."
+        )
+    if recipe.balanced and measure.metric not in (metrics.accuracy, metrics.balanced_accuracy):
+        raise InvalidData("a balanced recipe needs class labels, and the manifest has none")
 
 
 class BestState(TypedDict):
@@ -191,17 +233,33 @@ def distillation(
 ) -> Tensor:
     """How far the heads are from the float network's, the mean over the heads.
 
-    For logits T^2 KL(softmax(teacher / T) || softmax(student / T)) in nats, mean over the
-    batch (Hinton et al., "Distilling the knowledge in a neural network", 2015; T^2
-    keeps the gradients' size); for other heads the mean squared difference.
+    For logits of classes T^2 KL(softmax(teacher / T) || softmax(student / T)) in nats, mean over
+    the batch and the pixels (Hinton et al., "Distilling the knowledge in a neural network", 2015;
+    T^2 keeps the gradients' size); of sigmoid heads the same divergence of each label by itself,
+    their mean. For values, embeddings and tensors the squared difference over the float
+    network's mean square.
     """
-    losses = []
-    for head, student_head, teacher_head in zip(spec.heads, student, teacher, strict=True):
-        if isinstance(head, ClassificationHead | DistributionHead):
-            target = (teacher_head.float() / temperature).softmax(1)
-            predicted = (student_head.float() / temperature).log_softmax(1)
-            kl = F.kl_div(predicted, target, reduction="batchmean")
-            losses.append(temperature**2 * kl)
-        else:
-            losses.append(F.mse_loss(student_head.float(), teacher_head.float()))
+    losses = [
+        _distance(head, ours.float(), theirs.float(), temperature)
+        for head, ours, theirs in zip(spec.heads, student, teacher, strict=True)
+    ]
     return torch.stack(losses).mean()
+
+
+def _distance(head: Head, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    match head:
+        case ClassificationHead(activation="sigmoid") | SegmentationHead(activation="sigmoid"):
+            return temperature**2 * _bernoulli(student / temperature, teacher / temperature)
+        case ClassificationHead() | DistributionHead() | SegmentationHead():
+            target = (teacher / temperature).softmax(1)
+            predicted = (student / temperature).log_softmax(1)
+            divergence = F.kl_div(predicted, target, reduction="none").sum(1)
+            return temperature**2 * divergence.mean()
+    return relative_error(student, teacher)
+
+
+def _bernoulli(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean KL(sigmoid(teacher) || sigmoid(student)) in nats: cross-entropy without entropy."""
+    target = teacher.sigmoid()
+    crossed = F.binary_cross_entropy_with_logits(student, target)
+    return crossed - F.binary_cross_entropy_with_logits(teacher, target)

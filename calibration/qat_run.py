@@ -22,8 +22,8 @@ from edgeskin.files import check_writable, folder, sha256
 from edgeskin.models.run import Run, load_run
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
-from edgeskin.tasks import find_task
-from edgeskin.training.train import trainable_labels, training_images
+from edgeskin.tasks import objective_of
+from edgeskin.training.train import labels_for, trainable_labels, training_images
 
 if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
@@ -49,7 +49,9 @@ def qat(
     """Train a run's program on the train split of `data` and save the best epoch.
 
     Each epoch is judged by the loss of training on the val split; where there is
-    none, on a tenth of the train split that is then not trained on. Checkpoints go
+    none, on a tenth of the train split that is then not trained on. A network of a
+    task of your own needs no labels: it learns from the float network's outputs, and
+    from the labels that there are. Checkpoints go
     to `OUT.checkpoint/` and are removed at the end; the same call after a kill goes
     on from the last whole epoch.
 
@@ -100,7 +102,7 @@ def qat(
 
 def qat_recipe(run: Path, path: Path | None = None, **overrides: Any) -> QatRecipe:
     """The settings in `path` over those that the task, and the run's own training, used."""
-    defaults = dict(find_task(Spec.load(run).task).load().RECIPE)
+    defaults = dict(objective_of(Spec.load(run)).RECIPE)
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         used = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["recipe"]
         defaults |= {key: used[key] for key in _OF_THE_RUN if key in used}
@@ -120,7 +122,7 @@ def _splits(spec: Spec, data: Path, samples: int, seed: int) -> tuple[Dataset, D
         train = replace(train, rows=rows)
     if not len(train):
         raise InvalidData(f"{data / 'manifest.csv'} has too few train images for QAT")
-    held_out.truth(spec)
+    labels_for(spec, objective_of(spec), held_out)  # a bad label shows now
     return train, held_out
 
 
@@ -166,7 +168,7 @@ def _trainer(
     from edgeskin.calibration.rewrites import flatten
     from edgeskin.calibration.trainable import trainable
 
-    spec, task = loaded.spec, find_task(loaded.spec.task).load()
+    spec, task = loaded.spec, objective_of(loaded.spec)
     truth = trainable_labels(spec, task, train)
     reference = flatten(loaded.network, start.example())
     return QatTrainer(

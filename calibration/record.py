@@ -15,7 +15,7 @@ COLOURLESS = "no colour"
 
 @dataclass(frozen=True)
 class Score:
-    """What a candidate is worth on held-out images: its task metric (a ratio) and its loss.
+    """What a candidate is worth on held-out images: its metric and its loss.
 
     The loss decides. It is what training lowers, labels and float network weighed
     as there, and on a hundred images steadier than a count of hits.

@@ -39,7 +39,7 @@ class MetricEstimate(Estimate):
 
 
 class PerClass(Document):
-    """Precision, sensitivity, specificity and Youden index of each class, and their means.
+    """Precision, sensitivity, specificity and Youden index of each class or label, and their means.
 
     See `metrics.per_class`; NaN where a class has no cases.
     """
@@ -55,7 +55,11 @@ class PerClass(Document):
 
     @classmethod
     def of(cls, truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> Self:
-        table = metrics.per_class(truth, predicted, classes)
+        """Of class indices (N,), or of labels that are 0 or 1, (N, C)."""
+        if truth.ndim == 2:
+            table = metrics.per_label(truth, predicted)
+        else:
+            table = metrics.per_class(truth, predicted, classes)
         means = {f"mean_{name}": float(np.mean(column)) for name, column in table.items()}
         return cls.model_validate({**table, **means})
 
@@ -124,6 +128,9 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
     allowed: list[Measure] = []
     for head in spec.heads:
         name = head.name
+        if isinstance(head, ClassificationHead) and head.activation == "sigmoid":
+            allowed += _of_labels(name, truth[name]) if name in truth else []
+            continue
         if isinstance(head, ClassificationHead):
             if (grades := _annotated_or_counted(spec, head, truth)) is not None:
                 allowed += _of_decisions(name, name, grades)
@@ -141,12 +148,14 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
 
 
 def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
-    """What the measures compare: decisions, values, and grades of distributions."""
+    """What the measures compare: decisions, values, grades of distributions, scores of labels."""
     decided = decisions(spec, decoded)
     values: dict[str, NDArray[Any]] = {}
     for head in spec.heads:
         if isinstance(head, ClassificationHead):
             values[head.name] = decided[head.name]
+            if head.activation == "sigmoid":
+                values[f"{head.name}_scores"] = decoded[head.name]
         elif isinstance(head, DistributionHead | RegressionHead):
             values[head.name] = decoded[head.name][:, 0]
             if head.name in decided:
@@ -165,7 +174,7 @@ def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
         per_class={
             m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
             for m in allowed
-            if m.metric is metrics.accuracy
+            if m.metric in (metrics.accuracy, metrics.label_accuracy)
         },
     )
 
@@ -196,6 +205,19 @@ def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measu
     ]
 
 
+def _of_labels(name: str, labels: NDArray[Any]) -> list[Measure]:
+    """Of labels (N, C) that do not exclude each other: right decisions at 0.5, and the ranking."""
+    measure = Measure(f"{name}_accuracy", "ratio", True, metrics.label_accuracy, labels, name)
+    some = labels.any(axis=0) & ~labels.all(axis=0)
+    if not some.any():  # no label is there in some images and not in others
+        return [measure]
+    scores = f"{name}_scores"
+    return [
+        measure,
+        Measure(f"{name}_mean_auroc", "ratio", True, metrics.mean_auroc, labels, scores),
+    ]
+
+
 def _annotated_or_counted(
     spec: Spec, head: ClassificationHead, truth: Truth
 ) -> NDArray[Any] | None:
@@ -218,6 +240,8 @@ def _grades(spec: Spec, head: DistributionHead, truth: Truth) -> NDArray[Any]:
     assert head.ranges is not None
     for other in spec.heads:
         if isinstance(other, ClassificationHead) and other.labels == head.ranges.labels:
+            if other.activation == "sigmoid":
+                continue
             grades = _annotated_or_counted(spec, other, truth)
             if grades is not None:
                 return grades

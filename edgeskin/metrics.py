@@ -114,6 +114,51 @@ def per_class(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> dic
     }
 
 
+def label_accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Share of right decisions of many labels an image, both 0 or 1, (N, C): 0 to 1."""
+    return equal_ratio(truth, predicted)
+
+
+def mean_auroc(truth: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Mean over labels of the area under the ROC curve, 0 to 1; 0.5 is chance.
+
+    The area is the share of pairs of an image with the label and one without in which the first
+    has the larger score, ties counting half (Hanley and McNeil, Radiology 143, 1982).
+
+    Args:
+        truth: 0 or 1, (N, C).
+        scores: Larger for a label that is likelier there, (N, C).
+
+    Returns:
+        The mean of the labels that some images have and others have not; 0.5 if there is none,
+        since nothing is known then.
+    """
+    truth, scores = _pair(truth, scores)
+    areas = [auroc(t, s) for t, s in zip(truth.T, scores.T, strict=True) if 0 < t.sum() < len(t)]
+    return float(np.mean(areas)) if areas else 0.5
+
+
+def auroc(truth: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Of one label, (N,), as in `mean_auroc`; `nan` if all images, or none, have it."""
+    has = np.asarray(truth) > 0.5
+    ordered = np.sort(scores[~has])
+    with_it = scores[has]
+    if not len(ordered) or not len(with_it):
+        return math.nan
+    lower = np.searchsorted(ordered, with_it, side="left")
+    not_higher = np.searchsorted(ordered, with_it, side="right")
+    return float(np.mean(lower + not_higher)) / (2 * len(ordered))
+
+
+def per_label(truth: NDArray[Any], predicted: NDArray[Any]) -> dict[str, list[float]]:
+    """`per_class` of labels that do not exclude each other, 0 or 1, (N, C): one value a label."""
+    tables = [
+        per_class(t, p, 2)
+        for t, p in zip(np.asarray(truth).T, np.asarray(predicted).T, strict=True)
+    ]
+    return {name: [table[name][1] for table in tables] for name in tables[0]}
+
+
 def balanced_accuracy(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     """Mean sensitivity over the classes that occur in `truth`, 0 to 1."""
     hits = truth == predicted

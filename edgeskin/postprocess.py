@@ -17,20 +17,36 @@ from edgeskin.document import Document
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
+    EmbeddingHead,
     Head,
     RangeTable,
     RegressionHead,
     SegmentationHead,
     Spec,
+    TensorHead,
 )
 
 Outputs = Mapping[str, NDArray[Any]]
+EPSILON = 2.0**-14
+"""Below which `unit_length` takes a number for 0: the least normal float16."""
+MOST_VALUES = 1000
+"""Of a tensor in a prediction."""
 
 
 class ClassPrediction(Document):
-    """The most probable label of a classification head, and the probability of each."""
+    """The most probable label of a softmax classification head, and the probability of each."""
 
     label: str
+    probabilities: dict[str, float]
+
+
+class LabelsPrediction(Document):
+    """The labels of a sigmoid classification head at or above 0.5, and the probability of each.
+
+    `labels` is in the order of the spec, and empty where no label reaches 0.5.
+    """
+
+    labels: tuple[str, ...]
     probabilities: dict[str, float]
 
 
@@ -57,8 +73,37 @@ class SegmentationPrediction(Document):
     area_fraction: dict[str, float]
 
 
+class EmbeddingPrediction(Document):
+    """The vector of an embedding head, its number of values and its Euclidean norm."""
+
+    size: int
+    norm: float
+    values: tuple[float, ...]
+
+
+class TensorPrediction(Document):
+    """A tensor head's values, in `unit`; `shape` is without the batch.
+
+    `values` are in row-major order, the last axis first to change. More than 1000 are left out:
+    of those `min`, `mean` and `max` must do.
+    """
+
+    shape: tuple[int, ...]
+    unit: str
+    min: float
+    mean: float
+    max: float
+    values: tuple[float, ...] | None = None
+
+
 HeadPrediction = (
-    ClassPrediction | DistributionPrediction | RegressionPrediction | SegmentationPrediction
+    ClassPrediction
+    | LabelsPrediction
+    | DistributionPrediction
+    | RegressionPrediction
+    | SegmentationPrediction
+    | EmbeddingPrediction
+    | TensorPrediction
 )
 
 
@@ -98,7 +143,7 @@ def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
         x = raw[head.name].astype(np.float32)
         match head:
             case ClassificationHead():
-                decoded[head.name] = _activate(x, "softmax")
+                decoded[head.name] = _activate(x, head.activation)
             case SegmentationHead():
                 decoded[head.name] = _activate(x, head.activation).transpose(0, 2, 3, 1)
             case RegressionHead():
@@ -108,6 +153,10 @@ def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:
                 expectation = (probabilities * support(head)).sum(axis=1, keepdims=True)
                 decoded[head.name] = expectation.astype(np.float32)
                 decoded[f"{head.name}_distribution"] = probabilities
+            case EmbeddingHead():
+                decoded[head.name] = unit_length(x) if head.normalize == "l2" else x
+            case TensorHead():
+                decoded[head.name] = x
     return decoded
 
 
@@ -116,13 +165,14 @@ def decisions(spec: Spec, decoded: Outputs) -> dict[str, NDArray[np.int64]]:
 
     A classification head decides by its largest probability; a distribution
     with a range table by the grade that holds most of its mass; a segmentation
-    head per pixel (sigmoid heads: each label at 0.5).
+    head per pixel. Sigmoid heads decide each label at 0.5, as 0 or 1: (N, C)
+    or (N, H, W, C). Values, embeddings and tensors decide nothing.
     """
     decided: dict[str, NDArray[np.int64]] = {}
     for head in spec.heads:
         x = decoded[head.name]
         match head:
-            case SegmentationHead(activation="sigmoid"):
+            case ClassificationHead(activation="sigmoid") | SegmentationHead(activation="sigmoid"):
                 decided[head.name] = (x >= 0.5).astype(np.int64)
             case ClassificationHead() | SegmentationHead():
                 decided[head.name] = x.argmax(axis=1 if x.ndim == 2 else 3)
@@ -143,6 +193,10 @@ def _predict(head: Head, decoded: Outputs, decided: Outputs) -> HeadPrediction:
     match head:
         case ClassificationHead():
             probabilities = dict(zip(head.labels, x.tolist(), strict=True))
+            if head.activation == "sigmoid":
+                chosen = np.flatnonzero(decided[head.name][0])
+                labels = tuple(head.labels[i] for i in chosen)
+                return LabelsPrediction(labels=labels, probabilities=probabilities)
             label = max(probabilities, key=lambda name: probabilities[name])
             return ClassPrediction(label=label, probabilities=probabilities)
         case DistributionHead():
@@ -159,6 +213,18 @@ def _predict(head: Head, decoded: Outputs, decided: Outputs) -> HeadPrediction:
             return RegressionPrediction(value=float(x[0]), unit=head.unit)
         case SegmentationHead():
             return SegmentationPrediction(area_fraction=_areas(head, decided[head.name][0]))
+        case EmbeddingHead():
+            norm = float(np.linalg.norm(x))
+            return EmbeddingPrediction(size=head.size, norm=norm, values=tuple(x.tolist()))
+        case TensorHead():
+            return TensorPrediction(
+                shape=x.shape,
+                unit=head.unit,
+                min=float(x.min()),
+                mean=float(x.mean()),
+                max=float(x.max()),
+                values=tuple(x.ravel().tolist()) if x.size <= MOST_VALUES else None,
+            )
 
 
 def support(head: DistributionHead) -> NDArray[np.float32]:
@@ -187,6 +253,17 @@ def interval(
     low = min(int(np.searchsorted(cumulative, tail)), last)
     high = min(int(np.searchsorted(cumulative, 1.0 - tail)), last)
     return float(values[low]), float(values[high])
+
+
+def unit_length(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row of (N, size), divided by its Euclidean norm; a row of zeros stays one.
+
+    A row is first divided by its largest absolute value, so that no square leaves the range of
+    float16 files; both divisors are at least `EPSILON`.
+    """
+    y = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.float32(EPSILON))
+    norm = np.sqrt(np.square(y).sum(axis=1, keepdims=True))
+    return (y / np.maximum(norm, np.float32(EPSILON))).astype(np.float32)
 
 
 def _activate(x: NDArray[np.float32], activation: str) -> NDArray[np.float32]:

@@ -22,8 +22,10 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -31,6 +33,7 @@ from edgeskin.errors import InvalidSpec
 from edgeskin.strict_json import Members, parse
 
 VERSION = 1
+MOST_IN_A_ROW = 1_048_576  # along one axis of a tensor
 BRIGHTEST = 4.0  # of mean and std: far above any on the 0 to 1 scale, far below any on 0 to 255
 
 
@@ -193,11 +196,34 @@ class _Head(_Strict):
 
 
 class ClassificationHead(_Head):
-    """Exclusive classes. Raw: logits (N, C). Decoded: `name`, softmax probabilities (N, C)."""
+    """Classes of an image. Raw: logits (N, C). Decoded: `name`, probabilities (N, C).
+
+    `activation` says whether the classes exclude each other. JSON leaves `softmax` out: such a
+    spec is read by versions that know no other, too.
+    """
 
     kind: Literal["classification"] = "classification"
-    labels: Labels = Field(min_length=2)
-    """Names of the classes, in the order of the logits."""
+    labels: Labels = Field(min_length=1)
+    """Names of the classes, in the order of the logits; two or more of a softmax."""
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    """`softmax`: one class an image; `sigmoid`: each label by itself, any number of them."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.activation == "softmax" and len(self.labels) < 2:
+            raise ValueError(
+                f"labels of a softmax are at least 2, got {len(self.labels)}. "
+                "A label by itself has the activation sigmoid"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_softmax(self, handler: SerializerFunctionWrapHandler) -> Any:
+        fields = handler(self).items()
+        return {name: value for name, value in fields if (name, value) != _SOFTMAX}
+
+
+_SOFTMAX = ("activation", "softmax")
 
 
 class DistributionHead(_Head):
@@ -242,10 +268,46 @@ class SegmentationHead(_Head):
     """`softmax`: one class a pixel; `sigmoid`: each channel alone."""
 
 
+class EmbeddingHead(_Head):
+    """A vector that stands for the image. Raw: (N, size). Decoded: `name`, (N, size)."""
+
+    kind: Literal["embedding"] = "embedding"
+    size: Whole = Field(ge=1, le=65536)
+    """How many values the vector has."""
+    normalize: Literal["none", "l2"] = "none"
+    """`l2`: decoded to a Euclidean length of 1; a vector of zeros stays one."""
+
+
+class TensorHead(_Head):
+    """Any other output: keypoints, boxes, a depth map. Raw and decoded: `name`, (N, *shape)."""
+
+    kind: Literal["tensor"] = "tensor"
+    shape: tuple[Annotated[Whole, Field(ge=1, le=MOST_IN_A_ROW)], ...] = Field(max_length=4)
+    """Sizes of the axes behind the batch; none at all for one number an image."""
+    unit: str = ""
+    """What the values are measured in: `px`, `m`."""
+    axes: Labels = ()
+    """Names of the axes, such as `point` and `xy`; as many as `shape` has, or none."""
+
+    @model_validator(mode="after")
+    def _an_axis_a_size(self) -> Self:
+        if self.axes and len(self.axes) != len(self.shape):
+            raise ValueError(f"{len(self.axes)} axes are named, shape has {len(self.shape)}")
+        return self
+
+
 Head = Annotated[
-    ClassificationHead | DistributionHead | RegressionHead | SegmentationHead,
+    ClassificationHead
+    | DistributionHead
+    | RegressionHead
+    | SegmentationHead
+    | EmbeddingHead
+    | TensorHead,
     Field(discriminator="kind"),
 ]
+
+LABELLED = (ClassificationHead, DistributionHead, RegressionHead)
+"""Kinds of head that find labels in a manifest's column of their name."""
 
 
 class Spec(_Strict):

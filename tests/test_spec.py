@@ -34,7 +34,7 @@ def broken(path: str, value: object) -> str:
         ("input.antialias", False, "antialias"),
         ("input.surprise", 1, "Extra inputs are not permitted"),
         ("heads", [], "at least 1 item"),
-        ("heads.0.labels", ["only"], "at least 2 items"),
+        ("heads.0.labels", ["only"], "labels of a softmax are at least 2, got 1"),
         ("heads.1.name", "severity", "same name"),
         ("heads.1.kind", "oracle", "oracle"),
         ("heads.1.ranges.upper", [5, 50, 20], "must increase"),

@@ -107,11 +107,13 @@ def request(
 
 
 def _head(head: Head, io: str) -> str:
-    """How the core reads a head; empty for the kinds that need no reading (a number, a mask)."""
+    """How the core reads a head; empty for kinds that need no reading (numbers, masks, tensors)."""
     activation = "softmax" if io == "tensor" else "none"
     match head:
         case ClassificationHead():
-            return f"head {head.name} classification {activation} {len(head.labels)}"
+            kind = "labels" if head.activation == "sigmoid" else "classification"
+            activation = head.activation if io == "tensor" else "none"
+            return f"head {head.name} {kind} {activation} {len(head.labels)}"
         case DistributionHead():
             output = head.name if io == "tensor" else f"{head.name}_distribution"
             upper = " ".join(repr(x) for x in (head.ranges.upper if head.ranges else ()))

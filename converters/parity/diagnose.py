@@ -26,10 +26,12 @@ from edgeskin.postprocess import Outputs, decode
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
+    EmbeddingHead,
     InputSpec,
     RegressionHead,
     SegmentationHead,
     Spec,
+    TensorHead,
 )
 
 if TYPE_CHECKING:
@@ -163,8 +165,9 @@ def _alternatives(
             yield name, model.run_all(changed), outputs
     if (reset := _without_statistics(model)) is not None:
         yield "batch norm has its initial statistics", reset.run_all(pixels), outputs
-    yield "softmax is applied twice", _decoded_again(model.spec, expected), outputs
-    yield "softmax is missing", expected, _decoded_again(model.spec, outputs)
+    what = _decoders(model.spec)
+    yield f"{what} is applied twice", _decoded_again(model.spec, expected), outputs
+    yield f"{what} is missing", expected, _decoded_again(model.spec, outputs)
     for a, b in combinations(expected, 2):
         swapped = {**outputs, a: outputs[b], b: outputs[a]}
         yield f"the outputs '{a}' and '{b}' are swapped", expected, swapped
@@ -178,13 +181,27 @@ def _alternatives(
                 yield name, expected, {**outputs, head.name: sorted_}
 
 
+def _decoders(spec: Spec) -> str:
+    """What turns raw heads into decoded ones: `softmax`, `softmax or sigmoid`."""
+    names: set[str] = set()
+    for head in spec.heads:
+        match head:
+            case ClassificationHead() | SegmentationHead():
+                names.add(head.activation)
+            case DistributionHead():
+                names.add("softmax")
+            case EmbeddingHead(normalize="l2"):
+                names.add("the division by the norm")
+    return " or ".join(sorted(names, key=len)) or "decoding"
+
+
 def _decoded_again(spec: Spec, outputs: Outputs) -> Outputs:
     """Decoded outputs, decoded once more as if they were raw."""
     raw: dict[str, NDArray[Any]] = {}
     for head in spec.heads:
         x = outputs[head.name]
         match head:
-            case ClassificationHead():
+            case ClassificationHead() | EmbeddingHead() | TensorHead():
                 raw[head.name] = x
             case DistributionHead():
                 raw[head.name] = outputs[f"{head.name}_distribution"]

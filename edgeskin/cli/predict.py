@@ -81,19 +81,23 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _words(head: HeadPrediction) -> str:
-    from edgeskin.postprocess import (
-        ClassPrediction,
-        DistributionPrediction,
-        RegressionPrediction,
-        SegmentationPrediction,
-    )
+    from edgeskin import postprocess
 
     match head:
-        case ClassPrediction():
+        case postprocess.ClassPrediction():
             return f"{head.label} ({head.probabilities[head.label]:.2f})"
-        case DistributionPrediction(interval_80=(low, high)):
+        case postprocess.LabelsPrediction():
+            labels = (f"{name} ({head.probabilities[name]:.2f})" for name in head.labels)
+            return ", ".join(labels) or "no label"
+        case postprocess.DistributionPrediction(interval_80=(low, high)):
             return f"{head.value:.1f} {head.unit} (80 %: {low:g} to {high:g})"
-        case RegressionPrediction():
+        case postprocess.RegressionPrediction():
             return f"{head.value:.1f} {head.unit}"
-        case SegmentationPrediction():
+        case postprocess.SegmentationPrediction():
             return ", ".join(f"{name} {share:.2f}" for name, share in head.area_fraction.items())
+        case postprocess.EmbeddingPrediction():
+            return f"{head.size} values, norm {head.norm:.4g}"
+        case postprocess.TensorPrediction():
+            shape = " x ".join(map(str, head.shape)) or "one number"
+            values = f"{head.min:.4g} to {head.max:.4g}, mean {head.mean:.4g}"
+            return f"{shape}: {values} {head.unit}".rstrip()

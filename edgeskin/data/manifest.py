@@ -2,8 +2,9 @@
 
 Columns: `file` (relative path), `split` (train, val, test), a column a label,
 and whatever else (source, licence). A head finds its labels in the column of
-its own name: class indices or label names for a classification, numbers for a
-distribution or a regression.
+its own name: a class index or label name for a softmax classification; any number of
+them, divided by `|`, for a sigmoid one (an empty cell: none); a number for a
+distribution or a regression. Segmentations, embeddings and tensors have no labels.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ from edgeskin.images import decode
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import (
+    LABELLED,
     ClassificationHead,
     DistributionHead,
-    Head,
     InputSpec,
-    SegmentationHead,
+    RegressionHead,
     Spec,
 )
 from edgeskin.trusted import config_file, folders
+
+Labelled = ClassificationHead | DistributionHead | RegressionHead
+BETWEEN_LABELS = "|"
+"""In a cell of a sigmoid classification."""
 
 
 @dataclass(frozen=True)
@@ -77,51 +82,98 @@ class Dataset:
     def truth(self, spec: Spec) -> dict[str, NDArray[Any]]:
         """Labels by head, for the heads whose column the manifest has.
 
+        Returns:
+            Class indices, int64 (N,); of sigmoid heads 0 or 1, int64 (N, C); else
+            values, float64 (N,).
+
         Raises:
             InvalidData: An empty or unknown label, with its line; or no column
-                of any head at all.
+                of any head at all, where a head could have one.
         """
-        found = {
-            head.name: self._column(head)
-            for head in spec.heads
-            if not isinstance(head, SegmentationHead) and head.name in self.rows[0]
-        }
-        if not found and not all(isinstance(head, SegmentationHead) for head in spec.heads):
-            wanted = ", ".join(head.name for head in spec.heads)
+        found = self.labels(spec)
+        if not found and any(isinstance(head, LABELLED) for head in spec.heads):
+            wanted = ", ".join(head.name for head in spec.heads if isinstance(head, LABELLED))
             raise InvalidData(
                 f"{self.folder / 'manifest.csv'} has no label column for the model's heads "
                 f"({wanted}); its columns are {', '.join(self.rows[0])}"
             )
         return found
 
+    def labels(self, spec: Spec) -> dict[str, NDArray[Any]]:
+        """What `truth` returns, empty where the manifest has no column of any head.
+
+        Raises:
+            InvalidData: An empty or unknown label, with its line.
+        """
+        return {
+            head.name: self._column(head)
+            for head in spec.heads
+            if isinstance(head, LABELLED) and head.name in self.rows[0]
+        }
+
     def digests(self) -> dict[Path, str]:
         """SHA-256 of each image file, as hex."""
         return {path: sha256(path) for path in self.paths}
 
-    def _column(self, head: Head) -> NDArray[Any]:
-        values = [self._label(head, row) for row in self.rows]
-        return np.array(values, np.int64 if isinstance(head, ClassificationHead) else np.float64)
+    def _column(self, head: Labelled) -> NDArray[Any]:
+        match head:
+            case ClassificationHead(activation="sigmoid"):
+                chosen = [self._classes(head, row) for row in self.rows]
+                has = [[index in row for index in range(len(head.labels))] for row in chosen]
+                return np.array(has, np.int64)
+            case ClassificationHead():
+                return np.array([self._class(head, row) for row in self.rows], np.int64)
+        return np.array([self._value(head, row) for row in self.rows], np.float64)
 
-    def _label(self, head: Head, row: dict[str, str]) -> float:
-        text = (row[head.name] or "").strip()
-        if isinstance(head, ClassificationHead):
-            if text in head.labels:
-                return head.labels.index(text)
-            if text.isdigit() and int(text) < len(head.labels):
-                return int(text)
-            expected = f"one of {', '.join(head.labels)} or 0..{len(head.labels) - 1}"
-        else:
-            least = head.first if isinstance(head, DistributionHead) else -np.inf
-            try:
-                if (value := _finite(text)) >= least:
-                    return value
-            except ValueError:
-                pass
-            expected = "a number" if least == -np.inf else f"a number from {least:g} on"
-        raise InvalidData(
-            f"{self.folder / 'manifest.csv'}: {row['file']} has {head.name} '{text}', "
-            f"expected {expected}"
+    def _class(self, head: ClassificationHead, row: dict[str, str]) -> int:
+        index = class_index(head, cell(head, row))
+        if index is None:
+            raise self._unknown(head, row, _classes_of(head))
+        return index
+
+    def _classes(self, head: ClassificationHead, row: dict[str, str]) -> set[int]:
+        chosen = {class_index(head, text) for text in cells(head, row)}
+        if None in chosen:
+            raise self._unknown(head, row, f"{_classes_of(head)}, divided by {BETWEEN_LABELS}")
+        return {index for index in chosen if index is not None}
+
+    def _value(self, head: DistributionHead | RegressionHead, row: dict[str, str]) -> float:
+        least = head.first if isinstance(head, DistributionHead) else -np.inf
+        try:
+            if (value := _finite(cell(head, row))) >= least:
+                return value
+        except ValueError:
+            pass
+        expected = "a number" if least == -np.inf else f"a number from {least:g} on"
+        raise self._unknown(head, row, expected)
+
+    def _unknown(self, head: Labelled, row: dict[str, str], expected: str) -> InvalidData:
+        return InvalidData(
+            f"{self.folder / 'manifest.csv'}: {row['file']} has {head.name} "
+            f"'{cell(head, row)}', expected {expected}"
         )
+
+
+def cell(head: Labelled, row: dict[str, str]) -> str:
+    """What a row of the manifest holds in the head's column."""
+    return (row[head.name] or "").strip()
+
+
+def cells(head: ClassificationHead, row: dict[str, str]) -> list[str]:
+    """The labels in the cell of a sigmoid head; none in an empty one."""
+    texts = (text.strip() for text in cell(head, row).split(BETWEEN_LABELS))
+    return [text for text in texts if text]
+
+
+def class_index(head: ClassificationHead, text: str) -> int | None:
+    """The index of a label that is given by its name, else by its index; None if unknown."""
+    if text in head.labels:
+        return head.labels.index(text)
+    return int(text) if text.isdigit() and int(text) < len(head.labels) else None
+
+
+def _classes_of(head: ClassificationHead) -> str:
+    return f"one of {', '.join(head.labels)} or 0..{len(head.labels) - 1}"
 
 
 def load_split(folder: Path | str, split: str) -> Dataset:

@@ -12,14 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edgeskin.errors import UnknownName
+from edgeskin.postprocess import EPSILON
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
+    EmbeddingHead,
     Head,
     RegressionHead,
     SegmentationHead,
     Spec,
+    TensorHead,
 )
 
 Layout = Literal["NHWC", "NCHW"]
@@ -80,7 +82,7 @@ def decode(spec: Spec, raw: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _decode(head: Head, raw: Tensor) -> list[Tensor]:
     match head:
         case ClassificationHead():
-            return [raw.softmax(dim=1)]
+            return [_activate(raw, head.activation)]
         case SegmentationHead():
             return [_activate(raw, head.activation).permute(0, 2, 3, 1)]
         case RegressionHead():
@@ -90,12 +92,21 @@ def _decode(head: Head, raw: Tensor) -> list[Tensor]:
             # A sum of products, not a matrix product: it must stay float in INT8 files.
             expectation = (probabilities * support(head)).sum(dim=1, keepdim=True)
             return [expectation, probabilities]
-    raise UnknownName(f"no decoding for a head of kind {head.kind}")
+        case EmbeddingHead(normalize="l2"):
+            return [_unit_length(raw)]
+        case EmbeddingHead() | TensorHead():
+            return [raw]
 
 
 def support(head: DistributionHead) -> Tensor:
     """The values a distribution is over, float32 (size,)."""
     return head.first + head.step * torch.arange(head.size, dtype=torch.float32)
+
+
+def _unit_length(x: Tensor) -> Tensor:
+    """`postprocess.unit_length`: rows (N, size) of Euclidean norm 1."""
+    y = x / x.abs().amax(dim=1, keepdim=True).clamp_min(EPSILON)
+    return y / y.square().sum(dim=1, keepdim=True).sqrt().clamp_min(EPSILON)
 
 
 def _activate(raw: Tensor, activation: str) -> Tensor:

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from edgeskin.errors import InvalidRun, MissingPackage, UnknownName
 from edgeskin.models import ARCHS, Arch
 from edgeskin.models.trust import find_factory
-from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    EmbeddingHead,
+    Head,
+    RegressionHead,
+    Spec,
+    TensorHead,
+)
 
 
 class MultiHead(nn.Module):
@@ -111,13 +119,16 @@ def load_pretrained(backbone: nn.Module, arch: Arch) -> None:
     backbone.load_state_dict(state, strict=False)
 
 
-def _raw_size(head: Any) -> int:
-    if isinstance(head, ClassificationHead):
-        return len(head.labels)
-    if isinstance(head, DistributionHead):
-        return head.size
-    if isinstance(head, RegressionHead):
-        return 1
+def _raw_size(head: Head) -> int:
+    match head:
+        case ClassificationHead():
+            return len(head.labels)
+        case DistributionHead() | EmbeddingHead():
+            return head.size
+        case RegressionHead():
+            return 1
+        case TensorHead(shape=(size,)):
+            return size
     raise UnknownName(f"a backbone with linear heads cannot give a {head.kind} head")
 
 

@@ -17,10 +17,12 @@ from edgeskin.models.trust import names_factory
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
+    EmbeddingHead,
     Head,
     RegressionHead,
     SegmentationHead,
     Spec,
+    TensorHead,
 )
 
 
@@ -98,12 +100,14 @@ def _raw_shape(head: Head) -> tuple[int | None, ...]:
     match head:
         case ClassificationHead():
             return (1, len(head.labels))
-        case DistributionHead():
+        case DistributionHead() | EmbeddingHead():
             return (1, head.size)
         case RegressionHead():
             return (1, 1)
         case SegmentationHead():
             return (1, len(head.labels), None, None)
+        case TensorHead():
+            return (1, *head.shape)
 
 
 def _arguments(given: Mapping[str, Any] | str) -> dict[str, object]:

@@ -81,7 +81,7 @@ typedef struct es_error {
 /* The name of a status, "ES_BAD_SIZE"; "ES_UNKNOWN" for anything else. Never NULL. */
 ES_API const char *es_status_name(int32_t status);
 
-#define ES_VERSION 2 /* grows when functions or fields are added, or what they do changes */
+#define ES_VERSION 3 /* grows when functions or fields are added, or what they do changes */
 ES_API int32_t es_version(void);
 
 typedef enum es_kernels {
@@ -260,13 +260,16 @@ ES_API es_status es_recipe_init(int32_t width, int32_t height, es_recipe *recipe
  *                   [resize_to: null; with shortest_edge whole, max(height, width) to 8192];
  *                   [filter: bilinear; nearest, box, bicubic, lanczos]; [antialias: true];
  *                   [pad_value: 0; whole, to 255]
- *   a head          name: a-z 0-9 _, first a letter; kind: one of the next four, with its fields
- *   classification  labels: 2 or more
+ *   a head          name: a-z 0-9 _, first a letter; kind: one of the next six, with its fields
+ *   classification  labels: 2 or more, of sigmoid 1 or more; [activation: softmax; sigmoid]
  *   distribution    first: a number; size: whole, 2 to 65536; unit: a text; [step: 1; above 0];
  *                   [ranges: null; an object of labels: 2 or more, upper: numbers that increase,
  *                   one less than labels, [source: a text, ""]]
  *   regression      unit: a text; [scale: 1; a number]; [offset: 0; a number]
  *   segmentation    labels: 1 or more; [activation: softmax; sigmoid]
+ *   embedding       size: whole, 1 to 65536; [normalize: none; l2]
+ *   tensor          shape: 0 to 4 whole numbers, 1 to 1048576; [unit: a text, ""]; [axes: none;
+ *                   texts, no two the same, as many as shape]
  *
  *   Labels are texts, no two the same. Nor are two outputs of one name: a head gives its name, a
  *   distribution NAME_distribution as well. */
@@ -318,7 +321,8 @@ typedef enum es_activation {
   ES_SIGMOID = 2
 } es_activation;
 
-/* count values to float32: (float)(scale * (q - zero_point)), the product in double. */
+/* count values to float32: (float)(scale * (q - zero_point)), the product in double. All there is to
+ * do for an embedding (of l2, divide by the Euclidean norm) and for a plain tensor. */
 ES_API es_status es_dequantize(const es_tensor *tensor, size_t count, float *values,
                                size_t values_bytes, es_error *error);
 
@@ -333,6 +337,7 @@ typedef struct es_class {
  *   softmax         float(exp(x[i] - largest) / sum of exp(x[j] - largest))
  *   sigmoid         float(1 / (1 + exp(-x[i])))
  *   no activation   float(x[i])
+ * Labels that do not exclude each other take sigmoid; those at or above 0.5 are there.
  * `scores` (classes floats) must be given; `top` may be NULL when top_count is 0. A NaN is
  * ES_NOT_A_NUMBER; infinite logits are allowed except that a softmax needs a finite maximum. */
 ES_API es_status es_classify(const es_tensor *logits, int32_t classes, int32_t activation,

@@ -16,23 +16,29 @@ if TYPE_CHECKING:
     from edgeskin.spec import Head, Spec
 
 
-class TaskModule(Protocol):
-    """What a module in `edgeskin.tasks` provides."""
+class Objective(Protocol):
+    """What quantization-aware training asks of a task."""
 
-    INTENDED_USE: str
-    LIMITS: str
     TRAINS_ON: tuple[str, ...]
     """The heads whose labels the loss needs."""
     METRIC: str
-    """How the metric ends that decides between models: `accuracy`, `balanced_accuracy`."""
+    """How the metric ends that decides between models: `accuracy`, `balanced_accuracy`; the
+    first that there is if it is empty."""
     RECIPE: Mapping[str, Any]
     """Where training on the task differs from `Training`'s defaults."""
-
-    def heads(self, **options: str) -> tuple[Head, ...]: ...
 
     def loss(
         self, spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], **options: float
     ) -> Tensor: ...
+
+
+class TaskModule(Objective, Protocol):
+    """What a module in `edgeskin.tasks` provides: the objective, and what a new network has."""
+
+    INTENDED_USE: str
+    LIMITS: str
+
+    def heads(self, **options: str) -> tuple[Head, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,15 @@ def find_task(name: str) -> Task:
     if name not in TASKS:
         raise UnknownName(f"no task '{name}'; there are {', '.join(sorted(TASKS))}")
     return TASKS[name]
+
+
+def objective_of(spec: Spec) -> Objective:
+    """The task that a network is of, if it has the task's heads; else `any_heads`."""
+    if spec.task in TASKS:
+        task = TASKS[spec.task].load()
+        kinds = [head.kind for head in task.heads()]
+        has_labelled = {head.name for head in spec.heads}.issuperset(task.TRAINS_ON)
+        if has_labelled and kinds == [head.kind for head in spec.heads]:
+            return task
+    fallback: Objective = importlib.import_module("edgeskin.tasks.any_heads")
+    return fallback

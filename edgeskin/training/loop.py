@@ -23,7 +23,7 @@ from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.files import atomic
 from edgeskin.models.app_model import AppModel
 from edgeskin.spec import ClassificationHead, Spec
-from edgeskin.tasks import TaskModule
+from edgeskin.tasks import Objective
 from edgeskin.training.augment import augment
 from edgeskin.training.memory import fast_arithmetic, keep_freed_memory
 from edgeskin.training.recipe import Training
@@ -35,7 +35,7 @@ ParameterGroup = dict[str, list[nn.Parameter] | float]
 
 @dataclass
 class Trainer:
-    """One training run in memory. `images` uint8 (N, 3, H, W), `truth` tensors (N,).
+    """One training run in memory. `images` uint8 (N, 3, H, W), `truth` as `Dataset.truth`.
 
     Another kind of training overrides `parameter_groups`, `loss`, `step`,
     `epoch_done`, `state` and `identity`.
@@ -43,7 +43,7 @@ class Trainer:
 
     spec: Spec
     network: nn.Module
-    task: TaskModule
+    task: Objective
     recipe: Training
     images: Tensor
     truth: Mapping[str, Tensor]
@@ -184,8 +184,9 @@ class Trainer:
 
 
 def _class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:
-    """The first classification with labels."""
+    """The first softmax classification with labels."""
     for head in spec.heads:
-        if isinstance(head, ClassificationHead) and head.name in truth:
+        is_class = isinstance(head, ClassificationHead) and head.activation == "softmax"
+        if is_class and head.name in truth:
             return head.name
     raise InvalidData("a balanced recipe needs class labels, and the manifest has none")

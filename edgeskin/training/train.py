@@ -22,7 +22,7 @@ from edgeskin.models.run import load_run, save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
 from edgeskin.spec import InputSpec, Spec
-from edgeskin.tasks import Task, TaskModule, find_task
+from edgeskin.tasks import Objective, Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
 from edgeskin.training.recipe import Recipe
 from edgeskin.version import __version__
@@ -159,20 +159,29 @@ def _held_out(spec: Spec, data: Path) -> list[Dataset]:
     return found
 
 
-def trainable_labels(spec: Spec, module: TaskModule, dataset: Dataset) -> dict[str, NDArray[Any]]:
-    """The labels, after making sure that there is something to learn from."""
-    truth = dataset.truth(spec)
-    for name in module.TRAINS_ON:
+def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The labels, after making sure that there is something to learn from.
+
+    Raises:
+        InvalidData: A label that the task needs is missing, or all images have the same.
+    """
+    truth = labels_for(spec, task, dataset)
+    for name in task.TRAINS_ON:
         if name not in truth:
             raise InvalidData(
                 f"{dataset.folder / 'manifest.csv'} has no column '{name}', "
                 f"which {spec.task} trains on"
             )
-    for head in spec.heads:
-        labels = truth.get(head.name)
-        if labels is not None and len(np.unique(labels)) == 1:
+    for name, labels in truth.items():
+        if len(np.unique(labels, axis=0)) == 1:
+            row = ", ".join(f"{value:g}" for value in np.ravel(labels[0]))
             raise InvalidData(
-                f"every train image of {dataset.folder} has {head.name} '{labels[0]:g}': "
+                f"every train image of {dataset.folder} has {name} '{row}': "
                 "one class only, there is nothing to learn"
             )
     return truth
+
+
+def labels_for(spec: Spec, task: Objective, dataset: Dataset) -> dict[str, NDArray[Any]]:
+    """The labels of a split; none are needed by a task that trains on no head's in particular."""
+    return dataset.truth(spec) if task.TRAINS_ON else dataset.labels(spec)

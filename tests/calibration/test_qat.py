@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from samples import acne_spec
+from scipy import special
 from torch import Tensor, nn
 
 from edgeskin.calibration.qat import Best, Judge, Score, distillation
@@ -16,7 +17,14 @@ from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.qat_run import qat_recipe
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidSpec
-from edgeskin.spec import ClassificationHead, RegressionHead
+from edgeskin.spec import (
+    ClassificationHead,
+    EmbeddingHead,
+    Head,
+    RegressionHead,
+    SegmentationHead,
+    TensorHead,
+)
 from edgeskin.tasks import find_task
 
 
@@ -39,10 +47,46 @@ def test_distillation_is_the_softened_divergence_of_the_paper() -> None:
     assert float(distillation(acne_spec(), teacher, teacher, 3.0)) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_distillation_of_a_value_is_its_squared_error() -> None:
-    spec = acne_spec(heads=(RegressionHead(name="age", unit="years"),))
+@pytest.mark.parametrize(
+    "head",
+    [
+        RegressionHead(name="age", unit="years"),
+        EmbeddingHead(name="face", size=1, normalize="l2"),
+        TensorHead(name="depth", shape=(1,)),
+    ],
+    ids=lambda head: head.kind,
+)
+def test_distillation_of_values_is_the_squared_error_over_the_mean_square(head: Head) -> None:
+    spec = acne_spec(heads=(head,))
     found = distillation(spec, (torch.tensor([[1.0], [4.0]]),), (torch.tensor([[0.0], [2.0]]),), 2)
-    assert float(found) == pytest.approx((1 + 4) / 2)
+    assert float(found) == pytest.approx((1 + 4) / (0 + 4))
+
+
+@pytest.mark.parametrize(
+    ("head", "shape"),
+    [
+        (ClassificationHead(name="signs", labels=("a", "b"), activation="sigmoid"), (5, 2)),
+        (SegmentationHead(name="skin", labels=("a", "b"), activation="sigmoid"), (5, 2, 3, 4)),
+        (SegmentationHead(name="skin", labels=("a", "b")), (5, 2, 3, 4)),
+    ],
+    ids=["labels", "masks", "classes a pixel"],
+)
+def test_distillation_of_labels_and_pixels_is_the_divergence_of_each(
+    head: ClassificationHead | SegmentationHead, shape: tuple[int, ...]
+) -> None:
+    """Against its definition in float64, with both outcomes of a label written out."""
+    student, teacher = logits(*shape, seed=4), logits(*shape, seed=5)
+    if head.activation == "sigmoid":
+        p, q = (special.expit(x.double().numpy() / 3.0) for x in (teacher, student))
+        expected = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean()
+    else:
+        p, q = (special.softmax(x.double().numpy() / 3.0, axis=1) for x in (teacher, student))
+        expected = (p * np.log(p / q)).sum(axis=1).mean()
+    spec = acne_spec(heads=(head,))
+    assert float(distillation(spec, (student,), (teacher,), 3.0)) == pytest.approx(
+        9.0 * expected, rel=1e-5
+    )
+    assert float(distillation(spec, (teacher,), (teacher,), 3.0)) == pytest.approx(0.0, abs=1e-6)
 
 
 class Answers(nn.Module):
@@ -70,7 +114,7 @@ def test_a_balanced_recipe_is_judged_with_each_class_counting_the_same(phantom_s
     held_out = type(held_out)(held_out.folder, "val", rows)
 
     class Task:
-        METRIC = task.METRIC
+        METRIC, TRAINS_ON = task.METRIC, ("severity",)
 
         @staticmethod
         def loss(spec: object, raw: tuple[Tensor], truth: dict[str, Tensor], **_: float) -> Tensor:

@@ -1,5 +1,6 @@
 #include "heads.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <stdexcept>
 
@@ -44,6 +45,11 @@ void Answers::read(const std::vector<Tensor> &outputs) {
       status = es_classify(&tensor, head.values, head.activation, place.scores.data(), bytes, &top,
                            1, &error);
       place.answer = top.index;
+    } else if (head.kind == "labels") {
+      status = es_classify(&tensor, head.values, head.activation, place.scores.data(), bytes,
+                           nullptr, 0, &error);
+      place.answer = static_cast<double>(std::count_if(place.scores.begin(), place.scores.end(),
+                                                       [](float score) { return score >= 0.5f; }));
     } else if (head.kind == "distribution") {
       es_quantity found = {};
       status = es_measure(&tensor, head.values, head.activation, head.first, head.step, 0.8,

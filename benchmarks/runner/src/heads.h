@@ -11,7 +11,8 @@ class Answers {
   Answers(const Request &request, const std::vector<Tensor> &outputs);
   // Reads every head; what is slow about an answer happens here.
   void read(const std::vector<Tensor> &outputs);
-  // The last answers, {"severity": 2, ...}: the index of a class or grade, or the expectation.
+  // The last answers, {"severity": 2, ...}: the index of a class or grade, the expectation, or how
+  // many labels reach 0.5.
   std::string json() const;
 
  private:

@@ -9,7 +9,7 @@ namespace {
 using es::Text;
 
 constexpr double kBrightest = 4.0;  // of mean and std
-constexpr int32_t kMostHeads = 64, kMostValues = 65536;
+constexpr int32_t kMostHeads = 64, kMostValues = 65536, kMostInARow = 1048576, kMostAxes = 4;
 constexpr bool kRequired = true, kOptional = false;
 
 const char *const kNoName[] = {""};
@@ -110,9 +110,9 @@ class Fields {
   }
 
   // `least` or more texts, no two the same.
-  COLD es_status labels(int32_t least, int32_t *count) {
-    const Text labels = (*this)["labels"];
-    if (!labels.given()) return refuse("labels", "is missing");
+  COLD es_status labels(int32_t least, int32_t *count, const char *name = "labels") {
+    const Text labels = (*this)[name];
+    if (!labels.given()) return refuse(name, "is missing");
     uint64_t seen[1024] = {};  // a bit a hash: labels before are looked through where it is set
     *count = 0;
     bool good = labels.is('[');
@@ -130,8 +130,9 @@ class Fields {
       word |= bit;
     }
     if (good && *count >= least) return ES_OK;
-    return refuse("labels", least > 1 ? "is not two or more different texts"
-                                      : "is not one or more different texts");
+    return refuse(name, least > 1 ? "is not two or more different texts"
+                        : least   ? "is not one or more different texts"
+                                  : "is not different texts");
   }
 
   COLD es_status refuse(const char *name, const char *what) {
@@ -144,7 +145,7 @@ class Fields {
   }
 
  private:
-  static constexpr int kMost = 12;
+  static constexpr int kMost = 14;
 
   COLD es_status unknown(Text name) {
     char shown[33] = {};
@@ -225,23 +226,48 @@ COLD es_status check_ranges(Text object, const char *where, es_error *error) {
   return ranges.refuse("upper", "is not one number less than labels, increasing");
 }
 
+COLD es_status check_tensor(Fields &head) {
+  int32_t sizes = 0, axes = 0;
+  ES_TRY(head.text("unit", kOptional));
+  Text rest = head["shape"];
+  bool good = rest.is('[');
+  for (Text item; good && es::next_item(rest, item); ++sizes) {
+    double x = 0;
+    good = sizes < kMostAxes && es::to_number(item, x) && x >= 1 && x <= kMostInARow &&
+           x == static_cast<int32_t>(x);
+  }
+  if (!good) return head.refuse("shape", "is not up to 4 whole numbers from 1 to 1048576");
+  if (head["axes"].given()) ES_TRY(head.labels(0, &axes, "axes"));
+  return axes == 0 || axes == sizes ? ES_OK : head.refuse("axes", "are not as many as shape");
+}
+
 struct Output {
   Text name;
   bool distribution;
 };
 
-enum Kind : int32_t { kClassification, kDistribution, kRegression, kSegmentation };
+enum Kind : int32_t {
+  kClassification,
+  kDistribution,
+  kRegression,
+  kSegmentation,
+  kEmbedding,
+  kTensor
+};
 
 COLD es_status read_head(Text object, int32_t index, Output *output, es_error *error) {
   static const char *const kKinds[] = {"classification", "distribution", "regression",
-                                       "segmentation"};
+                                       "segmentation",   "embedding",    "tensor"};
   static const char *const kActivations[] = {"softmax", "sigmoid"};
-  static const char *const kAny[] = {"name", "kind", "labels", "activation", "first", "step",
-                                     "size", "unit", "ranges", "scale",      "offset"};
-  static const char *const kClasses[] = {"name", "kind", "labels"};
+  static const char *const kNorms[] = {"none", "l2"};
+  static const char *const kAny[] = {"name", "kind",   "labels", "activation", "first",
+                                     "step", "size",   "unit",   "ranges",     "scale",
+                                     "axes", "offset", "shape",  "normalize"};
+  static const char *const kClasses[] = {"name", "kind", "labels", "activation"};
   static const char *const kValues[] = {"name", "kind", "first", "step", "size", "unit", "ranges"};
   static const char *const kNumber[] = {"name", "kind", "unit", "scale", "offset"};
-  static const char *const kMask[] = {"name", "kind", "labels", "activation"};
+  static const char *const kVector[] = {"name", "kind", "size", "normalize"};
+  static const char *const kArray[] = {"name", "kind", "shape", "unit", "axes"};
   char where[32];
   std::snprintf(where, sizeof where, "heads[%d].", static_cast<int>(index));
   Fields any(where, error), head(where, error);
@@ -251,7 +277,6 @@ COLD es_status read_head(Text object, int32_t index, Output *output, es_error *e
   ES_TRY(any.identifier("_", true));
   *output = {any["name"], kind == kDistribution};
   switch (kind) {
-    case kClassification: ES_TRY(head.read(object, kClasses)); return head.labels(2, &number);
     case kDistribution:
       ES_TRY(head.read(object, kValues));
       ES_TRY(head.real("first", kRequired));
@@ -266,10 +291,17 @@ COLD es_status read_head(Text object, int32_t index, Output *output, es_error *e
       ES_TRY(head.text("unit", kRequired));
       ES_TRY(head.real("scale", kOptional));
       return head.real("offset", kOptional);
-    default:
-      ES_TRY(head.read(object, kMask));
+    case kEmbedding:
+      ES_TRY(head.read(object, kVector));
+      ES_TRY(head.choice("normalize", kNorms, kOptional, &number));
+      return head.whole("size", 1, kMostValues, kRequired, &number);
+    case kTensor: ES_TRY(head.read(object, kArray)); return check_tensor(head);
+    default: {  // labels; number is 1 for sigmoid
+      ES_TRY(head.read(object, kClasses));
       ES_TRY(head.choice("activation", kActivations, kOptional, &number));
-      return head.labels(1, &number);
+      const bool one_of_many = kind == kClassification && number == 0;
+      return head.labels(one_of_many ? 2 : 1, &number);
+    }
   }
 }
 
