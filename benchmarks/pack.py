@@ -27,7 +27,6 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidPack
 from edgeskin.files import atomic, inside, sha256
-from edgeskin.images import decode
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
@@ -71,6 +70,7 @@ class PackDocument(Document):
     version: int
     data: str
     split: str
+    data_rule: str | None = None
     spec: dict[str, JsonValue]
     ready: bool
     items: tuple[Item, ...] = Field(min_length=1)
@@ -146,9 +146,9 @@ def make(
     missing = [name for name in groups if name not in data.rows[0]]
     if missing:
         raise InvalidData(
-            f"the manifest has no column '{missing[0]}'; it has {', '.join(data.rows[0])}"
+            f"{data.where} has no column '{missing[0]}'; it has {', '.join(data.rows[0])}"
         )
-    truth = data.truth(reference.spec)
+    truth = data.labels(reference.spec)
     with atomic(out, force=force) as fresh:
         fresh.mkdir()
         items, outputs = _write_images(reference, data, fresh, ready, shard_bytes, progress)
@@ -156,8 +156,9 @@ def make(
         files = sorted(path.name for path in fresh.iterdir())
         document = PackDocument(
             version=VERSION,
-            data=data.folder.resolve().name,
+            data=data.name,
             split=data.split,
+            data_rule=data.rule,
             spec=json.loads(reference.spec.to_json()),
             ready=ready,
             items=tuple(items),
@@ -296,12 +297,12 @@ def _write_images(
     items: list[Item] = []
     outputs = []
     with _Shards(folder, shard_bytes) as shards:
-        for done, path in enumerate(data.paths, start=1):
-            image = decode(path)
+        for done, source in enumerate(data.images, start=1):
+            image = source.decode()
             pixels = preprocess(image, reference.spec.input)
             shard, offset = shards.append(stored := pixels if ready else image)
             height, width = stored.shape[:2]
-            items.append(Item(shard, offset, width, height, sha256(path)))
+            items.append(Item(shard, offset, width, height, source.sha256()))
             outputs.append(reference.run(pixels))
             progress("packing", done, len(data))
     return items, {name: np.concatenate([row[name] for row in outputs]) for name in outputs[0]}

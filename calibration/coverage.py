@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.calibration.record import COLOURLESS, Coverage
-from edgeskin.data.manifest import Dataset, cell, cells, class_index
+from edgeskin.data.manifest import Dataset
 from edgeskin.data.skin_tone import ita_deg, tone
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import ClassificationHead, Spec
@@ -42,22 +42,12 @@ def cover(
 
 
 def _classes(images: Dataset, spec: Spec) -> dict[str, dict[str, int]]:
-    """Images by class or label, for every classification head whose column the manifest has."""
-    heads = [
-        h for h in spec.heads if isinstance(h, ClassificationHead) and h.name in images.rows[0]
-    ]
+    """Images by class, for every classification head whose column the data have."""
+    names = images.class_names(spec)
+    labels = {h.name: h.labels for h in spec.heads if isinstance(h, ClassificationHead)}
     return {
-        head.name: dict.fromkeys(head.labels, 0)
-        | Counter(label for row in images.rows for label in _labels(head, row))
-        for head in heads
+        head: dict.fromkeys(labels[head], 0) | Counter(classes) for head, classes in names.items()
     }
-
-
-def _labels(head: ClassificationHead, row: dict[str, str]) -> list[str]:
-    """The names of an image's labels, where the manifest may have their indices."""
-    texts = cells(head, row) if head.activation == "sigmoid" else [cell(head, row)]
-    indices = ((text, class_index(head, text)) for text in texts)
-    return [text if index is None else head.labels[index] for text, index in indices]
 
 
 def _train_tones(train: Dataset, spec: Spec, progress: Progress) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.record import RunIdentity
 from edgeskin.calibration.schemes import LEAST_IMAGES, check_method, find_scheme
-from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.errors import InvalidData
 from edgeskin.files import check_writable
 from edgeskin.models.run import load_run
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     run: Path | str,
-    data: Path | str,
+    data: ImageData | Path | str,
     out: Path | str,
     options: CalibrationOptions = CalibrationOptions(),
     *,
@@ -32,6 +32,7 @@ def calibrate(
     """Calibrate a run on images of the train split of `data` and save the program.
 
     Args:
+        data: What `open_data` takes, or gave.
         trust: Run the code that the run names, whoever wrote it.
 
     Returns:
@@ -43,9 +44,10 @@ def calibrate(
         NotTrusted: The run names a factory that needs `trust`.
         CannotWrite: `out` exists and `force` is False.
     """
-    data, out = Path(data), Path(out)
+    out = Path(out)
     check_writable(out, force=force)
     check_method(options.method, find_scheme(options.scheme))
+    data = open_data(data)
     chosen = calibration_set(data, options.samples)
     loaded = load_run(run, trust=trust)
     pixels = chosen.pixels(loaded.spec.input)
@@ -64,11 +66,12 @@ def calibrate(
         exclude=options.exclude,
         progress=progress,
     )
-    shown = cover(load_split(data, "train"), chosen, pixels, loaded.spec, progress)
+    shown = cover(data.split("train"), chosen, pixels, loaded.spec, progress)
     record = program.calibration.model_copy(
         update={
             "coverage": shown,
             "warnings": (*shown.warnings(), *program.calibration.warnings),
+            "data_rule": chosen.rule,
             "run": RunIdentity(name=Path(run).name, sha256=loaded.sha256),
         }
     )
@@ -77,7 +80,7 @@ def calibrate(
     return program
 
 
-def calibration_set(data: Path, samples: int) -> Dataset:
+def calibration_set(data: ImageData, samples: int) -> Dataset:
     """`samples` train images; no train image may also be a test image (compared by hash).
 
     Raises:
@@ -87,14 +90,14 @@ def calibration_set(data: Path, samples: int) -> Dataset:
         raise InvalidData(
             f"cannot calibrate on {samples} images; pass --samples of at least {LEAST_IMAGES}"
         )
-    train = load_split(data, "train")
-    if has_split(data, "test"):
-        held_out = set(load_split(data, "test").digests().values())
-        leaked = [path.name for path, digest in train.digests().items() if digest in held_out]
+    train = data.split("train")
+    if data.has("test"):
+        held_out = set(data.split("test").digests().values())
+        leaked = [name for name, digest in train.digests().items() if digest in held_out]
         if leaked:
             raise InvalidData(
                 f"{len(leaked)} train images are test images too, the first is {leaked[0]}. "
                 "Results on the test split would mean nothing; mend the splits of "
-                f"{data / 'manifest.csv'}."
+                f"{train.where}."
             )
     return train.take(samples)

@@ -32,7 +32,6 @@ from edgeskin.spec import (
 from edgeskin.tasks import Objective
 from edgeskin.tasks.any_heads import relative_error
 from edgeskin.training.loop import ParameterGroup, Trainer
-from edgeskin.training.train import labels_for
 
 BATCH = 16
 Heads = tuple[Tensor, ...]
@@ -50,7 +49,7 @@ class Judge:
         teacher: nn.Module,
     ):
         self.spec, self.task, self.recipe = spec, task, recipe
-        self.labels = labels_for(spec, task, held_out)
+        self.labels = held_out.labels(spec)
         self.truth = {name: torch.from_numpy(values) for name, values in self.labels.items()}
         self.pixels = torch.from_numpy(held_out.pixels(spec.input))
         self.normalize = AppModel(nn.Identity(), spec).normalize
@@ -61,7 +60,7 @@ class Judge:
     def __call__(self, network: nn.Module) -> Score:
         """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
         raw = self._run(network)
-        predicted = self._values(raw)[self.measure.predicted]
+        predicted = self.measure.predicted_by(self._values(raw))
         return Score(self.measure.metric(self.measure.truth, predicted), self._loss(raw))
 
     def _values(self, raw: Heads) -> dict[str, NDArray[Any]]:

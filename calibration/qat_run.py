@@ -16,14 +16,14 @@ from edgeskin.calibration.from_run import calibrate, calibration_set
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.record import QatRecord, Score
-from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.errors import InvalidData, InvalidRun, NotBetter
 from edgeskin.files import check_writable, folder, sha256
 from edgeskin.models.run import Run, load_run
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
 from edgeskin.tasks import objective_of
-from edgeskin.training.train import labels_for, trainable_labels, training_images
+from edgeskin.training.train import trainable_labels, training_images
 
 if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
@@ -36,7 +36,7 @@ _OF_THE_RUN = ("rotation_deg", "color_jitter", "balanced", "loss_options")
 
 def qat(
     run: Path | str,
-    data: Path | str,
+    data: ImageData | Path | str,
     out: Path | str,
     options: CalibrationOptions = CalibrationOptions(),
     *,
@@ -69,8 +69,9 @@ def qat(
         NotTrusted: The run names a factory that needs `trust`.
         CannotWrite: `out` exists and `force` is False.
     """
-    run, data, out = Path(run), Path(data), Path(out)
+    run, out = Path(run), Path(out)
     check_writable(out, force=force)
+    data = open_data(data)
     loaded = load_run(run, trust=trust)
     recipe = recipe or qat_recipe(run)
     train, held_out = _splits(loaded.spec, data, options.samples, recipe.seed)
@@ -109,20 +110,20 @@ def qat_recipe(run: Path, path: Path | None = None, **overrides: Any) -> QatReci
     return QatRecipe.load(path, defaults, **overrides)
 
 
-def _splits(spec: Spec, data: Path, samples: int, seed: int) -> tuple[Dataset, Dataset]:
+def _splits(spec: Spec, data: ImageData, samples: int, seed: int) -> tuple[Dataset, Dataset]:
     """The images to train on and those to score on; never a test image."""
     calibration_set(data, samples)  # refuses a train split that holds test images
-    train = load_split(data, "train")
-    if has_split(data, "val"):
-        held_out = load_split(data, "val")
+    train = data.split("train")
+    if data.has("val"):
+        held_out = data.split("val")
     else:
         held_out = train.take(max(1, len(train) // HELD_OUT), seed)
         kept = {row["file"] for row in held_out.rows}
         rows = tuple(row for row in train.rows if row["file"] not in kept)
         train = replace(train, rows=rows)
     if not len(train):
-        raise InvalidData(f"{data / 'manifest.csv'} has too few train images for QAT")
-    labels_for(spec, objective_of(spec), held_out)  # a bad label shows now
+        raise InvalidData(f"{train.where} has too few train images for QAT")
+    held_out.labels(spec)  # a bad label shows now
     return train, held_out
 
 

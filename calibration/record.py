@@ -90,6 +90,7 @@ class CalibrationRecord(PartialDocument):
         half_ratios: By layer, how much larger one half of the images makes the scale than the
             other half, 0.2 being 20 %.
         warnings: What a person should know, a line each.
+        data_rule: How the images came into splits, where the data do not say; what was left out.
     """
 
     method: str = ""
@@ -101,6 +102,7 @@ class CalibrationRecord(PartialDocument):
     half_ratios: dict[str, float] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     coverage: Coverage | None = None
+    data_rule: str | None = None
     run: RunIdentity | None = None
     qat: QatRecord | None = None
 

@@ -13,6 +13,7 @@ from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.source import Source, find_source, is_foreign
+from edgeskin.data.manifest import ImageData
 from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
@@ -30,7 +31,7 @@ def convert(
     *,
     target: Target | Literal["all"] = "all",
     precision: Precision | Literal["all"] | None = None,
-    data: Path | str | None = None,
+    data: ImageData | Path | str | None = None,
     options: ConversionOptions = ConversionOptions(),
     spec: Spec | Path | str | None = None,
     example: Tensor | None = None,
@@ -154,7 +155,9 @@ def _refuse_early(
             check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 
 
-def _precisions(origin: Source, asked: str | None, data: Path | str | None) -> list[str]:
+def _precisions(
+    origin: Source, asked: str | None, data: ImageData | Path | str | None
+) -> list[str]:
     given = origin.precisions
     if asked is None:
         return [given[0]]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.converters.parity.drift import drift as drift
     from edgeskin.data.manifest import Dataset as Dataset
     from edgeskin.data.manifest import load_split as load_split
+    from edgeskin.data.manifest import open_data as open_data
     from edgeskin.data.phantoms import render_phantom as render_phantom
     from edgeskin.errors import EdgeskinError as EdgeskinError
     from edgeskin.models.run import load_run as load_run
@@ -58,6 +59,7 @@ _HOMES = {
     "load": "edgeskin.predictor",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",
+    "open_data": "edgeskin.data.manifest",
     "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",
     "render_phantom": "edgeskin.data.phantoms",

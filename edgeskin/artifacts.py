@@ -137,12 +137,16 @@ class Manifest(Document):
 
 
 class Evidence(Document):
-    """Base of what is measured of an artifact, a file name, on a split of a data set."""
+    """Base of what is measured of an artifact, a file name, on a split of a data set.
+
+    `data_rule` is how images came into splits where the data do not say, and what was left out.
+    """
 
     version: int = 1
     artifact: str
     data: str
     split: str
+    data_rule: str | None = None
 
 
 def labels(spec: Spec) -> dict[str, tuple[str, ...]]:

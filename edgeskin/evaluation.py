@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +15,17 @@ from edgeskin import metrics
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 from edgeskin.postprocess import Outputs, decisions, grade_of
-from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, Spec
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    RegressionHead,
+    SegmentationHead,
+    Spec,
+)
 from edgeskin.statistics import Metric, estimate, paired_change
 
 Truth = Mapping[str, NDArray[Any]]
+Overlap = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,13 @@ class Measure:
     metric: Metric
     truth: NDArray[Any]
     predicted: str
+    overlap: Overlap | None = None
+    """Of masks: how far each image's two masks agree, which `metric` then takes."""
+
+    def predicted_by(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """What `metric` takes beside the truth, one value an image, of `predicted_values`."""
+        predicted = values[self.predicted]
+        return predicted if self.overlap is None else self.overlap(predicted)
 
 
 class MetricEstimate(Estimate):
@@ -138,6 +153,8 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
         if name not in truth:
             continue
         labels = truth[name]
+        if isinstance(head, SegmentationHead):
+            allowed += _of_masks(head, labels)
         if isinstance(head, DistributionHead | RegressionHead):
             allowed.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
             allowed.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
@@ -152,7 +169,7 @@ def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
     decided = decisions(spec, decoded)
     values: dict[str, NDArray[Any]] = {}
     for head in spec.heads:
-        if isinstance(head, ClassificationHead):
+        if isinstance(head, ClassificationHead | SegmentationHead):
             values[head.name] = decided[head.name]
             if head.activation == "sigmoid":
                 values[f"{head.name}_scores"] = decoded[head.name]
@@ -167,9 +184,9 @@ def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
     """Metrics with 95 % intervals, and the per-class table of every deciding head."""
     values = predicted_values(spec, decoded)
     allowed = measures(spec, truth)
-    estimates = {m.name: estimate(m.metric, m.truth, values[m.predicted]) for m in allowed}
+    estimates = {m.name: estimate(m.metric, m.truth, m.predicted_by(values)) for m in allowed}
     return Evaluation(
-        images=len(next(iter(truth.values()))),
+        images=len(next(iter(decoded.values()))),
         metrics={m.name: MetricEstimate(unit=m.unit, **dict(estimates[m.name])) for m in allowed},
         per_class={
             m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
@@ -188,9 +205,9 @@ def compare(
         m.name: MetricChange(
             unit=m.unit,
             higher_is_better=m.higher_is_better,
-            reference=m.metric(m.truth, before[m.predicted]),
-            candidate=m.metric(m.truth, after[m.predicted]),
-            change=paired_change(m.metric, m.truth, before[m.predicted], after[m.predicted]),
+            reference=m.metric(m.truth, m.predicted_by(before)),
+            candidate=m.metric(m.truth, m.predicted_by(after)),
+            change=paired_change(m.metric, m.truth, m.predicted_by(before), m.predicted_by(after)),
         )
         for m in measures(spec, truth)
     }
@@ -216,6 +233,47 @@ def _of_labels(name: str, labels: NDArray[Any]) -> list[Measure]:
         measure,
         Measure(f"{name}_mean_auroc", "ratio", True, metrics.mean_auroc, labels, scores),
     ]
+
+
+def _of_masks(head: SegmentationHead, truth: NDArray[Any]) -> list[Measure]:
+    """Dice and IoU of each label, means over the images that show it or are said to."""
+    softmax = head.activation == "softmax"
+    found: list[Measure] = []
+    for index, label in enumerate(head.labels):
+        if softmax and len(head.labels) == 2 and index == 0:
+            continue  # the background of the other
+        for kind, overlap in (("dice", metrics.dice), ("iou", metrics.iou)):
+            per_image = partial(_overlap_of_label, overlap, truth, index, softmax=softmax)
+            name = f"{head.name}_{label}_{kind}"
+            images = np.arange(len(truth))
+            found.append(
+                Measure(name, "ratio", True, metrics.mean_overlap, images, head.name, per_image)
+            )
+    return found
+
+
+def _overlap_of_label(
+    overlap: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]],
+    truth: NDArray[Any],
+    index: int,
+    predicted: NDArray[Any],
+    *,
+    softmax: bool,
+) -> NDArray[np.float64]:
+    """The overlap of a label per image, the truth at the size of the model's output."""
+    height, width = predicted.shape[1:3]
+    rows = _nearest(truth.shape[1], height)
+    columns = _nearest(truth.shape[2], width)
+    known = truth[:, rows[:, None], columns[None, :]]
+    if not softmax:
+        return overlap(known[..., index], predicted[..., index])
+    inside = np.where(known < 0, -1, known == index)
+    return overlap(inside, (predicted == index).astype(np.int64))
+
+
+def _nearest(of: int, to: int) -> NDArray[np.int64]:
+    """Which of `of` pixels lies under the middle of each of `to` pixels."""
+    return ((2 * np.arange(to) + 1) * of) // (2 * to)
 
 
 def _annotated_or_counted(

@@ -28,9 +28,11 @@ Training, calibration, test packs and the command line all read images through
 """
 
 import io
+import os
 import re
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,6 +64,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PARSERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile, "PNG": PngImageFile, "BMP": BmpImageFile, "GIF": GifImageFile,
+}  # fmt: skip
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 
@@ -73,7 +78,10 @@ SUFFIXES = (
 Source = Path | str | bytes | BinaryIO | NDArray[Any] | Image.Image
 
 
-def decode(source: Source, *, max_pixels: int = 100_000_000) -> NDArray[np.uint8]:
+MAX_PIXELS = 100_000_000
+
+
+def decode(source: Source, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode one image to sRGB, upright, without alpha.
 
     Args:
@@ -106,6 +114,71 @@ def decode(source: Source, *, max_pixels: int = 100_000_000) -> NDArray[np.uint8
             f"{name}: this {kind} cannot be decoded ({reason}). It is cut off, damaged or a "
             "variant that is not supported; copy it again or export it as 8-bit PNG."
         ) from exc
+
+
+def upright_size(source: Path | bytes) -> tuple[int, int]:
+    """(height, width) of an image from its header, without decoding what is plainly whole.
+
+    A file whose end is not where its format has it is decoded to make sure.
+
+    Raises:
+        InvalidImage: As `decode`.
+    """
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            name = "<bytes>" if isinstance(source, bytes) else str(source)
+            kind = _kind(name, file.read(16))
+            if kind in _ENDS and _is_whole(kind, file):
+                file.seek(0)
+                img = _PARSERS[kind](file)
+                _check_size(name, img.size, MAX_PIXELS)
+                turned = _orientation(name, img) >= 5  # transposed: EXIF 2.32
+                return (img.width, img.height) if turned else (img.height, img.width)
+    except InvalidImage:
+        raise
+    except Exception:  # what is wrong with it, decoding says
+        pass
+    return decode(source).shape[:2]
+
+
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+
+
+def _is_whole(kind: str, file: BinaryIO) -> bool:
+    """Whether the file's last bytes are its format's."""
+    end = _ENDS[kind]
+    file.seek(-len(end), os.SEEK_END)
+    return file.read() == end
+
+
+def decode_levels(source: Path | bytes) -> NDArray[np.uint8]:
+    """The stored levels of a mask: indices of a palette, or grey, no colour applied.
+
+    Returns:
+        uint8 (height, width); of a black and white image 0 and 1.
+
+    Raises:
+        InvalidImage: As `decode`, or the image has colours or more than 8 bits.
+    """
+    name, kind, data = _read(source)
+    try:
+        img = _open(name, kind, data, MAX_PIXELS)
+        img.load()
+    except InvalidImage:
+        raise
+    except Exception as exc:
+        raise InvalidImage(f"{name}: this {kind} cannot be decoded ({exc})") from exc
+    levels = np.asarray(img)
+    if levels.ndim == 3 and img.mode in ("RGB", "RGBA", "LA"):
+        colours = levels[..., : 1 if img.mode == "LA" else 3]
+        if (colours == colours[..., :1]).all():
+            levels = levels[..., 0]
+    if levels.ndim != 2 or levels.dtype not in (np.uint8, np.bool_):
+        raise InvalidImage(
+            f"{name}: a mask is grey, black and white or has a palette, 8 bits at most; this has "
+            f"mode {img.mode}. Write the number of the class into each pixel."
+        )
+    return levels.astype(np.uint8)
 
 
 def _decode_pillow(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
@@ -247,14 +320,8 @@ def _open(name: str, kind: str, data: bytes, max_pixels: int) -> Image.Image:
     if kind == "HEIC":
         return _open_heic(name, data, max_pixels)
     img: ImageFile.ImageFile
-    if kind == "JPEG":
-        img = JpegImageFile(_Whole(data))
-    elif kind == "PNG":
-        img = PngImageFile(_Whole(data))
-    elif kind == "BMP":
-        img = BmpImageFile(_Whole(data))
-    elif kind == "GIF":
-        img = GifImageFile(_Whole(data))
+    if kind in _PARSERS:
+        img = _PARSERS[kind](_Whole(data))
     elif kind == "TIFF":
         img = _Tiff(_Whole(data))
         tile = img.tag_v2.get(_TILE_WIDTH, 1), img.tag_v2.get(_TILE_LENGTH, 1)

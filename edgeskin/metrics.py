@@ -87,6 +87,46 @@ def rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     return math.sqrt(float(np.mean((truth - predicted) ** 2)))
 
 
+def dice(truth: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Dice coefficient of each image's mask: 2 |A and B| / (|A| + |B|), 0 to 1.
+
+    Args:
+        truth: 1 inside, 0 outside, -1 where nobody annotated: (N, H, W). Such pixels do not count.
+        predicted: 1 and 0, same shape.
+
+    Returns:
+        (N,); nan of an image in which neither mask has a pixel (Dice, Ecology 26, 1945).
+    """
+    both, either = _overlap(truth, predicted)
+    with np.errstate(invalid="ignore"):
+        return 2.0 * both / (both + either)
+
+
+def iou(truth: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union of each image's mask, as `dice`; the index of Jaccard."""
+    both, either = _overlap(truth, predicted)
+    with np.errstate(invalid="ignore"):
+        return both / either
+
+
+def mean_overlap(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Mean of `predicted`, the overlap of each image, over those that have one; `nan` for none."""
+    has_one = ~np.isnan(predicted)
+    return float(np.mean(predicted[has_one])) if has_one.any() else math.nan
+
+
+def _overlap(
+    truth: NDArray[Any], predicted: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels in both masks and in either, of each image."""
+    if truth.shape != predicted.shape:
+        raise ShapeMismatch(f"masks are {truth.shape}, predicted ones {predicted.shape}")
+    known, inside, called = truth >= 0, truth == 1, predicted == 1
+    both = (inside & called).sum(axis=(1, 2)).astype(np.float64)
+    either = ((inside | called) & known).sum(axis=(1, 2)).astype(np.float64)
+    return both, either
+
+
 def confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Counts (classes, classes): row is the true class, column the predicted one."""
     counts = np.zeros((classes, classes), np.int64)

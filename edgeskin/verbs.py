@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
-from edgeskin.data.manifest import load_split
+from edgeskin.data.manifest import ImageData, load_split
 from edgeskin.files import check_writable
 from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
@@ -15,7 +15,7 @@ from edgeskin.progress import Progress, silent
 
 def pack(
     run: Path | str,
-    data: Path | str,
+    data: ImageData | Path | str,
     out: Path | str,
     *,
     split: str = "test",

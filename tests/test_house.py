@@ -237,6 +237,7 @@ def test_public_names() -> None:
         "load",
         "load_run",
         "load_split",
+        "open_data",
         "pack",
         "qat",
         "render_phantom",

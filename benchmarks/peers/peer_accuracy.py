@@ -21,7 +21,7 @@ from edgeskin.calibration.from_run import calibration_set
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
-from edgeskin.data.manifest import load_split
+from edgeskin.data.manifest import load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, ShapeMismatch
 from edgeskin.evaluation import Evaluation, MetricChange, Truth, compare, evaluate
@@ -113,7 +113,9 @@ def _build_stock(source: Path, run: Run, data: Path, out: Path, tell: Tell) -> d
         raise InvalidData(f"{out} holds the files of another run. Give each run a folder.")
     if not stock.exists():
         shutil.copytree(source, stock / "run")
-        pixels = calibration_set(data, CalibrationOptions().samples).pixels(run.spec.input)
+        pixels = calibration_set(open_data(data), CalibrationOptions().samples).pixels(
+            run.spec.input
+        )
         np.savez(stock / "samples.npz", calibration=pixels)
     provide(stock, run.spec, ("run", "samples.npz"))
     return build(run.spec, stock, [f for files in STOCK.values() for f in files.values()], tell)

@@ -18,7 +18,7 @@ from edgeskin.artifacts import read_metadata
 from edgeskin.calibration.graphs import layer_name
 from edgeskin.calibration.rewrites import flatten
 from edgeskin.converters.audit.scales import against_float16
-from edgeskin.data.manifest import load_split
+from edgeskin.data.manifest import ImageData, load_split
 from edgeskin.errors import InvalidArtifact, ShapeMismatch
 from edgeskin.formats.model_audit import Float16Reach, LayerReach
 from edgeskin.models.app_model import AppModel
@@ -31,7 +31,7 @@ IMAGES = 32
 def measure(
     artifact: Path,
     reference: Path | str,
-    data: Path | str,
+    data: ImageData | Path | str,
     *,
     split: str = "test",
     images: int = IMAGES,

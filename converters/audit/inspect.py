@@ -7,6 +7,7 @@ from pathlib import Path
 from edgeskin.artifacts import check_manifest
 from edgeskin.converters.audit.examine import check_kind
 from edgeskin.converters.audit.sandbox import audit_in_sandbox
+from edgeskin.data.manifest import ImageData
 from edgeskin.errors import InvalidData
 from edgeskin.formats.model_audit import Audit
 from edgeskin.progress import Progress, silent
@@ -16,7 +17,7 @@ def inspect(
     artifact: Path | str,
     *,
     reference: Path | str | None = None,
-    data: Path | str | None = None,
+    data: ImageData | Path | str | None = None,
     split: str = "test",
     trust: bool = False,
     progress: Progress = silent,

@@ -19,7 +19,7 @@ from edgeskin.converters.parity.floors import rounding_db, whole_db
 from edgeskin.converters.parity.gates import disagrees, faults
 from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, of_run, open_model
-from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
 from edgeskin.models.run import Run
@@ -36,6 +36,7 @@ class Reference:
     model: Model
     data: str
     split: str
+    rule: str | None
     pixels: NDArray[np.uint8]
     outputs: Outputs
     truth: Truth
@@ -46,8 +47,9 @@ class Reference:
         pixels = data.pixels(model.spec.input)
         return cls(
             model=model,
-            data=data.folder.resolve().name,
+            data=data.name,
             split=data.split,
+            rule=data.rule,
             pixels=pixels,
             outputs=model.run_all(pixels),
             truth=data.truth(model.spec),
@@ -80,6 +82,7 @@ class Reference:
             artifact=file.path.name,
             data=self.data,
             split=self.split,
+            data_rule=self.rule,
             pixels_sha256=self.pixels_sha256,
             reference_sha256=self.model.sha256,
             precision=precision,
@@ -95,7 +98,7 @@ class Reference:
 def verify(
     artifact: OpenedFile | Path | str,
     reference: Run | Model | Path | str,
-    data: Dataset | Path | str,
+    data: Dataset | ImageData | Path | str,
     *,
     trust: bool = False,
     progress: Progress = silent,
@@ -103,7 +106,7 @@ def verify(
     """Run both models on every image and say how far they agree.
 
     Args:
-        data: A split, or a data folder, whose test split is taken.
+        data: A split, or what `open_data` takes or gave, whose test split is taken.
         reference: The run that the artifact was made from, its program (`.pt2`),
             or a float `.onnx` or `.tflite` file; see `reference.open_model`.
         trust: Run the code that the reference names, whoever wrote it.
@@ -117,7 +120,7 @@ def verify(
         if isinstance(reference, Path | str):
             reference = open_model(reference, spec, trust=trust)
         same_model(reference.spec, spec)
-        if isinstance(data, Path | str):
+        if not isinstance(data, Dataset):
             data = load_split(data, "test")
         return Reference.of(reference, data).verify(file, progress)
 

@@ -37,13 +37,11 @@ from edgeskin.converters.parity.gates import disagrees, other_weights
 from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
-from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange, Truth, compare
-from edgeskin.files import sha256
 from edgeskin.formats import open_session
-from edgeskin.images import decode
 from edgeskin.measured import Measured
 from edgeskin.postprocess import Outputs
 from edgeskin.predict_batch import check_prefix, run_under
@@ -90,7 +88,7 @@ class DriftOptions:
 def drift(
     artifact: Path | str,
     reference: Path | str,
-    data: Dataset | Path | str,
+    data: Dataset | ImageData | Path | str,
     options: DriftOptions = DriftOptions(),
     *,
     trust: bool = False,
@@ -100,7 +98,7 @@ def drift(
 
     Args:
         reference: The run that was trained.
-        data: A split, or a data folder, whose test split is taken.
+        data: A split, or what `open_data` takes or gave, whose test split is taken.
         trust: Run the code that the run names, whoever wrote it.
         progress: What is being done, and how many of how many images are.
 
@@ -112,7 +110,7 @@ def drift(
         NotSupportedHere: A command of `under` fails.
         NotTrusted: The run names a factory that needs `trust`.
     """
-    if isinstance(data, Path | str):
+    if not isinstance(data, Dataset):
         data = load_split(data, "test")
     for command in options.under:
         check_prefix(command)
@@ -133,8 +131,9 @@ def drift(
     ]
     return DriftReport(
         artifact=file.path.name,
-        data=data.folder.resolve().name,
+        data=data.name,
         split=data.split,
+        data_rule=data.rule,
         images=len(pixels),
         pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         reference_sha256=trained.sha256,
@@ -256,15 +255,15 @@ def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> lis
             f"{measured[0].path} is of pixels by core, which is what runs on devices, and here "
             f"they are by {options.preprocess}. Leave one of the two out"
         )
-    images = [sha256(image) for image in data.paths] if measured else []
+    images = [image.sha256() for image in data.images] if measured else []
     return [Stage(m.device, m.engine, m.of(artifact, images)) for m in measured]
 
 
 def _pixels(data: Dataset, spec: Spec, name: str, progress: Progress) -> Pixels:
     resize = find_resize(name)
     out = np.empty((len(data), spec.input.height, spec.input.width, 3), np.uint8)
-    for i, path in enumerate(data.paths):
-        out[i] = resize(decode(path), spec.input)
+    for i, image in enumerate(data.images):
+        out[i] = resize(image.decode(), spec.input)
         progress(f"resizing by {name}", i + 1, len(data))
     return out
 

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Exclude, Force, Trust, calibration
+from edgeskin.cli.options import Data, Exclude, Force, Trust, calibration, takes_data
 
 
+@takes_data
 def calibrate(
     run: Annotated[Path, typer.Argument(help="A run: the folder that `train` or `import` made.")],
     data: Data,

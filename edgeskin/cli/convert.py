@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json, Trust
+from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
 from edgeskin.cli.spec_options import InputSize, Pixels, size
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ CONVERSION_DB = (
 )
 
 
+@takes_data
 def convert(
     source: Annotated[
         Path,
@@ -32,9 +33,7 @@ def convert(
     precision: Annotated[
         str | None, typer.Option(help="fp32, fp16, int8, or all. [fp32; a program: int8]")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Images to calibrate a run with, for int8.")
-    ] = None,
+    data: MaybeData = None,
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 256,
     io: Annotated[
         str, typer.Option(help="app: pixels in, values out. tensor: the bare network.")

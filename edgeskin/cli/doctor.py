@@ -21,6 +21,7 @@ PARTS = {
     "run-coreml": ("coremltools",) if sys.platform == "darwin" else ("coremltools", "torch"),
     "tflite": ("litert-torch", "ai-edge-quantizer"),
     "onnx": ("onnxscript",),
+    "data": ("pyarrow",),
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),
     "bench": ("ziglang",),

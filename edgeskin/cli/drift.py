@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Json, Split, Trust
+from edgeskin.cli.options import Data, Force, Json, Split, Trust, takes_data
 
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import DriftReport, MetricDrift
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeskin.estimate import Estimate
 
 
+@takes_data
 def drift(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
     reference: Annotated[Path, typer.Option(help="The run that was trained.")],
@@ -60,13 +61,12 @@ def drift(
     from edgeskin.converters.parity.drift import DriftOptions
     from edgeskin.converters.parity.drift import drift as split_changes
     from edgeskin.converters.parity.plots import moved_most, plot_drift
-    from edgeskin.data.manifest import load_split
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
 
     if plot is not None:
         check_writable(plot, force=force)
-    dataset = load_split(data, split)
+    dataset = data.split(split)
     dataset = dataset if images is None else dataset.take(images)
     if metric or plot:
         _check_metric(artifact, dataset, metric)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Json, Split, Trust
+from edgeskin.cli.options import Json, MaybeData, Split, Trust, takes_data
 
 if TYPE_CHECKING:
     from edgeskin.formats.model_audit import (
@@ -35,6 +35,7 @@ _LONGEST = 48  # characters of a name
 _WIDEST = 100
 
 
+@takes_data
 def inspect(
     artifact: Annotated[
         Path, typer.Argument(help=".tflite, .onnx, .mlpackage or .mlmodel, of any tool.")
@@ -42,7 +43,7 @@ def inspect(
     reference: Annotated[
         Path | None, typer.Option(help="The run it was made from: its values against float16.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Images to run the reference on.")] = None,
+    data: MaybeData = None,
     split: Split = "test",
     min_int8_share: Annotated[
         float | None,

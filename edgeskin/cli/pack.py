@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Split, Trust
+from edgeskin.cli.options import Data, Force, Split, Trust, takes_data
 
 
+@takes_data
 def pack(
     run: Annotated[Path, typer.Argument(help="The float model: a run.")],
     data: Data,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Data, Force, Json
+from edgeskin.cli.options import Data, Force, Json, takes_data
 
 if TYPE_CHECKING:
     from edgeskin.evaluation import Evaluation
 
 
+@takes_data
 def train(
     task: Annotated[str, typer.Option(help="See `edgeskin models`.")],
     arch: Annotated[str, typer.Option(help="See `edgeskin models`.")],

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json, Split, Trust
+from edgeskin.cli.options import Force, Json, MaybeData, Split, Trust, takes_data
 from edgeskin.progress import Progress
 
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import Model
-    from edgeskin.data.manifest import Dataset
+    from edgeskin.data.manifest import Dataset, ImageData
     from edgeskin.evaluation import MetricChange
 
 
+@takes_data
 def verify(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
     reference: Annotated[
@@ -30,14 +31,7 @@ def verify(
             ".onnx or .tflite file of the same network."
         ),
     ],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Folder with manifest.csv and the images it names; two files without a spec "
-            "are compared on made-up images.",
-        ),
-    ] = None,
+    data: MaybeData = None,
     split: Split = "test",
     min_sqnr_db: Annotated[
         float | None,
@@ -64,7 +58,10 @@ def verify(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Compare an artifact with its float model on every image of a split."""
+    """Compare an artifact with its float model on every image of a split.
+
+    Two files without a spec are compared on made-up images.
+    """
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.files import check_writable
@@ -153,13 +150,12 @@ def _verify(
     return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
 
 
-def _split(data: Path | None, split: str) -> Dataset:
-    from edgeskin.data.manifest import load_split
+def _split(data: ImageData | None, split: str) -> Dataset:
     from edgeskin.errors import InvalidData
 
     if data is None:
         raise InvalidData("the artifact has a spec, so that it is verified on images: pass --data")
-    return load_split(data, split)
+    return data.split(split)
 
 
 def _drawn(report: LayerReport, options: LayerOptions) -> LayerReport:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeskin.data.manifest import Dataset, has_split, load_split
+from edgeskin.data.manifest import Dataset, ImageData, load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData
 from edgeskin.evaluation import Evaluation, evaluate
@@ -31,13 +31,15 @@ from edgeskin.version import __version__
 class TrainingRecord(Document):
     """What a training was and gave: `metrics.json` of a run.
 
-    `val` and `test` are the evaluations on those splits, where the data have them.
+    `val` and `test` are the evaluations on those splits, where the data have them. `data_rule`
+    is how images came into splits where the data do not say, and what was left out.
     """
 
     version: int = 1
     edgeskin_version: str
     recipe: Recipe
     train_images: int
+    data_rule: str | None = None
     val: Evaluation | None = None
     test: Evaluation | None = None
 
@@ -45,7 +47,7 @@ class TrainingRecord(Document):
 def train(
     task: str,
     arch: str,
-    data: Path | str,
+    data: ImageData | Path | str,
     out: Path | str,
     *,
     recipe: Recipe | None = None,
@@ -67,12 +69,13 @@ def train(
         UnknownName: No such task or network.
         InvalidData: The folder cannot be used, or has one class only.
     """
-    data, out = Path(data), Path(out)
+    out = Path(out)
     chosen = find_task(task)
     module = chosen.load()
     recipe = recipe or Recipe(**module.RECIPE)
     check_writable(out, force=force)
-    dataset = load_split(data, "train")
+    data = open_data(data)
+    dataset = data.split("train")
     spec = make_spec(chosen, arch, recipe, dataset)
     truth = trainable_labels(spec, module, dataset)
     held_out = _held_out(spec, data)
@@ -93,6 +96,7 @@ def train(
         edgeskin_version=__version__,
         recipe=recipe,
         train_images=len(dataset),
+        data_rule=dataset.rule,
         val=evaluations.get("val"),
         test=evaluations.get("test"),
     )
@@ -105,7 +109,7 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
     """The spec of a run: input from the recipe, heads from the task, origin from the data."""
     module: TaskModule = task.load()
     find_arch(arch)
-    licenses = "; ".join(dataset.licenses) or "no licence stated in the manifest"
+    licenses = "; ".join(dataset.licenses) or "no licence stated with the data"
     return Spec(
         name=f"{task.name}-{arch}",
         task=task.name,
@@ -120,7 +124,7 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
         heads=module.heads(**recipe.head_options),
         license=f"Weights follow their training images: {licenses}",
         intended_use=module.INTENDED_USE,
-        training_data=f"{len(dataset)} images of {dataset.folder.name}, train split",
+        training_data=f"{len(dataset)} images of {dataset.name}, train split",
         limits=module.LIMITS,
     )
 
@@ -132,7 +136,7 @@ def measure(spec: Spec, network: nn.Module, dataset: Dataset) -> Evaluation:
     return evaluate(spec, decoded, dataset.truth(spec))
 
 
-def measure_run(run: Path, data: Path, split: str) -> Evaluation:
+def measure_run(run: Path, data: ImageData | Path | str, split: str) -> Evaluation:
     """`measure` for a run on disk."""
     loaded = load_run(run)
     return measure(loaded.spec, loaded.network, load_split(data, split))
@@ -151,11 +155,11 @@ def training_images(dataset: Dataset, spec: InputSpec, progress: Progress) -> to
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def _held_out(spec: Spec, data: Path) -> list[Dataset]:
+def _held_out(spec: Spec, data: ImageData) -> list[Dataset]:
     """Val and test, where there are any; a bad label shows now, not after the last epoch."""
-    found = [load_split(data, split) for split in ("val", "test") if has_split(data, split)]
+    found = [data.split(split) for split in ("val", "test") if data.has(split)]
     for dataset in found:
-        dataset.truth(spec)
+        dataset.labels(spec)
     return found
 
 
@@ -165,23 +169,17 @@ def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str,
     Raises:
         InvalidData: A label that the task needs is missing, or all images have the same.
     """
-    truth = labels_for(spec, task, dataset)
+    truth = dataset.labels(spec)
     for name in task.TRAINS_ON:
         if name not in truth:
             raise InvalidData(
-                f"{dataset.folder / 'manifest.csv'} has no column '{name}', "
-                f"which {spec.task} trains on"
+                f"{dataset.where} has no labels for '{name}', which {spec.task} trains on"
             )
     for name, labels in truth.items():
         if len(np.unique(labels, axis=0)) == 1:
             row = ", ".join(f"{value:g}" for value in np.ravel(labels[0]))
             raise InvalidData(
-                f"every train image of {dataset.folder} has {name} '{row}': "
+                f"every train image of {dataset.where} has {name} '{row}': "
                 "one class only, there is nothing to learn"
             )
     return truth
-
-
-def labels_for(spec: Spec, task: Objective, dataset: Dataset) -> dict[str, NDArray[Any]]:
-    """The labels of a split; none are needed by a task that trains on no head's in particular."""
-    return dataset.truth(spec) if task.TRAINS_ON else dataset.labels(spec)

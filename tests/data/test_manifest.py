@@ -65,9 +65,16 @@ def test_a_bad_label_is_named(folder: Path, column: str, value: str, message: st
 
 
 def test_a_manifest_without_label_columns_says_which_it_has(folder: Path) -> None:
-    rewrite(folder, lambda row: {"file": row["file"], "split": row["split"]})
-    with pytest.raises(InvalidData, match=r"no label column .*\(severity, count\).* file, split"):
+    rewrite(folder, lambda row: {"file": row["file"], "split": row["split"], "grade": "1"})
+    with pytest.raises(
+        InvalidData, match=r"no label column .*\(severity, count\).* file, split, g"
+    ):
         load_split(folder, "train").truth(SPEC)
+
+
+def test_images_that_have_no_labels_at_all_have_no_truth(folder: Path) -> None:
+    rewrite(folder, lambda row: {"file": row["file"], "split": row["split"]})
+    assert load_split(folder, "train").truth(SPEC) == {}
 
 
 def test_a_listed_image_that_is_missing_is_named(folder: Path) -> None:
@@ -94,12 +101,13 @@ def test_a_path_may_not_leave_the_folder(folder: Path) -> None:
 def test_folders_that_cannot_be_used(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InvalidData, match="is not a folder"):
         load_split(tmp_path / "nowhere", "train")
-    with pytest.raises(InvalidData, match=r"has no manifest.csv"):
-        load_split(tmp_path, "train")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidData, match=r"empty has no images"):
+        load_split(tmp_path / "empty", "train")
     with pytest.raises(InvalidData, match="no image with split 'holdout'"):
         load_split(folder, "holdout")
     (folder / "manifest.csv").write_text("name\nx\n")
-    with pytest.raises(InvalidData, match="lacks the column file, split"):
+    with pytest.raises(InvalidData, match="lacks a column of image paths, .* it has name"):
         load_split(folder, "train")
     (folder / "manifest.csv").write_text("file,split\nonly-one-cell\n")
     with pytest.raises(InvalidData, match="line 2: not as many cells as columns"):
