@@ -141,9 +141,13 @@ def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> No
 
 
 # Files that occur once in each folder of a kind, and mean the same in all of them.
+THEMES = {"activation", "convolution", "elementwise", "gathering", "normalization", "operator"}
+THEMES |= {"pooling", "reduction", "resize", "shape", "slicing"}
 ROLES = {
     "edgeskin.formats": {"metadata", "reader", "cutter", "session", "standalone"},
     "edgeskin.runtimes.mil": {"session"},
+    "edgeskin.runtimes.mil.ops": THEMES,
+    "edgeskin.sources.onnx_graph.ops": THEMES,
     "edgeskin.converters.legalize": {"stem", "pixels"},
     "edgeskin.calibration": {"options"},
     "edgeskin.converters": {"options"},

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.operator import Ints, Ops
-from edgeskin.runtimes.mil.ops.window import Ends, pad_ends, padding
+from edgeskin.runtimes.mil.ops.window import Ends, pad_ends, padding, to_last_window
 
 
 def max_pool(
@@ -69,23 +69,7 @@ def _laid_out(
     """The strides, the padding, and the padding that also fills the last window."""
     strides = strides or [1] * len(kernel)
     ends = padding(x.shape[2:], kernel, strides, [1] * len(strides), pad_type, pad)
-    return strides, ends, _to_last_window(x, kernel, strides, ends, ceil)
-
-
-def _to_last_window(x: Tensor, kernel: Ints, strides: Ints, ends: Ends, ceil: bool) -> Ends:
-    """`ends`, reaching as far as the last window does.
-
-    With `ceil` a window that begins inside may end outside; where there is
-    padding, one that begins in the padding behind is none.
-    """
-    reached = []
-    for size, k, stride, (before, after) in zip(x.shape[2:], kernel, strides, ends, strict=True):
-        room = size + before + after - k
-        last = -(-room // stride) if ceil else room // stride
-        if ceil and before + after > 0 and last * stride >= size + before:
-            last -= 1
-        reached.append((before, last * stride + k - size - before))
-    return [(b, max(a, have)) for (b, a), (_, have) in zip(reached, ends, strict=True)]
+    return strides, ends, to_last_window(x.shape[2:], kernel, strides, ends, ceil)
 
 
 OPERATORS: Ops = {"avg_pool": avg_pool, "l2_pool": l2_pool, "max_pool": max_pool}

@@ -38,3 +38,19 @@ def pad_ends(x: Tensor, ends: Sequence[tuple[int, int]], value: float = 0.0) -> 
     """`x` with values added to its last axes, or taken away where a number is negative."""
     flat = [n for pair in reversed(ends) for n in pair]
     return F.pad(x, flat, value=value) if any(flat) else x
+
+
+def to_last_window(sizes: Ints, kernel: Ints, strides: Ints, ends: Ends, ceil: bool) -> Ends:
+    """`ends`, reaching as far as the last window does.
+
+    With `ceil` a window that begins inside may end outside; where there is
+    padding, one that begins in the padding behind is none.
+    """
+    reached = []
+    for size, k, stride, (before, after) in zip(sizes, kernel, strides, ends, strict=True):
+        room = size + before + after - k
+        last = -(-room // stride) if ceil else room // stride
+        if ceil and before + after > 0 and last * stride >= size + before:
+            last -= 1
+        reached.append((before, last * stride + k - size - before))
+    return [(b, max(a, have)) for (b, a), (_, have) in zip(reached, ends, strict=True)]
