@@ -13,7 +13,7 @@ _LABELS = ("names", "labels", "classes", "class_names")
 
 
 def hints_of(model: ModelProto) -> Hints:
-    """Labels from the metadata, as a list, a JSON or Python dictionary, or lines; notes from all."""
+    """Labels from the metadata: a list, a JSON or Python dictionary, or lines. Notes from all."""
     entries = {entry.key: entry.value for entry in model.metadata_props}
     found = (labels_of(entries[key]) for key in _LABELS if key in entries)
     labels = next((each for each in found if each), None)
@@ -25,7 +25,9 @@ def hints_of(model: ModelProto) -> Hints:
 
 
 def labels_of(text: str) -> tuple[str, ...] | None:
-    """>>> labels_of("{0: 'skin', 1: 'acne'}")
+    """The names in a text, of whatever form; None where there are none.
+
+    >>> labels_of("{0: 'skin', 1: 'acne'}")
     ('skin', 'acne')
     >>> labels_of("skin, acne")
     ('skin', 'acne')

@@ -58,5 +58,9 @@ def _recent(model: ModelProto, path: Path) -> ModelProto:
         ) from error
 
 
+def _foreign(path: Path, why: str) -> InvalidArtifact:
+    return InvalidArtifact(f"{path} is truncated or not an ONNX model: {why}")
+
+
 def _line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

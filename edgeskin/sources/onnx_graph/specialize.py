@@ -23,6 +23,7 @@ from edgeskin.sources.onnx_graph.image_input import ImageInput
 from edgeskin.sources.onnx_graph.operator_arguments import attributes, bind
 from edgeskin.sources.onnx_graph.ops import MICROSOFT, OPERATORS
 from edgeskin.sources.onnx_graph.ops.convolution import linear
+from edgeskin.sources.onnx_graph.qoperators import expand_qoperators
 
 # Their outputs' sizes depend on values; of constants they are computed once.
 _MEASURING: dict[str, Callable[..., Any]] = {
@@ -48,7 +49,10 @@ def specialize(model: ModelProto, image: ImageInput, where: str) -> Draft:
         InvalidArtifact: Operators that are unknown (all of them named, with
             their number), one that cannot run, or sizes that depend on the image.
     """
-    unknown = Counter(_unknown(model.graph))
+    graph = GraphProto()
+    graph.CopyFrom(model.graph)
+    expand_qoperators(graph)
+    unknown = Counter(_unknown(graph))
     if unknown:
         named = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
         raise InvalidArtifact(
@@ -57,7 +61,7 @@ def specialize(model: ModelProto, image: ImageInput, where: str) -> Draft:
         )
     opset = next((o.version for o in model.opset_import if o.domain in _STANDARD), 1)
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        return _Specializer(model.graph, image, opset, where).draft
+        return _Specializer(graph, image, opset, where).draft
 
 
 def _unknown(graph: GraphProto) -> Iterator[str]:

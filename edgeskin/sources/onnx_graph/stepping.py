@@ -44,7 +44,7 @@ class Grid:
 
     def along(self, rank: int) -> tuple[Tensor, Tensor]:
         """Scales and zero points (int64), in a shape that broadcasts to `rank` axes."""
-        shape = [] if self.per_tensor else [-1, *[1] * (rank - 1 - self.axis)]
+        shape = [] if self.per_tensor else [-1, *[1] * (rank - 1 - self.axis % rank)]
         return self.scales.reshape(shape), self.zero_points.to(torch.int64).reshape(shape)
 
 

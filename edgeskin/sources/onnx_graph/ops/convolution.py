@@ -175,7 +175,7 @@ def attention(
     softcap: float = 0.0,
     softmax_precision: int | None = None,
 ) -> Tensor:
-    """softmax(scale * query @ key^T + mask) @ value, of (batch, heads, n, dim) or (batch, n, all)."""
+    """softmax(scale * query @ key^T + mask) @ value, heads apart or in one axis."""
     if past_key is not None or past_value is not None or softcap:
         raise ValueError("past keys and soft caps are not supported")
     flat = query.dim() == 3

@@ -12,6 +12,11 @@ from edgeskin.sources.onnx_graph.dtypes import torch_dtype
 from edgeskin.sources.onnx_graph.ops.operator import Operand, Operator, Ops
 
 
+def of_type(x: Tensor, kind: torch.dtype) -> Tensor:
+    """`x` itself where it has the type: a cast that does nothing would stay in a graph."""
+    return x if x.dtype == kind else x.to(kind)
+
+
 def unary(function: Callable[[Tensor], Tensor]) -> Operator:
     def operator(x: Tensor) -> Tensor:
         return function(x)
@@ -74,9 +79,9 @@ def power(x: Operand, y: Operand) -> Tensor:
     if isinstance(x, Tensor) and not isinstance(y, Tensor):
         if y == 0.5 and x.is_floating_point():
             return x.sqrt()
-        return x.pow(y).to(x.dtype)
+        return of_type(x.pow(y), x.dtype)
     result: Tensor = torch.pow(x, y)  # type: ignore[arg-type]
-    return result.to(x.dtype) if isinstance(x, Tensor) else result
+    return of_type(result, x.dtype) if isinstance(x, Tensor) else result
 
 
 def clip(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
@@ -88,11 +93,11 @@ def clip(x: Tensor, min: Operand | None = None, max: Operand | None = None) -> T
 
 def cast(x: Tensor, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
     """Toward zero from float to integer."""
-    return x.to(torch_dtype(to))
+    return of_type(x, torch_dtype(to))
 
 
 def cast_like(x: Tensor, like: Tensor, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(like.dtype)
+    return of_type(x, like.dtype)
 
 
 def is_inf(x: Tensor, detect_negative: int = 1, detect_positive: int = 1) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.reduction import cumsum as mil_cumsum
 from edgeskin.runtimes.mil.ops.reduction import mean, prod, topk
+from edgeskin.sources.onnx_graph.ops.elementwise import of_type
 from edgeskin.sources.onnx_graph.ops.operator import Ints, Operator, Ops
 
 
@@ -24,7 +25,7 @@ def reduce(
         if not axes and noop_with_empty_axes:
             return y
         chosen = list(axes) if axes else list(range(x.dim()))
-        return function(y, chosen, keepdim=bool(keepdims)).to(x.dtype)
+        return of_type(function(y, chosen, keepdim=bool(keepdims)), x.dtype)
 
     return operator
 
@@ -45,7 +46,7 @@ def top_k(
 
 
 def cumsum(x: Tensor, axis: int, exclusive: int = 0, reverse: int = 0) -> Tensor:
-    return mil_cumsum(x, axis, bool(exclusive), bool(reverse)).to(x.dtype)
+    return of_type(mil_cumsum(x, axis, bool(exclusive), bool(reverse)), x.dtype)
 
 
 def log_sum_exp(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:

@@ -61,7 +61,7 @@ def pad(
     if mode == "constant":
         return F.pad(x, flat, value=value or 0)
     if x.dim() == 4 and first >= 2 and min(flat) >= 0:
-        return F.pad(x, (flat + [0, 0])[:4] if first == 3 else flat, mode=_MODES[mode])
+        return F.pad(x, [*flat, 0, 0][:4], mode=_MODES[mode])
     for axis, (before, after) in enumerate(ends):
         if before or after:
             x = x.index_select(axis, _outside(x.shape[axis], before, after, mode))
