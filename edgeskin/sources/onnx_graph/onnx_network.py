@@ -20,8 +20,11 @@ class OnnxNetwork(nn.Module):
         self.outputs = draft.outputs
         self.shifts = dict(draft.shifts)
         self._paths = constant_paths(draft)
+        measured = _measured(self.calls)
         for name, path in self._paths.items():
-            self._register(path, draft.samples[name].clone())
+            value = draft.samples[name].clone()
+            trained = value.is_floating_point() and name not in measured
+            self._register(path, nn.Parameter(value) if trained else value)
         self._frees = _last_reads(self.calls, {*self.outputs, *self._paths})
         self.eval()
 
@@ -57,8 +60,8 @@ class OnnxNetwork(nn.Module):
             if name not in dict(module.named_children()):
                 module.add_module(name, nn.Module())
             module = module.get_submodule(name)
-        if value.is_floating_point() and not leaf.endswith("_scales"):
-            module.register_parameter(leaf, nn.Parameter(value))
+        if isinstance(value, nn.Parameter):
+            module.register_parameter(leaf, value)
         else:
             module.register_buffer(leaf, value)
 
@@ -66,6 +69,17 @@ class OnnxNetwork(nn.Module):
         module, _, leaf = path.rpartition(".")
         value: Tensor = getattr(self.get_submodule(module), leaf)
         return value
+
+
+def _measured(calls: tuple[Call, ...]) -> set[str]:
+    """Floats that no training changes by its gradients: statistics of batch norms, and scales."""
+    found = set()
+    for call in calls:
+        if call.type == "BatchNormalization":
+            found |= {value.name for value in call.arguments[3:5]}
+        elif call.type in ("QuantizeLinear", "DequantizeLinear"):
+            found |= set(call.reads())
+    return found
 
 
 def _last_reads(calls: tuple[Call, ...], kept: set[str]) -> tuple[tuple[str, ...], ...]:

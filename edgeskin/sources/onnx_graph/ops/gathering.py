@@ -13,7 +13,7 @@ _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 def gather(x: Tensor, indices: Index, axis: int = 0) -> Tensor:
-    """Constant indices become slices where they are one number, or follow each other."""
+    """Constant indices become a slice where they are one number, or follow each other."""
     axis = axis % x.dim()
     if isinstance(indices, Tensor):
         return _gather(x, _positive(indices, x.shape[axis]), axis)
@@ -23,8 +23,10 @@ def gather(x: Tensor, indices: Index, axis: int = 0) -> Tensor:
     places = np.where(indices < 0, indices + size, indices)
     if places.ndim == 0:
         return x.select(axis, int(places))
-    if places.ndim == 1 and len(places) and (np.diff(places) == 1).all():
-        return x.narrow(axis, int(places[0]), len(places))
+    row = places.flatten()
+    if len(row) and (np.diff(row) == 1).all():
+        part = x if len(row) == size else x.narrow(axis, int(row[0]), len(row))
+        return part if places.ndim == 1 else part.unflatten(axis, places.shape)
     return _gather(x, torch.from_numpy(places.astype(np.int64)), axis)
 
 

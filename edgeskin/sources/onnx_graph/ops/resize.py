@@ -23,6 +23,7 @@ from edgeskin.runtimes.mil.parse import check_size
 from edgeskin.sources.onnx_graph.ops.operator import Ints, Ops
 
 _Matrix = NDArray[np.float64]
+_Places = NDArray[np.float32]
 
 
 def resize(
@@ -60,7 +61,7 @@ def resize(
             x = x.index_select(axis, torch.from_numpy(_nearest(at, nearest_mode, size)))
             continue
         slope = min(factor, 1.0) if antialias else 1.0
-        matrix = _weights(at, size, mode, cubic_coeff_a, slope, bool(exclude_outside or antialias))
+        matrix = _weights(at, size, mode, cubic_coeff_a, slope, bool(exclude_outside))
         x = _along(x, axis, torch.from_numpy(matrix.astype(np.float32)))
     return x
 
@@ -128,25 +129,25 @@ def _repeats(
     return whole and ("half_pixel" in places or rounding == "floor")
 
 
-def read_at(places: str, size: int, count: int, factor: float) -> _Matrix:
-    """Where `count` values are read in a row of `size`."""
-    i = np.arange(count, dtype=np.float64)
+def read_at(places: str, size: int, count: int, factor: float) -> _Places:
+    """Where `count` values are read in a row of `size`; float32, as whole numbers depend on it."""
+    i, one, half = np.arange(count, dtype=np.float32), np.float32(1), np.float32(0.5)
+    scale = np.float32(factor)
     if places == "align_corners":
-        return i * (size - 1) / max(count - 1, 1)
+        return i * np.float32(size - 1) / np.float32(max(count - 1, 1))
     if places == "asymmetric":
-        return i / factor
+        return i / scale
     if places == "pytorch_half_pixel" and count == 1:
-        return np.zeros(1)
-    at: _Matrix = (i + 0.5) / factor - 0.5
+        return np.zeros(1, np.float32)
+    at: _Places = (i + half) / scale - half
     if places == "half_pixel_symmetric":
-        middle = size / 2
-        at = middle * (1 - count / (factor * size)) + at
+        at = at + np.float32(size / 2) * (one - np.float32(count) / (scale * np.float32(size)))
     elif "half_pixel" not in places:
         raise ValueError(f"the coordinates '{places}' are unknown")
     return at
 
 
-def _nearest(at: _Matrix, rounding: str, size: int) -> NDArray[np.int64]:
+def _nearest(at: _Places, rounding: str, size: int) -> NDArray[np.int64]:
     rules = {
         "round_prefer_floor": lambda: np.ceil(at - 0.5),
         "round_prefer_ceil": lambda: np.floor(at + 0.5),
@@ -159,7 +160,7 @@ def _nearest(at: _Matrix, rounding: str, size: int) -> NDArray[np.int64]:
 
 
 def _weights(
-    at: _Matrix, size: int, mode: str, a: float, slope: float, renormalize: bool
+    at: _Places, size: int, mode: str, a: float, slope: float, renormalize: bool
 ) -> _Matrix:
     """The share (count, size) of each input in each output.
 

@@ -28,7 +28,7 @@ def expand(x: Tensor, shape: Ints) -> Tensor:
 
 
 def flatten(x: Tensor, axis: int = 1) -> Tensor:
-    axis = axis % (x.dim() + 1) if axis < 0 else axis
+    axis = axis + x.dim() if axis < 0 else axis
     return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
 
 
