@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.predictor import Predictor as Predictor
     from edgeskin.predictor import load as load
     from edgeskin.sources.importing import import_run as import_run
+    from edgeskin.sources.spec_answers import SpecAnswers as SpecAnswers
     from edgeskin.spec import Spec as Spec
     from edgeskin.training.train import train as train
     from edgeskin.verbs import pack as pack
@@ -48,6 +49,7 @@ _HOMES = {
     "EdgeskinError": "edgeskin.errors",
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
+    "SpecAnswers": "edgeskin.sources.spec_answers",
     "bench": "edgeskin.benchmarks.bench",
     "calibrate": "edgeskin.calibration.from_run",
     "convert": "edgeskin.converters.from_source",

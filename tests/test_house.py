@@ -39,7 +39,13 @@ MAY_IMPORT = {
     "edgeskin.models": ("edgeskin.models", "edgeskin.data"),
     "edgeskin.data": ("edgeskin.data",),
     "edgeskin.tasks": ("edgeskin.tasks",),
-    "edgeskin.sources": ("edgeskin.sources", "edgeskin.models", "edgeskin.data"),
+    # A source that is quantized becomes a program.
+    "edgeskin.sources": (
+        "edgeskin.sources",
+        "edgeskin.calibration",
+        "edgeskin.models",
+        "edgeskin.data",
+    ),
     # Quantization-aware training is training.
     "edgeskin.calibration": ("edgeskin.calibration", *TORCH_LAYERS),
     "edgeskin.converters": (

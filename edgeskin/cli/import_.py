@@ -79,8 +79,6 @@ def import_(
         labels,
         license,
         intended_use,
-        input_size=input_size,
-        trust=trust,
     )
     with console.progress() as progress:
         report = import_run(

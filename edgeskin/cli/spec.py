@@ -61,8 +61,6 @@ def spec(
         labels,
         license,
         intended_use,
-        input_size=input_size,
-        trust=trust,
     )
     guessed = spec_of(
         model,

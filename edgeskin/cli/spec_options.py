@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -69,9 +70,6 @@ def spec_answers(
     labels: list[str] | None,
     license: str | None,
     intended_use: str | None,
-    *,
-    input_size: str | None,
-    trust: bool,
 ) -> SpecAnswers:
     """The words of the command line as answers.
 
@@ -85,6 +83,7 @@ def spec_answers(
         name=name,
         task=task,
         normalization=normalization,
+        preprocessing=_text_of(preprocess),
         resize=cast(Any, resize),
         heads=tuple(parse_head(text) for text in head or ()),
         labels=parse_labels(labels or []),
@@ -93,6 +92,18 @@ def spec_answers(
     )
     answers.check()
     return answers
+
+
+def _text_of(given: str | None) -> str | None:
+    """The text of a file, or what names a transform as it is."""
+    from edgeskin.errors import InvalidSpec
+
+    if given is None or not Path(given).is_file():
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"--preprocess {given} is no text file: {error}") from error
 
 
 def ask_normalization(json: bool) -> Callable[[], str] | None:

@@ -15,7 +15,6 @@ from edgeskin.errors import InvalidRun, UnknownName
 from edgeskin.models.architectures import call_factory
 from edgeskin.models.run import fit_weights, read_weights
 from edgeskin.models.trust import names_factory
-from edgeskin.spec import InputSpec
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -36,7 +35,8 @@ class Named:
 class NamedNetwork:
     """A network made by a factory, its weights filled in.
 
-    `text` is what named it, `name` that without the library; `input` is what the library states.
+    `text` is what named it, `name` that without the library; `preprocessing` is what the library
+    states, as `Named`'s.
     """
 
     text: str
@@ -44,7 +44,7 @@ class NamedNetwork:
     arch: str
     arguments: Mapping[str, Any]
     network: nn.Module
-    input: InputSpec | None
+    preprocessing: Any = None
 
 
 def open_named(
@@ -63,9 +63,8 @@ def open_named(
     named = find_named(text, state, arguments)
     network = call_factory(named.arch, named.arguments, trust=trust)
     fit_weights(network, state, where=str(weights))
-    stated = None if named.preprocessing is None else input_spec_of(named.preprocessing).spec
     name = text.partition(":")[2].partition(".")[0]
-    return NamedNetwork(text, name, named.arch, named.arguments, network, stated)
+    return NamedNetwork(text, name, named.arch, named.arguments, network, named.preprocessing)
 
 
 def is_name(text: str) -> bool:

@@ -23,6 +23,7 @@ from edgeskin.spec import (
 
 _EMBEDDING_SIZES = {64, 128, 192, 256, 320, 384, 512, 576, 768, 1024, 1280, 1536, 2048}
 """Widths of features; a classifier of so many classes would say its labels."""
+_EMBEDDING_NAME = re.compile(r"embed|(^|_)emb(_|$)|feature")
 _TELLS_NOTHING = re.compile(
     r"(output|identity|linear|view|mm|addmm|softmax|sigmoid|stateful.*)?[_\d:]*"
 )
@@ -159,7 +160,8 @@ def _kind(output: Output, layout: SourceLayout, labels: tuple[str, ...] | None) 
         return "classification"
     if size == 1:
         return "regression"
-    return "embedding" if size in _EMBEDDING_SIZES else "classification"
+    is_embedding = size in _EMBEDDING_SIZES or _EMBEDDING_NAME.search(output.tensor.name.lower())
+    return "embedding" if is_embedding else "classification"
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from edgeskin.errors import InvalidSpec
 from edgeskin.sources.guess_heads import GuessedHead
 from edgeskin.sources.image_input import ImageInput
+from edgeskin.sources.preprocessing import Preprocessing
 from edgeskin.sources.source_model import Hints
 from edgeskin.sources.spec_answers import NORMALIZATIONS, Resize, SpecAnswers
 from edgeskin.spec import InputSpec, SegmentationHead, Spec
@@ -33,23 +34,30 @@ def guess_spec(
     heads: Sequence[GuessedHead],
     hints: Hints,
     answers: SpecAnswers,
-    arch: str = "",
+    preprocessing: Preprocessing | None = None,
 ) -> GuessedSpec:
     """Fill in a spec.
+
+    Args:
+        preprocessing: What `answers.preprocessing` was read as.
 
     Raises:
         InvalidSpec: Nobody says how pixels are normalised; the line names the option.
     """
     answers.check()
     said = [*hints.notes]
-    taken, line = _input(image, heads, hints, answers)
-    said += [line, *(guess.said for guess in heads)]
+    if preprocessing is not None:
+        taken = _given(image, preprocessing.input)
+        said += [f"input: {_resize_words(taken)}, as given", *preprocessing.lines]
+    else:
+        taken, line = _input(image, heads, hints, answers)
+        said.append(line)
+    said += [guess.said for guess in heads]
     if answers.license is None:
         said.append("license: not stated (--license)")
     spec = Spec(
         name=_plain(answers.name or name),
         task=answers.task or "imported",
-        arch=arch,
         input=taken,
         heads=tuple(guess.head for guess in heads),
         license=answers.license or "not stated",
@@ -60,7 +68,8 @@ def guess_spec(
 
 def needs_normalization(hints: Hints, answers: SpecAnswers) -> bool:
     """Whether a person must be asked what becomes of pixel values."""
-    return answers.input is None and answers.normalization is None and hints.mean is None
+    given = (answers.preprocessing, answers.normalization, hints.mean)
+    return all(answer is None for answer in given)
 
 
 def looked_at(example: Tensor, answers: SpecAnswers) -> SpecAnswers:
@@ -69,7 +78,7 @@ def looked_at(example: Tensor, answers: SpecAnswers) -> SpecAnswers:
     An example of one value, and one whose values fit no normalization, tell nothing.
     """
     low, high = float(example.min()), float(example.max())
-    if answers.input is not None or answers.normalization is not None or low == high:
+    if answers.preprocessing is not None or answers.normalization is not None or low == high:
         return answers
     fitting = [name for name, (least, most) in _SPANS.items() if least <= low and high <= most]
     return replace(answers, normalization=fitting[0]) if fitting else answers
@@ -87,14 +96,6 @@ def _input(
     image: ImageInput, heads: Sequence[GuessedHead], hints: Hints, answers: SpecAnswers
 ) -> tuple[InputSpec, str]:
     height, width = image.size
-    if answers.input is not None:
-        own = answers.input
-        if (own.height, own.width) != (height, width):
-            raise InvalidSpec(
-                f"the preprocessing gives {own.height} x {own.width} pixels, the model takes "
-                f"{height} x {width}. Give the one that it was trained with."
-            )
-        return own, f"preprocessing: {_resize_words(own)}, as given"
     if needs_normalization(hints, answers):
         raise InvalidSpec(
             "the model does not say what becomes of pixel values. Say it with --normalization "
@@ -118,6 +119,16 @@ def _input(
         std=std,
     )
     return taken, f"input: {height} x {width}, {_resize_words(taken)}, {guessed}; pixels: {source}"
+
+
+def _given(image: ImageInput, own: InputSpec) -> InputSpec:
+    height, width = image.size
+    if (own.height, own.width) != (height, width):
+        raise InvalidSpec(
+            f"the preprocessing gives {own.height} x {own.width} pixels, the model takes "
+            f"{height} x {width}. Give the one that it was trained with."
+        )
+    return own
 
 
 def _resize(heads: Sequence[GuessedHead]) -> Resize:

@@ -20,14 +20,17 @@ from torch import Tensor, fx, nn
 
 from edgeskin.calibration.graphs import attribute
 from edgeskin.calibration.rewrites import export
+from edgeskin.data.manifest import EVERY, load_split
+from edgeskin.data.phantoms import render_phantom
 from edgeskin.document import Document
 from edgeskin.errors import InvalidRun, InvalidSpec
 from edgeskin.files import check_writable
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.architectures import Foreign
 from edgeskin.models.exported import ExportedNetwork
-from edgeskin.models.importing import check_outputs
+from edgeskin.models.output_shapes import check_outputs
 from edgeskin.models.run import save_run
+from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.adapt import Adapted, Restored
 from edgeskin.sources.agreement import LEAST_DB, check_agreement
@@ -43,11 +46,12 @@ from edgeskin.sources.guess_heads import GuessedHead, Output, guess_heads, heads
 from edgeskin.sources.guess_spec import GuessedSpec, guess_spec, looked_at, needs_normalization
 from edgeskin.sources.image_input import ImageInput, image_input
 from edgeskin.sources.opening import open_source
+from edgeskin.sources.preprocessing import Preprocessing, input_spec_of, read_preprocessing
 from edgeskin.sources.source_model import SourceModel
 from edgeskin.sources.spec_answers import SpecAnswers
 from edgeskin.sources.torch_module import read_module
 from edgeskin.sources.without_transposes import without_transposes
-from edgeskin.spec import Head, InputSpec, Spec
+from edgeskin.spec import Head, Spec
 
 Ask = Callable[[], str]
 """Asks a person for a name of `NORMALIZATIONS`."""
@@ -140,10 +144,12 @@ def import_run(
         named = open_named(source, weights, _arguments(model_args), trust=trust)
         if given is not None:
             return _keep_factory(named, given, (), out, force=force)
+        answers = _with_library(named, answers)
         found = find(named, answers=answers, input_size=input_size)
     else:
         found = find(source, spec=given, answers=answers, input_size=input_size, trust=trust)
-    guessed = settle_spec(found, given, answers, ask)
+    found = _chosen_outputs(found, given, answers)
+    guessed = settle_spec(found, given, answers, ask, data=data, trust=trust)
     if found.named is not None and not any(_stripped_heads(found, guessed.spec)):
         return _keep_factory(found.named, guessed.spec, guessed.said, out, force=force)
     return _import_graph(found, guessed, out, data, force, progress)
@@ -160,21 +166,15 @@ def find(
     """Open a model, and export it in its own layout.
 
     Args:
-        spec: Says the size of a module's images, as `answers.input` does; `input_size` first.
+        spec: Says the size of a module's images, as `answers.preprocessing` does; `input_size`
+            first.
 
     Raises:
         InvalidRun: It cannot be read, run or exported.
     """
     named = source if isinstance(source, NamedNetwork) else None
     if isinstance(source, NamedNetwork | nn.Module):
-        taken = answers.input or (spec.input if spec else None) or (named and named.input)
-        if input_size is None and taken:
-            input_size = taken.height, taken.width
-        if input_size is None:
-            raise InvalidRun(
-                "a module does not say what images it takes: --input-size 224x224, for instance "
-                "(Python: input_size)"
-            )
+        input_size = input_size or _stated_size(spec, answers, trust)
         module = source.network if isinstance(source, NamedNetwork) else source
         kind = f"the network {named.text}" if named else "a torch module"
         model = read_module(module, (1, 3, *input_size))
@@ -185,27 +185,88 @@ def find(
         kind = source_kind.title
     image = image_input(model.input.name, model.input.shape, None, where=model.name)
     graph = _exported(model.network, image.shape, model.name)
+    graph.graph.set_codegen(fx.graph.CodeGen())  # outputs as a tuple, whatever they lay in
+    graph.recompile()
     ends = [activation_name(final_activation(node)) for node in output_nodes(graph)]
     outputs = tuple(Output(t, end) for t, end in zip(model.outputs, ends, strict=True))
     return Found(kind, model, image, graph, outputs, named)
 
 
+def _chosen_outputs(found: Found, spec: Spec | None, answers: SpecAnswers) -> Found:
+    """The outputs that heads are called after, in their order; all as they are, if none are."""
+    heads = answers.heads if spec is None else spec.heads
+    names = [tensor.name for tensor in found.model.outputs]
+    wanted = [head.name for head in heads]
+    if not wanted or not set(wanted) <= set(names) or wanted == names:
+        return found
+    places = [names.index(name) for name in wanted]
+    nodes, answer = output_nodes(found.graph), found.model.answer
+    [end] = found.graph.graph.find_nodes(op="output")
+    end.args = (tuple(nodes[place] for place in places),)
+    found.graph.recompile()
+    model = replace(
+        found.model,
+        outputs=tuple(found.model.outputs[place] for place in places),
+        answer=lambda image: tuple(answer(image)[place] for place in places),
+    )
+    return replace(found, model=model, outputs=tuple(found.outputs[place] for place in places))
+
+
+def _stated_size(spec: Spec | None, answers: SpecAnswers, trust: bool) -> tuple[int, int]:
+    """Rows and columns of the images of a module, which itself does not say them."""
+    if spec is not None:
+        return spec.input.height, spec.input.width
+    if answers.preprocessing is not None:
+        taken = _preprocessing(answers.preprocessing, trust=trust).input
+        return taken.height, taken.width
+    raise InvalidRun(
+        "a module does not say what images it takes: --input-size 224x224, for instance "
+        "(Python: input_size)"
+    )
+
+
+def _preprocessing(given: Any, *, trust: bool, **options: Any) -> Preprocessing:
+    if isinstance(given, str):
+        return read_preprocessing(given, trust=trust, **options)
+    return input_spec_of(given, **options)
+
+
+def _with_library(named: NamedNetwork, answers: SpecAnswers) -> SpecAnswers:
+    """The answers, with what the library of a network states where a person says nothing."""
+    said = answers.preprocessing is not None or answers.normalization is not None
+    return answers if said else replace(answers, preprocessing=named.preprocessing)
+
+
 def settle_spec(
-    found: Found, spec: Spec | None, answers: SpecAnswers, ask: Ask | None = None
+    found: Found,
+    spec: Spec | None,
+    answers: SpecAnswers,
+    ask: Ask | None = None,
+    *,
+    data: Path | str | None = None,
+    trust: bool = False,
 ) -> GuessedSpec:
     """The spec that a person gives, or one that is guessed.
+
+    Args:
+        data: Images to measure a preprocessing on that a spec cannot express exactly.
 
     Raises:
         InvalidSpec, ShapeMismatch: As `guess_spec` and `guess_heads`.
     """
     if spec is not None:
         return GuessedSpec(spec.model_copy(update={"arch": "", "arch_args": {}}), ())
-    if answers.input is None and answers.normalization is None and found.named:
-        answers = replace(answers, input=found.named.input)
     if needs_normalization(found.model.hints, answers) and ask is not None:
         answers = replace(answers, normalization=ask())
     heads = guess_heads(found.outputs, found.image.layout, answers, found.model.hints.labels)
-    return guess_spec(found.model.name, found.image, heads, found.model.hints, answers)
+    read = None
+    if answers.preprocessing is not None:
+        height, width = found.image.size
+        images = _photos(data)
+        read = _preprocessing(
+            answers.preprocessing, trust=trust, height=height, width=width, images=images
+        )
+    return guess_spec(found.model.name, found.image, heads, found.model.hints, answers, read)
 
 
 def spec_of(
@@ -226,8 +287,10 @@ def spec_of(
     opened: Any = source
     if isinstance(source, str) and is_name(source) and not Path(source).exists():
         opened = open_named(source, weights, _arguments(model_args), trust=trust)
+        answers = _with_library(opened, answers)
     found = find(opened, answers=answers, input_size=input_size, trust=trust)
-    return settle_spec(found, None, answers, ask)
+    found = _chosen_outputs(found, None, answers)
+    return settle_spec(found, None, answers, ask, trust=trust)
 
 
 def _import_graph(
@@ -335,23 +398,17 @@ def _exported(network: nn.Module, shape: Sequence[int], name: str) -> fx.GraphMo
 
 def _images(spec: Spec, data: Path | str | None) -> tuple[list[Tensor], str]:
     """What to compare on, normalised float32 (1, 3, H, W), and where it is from."""
-    if data is None:
-        pixels, of = _phantoms(spec.input), "phantoms"
-    else:
-        from edgeskin.data.manifest import load_split
-
-        chosen = load_split(Path(data), "train").take(_CHECKED)
-        pixels, of = chosen.pixels(spec.input), Path(data).resolve().name
+    pixels = [preprocess(photo, spec.input) for photo in _photos(data)]
     normalize = AppModel(nn.Identity(), spec).normalize
-    return [normalize(torch.from_numpy(image)[None]).contiguous() for image in pixels], of
+    images = [normalize(torch.from_numpy(image)[None]).contiguous() for image in pixels]
+    return images, "phantoms" if data is None else load_split(data, EVERY).name
 
 
-def _phantoms(size: InputSpec) -> NDArray[np.uint8]:
-    from edgeskin.data.phantoms import render_phantom
-    from edgeskin.preprocess import preprocess
-
-    drawn = [render_phantom(seed, size=256).image for seed in range(_CHECKED)]
-    return np.stack([preprocess(image, size) for image in drawn])
+def _photos(data: Path | str | None) -> list[NDArray[np.uint8]]:
+    """A few images as they lie on disk, RGB uint8 (H, W, 3); phantoms without any."""
+    if data is None:
+        return [render_phantom(seed, size=256).image for seed in range(_CHECKED)]
+    return [image.decode() for image in load_split(data, EVERY).take(_CHECKED).images]
 
 
 def _keep_factory(

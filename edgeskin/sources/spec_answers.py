@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from edgeskin.errors import InvalidSpec, UnknownName
-from edgeskin.spec import InputSpec
 
 HeadKind = Literal[
     "classification", "multilabel", "regression", "segmentation", "embedding", "tensor"
@@ -55,7 +54,8 @@ class SpecAnswers:
         name: Of the model; the file's stem by default.
         task: What it is for, in a word.
         normalization: A name of `NORMALIZATIONS`.
-        input: How images become its input, whole: as a transform or a processor's config says.
+        preprocessing: How images become its input: a transform, a processor's or timm's config,
+            its JSON, or `package.module:name`; see `preprocessing.read_preprocessing`.
         resize: How an image of another size is fitted.
         heads: In the order of the outputs.
         labels: By head; "" is the only head that has some.
@@ -66,7 +66,7 @@ class SpecAnswers:
     name: str | None = None
     task: str | None = None
     normalization: str | None = None
-    input: InputSpec | None = None
+    preprocessing: Any = None
     resize: Resize | None = None
     heads: tuple[HeadAnswer, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import assert_type
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import nn
 
 import edgeskin
 from edgeskin.artifacts import Artifact
@@ -18,6 +20,7 @@ from edgeskin.converters.parity.documents import DriftReport, Verification
 from edgeskin.evaluation import MetricChange
 from edgeskin.formats.model_audit import Audit
 from edgeskin.postprocess import Prediction
+from edgeskin.sources.importing import ImportReport
 from edgeskin.walkthrough.demo_report import DemoReport
 
 
@@ -32,7 +35,12 @@ def predictions() -> None:
 
 
 def the_way() -> None:
-    edgeskin.import_run("torchvision.models:resnet18", "w.pth", "spec.json", "run")
+    edgeskin.import_run("torchvision.models:resnet18", "spec.json", "run", weights="w.pth")
+    answers = edgeskin.SpecAnswers(normalization="imagenet", labels={"": ("mild", "severe")})
+    made = edgeskin.import_run(nn.Identity(), None, "run", answers=answers, input_size=(8, 8))
+    assert_type(made, ImportReport)
+    example = torch.zeros(1, 3, 8, 8)
+    assert_type(edgeskin.convert(nn.Identity(), target="tflite", example=example), list[Artifact])
     options = edgeskin.CalibrationOptions(scheme="w8a8", method="mse", samples=64)
     assert_type(edgeskin.calibrate("run", "data", "p.pt2", options), Program)
     assert_type(edgeskin.qat("run", "data", "p.pt2", options), Program)

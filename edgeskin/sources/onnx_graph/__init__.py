@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeskin.sources.onnx_graph.fusion import fuse
-from edgeskin.sources.onnx_graph.image_input import find_image
 from edgeskin.sources.onnx_graph.onnx_answers import OnnxAnswers
 from edgeskin.sources.onnx_graph.onnx_hints import hints_of
+from edgeskin.sources.onnx_graph.onnx_input import find_image
 from edgeskin.sources.onnx_graph.onnx_loading import load_model
 from edgeskin.sources.onnx_graph.onnx_network import OnnxNetwork
 from edgeskin.sources.onnx_graph.specialize import specialize

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from edgeskin.formats.onnx.session import OnnxSession
-from edgeskin.sources.onnx_graph.image_input import ImageInput
+from edgeskin.sources.onnx_graph.onnx_input import ImageInput
 from edgeskin.sources.onnx_graph.onnx_network import OnnxNetwork
 from edgeskin.sources.source_model import Step
 

@@ -1,4 +1,4 @@
-"""What `import` checks before a foreign network becomes a run."""
+"""What `import` checks of a network by name before it becomes a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from edgeskin.errors import InvalidRun, InvalidSpec, ShapeMismatch
 from edgeskin.models.architectures import Foreign
-from edgeskin.models.importing import check_outputs, import_run
+from edgeskin.models.output_shapes import check_outputs
 from edgeskin.models.run import load_run
+from edgeskin.sources.importing import import_run
 
 
 class Answers(nn.Module):
@@ -109,8 +110,8 @@ def test_tied_weights_and_half_precision_survive(
     torch.save({"state_dict": state}, tmp_path / "w.pth")
     spec = acne_spec(heads=acne_spec().heads[:1])
     (tmp_path / "spec.json").write_text(spec.to_json())
-    files = (tmp_path / "w.pth", tmp_path / "spec.json", tmp_path / "run")
-    import_run("tied_network:Tied", *files)
+    files = (tmp_path / "spec.json", tmp_path / "run")
+    import_run("tied_network:Tied", *files, weights=tmp_path / "w.pth")
     network = load_run(tmp_path / "run").network.network
     assert network.first.weight is network.second.weight
     assert network.first.weight.dtype == torch.float32
@@ -120,5 +121,5 @@ def test_tied_weights_and_half_precision_survive(
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     torch.save(Tied().state_dict(), tmp_path / "w.pth")
     with pytest.raises(InvalidSpec, match=r"spec\.json is missing"):
-        import_run("x:y", tmp_path / "w.pth", tmp_path / "spec.json", tmp_path / "run")
+        import_run("x:y", tmp_path / "spec.json", tmp_path / "run", weights=tmp_path / "w.pth")
     assert not (tmp_path / "run").exists()
