@@ -16,7 +16,9 @@ from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
     LAYERS,
+    PADS,
     QUANTIZE,
+    argument,
     aten,
     computations,
 )
@@ -132,6 +134,8 @@ def _gives_integers(node: Node) -> bool:
 
 
 def _is_known(node: Node) -> bool:
+    if node.target in PADS and argument(node, "value"):
+        return False  # the quantizer pads by zeros alone
     return node.target in LAYERS or node.target in FOLLOWERS or _is_activation(node)
 
 

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
+    PADS,
     QUANTIZE,
     Run,
     argument,
@@ -57,10 +58,19 @@ def pin_ranges(graph: GraphModule) -> None:
 def pin_input(graph: GraphModule, spec: Spec, symmetric: bool) -> None:
     """Give the network's input the scale that its 256 pixel values ask for."""
     image = next(node for node in graph.graph.nodes if node.op == "placeholder")
-    for step in _steps(image):
+    for step in _image_steps(image):
         least, most = argument(step, "quant_min"), argument(step, "quant_max")
         pin(step, *input_scale(spec, least, most, symmetric))
     graph.recompile()
+
+
+def _image_steps(image: Node) -> Iterator[Node]:
+    """The steps into integers of the image, and of the image with zeros around it."""
+    for step in _steps(image):
+        yield step
+        for user in (user for dequantize in step.users for user in dequantize.users):
+            if user.target in PADS:
+                yield from _steps(user)
 
 
 def _steps(node: Node) -> list[Node]:

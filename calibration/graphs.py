@@ -17,6 +17,7 @@ qdq = torch.ops.quantized_decomposed
 CONVOLUTION = aten.conv2d.default
 LINEAR = aten.linear.default
 LAYERS = {CONVOLUTION, LINEAR}
+PADS = (aten.pad.default, aten.constant_pad_nd.default)
 
 # The two factors of each product, as its schema calls them.
 OPERANDS: dict[Any, tuple[str, str]] = {

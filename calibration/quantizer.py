@@ -24,7 +24,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from edgeskin.calibration.graphs import LAYERS, argument, aten, layer_name, layers, operands
+from edgeskin.calibration.graphs import LAYERS, PADS, argument, aten, layer_name, layers, operands
 from edgeskin.calibration.schemes import IntegerRange, Scheme
 from edgeskin.errors import UnknownName
 
@@ -100,6 +100,21 @@ class EdgeQuantizer(Quantizer):
             specs = {first: self.activation, **dict.fromkeys(others, shared)}
             _annotate(node, specs, shared)
 
+    def _padding(self, node: Node) -> None:
+        """Zeros around what is there: every range holds zero, as one of its integers.
+
+        Around the image too, which the layer behind them would take in integers itself.
+        """
+        if argument(node, "value"):
+            return
+        [source] = node.all_input_nodes
+        on_image = source.op == "placeholder" and all(user.target in LAYERS for user in node.users)
+        if on_image and self.activation is not None:
+            shared = SharedQuantizationSpec((source, node))
+            _annotate(node, {source: self.activation}, shared)
+        else:
+            self._same_range(node)
+
     def _mark(self, node: Node, inputs: dict[Node, QuantizationSpecBase]) -> None:
         """Quantize `inputs`, and the output behind the activation that fuses with `node`."""
         last = _fused_activation(node)
@@ -142,9 +157,11 @@ FOLLOWERS: dict[Any, Callable[[EdgeQuantizer, Node], None]] = {
         ),
         EdgeQuantizer._same_range,
     ),
+    **dict.fromkeys(PADS, EdgeQuantizer._padding),
 }
 
-SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule is EdgeQuantizer._same_range}
+_MOVES = (EdgeQuantizer._same_range, EdgeQuantizer._padding)
+SAME_RANGE = {op for op, rule in FOLLOWERS.items() if rule in _MOVES}
 """Operators whose inputs and output have one range."""
 
 

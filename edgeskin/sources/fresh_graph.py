@@ -52,10 +52,6 @@ class FreshGraph:
                 self._places[key] = self._valued(self.graph.get_attr(name), val)
         return self._places[key]
 
-    def tensor(self, node: fx.Node) -> Tensor | None:
-        """The constant that `node` stands for; None for what depends on the image."""
-        return self._constants.get(str(node.target)) if node.op == "get_attr" else None
-
     def call(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
         """The next operator, of nodes of this graph and plain values."""
         values = fx.map_arg((args, kwargs), lambda node: node.meta["val"])
@@ -66,7 +62,7 @@ class FreshGraph:
     def view(self, node: fx.Node, shape: tuple[int, ...]) -> fx.Node:
         """`node` in another shape: nothing where it has that, one view where it is one already."""
         while node.target is aten.view.default:
-            [node, _] = node.args
+            node = node.all_input_nodes[0]
         val: Tensor = node.meta["val"]
         if tuple(val.shape) == shape:
             return node

@@ -86,10 +86,10 @@ def _step(graph: fx.GraphModule, node: fx.Node) -> _Chain | None:
         return None
     one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     match node.target, first, second:
-        case aten.add.Tensor, _, _:
-            return _Chain(x, one, first if second is None else second)
-        case aten.mul.Tensor, _, _:
-            return _Chain(x, first if second is None else second, zero)
+        case (aten.add.Tensor, Tensor() as c, None) | (aten.add.Tensor, None, Tensor() as c):
+            return _Chain(x, one, c)
+        case (aten.mul.Tensor, Tensor() as c, None) | (aten.mul.Tensor, None, Tensor() as c):
+            return _Chain(x, c, zero)
         case aten.sub.Tensor, None, Tensor():
             return _Chain(x, one, -second)
         case aten.sub.Tensor, Tensor(), None:
@@ -135,14 +135,15 @@ def _operand(graph: fx.GraphModule, tensor: Tensor, last: fx.Node) -> float | fx
 
 def _take_padding(layer: fx.Node) -> None:
     """Let a convolution add the zeros that stand before it, as many on either side."""
-    pad = layer.args[0]
-    if not isinstance(pad, fx.Node) or pad.target is not aten.pad.default or len(pad.args) > 2:
+    args: list[Any] = [*layer.args]
+    pad = args[0]
+    if pad.target is not aten.pad.default or len(pad.args) > 2:
         return
-    left, right, *rest = pad.args[1]  # type: ignore[misc]
+    left, right, *rest = pad.args[1]
     top, bottom, *more = rest or (0, 0)
     if more or left != right or top != bottom or min(left, top) < 0 or layer.kwargs:
         return
-    args = [*layer.args, *(None, [1], [0])[len(layer.args) - 2 :]]
+    args += (None, [1], [0])[len(args) - 2 :]
     own = (list(args[4]) * 2)[:2]
     args[0], args[4] = pad.args[0], [own[0] + top, own[1] + left]
     layer.args = tuple(args)

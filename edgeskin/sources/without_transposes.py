@@ -85,7 +85,8 @@ class _Rewriter:
         self.fresh.graph.output(fx.map_arg(node.args[0], lambda n: self.plain(self.values[n])))
 
     def _call_function(self, node: fx.Node) -> Any:
-        args, kwargs = fx.map_arg((node.args, node.kwargs), self.values.__getitem__)
+        args: Any = fx.map_arg(node.args, self.values.__getitem__)
+        kwargs: Any = fx.map_arg(node.kwargs, self.values.__getitem__)
         if node.target is operator.getitem:
             return args[0][args[1]]
         if not isinstance(node.meta.get("val"), Tensor | tuple | list):
@@ -93,7 +94,8 @@ class _Rewriter:
         operands = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Operand)]
         if not any(isinstance(x, Read) for x in operands) and _is_repeatable(node.target):
             return _computed(node, args, kwargs)
-        target: Any = _ALIASES.get(node.target, node.target)
+        target: Any = node.target
+        target = _ALIASES.get(target, target)
         rule = RULES.get(target, _in_any_order if _is_pointwise(target) else _as_it_is)
         return rule(self, target, _by_schema(target, args, kwargs), node)
 
