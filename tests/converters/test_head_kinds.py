@@ -1,0 +1,108 @@
+"""Labels by themselves, embeddings and tensors through every command, as one ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from head_kinds import HEIGHT, SIGNS, WIDTH, many_heads_spec
+from PIL import Image
+
+import edgeskin
+from edgeskin.artifacts import Io, Metadata
+from edgeskin.benchmarks import pack as packs
+from edgeskin.converters.model import Job
+from edgeskin.converters.parity.layers import compare_layers
+from edgeskin.converters.parity.reference import of_run
+from edgeskin.data.manifest import load_split
+from edgeskin.errors import InvalidPack
+from edgeskin.formats import FORMATS
+from edgeskin.models.architectures import build
+from edgeskin.models.run import save_run
+from edgeskin.postprocess import EmbeddingPrediction, LabelsPrediction, TensorPrediction
+
+SPEC = many_heads_spec()
+File = Callable[[Io], Path]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("many") / "run"
+    save_run(out, SPEC, build(SPEC, trust=True))
+    return out
+
+
+@pytest.fixture(scope="module")
+def file(run: Path, tmp_path_factory: pytest.TempPathFactory) -> File:
+    @cache
+    def make(io: Io) -> Path:
+        path = tmp_path_factory.mktemp(io) / "many-heads-fp32.onnx"
+        loaded = edgeskin.load_run(run, trust=True)
+        metadata = Metadata(SPEC, io, "fp32", weights_sha256=loaded.sha256)
+        FORMATS["onnx"].convert(Job(loaded.network, metadata), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images of the network's size; a third of them without any label."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(11)
+    lines = ["file,split,signs"]
+    for i in range(12):
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((48, 40)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,test,{('', 'redness | 2', 'spots')[i % 3]}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("io", ["app", "tensor"])
+def test_a_file_predicts_and_agrees_with_its_run(
+    io: Io, file: File, run: Path, data: Path
+) -> None:
+    test = load_split(data, "test")
+    with edgeskin.load(file(io)) as predictor:
+        found = predictor.predict(test.paths[0])
+    signs, face, age, maps = (found[name] for name in ("signs", "face", "age", "maps"))
+    assert isinstance(signs, LabelsPrediction)
+    assert signs.labels == tuple(name for name in SIGNS if signs.probabilities[name] >= 0.5)
+    assert isinstance(face, EmbeddingPrediction)
+    assert (face.size, face.norm) == (8, pytest.approx(1.0, abs=1e-6))
+    assert isinstance(age, TensorPrediction)
+    assert (age.shape, age.unit, len(age.values or ())) == ((), "years", 1)
+    assert isinstance(maps, TensorPrediction)
+    assert (maps.shape, maps.values) == ((5, HEIGHT, WIDTH), None)
+    verification = edgeskin.verify(file(io), run, test, trust=True)
+    assert verification.faults == ()
+    assert verification.sqnr_db > 100  # float32 on both sides
+    assert set(verification.equal_decisions) == {"signs"}
+    assert set(verification.metrics) == {"signs_accuracy", "signs_mean_auroc"}
+
+
+def test_its_layers_and_its_drift_are_measured(file: File, run: Path, data: Path) -> None:
+    test = load_split(data, "test")
+    model = of_run(edgeskin.load_run(run, trust=True))
+    layers = compare_layers(file("app"), model, test.pixels(SPEC.input)[:2])
+    assert layers.first_bad is None
+    report = edgeskin.drift(file("app"), run, test, trust=True)
+    assert report.metrics["signs_accuracy"].total.value == 0.0
+
+
+def test_a_pack_keeps_a_row_of_labels_an_image(run: Path, data: Path, tmp_path: Path) -> None:
+    made = edgeskin.pack(run, data, tmp_path / "pack", trust=True)
+    expected = [[(0, 0, 0), (1, 0, 1), (0, 0, 1)][i % 3] for i in range(12)]
+    assert made.truth["signs"].tolist() == [list(row) for row in expected]
+    assert made.reference["maps"].shape == (12, 5, HEIGHT, WIDTH)
+    document = tmp_path / "pack" / packs.PACK
+    text = document.read_text()
+    short = text.replace("[\n    0,\n    0,\n    0\n   ]", "[\n    0,\n    0\n   ]", 1)
+    assert short != text
+    document.write_text(short)
+    with pytest.raises(InvalidPack, match="its labels of 'signs' do not fit that head"):
+        packs.read(tmp_path / "pack")
