@@ -145,7 +145,8 @@ def several(path: Path, stored: list[TensorProto]) -> Path:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, SHAPE)],
         stored,
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), path)
+    imports = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def check_stored(model: Any, path: Path) -> None:
     """
     if not model.graph.input:
         raise InvalidArtifact(f"{path} has no inputs: there is nothing that it could predict from")
-    for tensor in model.graph.initializer:
+    for tensor in _stored(model.graph):
         if min(tensor.dims, default=0) < 0:
             raise _broken(path, tensor, "has a size below 0")
         needed = _needed(tensor)
@@ -38,6 +39,17 @@ def check_stored(model: Any, path: Path) -> None:
             values = max(len(getattr(tensor, name)) for name in _FIELDS)
             if values > 2 * math.prod(tensor.dims) or (needed and not values):
                 raise _broken(path, tensor, f"has {values} values")
+
+
+def _stored(graph: Any) -> Iterator[Any]:
+    """Tensors of a graph and of its nodes, those of inner graphs too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _stored(inner)
 
 
 def stored_bytes(tensor: Any) -> int:

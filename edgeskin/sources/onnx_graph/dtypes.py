@@ -36,7 +36,7 @@ def torch_dtype(code: int) -> torch.dtype:
     """Of a `TensorProto.DataType`; raises ValueError for text, complex numbers and float8."""
     if code not in _TORCH:
         raise ValueError(f"values of the type {type_name(code)} are not supported")
-    return _TORCH[code]  # type: ignore[index]
+    return _TORCH[code]
 
 
 def type_name(code: int) -> str:

@@ -68,7 +68,7 @@ def find_image(model: ModelProto, input_size: tuple[int, int] | None, where: str
     channels = sizes[1 if layout == "NCHW" else 3]
     assert channels is not None
     shape = (1, channels, height, width) if layout == "NCHW" else (1, height, width, channels)
-    return ImageInput(value.name, shape, layout, _TYPES[kind])  # type: ignore[index]
+    return ImageInput(value.name, shape, layout, _TYPES[kind])
 
 
 def _sizes(value: ValueInfoProto) -> list[int | None]:

@@ -32,7 +32,7 @@ class _Parameter:
 
 def bind(
     function: Callable[..., Any], node: NodeProto, draft: Draft, opset: int
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """The arguments and options of `function`, tensors as `Ref`s.
 
     Raises:
@@ -51,7 +51,10 @@ def bind(
             raise ValueError(f"it has {len(node.input)} inputs, more than are known")
         numbers = rank if moving else -1
         arguments.append(_argument(parameter, name, draft, numbers) if name else None)
-    options = _options(node, {p.name: p for p in positional})
+    options = {
+        name: to_tensor(value).numpy() if isinstance(value, onnx.TensorProto) else value
+        for name, value in attributes(node).items()
+    }
     if any(p.name == "opset" for p in positional):
         options["opset"] = opset
     if any(p.name == "outputs" for p in positional):
@@ -65,7 +68,7 @@ def bind(
     return tuple(arguments), options
 
 
-def attributes(node: NodeProto) -> dict[str, Any]:
+def attributes(node: NodeProto) -> Mapping[str, Any]:
     """Those of a node: numbers, text, lists of them, and stored tensors."""
     return {a.name: _plain(onnx.helper.get_attribute_value(a)) for a in node.attribute}
 
@@ -74,15 +77,6 @@ def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
     """What `function` calls each of its first `count` arguments."""
     known = _parameters(function)
     return [known[min(place, len(known) - 1)].name for place in range(count)]
-
-
-def _options(node: NodeProto, known: Mapping[str, _Parameter]) -> dict[str, Any]:
-    options = {}
-    for name, value in attributes(node).items():
-        if isinstance(value, onnx.TensorProto):
-            value = to_tensor(value).numpy()
-        options[name] = value
-    return options
 
 
 def _plain(value: Any) -> Any:

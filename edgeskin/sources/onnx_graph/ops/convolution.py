@@ -107,7 +107,7 @@ def activated(x: Tensor, activation: str, parameters: list[float]) -> Tensor:
     if activation == "Clip":
         return x.clamp(*parameters)
     if activation == "LeakyRelu":
-        return F.leaky_relu(x, *parameters)
+        return F.leaky_relu(x, parameters[0])
     if activation == "HardSigmoid":
         alpha, beta = parameters
         return (alpha * x + beta).clamp(0.0, 1.0)
