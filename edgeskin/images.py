@@ -132,7 +132,9 @@ def upright_size(source: Path | bytes) -> tuple[int, int]:
                 file.seek(0)
                 img = _PARSERS[kind](file)
                 _check_size(name, img.size, MAX_PIXELS)
-                turned = _orientation(name, img) >= 5  # transposed: EXIF 2.32
+                # Pillow decodes a PNG to look for EXIF behind its pixels, where few have it.
+                said = kind != "PNG" or any(key in img.info for key in _PNG_EXIF)
+                turned = said and _orientation(name, img) >= 5  # transposed: EXIF 2.32
                 return (img.width, img.height) if turned else (img.height, img.width)
     except InvalidImage:
         raise
@@ -141,6 +143,7 @@ def upright_size(source: Path | bytes) -> tuple[int, int]:
     return decode(source).shape[:2]
 
 
+_PNG_EXIF = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 

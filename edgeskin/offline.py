@@ -17,6 +17,7 @@ TELEMETRY = {
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # else it asks the network for its newest version
 }
 
 

@@ -9,7 +9,13 @@ import sys
 
 import pytest
 
-NAMES = ("HF_HUB_OFFLINE", "ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+NAMES = (
+    "HF_HUB_OFFLINE",
+    "ORT_DISABLE_TELEMETRY",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "DO_NOT_TRACK",
+    "NO_ALBUMENTATIONS_UPDATE",
+)
 
 
 def variables(code: str, **before: str) -> dict[str, str | None]:

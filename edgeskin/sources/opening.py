@@ -37,7 +37,7 @@ def open_source(
 
             return kind, read_onnx(path, input_size=input_size)
         case "keras":
-            from edgeskin.sources.keras import read_keras
+            from edgeskin.sources.keras_file import read_keras
 
             return kind, read_keras(path, trust=trust)
         case "saved_model":

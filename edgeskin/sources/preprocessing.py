@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -238,7 +237,6 @@ def _of_tensors(steps: Steps) -> Steps:
 
 
 def _package(name: str) -> Any:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
     try:
         return importlib.import_module(name)
     except ImportError:
