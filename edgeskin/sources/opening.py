@@ -37,9 +37,9 @@ def open_source(
 
             return kind, read_onnx(path, input_size=input_size)
         case "keras":
-            from edgeskin.sources.keras_file import read_keras
+            from edgeskin.sources.keras_model import read_keras
 
-            return kind, read_keras(path, trust=trust)
+            return kind, read_keras(path, trust=trust, input_size=input_size)
         case "saved_model":
             from edgeskin.sources.saved_model import read_saved_model
 
