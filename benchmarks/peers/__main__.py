@@ -26,7 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edgeskin.benchmarks.peers", description=__doc__
     )
-    commands = parser.add_subparsers(required=True, metavar="preprocess|int8|accuracy|calibration")
+    commands = parser.add_subparsers(
+        required=True, metavar="preprocess|int8|accuracy|calibration|zoo"
+    )
     pixels = commands.add_parser("preprocess", help="beside Pillow, OpenCV and torchvision")
     pixels.set_defaults(run=_preprocess)
     int8 = commands.add_parser("int8", help="beside the tools of LiteRT and ONNX Runtime")
@@ -52,7 +54,18 @@ def _parser() -> argparse.ArgumentParser:
     calibration.add_argument("--data", type=Path, required=True, metavar="DIR")
     calibration.add_argument("--samples", type=int, default=256)
     calibration.add_argument("--methods", metavar="A,B", default="mse,percentile,minmax,nncf")
-    for command in (pixels, int8, accuracy, calibration):
+    zoo = commands.add_parser("zoo", help="networks of every family, through everything")
+    zoo.set_defaults(run=_zoo)
+    zoo.add_argument("--out", type=Path, required=True, metavar="DIR", help="a record a network")
+    zoo.add_argument("--names", metavar="A,B", help="some of them; all by default")
+    zoo.add_argument("--limit-s", type=float, default=600.0, help="for a network's files (600)")
+    zoo.add_argument("--no-stock", action="store_true", help="without the others' tools")
+    zoo.add_argument("--no-timing", action="store_true")
+    zoo.add_argument("--keep-files", action="store_true", help="keep the models too")
+    zoo.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="write the result here, JSON beside it"
+    )
+    for command in (pixels, int8, accuracy, calibration, zoo):
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -104,6 +117,26 @@ def _calibration(chosen: argparse.Namespace) -> str:
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     return _json(result, indent=2) if chosen.json else peer_calibration.table(result)
+
+
+def _zoo(chosen: argparse.Namespace) -> str:
+    from edgeskin.benchmarks.peers import zoo_page, zoo_sweep
+    from edgeskin.benchmarks.peers.zoo_networks import find_networks
+
+    result = zoo_sweep.sweep(
+        find_networks(chosen.names),
+        chosen.out,
+        zoo_sweep.ZooOptions(
+            limit_s=chosen.limit_s,
+            stock=not chosen.no_stock,
+            timing=not chosen.no_timing,
+            keep=chosen.keep_files,
+        ),
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    if chosen.page:
+        zoo_page.save(result, chosen.page)
+    return _json(result, indent=1) if chosen.json else zoo_page.table(result)
 
 
 def _json(result: Document, indent: int | None = None) -> str:

@@ -177,7 +177,7 @@ def _run(step: Step, folder: Path) -> str:
     return problem
 
 
-def run_process(arguments: list[str], log: Path) -> str:
+def run_process(arguments: list[str], log: Path, timeout_s: float = TIMEOUT_S) -> str:
     """Run a module on one thread, its output in `log`; the last line of it where it failed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with log.open("wb") as output:
@@ -188,11 +188,11 @@ def run_process(arguments: list[str], log: Path) -> str:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                timeout=TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return f"took longer than {TIMEOUT_S:g} s and was ended"
+            return f"took longer than {timeout_s:g} s and was ended"
     if done.returncode == 0:
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -97,8 +97,8 @@ def _runtime(result: Int8Result, name: str) -> str:
         for key, (title, found) in models.items()
     ]
     files = [row for title, found in models.values() for row in _files(title, found)]
-    parts = [f"## {NAMES[name]}", _grid(head, speeds), *_remarks(models.values())]
-    return "\n\n".join([*parts, _grid(["model", "file", *_FILE_HEAD], files)])
+    parts = [f"## {NAMES[name]}", grid(head, speeds), *_remarks(models.values())]
+    return "\n\n".join([*parts, grid(["model", "file", *_FILE_HEAD], files)])
 
 
 def _times(result: RuntimeResult, others: list[str]) -> Row:
@@ -128,7 +128,7 @@ def _files(title: str, result: RuntimeResult) -> list[Row]:
     rows = []
     for name, build in result.builds.items():
         if isinstance(build, Failure):
-            rows.append([title, BUILDS[name], "", "", "", "", _short(build.failed)])
+            rows.append([title, BUILDS[name], "", "", "", "", short(build.failed)])
             continue
         megabytes = f"{build.size_bytes / 1e6:.2f}"
         agreement = f"{build.sqnr_db:.1f}"
@@ -138,7 +138,7 @@ def _files(title: str, result: RuntimeResult) -> list[Row]:
     return rows
 
 
-def _short(reason: str) -> str:
+def short(reason: str) -> str:
     """It stands whole in the JSON; a bar would end the cell."""
     reason = reason.replace("|", "/")
     return reason if len(reason) <= 120 else f"{reason[:117]}..."
@@ -179,7 +179,7 @@ def _remarks(results: Iterable[tuple[str, RuntimeResult]]) -> list[str]:
     ]
 
 
-def _grid(head: Row, rows: list[Row]) -> str:
+def grid(head: Row, rows: list[Row]) -> str:
     """A Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     ruled = [head, ["-" * width for width in widths], *rows]

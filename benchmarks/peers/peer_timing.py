@@ -7,6 +7,7 @@ What counts is the process's CPU time; that on the clock is kept beside it.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections import Counter
@@ -26,6 +27,8 @@ from edgeskin.metrics import sqnr_db
 from edgeskin.predictor import to_floats, to_input
 from edgeskin.runtimes import Session
 from edgeskin.timing import Samples, interleave
+
+LEAST_ROUNDS = 15
 
 
 class FileFacts(Document):
@@ -50,12 +53,16 @@ class TimedFile(FileFacts):
 
 
 class Request(Document):
-    """What is to be timed: files by the name of their build."""
+    """What is to be timed: files by the name of their build.
+
+    `most_s`: fewer rounds, `LEAST_ROUNDS` at least, where all would take longer than this.
+    """
 
     files: dict[str, Path]
     samples: Path
     rounds: int
     warmup: int
+    most_s: float = math.inf
 
 
 class Answer(Document):
@@ -64,17 +71,15 @@ class Answer(Document):
     builds: dict[str, TimedFile | Failure]
 
 
-def measure(
-    files: Mapping[str, Path], samples: Path, rounds: int, warmup: int
-) -> dict[str, TimedFile | Failure]:
+def measure(request: Request) -> dict[str, TimedFile | Failure]:
     """Each build with its times, or why it could not run."""
-    with np.load(samples) as arrays:
+    with np.load(request.samples) as arrays:
         test, reference = arrays["test"], arrays["reference"]
     facts: dict[str, FileFacts] = {}
     failures: dict[str, Failure] = {}
     turns: dict[str, Callable[[], object]] = {}
     with ExitStack() as stack:
-        for name, path in files.items():
+        for name, path in request.files.items():
             try:
                 session = stack.enter_context(open_session(path, threads=1))
                 facts[name] = describe(session, path, test, reference)
@@ -82,8 +87,17 @@ def measure(
             except (EdgeskinError, RuntimeError, ValueError) as error:
                 line = f"{type(error).__name__}: {error}".splitlines()[0]
                 failures[name] = Failure(failed=brief(line))
-        times = interleave(turns, rounds, warmup)
+        times = interleave(turns, _rounds(turns, request), request.warmup)
     return {**failures, **{name: _timed(facts[name], times[name]) for name in turns}}
+
+
+def _rounds(turns: Mapping[str, Callable[[], object]], request: Request) -> int:
+    """As many rounds as are asked for and `most_s` allows."""
+    if math.isinf(request.most_s) or not turns:
+        return request.rounds
+    pace = interleave(turns, rounds=2, warmup=1)
+    one_round_s = 2 * sum(samples["wall_ms"][1] for samples in pace.values()) / 1e3
+    return int(np.clip(request.most_s / one_round_s, LEAST_ROUNDS, request.rounds))
 
 
 def _timed(facts: FileFacts, times: Samples) -> TimedFile:
@@ -148,8 +162,7 @@ def _turn(session: Session, image: NDArray[np.float32]) -> Callable[[], object]:
 
 def main() -> None:
     request = Request.from_json(Path(sys.argv[1]).read_text())
-    builds = measure(request.files, request.samples, request.rounds, request.warmup)
-    write_json(Path(sys.argv[2]), Answer(builds=builds).to_json())
+    write_json(Path(sys.argv[2]), Answer(builds=measure(request)).to_json())
 
 
 if __name__ == "__main__":

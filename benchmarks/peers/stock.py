@@ -11,7 +11,7 @@ recommends for x86.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeskin.benchmarks.peers.zoo import normalized
-from edgeskin.models.run import load_run
+from edgeskin.models.run import Run, load_run
 
 
 def litert_float(folder: Path, path: Path) -> None:
     import litert_torch
 
-    run = load_run(folder / "run")
+    run = _run(folder)
     size = run.spec.input
     network = litert_torch.to_channel_last_io(_Bare(run.network).eval(), args=[0])
     example = torch.zeros(1, size.height, size.width, 3)
@@ -34,18 +34,29 @@ def litert_float(folder: Path, path: Path) -> None:
 
 
 def litert_int8(folder: Path, path: Path) -> None:
+    quantize_tflite(folder / "litert-float.tflite", "args_0", calibration(folder), path)
+
+
+def quantize_tflite(
+    source: Path, image: str, images: Sequence[NDArray[np.float32]], path: Path
+) -> None:
+    """ai-edge-quantizer's INT8 of a float file whose input `image` is NHWC.
+
+    Args:
+        images: Each (1, 3, H, W), normalised.
+    """
     from ai_edge_quantizer.quantizer import Quantizer
     from ai_edge_quantizer.recipe import static_wi8_ai8
 
-    quantizer = Quantizer(str(folder / "litert-float.tflite"))
+    quantizer = Quantizer(str(source))
     quantizer.load_quantization_recipe(static_wi8_ai8())
-    feeds = [{"args_0": x.transpose(0, 2, 3, 1)} for x in calibration(folder)]
+    feeds = [{image: x.transpose(0, 2, 3, 1)} for x in images]
     found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
     path.write_bytes(bytes(quantizer.quantize(found).quantized_model or b""))
 
 
 def onnx_float(folder: Path, path: Path) -> None:
-    run = load_run(folder / "run")
+    run = _run(folder)
     size = run.spec.input
     example = torch.zeros(1, 3, size.height, size.width)
     network = _Bare(run.network).eval()
@@ -57,28 +68,41 @@ def onnx_float(folder: Path, path: Path) -> None:
 
 
 def onnx_int8(folder: Path, path: Path) -> None:
-    _quantize_static(folder, path, "QInt8")
+    quantize_onnx(folder / "onnx-float.onnx", calibration(folder), path, "QInt8")
 
 
 def onnx_int8_for_x86(folder: Path, path: Path) -> None:
-    _quantize_static(folder, path, "QUInt8")
+    quantize_onnx(folder / "onnx-float.onnx", calibration(folder), path, "QUInt8")
 
 
-def _quantize_static(folder: Path, path: Path, activations: str) -> None:
+def quantize_onnx(
+    source: Path, images: Sequence[NDArray[np.float32]], path: Path, activations: str
+) -> None:
+    """ONNX Runtime's INT8 of a float file whose input `image` is NCHW.
+
+    Args:
+        images: Each (1, 3, H, W), normalised.
+        activations: A name of `QuantType`.
+    """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = path.with_name("prepared.onnx")
-    quant_pre_process(str(folder / "onnx-float.onnx"), str(prepared))
+    quant_pre_process(str(source), str(prepared))
     quantize_static(
         prepared,
         path,
-        _Reader(iter(calibration(folder))),
+        _Reader(iter(images)),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType[activations],
         weight_type=QuantType.QInt8,
     )
+
+
+def _run(folder: Path) -> Run:
+    """The run of `folder`, which whoever asks for its files has written or loaded before."""
+    return load_run(folder / "run", trust=True)
 
 
 class _Reader:
@@ -106,7 +130,7 @@ class _Bare(nn.Module):
 
 def calibration(folder: Path) -> list[NDArray[np.float32]]:
     """The images of `samples.npz` as the float network takes them, each (1, 3, H, W)."""
-    run = load_run(folder / "run")
+    run = _run(folder)
     with np.load(folder / "samples.npz") as samples:
         images = normalized(run.spec, samples["calibration"]).numpy()
     return list(images[:, None])

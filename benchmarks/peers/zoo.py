@@ -1,9 +1,11 @@
 """The networks that are measured: well-known ones, with random weights that behave.
 
 An untrained network's activations explode or vanish, and an INT8 file of it is
-noise. `settle` gives what training would, without data: each batch norm the
-statistics of real forward passes and an offset of one deviation, and the last
-layer outputs of mean 0 and deviation 1 over images. The offset keeps small
+noise. `settle` gives what training would, without data: each layer outputs of
+deviation 1 (Mishkin & Matas, All You Need Is a Good Init, ICLR 2016), each batch
+norm the statistics of real forward passes and an offset of one deviation, each
+branch that starts at nothing its full weight, and the last layer outputs of mean 0
+and deviation 1 over images. The offset keeps small
 disturbances small: through centred ReLUs they grow by the root of pi / (pi - 1)
 a layer (Yang et al., A Mean Field Theory of Batch Normalization, ICLR 2019)
 until nothing of the image is left. Same seed, same weights.
@@ -13,7 +15,7 @@ The table needs no torch; the functions do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 SETTLING, CALIBRATION, TEST = 48, 12, 8
 """Images for batch norms, for scales (the same for every tool), and for SQNR."""
 PIXELS = 224
+# Gains start at 1e-6 (layer scale) to 0.1; a table of positions starts at zero.
+_LEAST_GAIN = 0.5
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def make_samples(folder: Path, path: Path) -> None:
 
     from edgeskin.models.run import load_run
 
-    run = load_run(folder / "run")
+    run = load_run(folder / "run", trust=True)  # `make_run` wrote it
     test = normalized(run.spec, pictures(run.spec.input, TEST, seed=2))
     with torch.inference_mode():
         reference = torch.cat([run.network(x[None])[0] for x in test])
@@ -133,29 +138,122 @@ def make_samples(folder: Path, path: Path) -> None:
 
 
 def settle(network: nn.Module, images: Tensor) -> None:
-    """Fit batch norms and the last layer to `images`, float32 (N, 3, H, W); leaves eval mode."""
-    import torch
-    from torch import nn
+    """Fit layers, batch norms and the last layer to `images`, float32 (N, 3, H, W).
 
-    modules = list(network.modules())
-    for norm in modules:
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain average over the passes
-            nn.init.ones_(norm.bias)
-    last = [m for m in modules if isinstance(m, nn.Linear | nn.Conv2d)][-1]
-    assert last.bias is not None
+    Leaves eval mode. `network` returns a tuple; its first output is the one fitted.
+    """
+    import torch
+
+    _open_branches(network)
+    norms = _batch_norms(network)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average over the passes
+        torch.nn.init.ones_(norm.bias)
+    batches = images.split(12)
     with torch.no_grad():
         network.train()
-        for batch in images.split(12):
+        layers = _scale_layers(network, batches[0])
+        for norm in norms:
+            norm.reset_running_stats()
+        for batch in batches if norms else ():
             network(batch)
         network.eval()
-        out = torch.cat([network(batch)[0] for batch in images.split(12)])
-        over = [axis for axis in range(out.dim()) if axis != 1]
-        mean = out.mean(over, keepdim=True)
-        deviation = (out - mean).std()
-        last.weight /= deviation
-        last.bias.copy_((last.bias - mean.flatten()) / deviation)
+        _scale_outputs(network, layers, batches)
+
+
+def _open_branches(network: nn.Module) -> None:
+    """Give gains that start at (nearly) zero the value 1, and tables of zeros small values.
+
+    A residual branch behind a gain of 1e-6, or a batch norm of weight zero, would take no part,
+    and converters drop what is multiplied by zero.
+    """
+    import torch
+
+    for name, parameter in network.named_parameters():
+        is_bias = name.endswith("bias") and parameter.dim() == 1
+        first = parameter.detach().flatten()[:1]
+        if is_bias or parameter.numel() < 2 or first.abs() > _LEAST_GAIN:
+            continue
+        if bool((parameter == first).all()):
+            is_gain = sum(size > 1 for size in parameter.shape) == 1
+            with torch.no_grad():
+                parameter.fill_(1.0) if is_gain else parameter.normal_(0.0, 0.02)
+
+
+def _batch_norms(network: nn.Module) -> list[Any]:
+    from torch import nn
+
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d
+    return [m for m in network.modules() if isinstance(m, kinds) and m.affine]
+
+
+def _scale_layers(network: nn.Module, batch: Tensor) -> list[Any]:
+    """Scale each convolution and linear layer to outputs of deviation 1, in the order they run.
+
+    Returns:
+        The layers in that order.
+    """
+    from torch import nn
+
+    ran: list[Any] = []
+
+    def scale(layer: Any, _: Any, out: Tensor) -> Tensor | None:
+        if layer in ran:  # one whose weights serve twice
+            return None
+        ran.append(layer)
+        deviation = out.std()
+        if not deviation > _NOTHING:
+            return None
+        _divide(layer, deviation)
+        return out / deviation
+
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(scale) for layer in layers]
+    network(batch)
+    for hook in hooks:
+        hook.remove()
+    return ran
+
+
+def _scale_outputs(network: nn.Module, layers: Sequence[Any], batches: Sequence[Tensor]) -> None:
+    """Fit the last layers so that the output has mean 0 and deviation 1 over images.
+
+    The output is that of the last layer, or the mean or sum of several such (distilled
+    transformers have two heads): all are scaled, the bias of the last one is moved. How far the
+    output follows it is 1 for a sum and 1/2 for a mean of two, and is found by moving it.
+    """
+    out = _first_output(network, batches)
+    over = [axis for axis in range(out.dim()) if axis != 1]
+    mean = out.mean(over)
+    deviation = (out - out.mean(over, keepdim=True)).std()
+    last, channels = layers[-1], out.shape[1]
+    heads = [layer for layer in layers if type(layer) is type(last) and _width(layer) == channels]
+    for head in heads or [last]:
+        _divide(head, deviation)
+    if last.bias is None or _width(last) != channels:
+        return
+    mean = mean / deviation
+    last.bias -= mean
+    rest = _first_output(network, batches).mean(over)
+    follows = 1.0 - float((rest @ mean) / (mean @ mean))
+    last.bias -= rest / follows
+
+
+def _first_output(network: nn.Module, batches: Sequence[Tensor]) -> Tensor:
+    import torch
+
+    return torch.cat([network(batch)[0] for batch in batches])
+
+
+def _width(layer: Any) -> int:
+    return int(layer.weight.shape[0])
+
+
+def _divide(layer: Any, by: Tensor) -> None:
+    layer.weight /= by
+    if layer.bias is not None:
+        layer.bias /= by
 
 
 def pictures(size: InputSpec, count: int, seed: int) -> NDArray[np.uint8]:
