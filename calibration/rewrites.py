@@ -22,6 +22,7 @@ from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 from edgeskin.calibration.checks import check_shapes
 from edgeskin.calibration.factors import push_factors
 from edgeskin.calibration.graphs import argument, aten, attribute, set_argument
+from edgeskin.calibration.ranks import lower_ranks
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
@@ -150,6 +151,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     _fuse_conv_bn_(graph)
     _fuse_linear_bn_(graph)
     graph = _rewritten(graph, example)
+    lower_ranks(graph)
     push_factors(graph)
     _numbers_to_tensors(graph)
     with torch.no_grad():

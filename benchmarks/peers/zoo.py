@@ -36,7 +36,7 @@ SETTLING, CALIBRATION, TEST = 48, 12, 8
 PIXELS = 224
 # Gains start at 1e-6 (layer scale) to 0.1; a table of positions starts at zero.
 _LEAST_GAIN = 0.5
-_NOTHING = 1e-12
+_NOTHING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ def _open_branches(network: nn.Module) -> None:
         if is_bias or parameter.numel() < 2 or first.abs() > _LEAST_GAIN:
             continue
         if bool((parameter == first).all()):
-            is_gain = sum(size > 1 for size in parameter.shape) == 1
+            is_table = "token" in name or "embed" in name
+            is_gain = not is_table and sum(size > 1 for size in parameter.shape) == 1
             with torch.no_grad():
                 parameter.fill_(1.0) if is_gain else parameter.normal_(0.0, 0.02)
 

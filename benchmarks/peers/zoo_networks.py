@@ -48,7 +48,7 @@ class ZooNetwork:
         """Of its run; `merged` says that the branches of its layers are merged."""
         head: Head = ClassificationHead(name="logits", labels=_CLASSES)
         if self.segments:
-            head = SegmentationHead(name="logits", labels=_REGIONS)
+            head = SegmentationHead(name="out", labels=_REGIONS)  # as torchvision calls it
         arguments: dict[str, Any] = {
             "library": self.library,
             "factory": self.factory,

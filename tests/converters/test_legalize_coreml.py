@@ -67,3 +67,29 @@ def test_swin_v2s_operators_reach_coremltools_by_names_that_it_knows(tmp_path: P
         (found,) = session.run({"x": x.numpy()}).values()
     # Sums of four products, in another order: some roundings of 2^-24.
     np.testing.assert_allclose(found, network(x).detach(), rtol=0, atol=2**-21)
+
+
+class Windows(nn.Module):
+    """As Swin does: a feature map in windows of 4 x 4, and back; six axes on the way."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, height, width, channels = x.shape
+        cut = x.view(batch, height // 4, 4, width // 4, 4, channels)
+        windows = cut.permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, channels).cumsum(1)
+        cut = windows.view(batch, height // 4, width // 4, 4, 4, channels)
+        return cut.permute(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)
+
+
+def test_windows_reach_core_ml_with_five_axes_at_most(tmp_path: Path) -> None:
+    x = torch.randn(1, 8, 12, 2, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(Windows(), (x,)).run_decompositions({})
+    legalize(program.graph_module)
+    assert max(n.meta["val"].dim() for n in program.graph.nodes if "val" in n.meta) <= 5
+    assert torch.equal(program.module()(x), Windows()(x))
+    inputs = [ct.TensorType(name="x", shape=x.shape)]
+    model = ct.convert(program, inputs=inputs, skip_model_load=True, compute_precision=FLOAT32)
+    model.save(str(tmp_path / "m.mlpackage"))
+    with open_session(tmp_path / "m.mlpackage") as session:
+        (found,) = session.run({"x": x.numpy()}).values()
+    # Sums of sixteen values, in another order: some roundings of 2^-24.
+    np.testing.assert_allclose(found, Windows()(x), rtol=0, atol=2**-19)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import fx
 
 from edgeskin.calibration.graphs import argument, aten, set_argument
+from edgeskin.calibration.ranks import lower_ranks
 
 _POOLS = {aten.max_pool2d.default, aten.avg_pool2d.default}
 _CLAMPS = {aten.clamp.default, aten.hardtanh.default}
@@ -19,7 +20,9 @@ def legalize(graph: fx.GraphModule) -> None:
     - `clamp` or `hardtanh` from 0 to 6: as `relu6`, which coremltools counts among
       the activations that end an int8 pattern; a `clip` is none of them.
     - Operators of `_OTHER_NAMES`.
+    - A permutation of more axes than it holds, as of windows: with fewer (`ranks.py`).
     """
+    lower_ranks(graph)
     for node in graph.graph.nodes:
         node.target = _OTHER_NAMES.get(node.target, node.target)
         if node.target in _POOLS and not argument(node, "stride"):

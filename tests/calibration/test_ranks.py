@@ -1,0 +1,53 @@
+"""Permutations of many axes move the same values with fewer."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeskin.calibration.graphs import aten
+from edgeskin.calibration.ranks import fewest_axes
+from edgeskin.calibration.rewrites import flatten
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3, 1, 2, 3), (2, 1, 1, 3, 2, 2), (1, 1, 1, 1, 1, 1)])
+def test_every_permutation_of_six_axes_is_one_of_fewer(shape: tuple[int, ...]) -> None:
+    x = torch.arange(torch.Size(shape).numel()).reshape(shape)
+    for dims in permutations(range(6)):
+        fewer, order = fewest_axes(shape, dims)
+        assert len(fewer) <= sum(size > 1 for size in shape)
+        assert torch.equal(x.reshape(fewer).permute(order).flatten(), x.permute(dims).flatten())
+
+
+def test_axes_that_stay_side_by_side_become_one() -> None:
+    assert fewest_axes((1, 8, 7, 8, 7, 96), (0, 1, 3, 2, 4, 5)) == ([8, 7, 8, 672], [0, 2, 1, 3])
+
+
+class Windows(nn.Module):
+    """A linear layer on windows of 4 x 4 pixels, as in Swin and MaxViT."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = F.pixel_unshuffle(x, 2)[:, :8].permute(0, 2, 3, 1)
+        cut = x.reshape(1, 2, 4, 3, 4, 8).permute(0, 1, 3, 2, 4, 5)
+        windows = self.layer(cut.contiguous().view(-1, 16, 8))
+        cut = windows.view(1, 2, 3, 4, 4, 8).permute(0, 1, 3, 2, 4, 5)
+        return (cut.reshape(1, 8, 12, 8),)
+
+
+def test_a_flat_graph_cuts_windows_with_four_axes() -> None:
+    torch.manual_seed(0)
+    network, x = Windows().eval(), torch.randn(1, 3, 16, 24)
+    graph = flatten(network, x)
+    assert torch.equal(graph(x)[0], network(x)[0])
+    moves = [node for node in graph.graph.nodes if node.target is aten.permute.default]
+    assert moves
+    assert max(node.meta["val"].dim() for node in moves) == 4
+    assert max(n.meta["val"].dim() for n in graph.graph.nodes if hasattr(n.meta["val"], "dim")) <= 4
