@@ -42,6 +42,7 @@ def convert(job: Job, path: Path) -> None:
 
     from edgeskin.calibration.program import unfolded
     from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
+    from edgeskin.converters.legalize.tflite.float_outputs import outputs_are_float
     from edgeskin.converters.legalize.tflite.xnnpack import PORTABLE, REWRITES, legalize
     from edgeskin.formats.tflite.metadata_writer import finish
 
@@ -56,7 +57,10 @@ def convert(job: Job, path: Path) -> None:
     ).model_content()
     if job.metadata.precision == "fp16":
         model = _float16_weights(model)
-    model = legalize(model, PORTABLE if job.portable else REWRITES)
+    rewrites = PORTABLE if job.portable else REWRITES
+    if job.metadata.io == "app":
+        rewrites = (*rewrites, outputs_are_float)
+    model = legalize(model, rewrites)
     path.write_bytes(finish(model, job.metadata, [INPUT], job.names))
 
 

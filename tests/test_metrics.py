@@ -8,13 +8,17 @@ from sklearn import metrics as sk
 from edgeskin.errors import ShapeMismatch
 from edgeskin.metrics import (
     accuracy,
+    auroc,
     balanced_accuracy,
     confusion,
     cosine_ratio,
     decibels,
+    label_accuracy,
     mae,
     max_difference,
+    mean_auroc,
     per_class,
+    per_label,
     rmse,
     sqnr_db,
 )
@@ -83,3 +87,25 @@ def test_errors_of_values_agree_with_scikit_learn() -> None:
 
 def test_decibels_of_noise_without_end() -> None:
     assert decibels(1.0, np.inf) == -np.inf
+
+
+def test_mean_auroc_is_that_of_scikit_learn() -> None:
+    """Scores of one decimal, so that many are equal; a label that all images have is left out."""
+    rng = np.random.default_rng(5)
+    truth = (rng.random((50, 4)) < 0.3).astype(np.int64)
+    truth[:, 3] = 1
+    scores = np.round(rng.random((50, 4)) + 0.2 * truth, 1)
+    expected = sk.roc_auc_score(truth[:, :3], scores[:, :3], average="macro")
+    assert mean_auroc(truth, scores) == pytest.approx(expected, rel=1e-12)
+    assert mean_auroc(truth[:, 3:], scores[:, 3:]) == 0.5
+    assert math.isnan(auroc(truth[:, 3], scores[:, 3]))
+
+
+def test_each_label_has_the_table_of_its_own_two_classes() -> None:
+    truth = np.array([[1, 0], [1, 1], [0, 1], [0, 1]])
+    predicted = np.array([[1, 0], [0, 1], [0, 1], [1, 0]])
+    table = per_label(truth, predicted)
+    assert table["precision"] == [0.5, 1.0]
+    assert table["SE"] == [0.5, pytest.approx(2 / 3)]
+    assert table["SP"] == [0.5, 1.0]
+    assert label_accuracy(truth, predicted) == 5 / 8

@@ -8,7 +8,11 @@ from scipy import special
 
 from edgeskin.models import app_model
 from edgeskin.postprocess import (
+    EPSILON,
+    EmbeddingPrediction,
+    LabelsPrediction,
     Prediction,
+    TensorPrediction,
     decisions,
     decode,
     grade_of,
@@ -16,7 +20,13 @@ from edgeskin.postprocess import (
     predict,
     range_matrix,
 )
-from edgeskin.spec import RegressionHead, SegmentationHead
+from edgeskin.spec import (
+    ClassificationHead,
+    EmbeddingHead,
+    RegressionHead,
+    SegmentationHead,
+    TensorHead,
+)
 
 RNG = np.random.default_rng(11)
 SPEC = acne_spec()
@@ -105,3 +115,75 @@ def test_a_prediction_comes_back_from_its_json() -> None:
     assert document["age"] == {"value": 40.0, "unit": "years"}
     assert set(document["count"]) == {"value", "unit", "interval_80", "grade"}
     assert Prediction.from_json(document) == prediction
+
+
+OTHERS = acne_spec(
+    heads=(
+        ClassificationHead(name="signs", labels=("red", "dry", "spots"), activation="sigmoid"),
+        EmbeddingHead(name="face", size=4, normalize="l2"),
+        EmbeddingHead(name="plain", size=4),
+        TensorHead(name="points", shape=(5, 2), unit="px", axes=("point", "xy")),
+        TensorHead(name="age", shape=()),
+    )
+)
+OTHERS_RAW = {
+    "signs": np.array([[2.0, -1.0, 0.0]], np.float32),
+    "face": RNG.normal(size=(1, 4)).astype(np.float32),
+    "plain": RNG.normal(size=(1, 4)).astype(np.float32),
+    "points": RNG.normal(size=(1, 5, 2)).astype(np.float32),
+    "age": np.array([41.5], np.float32),
+}
+
+
+def test_labels_vectors_and_tensors_decode_alike() -> None:
+    ours = decode(OTHERS, OTHERS_RAW)
+    tensors = tuple(torch.from_numpy(x) for x in OTHERS_RAW.values())
+    for name, theirs in zip(OTHERS_RAW, app_model.decode(OTHERS, tensors), strict=True):
+        np.testing.assert_allclose(ours[name], theirs.numpy(), rtol=2e-6)  # float32 rounding
+    face = torch.nn.functional.normalize(tensors[1].double(), dim=1)
+    np.testing.assert_allclose(ours["face"], face.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(ours["signs"], special.expit(OTHERS_RAW["signs"]), rtol=1e-6)
+    for name in ("plain", "points", "age"):
+        np.testing.assert_array_equal(ours[name], OTHERS_RAW[name])
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-30, EPSILON**2, 1e3, 1e30])
+def test_a_vector_of_any_size_is_brought_to_length_1_and_zeros_stay(size: float) -> None:
+    """From EPSILON squared on; even squares that leave float32, as 300 squared leaves float16."""
+    raw = {"face": np.array([[3.0, 0.0, -4.0, 0.0]]) * size}
+    spec = acne_spec(heads=(OTHERS.heads[1],))
+    ours = decode(spec, raw)["face"]
+    (theirs,) = app_model.decode(spec, (torch.from_numpy(raw["face"]).float(),))
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=2e-6, atol=1e-20)
+    length = 1.0 if size >= EPSILON**2 else 0.0
+    assert np.linalg.norm(ours) == pytest.approx(length, abs=1e-6)
+
+
+def test_labels_vectors_and_tensors_read_well_and_come_back() -> None:
+    found = predict(OTHERS, decode(OTHERS, OTHERS_RAW))
+    signs, face, points, age = (found[name] for name in ("signs", "face", "points", "age"))
+    assert isinstance(signs, LabelsPrediction)
+    assert signs.labels == ("red", "spots")  # a logit of 0 is 0.5
+    assert isinstance(face, EmbeddingPrediction)
+    assert (face.size, face.norm) == (4, pytest.approx(1.0, abs=1e-6))
+    assert isinstance(points, TensorPrediction)
+    assert (points.shape, points.unit) == ((5, 2), "px")
+    np.testing.assert_array_equal(np.reshape(points.values, (5, 2)), OTHERS_RAW["points"][0])
+    assert isinstance(age, TensorPrediction)
+    assert (age.shape, age.values, age.min) == ((), (41.5,), 41.5)
+    document = json.loads(json.dumps(found.to_json()))
+    assert Prediction.from_json(document) == found
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1000, True), (1001, False)])
+def test_a_large_tensor_gives_its_range_alone(size: int, kept: bool) -> None:
+    spec = acne_spec(heads=(TensorHead(name="depth", shape=(size,), unit="m"),))
+    document = predict(spec, {"depth": np.arange(size, dtype=np.float32)[None]}).to_json()["depth"]
+    assert ("values" in document) is kept
+    assert (document["min"], document["mean"], document["max"]) == (0, (size - 1) / 2, size - 1)
+
+
+def test_labels_decide_one_by_one() -> None:
+    decided = decisions(OTHERS, decode(OTHERS, OTHERS_RAW))
+    assert set(decided) == {"signs"}
+    assert decided["signs"].tolist() == [[1, 0, 1]]

@@ -58,3 +58,13 @@ def test_the_schema_names_every_field_of_a_real_spec() -> None:
     schema = json_schema()
     assert set(json.loads(acne_spec().to_json())) <= set(schema["properties"])
     assert schema["$schema"].endswith("2020-12/schema")
+
+
+def test_a_softmax_classification_is_written_as_before_it_could_be_another() -> None:
+    """So that cores and versions that know no activation there read it."""
+    head = acne_spec().heads[0]
+    assert json.loads(head.model_dump_json()) == {
+        "name": "severity", "kind": "classification", "labels": list(head.labels)
+    }  # fmt: skip
+    several = head.model_copy(update={"activation": "sigmoid"})
+    assert json.loads(several.model_dump_json())["activation"] == "sigmoid"

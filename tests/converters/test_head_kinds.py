@@ -14,12 +14,15 @@ from PIL import Image
 import edgeskin
 from edgeskin.artifacts import Io, Metadata
 from edgeskin.benchmarks import pack as packs
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.layers import compare_layers
-from edgeskin.converters.parity.reference import of_run
+from edgeskin.converters.parity.reference import of_network, of_run
+from edgeskin.converters.selfcheck import images
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack
 from edgeskin.formats import FORMATS
+from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import save_run
 from edgeskin.postprocess import EmbeddingPrediction, LabelsPrediction, TensorPrediction
@@ -63,9 +66,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("io", ["app", "tensor"])
-def test_a_file_predicts_and_agrees_with_its_run(
-    io: Io, file: File, run: Path, data: Path
-) -> None:
+def test_a_file_predicts_and_agrees_with_its_run(io: Io, file: File, run: Path, data: Path) -> None:
     test = load_split(data, "test")
     with edgeskin.load(file(io)) as predictor:
         found = predictor.predict(test.paths[0])
@@ -83,6 +84,21 @@ def test_a_file_predicts_and_agrees_with_its_run(
     assert verification.sqnr_db > 100  # float32 on both sides
     assert set(verification.equal_decisions) == {"signs"}
     assert set(verification.metrics) == {"signs_accuracy", "signs_mean_auroc"}
+
+
+@pytest.mark.slow
+def test_an_int8_tflite_file_gives_an_app_floats(run: Path, tmp_path: Path) -> None:
+    """Of heads that nothing decodes too, whose last values are integers inside."""
+    network, pixels = edgeskin.load_run(run, trust=True).network, images(SPEC.input)
+    expected = of_network("many", SPEC, network, "").run_all(np.stack(pixels))
+    quantized = calibrate_network(network, SPEC, pixels, method="minmax").module
+    path = tmp_path / "many-heads-int8.tflite"
+    FORMATS["tflite"].convert(Job(quantized, Metadata(SPEC, "app", "int8")), path)
+    with edgeskin.load(path) as predictor:
+        assert {output.dtype for output in predictor.session.outputs} == {"float32"}
+        outputs = predictor.run_all(pixels)
+    for name, values in expected.items():
+        assert sqnr_db(values, outputs[name]) > 30, name  # 8 bits of nearly full scale
 
 
 def test_its_layers_and_its_drift_are_measured(file: File, run: Path, data: Path) -> None:

@@ -9,6 +9,7 @@ from samples import acne_spec
 from edgeskin.data.manifest import has_split, load_split
 from edgeskin.data.phantoms import render_phantom
 from edgeskin.errors import InvalidData, InvalidImage
+from edgeskin.spec import ClassificationHead, EmbeddingHead
 from edgeskin.trusted import config_file
 
 SPEC = acne_spec()
@@ -138,3 +139,31 @@ def test_a_link_to_a_folder_of_images_is_followed_where_the_user_says_so(
     config_file().parent.mkdir(parents=True)
     config_file().write_text(f"{tmp_path / 'photos'}\n")
     assert all(path.is_file() for path in load_split(folder, "test").paths)
+
+
+SIGNS = acne_spec(
+    heads=(
+        ClassificationHead(name="severity", labels=("a", "b", "c", "d"), activation="sigmoid"),
+        EmbeddingHead(name="count", size=3),
+    )
+)
+
+
+def test_labels_by_themselves_are_divided_by_a_bar(folder: Path) -> None:
+    cells = iter(("", "a", "b | 3", "d|a|d"))
+    rewrite(folder, lambda row: row | {"severity": next(cells, "c")})
+    truth = load_split(folder, "train").truth(SIGNS)
+    assert set(truth) == {"severity"}  # an embedding has no labels, whatever the columns
+    expected = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 0, 0, 1]]
+    assert truth["severity"][:4].tolist() == expected
+
+
+def test_an_unknown_one_of_several_labels_is_named(folder: Path) -> None:
+    rewrite(folder, lambda row: row | {"severity": "a|x"})
+    with pytest.raises(InvalidData, match=r"severity 'a\|x', expected one of .*divided by \|"):
+        load_split(folder, "train").truth(SIGNS)
+
+
+def test_heads_without_labels_need_no_column(folder: Path) -> None:
+    spec = acne_spec(heads=SIGNS.heads[1:])
+    assert load_split(folder, "test").truth(spec) == {}
