@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from samples import acne_spec
 
 from edgeskin.errors import InvalidResult
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import Evaluation, MetricChange
+from edgeskin.evaluation import Evaluation, MetricChange, compare, evaluate
 from edgeskin.models.run import BUILTIN
+from edgeskin.spec import SegmentationHead
 
 SHIPPED = json.loads((BUILTIN / "metrics.json").read_text())["val"]
 
@@ -41,3 +44,36 @@ def test_a_change_is_significant_where_its_interval_excludes_zero(
         change=Estimate(value=0.1, low=low, high=high),
     )
     assert change.significant is significant
+
+
+def test_dice_and_iou_of_masks_are_means_over_images() -> None:
+    """By hand: 4 of 4 and 6 pixels in common, then none of 2 and 0; an image without either."""
+    truth = np.zeros((3, 8, 8), np.int16)
+    truth[0, :2, :2] = 1  # 4 pixels
+    truth[1, 0, :2] = 1
+    truth[0, 7, 7] = -1  # not annotated: what is predicted there does not count
+    decided = np.zeros((3, 8, 8), np.int64)
+    decided[0, :2, :3] = 1  # 6 pixels, 4 of them right
+    decided[0, 7, 7] = 1
+    decoded = {"lesion": np.stack([1.0 - decided, decided], axis=-1)}
+    head = SegmentationHead(name="lesion", labels=("skin", "lesion"))
+    spec = acne_spec(heads=(head,))
+    metrics = evaluate(spec, decoded, {"lesion": truth}).metrics
+    assert set(metrics) == {"lesion_lesion_dice", "lesion_lesion_iou"}
+    assert metrics["lesion_lesion_dice"].value == pytest.approx((2 * 4 / (4 + 6) + 0.0) / 2)
+    assert metrics["lesion_lesion_iou"].value == pytest.approx((4 / 6 + 0.0) / 2)
+    best = {"lesion": np.stack([truth != 1, truth == 1], axis=-1).astype(np.float32)}
+    change = compare(spec, decoded, best, {"lesion": truth})["lesion_lesion_dice"]
+    assert change.candidate == 1.0
+    assert change.change.value == pytest.approx(0.6)
+
+
+def test_masks_are_compared_at_the_size_of_the_output() -> None:
+    truth = np.zeros((1, 8, 8), np.int16)
+    truth[0, :4] = 1
+    decided = np.zeros((1, 4, 4), np.int64)
+    decided[0, :2] = 1
+    decoded = {"lesion": np.asarray(decided[..., None], np.float32)}
+    head = SegmentationHead(name="lesion", labels=("lesion",), activation="sigmoid")
+    evaluation = evaluate(acne_spec(heads=(head,)), decoded, {"lesion": truth[..., None]})
+    assert evaluation.metrics["lesion_lesion_iou"].value == 1.0

@@ -131,7 +131,7 @@ class Dataset:
         if self.origin is None:
             return None
         skipped = self.origin.skipped
-        left_out = f"{len(skipped)} images that cannot be read left out: {', '.join(skipped)}"
+        left_out = f"left out, for they cannot be read: {', '.join(skipped)} ({len(skipped)})"
         return "; ".join(filter(None, (self.origin.rule, left_out if skipped else ""))) or None
 
     @cached_property

@@ -226,7 +226,7 @@ def _read_processor(config: Mapping[str, Any]) -> _Read:
     return _Read("image processor", _of_tensors(steps), _by_processor(processor))
 
 
-def _whole_config(processor: Any) -> dict[str, Any]:
+def _whole_config(processor: Any) -> Mapping[str, Any]:
     """A processor's settings; what it does not do is false in them, not absent."""
     given = {key: value for key, value in processor.to_dict().items() if value is not None}
     return dict.fromkeys(config_steps.FLAGS, False) | given
@@ -268,7 +268,7 @@ def _by_processor(processor: Any) -> Answer:
 
 
 def _by_timm(config: Mapping[str, Any]) -> Answer:
-    from timm.data import create_transform
+    from timm.data.transforms_factory import create_transform
 
     config = config.get("pretrained_cfg", config)
     names = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")

@@ -321,7 +321,7 @@ def test_one_corrupt_image_is_named_or_skipped(tmp_path: Path) -> None:
     data = open_data(tmp_path, bad_images="skip")
     kept = data.split("all")
     assert [row["file"] for row in kept.rows] == ["0.png", "1.png", "3.png", "5.png"]
-    assert "2 images that cannot be read left out: 2.png, 4.png" in data.remarks
+    assert "left out, for they cannot be read: 2.png, 4.png (2)" in data.remarks
     assert kept.pixels(SPEC.input).shape[0] == 4
 
 
