@@ -29,6 +29,7 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.models.architectures import Foreign
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.output_shapes import check_outputs
+from edgeskin.models.reparameterize import mergeable, reparameterized
 from edgeskin.models.run import save_run
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
@@ -49,6 +50,7 @@ from edgeskin.sources.opening import open_source
 from edgeskin.sources.preprocessing import Preprocessing, input_spec_of, read_preprocessing
 from edgeskin.sources.source_model import SourceModel
 from edgeskin.sources.spec_answers import SpecAnswers
+from edgeskin.sources.torch_answers import FlatOutputs
 from edgeskin.sources.torch_module import read_module
 from edgeskin.sources.without_transposes import without_transposes
 from edgeskin.spec import Head, Spec
@@ -180,6 +182,9 @@ def find(
         model = read_module(module, (1, 3, *input_size))
         if named:
             model = replace(model, name=named.name)
+        merged = reparameterized(module, torch.zeros(1, 3, *input_size))
+        if merged is not module:  # its factory would make the branches again
+            model, named = _with_merged(model, module, merged), None
     else:
         source_kind, model = open_source(Path(source), input_size=input_size, trust=trust)
         kind = source_kind.title
@@ -190,6 +195,16 @@ def find(
     ends = [activation_name(final_activation(node)) for node in output_nodes(graph)]
     outputs = tuple(Output(t, end) for t, end in zip(model.outputs, ends, strict=True))
     return Found(kind, model, image, graph, outputs, named)
+
+
+def _with_merged(model: SourceModel, module: nn.Module, merged: nn.Module) -> SourceModel:
+    """The model with one layer for each sum of branches; the source stays as it is."""
+    note = f"the branches of {len(mergeable(module))} layers are merged, as they run"
+    return replace(
+        model,
+        network=FlatOutputs(merged).eval(),
+        hints=replace(model.hints, notes=(*model.hints.notes, note)),
+    )
 
 
 def _chosen_outputs(found: Found, spec: Spec | None, answers: SpecAnswers) -> Found:
