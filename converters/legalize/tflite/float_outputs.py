@@ -14,9 +14,9 @@ from ai_edge_litert import schema_py_generated as schema
 from edgeskin.formats.tflite.flatbuffer import Graph
 
 
-def outputs_are_float(graph: Graph, operator: Any) -> int:
+def outputs_are_float(graph: Graph, operator: Any) -> bool:
     """An int8 output of `operator` becomes a float32 one, by a DEQUANTIZE behind it."""
-    changed = 0
+    changed = False
     for place, tensor in enumerate(operator.outputs):
         if not graph.is_output(tensor) or graph.kind(tensor) != np.int8:
             continue
@@ -28,5 +28,5 @@ def outputs_are_float(graph: Graph, operator: Any) -> int:
         # The tensor keeps its index: outputs and signatures name it by that.
         output = graph.body.tensors[tensor]
         output.type, output.quantization = schema.TensorType.FLOAT32, None
-        changed += 1
+        changed = True
     return changed
