@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from example_shell import unavailable
+from PIL import Image
 
 import edgeskin
 from edgeskin import errors
@@ -156,7 +157,7 @@ def test_the_tutorials_script_writes_a_manifest(tmp_path: Path) -> None:
             for name in (f"p{person}/1.jpg", f"p{person}/2.jpg", f"IMG_{person}.jpg"):
                 path = tmp_path / "photos" / label / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"")
+                Image.new("RGB", (8, 8)).save(path)
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     splits: dict[str, str] = {}
     for split in ("train", "val", "test"):
