@@ -32,8 +32,15 @@ class Code:
     """A layer, or a function of one, that is code of the file's author."""
 
     layer: str
-    what: str
-    """`a Lambda`, or the class or function as `package.module:Name`."""
+    name: str
+    """Of the class or function; `Lambda` for Python code in the file."""
+    module: str | None = None
+    registered: str | None = None
+    """The name that its author gave it in Keras' registry: `package>Name`."""
+
+    @property
+    def what(self) -> str:
+        return f"'{self.name}'" if self.module is None else f"{self.module}:{self.name}"
 
 
 def is_keras(path: Path) -> bool:
@@ -80,10 +87,10 @@ def check_code(config: Mapping[str, Any], where: Path, known: frozenset[str]) ->
     Raises:
         NotTrusted: A Lambda layer, or a class or function that is not Keras' own.
     """
-    code = next(_code(config, "the model", known), None)
+    code = next(code_of(config, known), None)
     if code is None:
         return
-    if code.what == "a Lambda":
+    if code.name == "Lambda":
         raise NotTrusted(
             f"{where}: layer '{code.layer}' is a Lambda, Python code in the file, which was not "
             "run. Pass --trust if you know its author."
@@ -92,6 +99,11 @@ def check_code(config: Mapping[str, Any], where: Path, known: frozenset[str]) ->
         f"{where}: layer '{code.layer}' is of a class or function of its author's, {code.what}, "
         "which was not imported. Pass --trust if you know it; it must be importable (PYTHONPATH)."
     )
+
+
+def code_of(config: Mapping[str, Any], known: frozenset[str]) -> Iterator[Code]:
+    """Every piece of code of its author that a model's configuration holds or names."""
+    return _code(dict(config), "the model", known)
 
 
 def _code(value: Any, layer: str, known: frozenset[str]) -> Iterator[Code]:
@@ -106,9 +118,9 @@ def _code(value: Any, layer: str, known: frozenset[str]) -> Iterator[Code]:
         if isinstance(config, dict) and isinstance(config.get("name"), str):
             layer = config["name"] if "dtype" in config or "layers" in config else layer
         if name in ("Lambda", "__lambda__"):
-            yield Code(layer, "a Lambda")
+            yield Code(layer, "Lambda")
         elif not _is_keras_own(value, name, known):
-            yield Code(layer, _qualified(value, name))
+            yield _named(value, name, layer)
     for item in value.values():
         yield from _code(item, layer, known)
 
@@ -129,11 +141,16 @@ def _is_keras_own(entry: Mapping[str, Any], name: str, known: frozenset[str]) ->
     return not is_layer or name in known | _CONTAINERS
 
 
-def _qualified(entry: Mapping[str, Any], name: str) -> str:
+def _named(entry: Mapping[str, Any], name: str, layer: str) -> Code:
     if name == "function" and isinstance(entry.get("config"), str):
         name = entry["config"]
-    module = entry.get("module")
-    return f"{module}:{name}" if isinstance(module, str) else f"'{name}'"
+    module, registered = entry.get("module"), entry.get("registered_name")
+    return Code(
+        layer,
+        name,
+        module if isinstance(module, str) else None,
+        registered if isinstance(registered, str) else None,
+    )
 
 
 def _parsed(text: str | bytes, path: Path) -> Mapping[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from edgeskin.errors import InvalidArtifact, MissingPackage, NotSupportedHere
-from edgeskin.sources.keras_file import KerasFile, check_code, read_keras_file
+from edgeskin.sources.keras_file import (
+    Code,
+    KerasFile,
+    check_code,
+    code_of,
+    read_keras_file,
+)
 from edgeskin.sources.source_model import Hints, SourceLayout, SourceModel, SourceTensor
 from edgeskin.sources.without_transposes import without_transposes
 
@@ -46,10 +53,11 @@ def read_keras(
     path = Path(path)
     file = read_keras_file(path)
     library = _keras()
+    known = frozenset(name for name in dir(library.layers) if name[0].isupper())
     if not trust:
-        known = frozenset(name for name in dir(library.layers) if name[0].isupper())
         check_code(file.config, path, known)
-    model = _load(library, path, file, trust=trust)
+    own = _imported(code_of(file.config, known), path)
+    model = _load(library, path, file, own, trust=trust)
     image = _image(model, path, input_size)
     names = _output_names(model, image, path)
     network = without_transposes(_exported(model, image, path))
@@ -62,7 +70,7 @@ def read_keras(
         name=path.stem,
         network=network,
         input=image,
-        layout=_layout(image.shape, path),
+        layout=_layout(image.shape),
         outputs=tuple(outputs),
         runtime=f"Keras {library.__version__} on torch {torch.__version__}",
         answer=lambda pixels: _answer(model, pixels),
@@ -103,10 +111,31 @@ def _on_torch(loaded: ModuleType) -> ModuleType:
     return loaded
 
 
-def _load(library: Any, path: Path, file: KerasFile, *, trust: bool) -> keras.Model:
+def _imported(codes: Iterable[Code], path: Path) -> dict[str, object]:
+    """The classes and functions that a trusted model names, by every name it may call them."""
+    own: dict[str, object] = {}
+    for code in codes:
+        if code.module is None or code.module == "builtins":
+            continue
+        try:
+            value = getattr(importlib.import_module(code.module), code.name)
+        except Exception as error:  # somebody else's module may raise anything
+            raise InvalidArtifact(
+                f"{path}: layer '{code.layer}' is of {code.what}, which cannot be imported: "
+                f"{_line(error)}. Put its folder on PYTHONPATH."
+            ) from error
+        own |= {code.name: value, code.registered or code.name: value}
+    return own
+
+
+def _load(
+    library: Any, path: Path, file: KerasFile, own: dict[str, object], *, trust: bool
+) -> keras.Model:
     try:
         with _suffixed(path, file.suffix) as named:
-            model = library.saving.load_model(named, compile=False, safe_mode=not trust)
+            model = library.saving.load_model(
+                named, custom_objects=own, compile=False, safe_mode=not trust
+            )
     except Exception as error:  # Keras, h5py and custom classes raise types of their own
         raise InvalidArtifact(
             f"Keras {library.__version__} cannot load {path}: {_line(error)}"
@@ -158,7 +187,7 @@ def _image(model: keras.Model, path: Path, size: tuple[int, int] | None) -> Sour
     return SourceTensor(inputs[0].name, tuple(int(n) for n in sizes if n is not None))
 
 
-def _layout(shape: Sequence[int], path: Path) -> SourceLayout:
+def _layout(shape: Sequence[int]) -> SourceLayout:
     return "NHWC" if shape[3] in (1, 3) else "NCHW"
 
 
@@ -266,4 +295,6 @@ def _first_layers(model: Any) -> Iterator[Any]:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The cause, which Keras puts last, without the configuration that it repeats."""
+    cause = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config")[0]
+    return (cause.strip() or type(error).__name__).splitlines()[0]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ SIZE = 16
 
 @cache
 def keras() -> Any:
-    pytest.importorskip("keras")
+    if find_spec("keras") is None:
+        pytest.skip("keras is not installed")
     return keras_model._keras()
 
 
@@ -188,9 +190,7 @@ def test_a_layer_of_its_author_s_is_not_imported_unasked(
     (tmp_path / "imported").unlink()
     del sys.modules["own_layers_of_test"]
     keras().saving.get_custom_objects().clear()
-    with pytest.raises(
-        NotTrusted, match="'scale' is of a class.*own_layers_of_test:Scale.*--trust"
-    ):
+    with pytest.raises(NotTrusted, match="'scale' is.*own_layers_of_test:Scale.*--trust"):
         read_keras(path)
     assert not (tmp_path / "imported").exists()
     assert read_keras(path, trust=True).outputs[0].shape == (1, 48)
@@ -302,6 +302,7 @@ def test_another_backend_in_this_process_is_refused(
         read_keras(saved)
 
 
+@pytest.mark.slow
 def test_the_environment_is_left_as_it_was(saved: Path) -> None:
     code = (
         "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
