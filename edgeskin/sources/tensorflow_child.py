@@ -45,15 +45,15 @@ def convert(model: str, out: str, height: str, width: str) -> Mapping[str, objec
     fixed = tf.TensorSpec(
         _fixed(spec.shape, (int(height), int(width)), model), spec.dtype, name=key
     )
-    outputs = list(function.structured_outputs)
+    outputs = sorted(function.structured_outputs)
 
-    @tf.function(input_signature=[fixed])
     def run(image: Any) -> Any:
         results = function(**{key: image})
         return tuple(results[output] for output in outputs)
 
     try:
-        tf2onnx.convert.from_function(run, [fixed], opset=_OPSET, output_path=out)
+        traced = tf.function(run, input_signature=[fixed])
+        tf2onnx.convert.from_function(traced, [fixed], opset=_OPSET, output_path=out)
     except Exception as error:
         raise Refused(
             "InvalidArtifact", f"tf2onnx {tf2onnx.__version__} cannot write {model}: {_line(error)}"
@@ -76,7 +76,7 @@ def answer(model: str, signature: str, image: str, out: str) -> Mapping[str, obj
     function = _load(model).signatures[signature]
     key, spec = _image(function, model)
     results = function(**{key: tf.cast(np.load(image), spec.dtype)})
-    for index, output in enumerate(function.structured_outputs):
+    for index, output in enumerate(sorted(function.structured_outputs)):
         np.save(f"{out}-{index}.npy", results[output].numpy())
     return {"outputs": len(results)}
 

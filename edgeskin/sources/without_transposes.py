@@ -148,8 +148,8 @@ def _by_schema(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Argu
     return [given.get(argument.name, argument.default_value) for argument in schema]
 
 
-def _called(target: Any, arguments: Arguments) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """`arguments` as `target` is called: without trailing defaults."""
+def _call(rewriter: _Rewriter, target: Any, arguments: Arguments) -> fx.Node:
+    """The next operator, with `arguments` in the order of its schema; trailing defaults go."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for argument, value in zip(target._schema.arguments, arguments, strict=True):
@@ -164,7 +164,7 @@ def _called(target: Any, arguments: Arguments) -> tuple[tuple[Any, ...], dict[st
         and _is_default(positional[len(args) - 1], args[-1])
     ):
         args.pop()
-    return tuple(args), kwargs
+    return rewriter.fresh.call(target, *args, **kwargs)
 
 
 def _is_default(argument: Any, value: Any) -> bool:
@@ -190,8 +190,8 @@ def _in_any_order(rewriter: _Rewriter, target: Any, arguments: Arguments, node: 
     if target in _TAKE_NUMBERS:
         arguments = _with_number(target, arguments, node.meta["val"].dtype)
     moved = [rewriter.in_order(x, order) if isinstance(x, Operand) else x for x in arguments]
-    args, kwargs = _called(target, moved)
-    return Read(rewriter.fresh.call(target, *args, **kwargs), order)
+    called = _call(rewriter, target, moved)
+    return Read(called, order)
 
 
 def _common_order(operands: Sequence[Any], shape: tuple[int, ...]) -> Order:
@@ -221,8 +221,8 @@ def _with_number(target: Any, arguments: Arguments, dtype: torch.dtype) -> Argum
 def _as_it_is(rewriter: _Rewriter, target: Any, arguments: Arguments, node: fx.Node) -> Any:
     """An operator that wants its inputs as they are read."""
     moved = pytree.tree_map(lambda x: rewriter.plain(x) if isinstance(x, Operand) else x, arguments)
-    args, kwargs = _called(target, moved)
-    return _results(rewriter, rewriter.fresh.call(target, *args, **kwargs), None)
+    called = _call(rewriter, target, moved)
+    return _results(rewriter, called, None)
 
 
 def _results(rewriter: _Rewriter, node: fx.Node, order: Order | None) -> Any:
@@ -276,8 +276,8 @@ def _reduced(rewriter: _Rewriter, target: Any, arguments: Arguments, node: fx.No
     axes = list(range(len(x.order))) if dim is None or dim == [] else dim
     stored = _stored_axes(x, axes)
     kept = {names.index("dim"): stored, keep: True, 0: x.node}
-    args, kwargs = _called(target, [kept.get(i, value) for i, value in enumerate(arguments)])
-    results = _results(rewriter, rewriter.fresh.call(target, *args, **kwargs), x.order)
+    called = _call(rewriter, target, [kept.get(i, value) for i, value in enumerate(arguments)])
+    results = _results(rewriter, called, x.order)
     if arguments[keep]:
         return results
     return pytree.tree_map(
@@ -300,8 +300,8 @@ def _along(rewriter: _Rewriter, target: Any, arguments: Arguments, node: fx.Node
     place = names.index("dims" if "dims" in names else "dim")
     x, *rest = arguments
     rest[place - 1] = _stored_axes(x, rest[place - 1])
-    args, kwargs = _called(target, [x.node, *rest])
-    return _results(rewriter, rewriter.fresh.call(target, *args, **kwargs), x.order)
+    called = _call(rewriter, target, [x.node, *rest])
+    return _results(rewriter, called, x.order)
 
 
 def _sliced(rewriter: _Rewriter, target: Any, arguments: Arguments, node: fx.Node) -> Any:
