@@ -78,7 +78,7 @@ def types(model: SourceModel) -> list[str]:
     return [call.type for call in model.network.calls]
 
 
-@pytest.mark.parametrize("opset", [11, 13, 17, 18])
+@pytest.mark.parametrize("opset", [11, 17, 18])
 def test_parts_are_put_together_again(opset: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Parts()
@@ -103,14 +103,13 @@ def small() -> SmallNet:
     return make_network()
 
 
-@pytest.mark.parametrize("opset", [11, 18])
-def test_calibration_gives_what_it_gives_from_torch(opset: int, tmp_path: Path) -> None:
+def test_calibration_gives_what_it_gives_from_torch(tmp_path: Path) -> None:
     """The same layers, and an INT8 network as near to the float one."""
     half = (0.5, 0.5, 0.5)
     spec = acne_spec(input=InputSpec(height=SIZE, width=SIZE, resize="squash", mean=half, std=half))
     coarse = np.random.default_rng(5).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
     images = list(coarse.repeat(SIZE // 8, axis=1).repeat(SIZE // 8, axis=2))
-    model = read_onnx(export(small(), tmp_path / "m.onnx", opset, (1, 3, SIZE, SIZE)))
+    model = read_onnx(export(small(), tmp_path / "m.onnx", 17, (1, 3, SIZE, SIZE)))
     x = torch.from_numpy(images[0]).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         reference = small()(x)
@@ -122,14 +121,19 @@ def test_calibration_gives_what_it_gives_from_torch(opset: int, tmp_path: Path) 
     assert np.abs(np.subtract(*found)).max() < 1.5
 
 
-@pytest.mark.parametrize("io", ["app", "tensor"])
 @pytest.mark.parametrize(
-    ("precision", "least_db"), [("fp32", FLOAT_DB), ("fp16", 60.0), ("int8", 90)]
+    ("precision", "io", "least_db"),
+    [
+        ("fp32", "app", FLOAT_DB),
+        ("fp16", "tensor", FLOAT_DB),
+        ("fp16", "app", 60),
+        ("int8", "app", 90),
+    ],
 )
 def test_edgeskin_s_own_files(
     precision: Precision, least_db: float, io: Io, tmp_path: Path
 ) -> None:
-    """float16 is computed in float32, where ONNX Runtime rounds after some operators."""
+    """float16 is computed in float32; behind pixels ONNX Runtime rounds after some operators."""
     to_onnx.convert(tiny_job(precision, io), tmp_path / "m.onnx")
     model = read_onnx(tmp_path / "m.onnx")
     assert model.layout == ("NHWC" if io == "app" else "NCHW")
@@ -156,8 +160,6 @@ class Images(CalibrationDataReader):
 def test_what_onnx_runtime_quantizes(
     form: QuantFormat, activations: QuantType, per_channel: bool, tmp_path: Path
 ) -> None:
-    if form is QuantFormat.QOperator and activations is QuantType.QInt8:
-        pytest.skip("ONNX Runtime's quantizer takes no such pair with these weights")
     path = export(small(), tmp_path / "f.onnx", 17, (1, 3, SIZE, SIZE))
     name = onnx.load(path).graph.input[0].name
     quantize_static(
@@ -183,6 +185,7 @@ def test_sizes_computed_from_shapes_become_numbers(tmp_path: Path) -> None:
     """Reshape to (N, C, H * W) and back, as exporters with open sizes write it."""
     number = {
         n: numpy_helper.from_array(np.array([v]), n) for n, v in zip("tbm", (2, 4, -1), strict=True)
+        n: numpy_helper.from_array(np.array([v]), n) for n, v in zip("tm", (2, -1), strict=True)
     }
     nodes = [
         helper.make_node("Shape", ["image"], ["shape"]),

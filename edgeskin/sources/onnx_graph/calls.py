@@ -21,7 +21,8 @@ class Call:
     """One operator that depends on the image.
 
     `arguments` are `Ref`s and Python values, in the order of the function's
-    parameters; `options` are those that are given by name.
+    parameters; `options` are those that are given by name. `module` is the path of
+    the module that it was exported from, where the file says so.
     """
 
     type: str
@@ -30,6 +31,7 @@ class Call:
     arguments: tuple[Any, ...]
     outputs: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    module: str = ""
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor
 
-_TORCH = {
+_TORCH: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.FLOAT16: torch.float32,
     TensorProto.BFLOAT16: torch.float32,
@@ -41,7 +41,7 @@ def torch_dtype(code: int) -> torch.dtype:
 
 def type_name(code: int) -> str:
     known = code in TensorProto.DataType.values()
-    return TensorProto.DataType.Name(code).lower() if known else f"number {code}"  # type: ignore[arg-type]
+    return TensorProto.DataType.Name(code).lower() if known else f"number {code}"
 
 
 def to_tensor(proto: TensorProto) -> Tensor:

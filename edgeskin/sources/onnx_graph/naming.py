@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from contextlib import suppress
 
+from onnx import NodeProto
 from torch import nn
 
 from edgeskin.sources.onnx_graph.calls import Call, Draft, Ref
 from edgeskin.sources.onnx_graph.operator_arguments import parameter_names
 
 _PATH = re.compile(r"[./]")
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _TAKEN = set(dir(nn.Module()))
 
 
@@ -51,6 +55,16 @@ def module_path(operator: str) -> str:
     return ".".join(map(_part, path))
 
 
+def module_of(node: NodeProto) -> str:
+    """The path of a node's module: torch.export's exporter notes it, others put it in the name."""
+    for entry in node.metadata_props:
+        if entry.key == _SCOPES:
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                _, *modules, _ = ast.literal_eval(entry.value)
+                return ".".join(map(_part, modules[-1].split("."))) if modules else ""
+    return module_path(node.name)
+
+
 def _constants(call: Call, draft: Draft) -> list[tuple[str, str]]:
     roles = parameter_names(call.function, len(call.arguments)) if _is_ours(call) else _STEP
     named = [*zip(roles, call.arguments, strict=False), *call.options.items()]
@@ -78,7 +92,7 @@ def _path(origin: str, role: str, reader: Call) -> str:
         return ".".join([*(parts[:-1] or parts or ["scales"]), f"{parts[-1]}_{role}"])
     if len(parts) > 1:
         return ".".join(parts)
-    module = module_path(reader.name)
+    module = reader.module or module_path(reader.name)
     return f"{module}.{role}" if module else f"{(parts or ['constant'])[0]}.{role}"
 
 

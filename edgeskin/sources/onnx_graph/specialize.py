@@ -8,7 +8,7 @@ that a network runs, their sizes plain numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ from edgeskin.sources.onnx_graph import stepping
 from edgeskin.sources.onnx_graph.calls import Call, Draft, Ref
 from edgeskin.sources.onnx_graph.dtypes import to_tensor, torch_dtype
 from edgeskin.sources.onnx_graph.onnx_input import ImageInput
+from edgeskin.sources.onnx_graph.image_input import ImageInput
+from edgeskin.sources.onnx_graph.naming import module_of
 from edgeskin.sources.onnx_graph.operator_arguments import attributes, bind
 from edgeskin.sources.onnx_graph.ops import MICROSOFT, OPERATORS
 from edgeskin.sources.onnx_graph.ops.convolution import linear
@@ -161,7 +163,10 @@ class _Specializer:
         function = _function(node)
         assert function is not None
         arguments, options = bind(function, node, self.draft, self.opset)
-        call = Call(node.op_type, node.name, function, arguments, tuple(node.output), options)
+        call = Call(
+            *(node.op_type, node.name, function, arguments, tuple(node.output), options),
+            module=module_of(node),
+        )
         results = call.run(self.draft.samples)
         if moving and node.op_type not in _OF_SHAPES:
             self._append(call, results)
@@ -255,11 +260,14 @@ class _Specializer:
         if not options.get("transB"):
             matrix = self._transposed(matrix)
         arguments = (Ref(x), Ref(matrix), Ref(self._vector(bias)) if bias else None)
-        call = Call(node.op_type, node.name, linear, arguments, tuple(node.output))
+        call = Call(
+            *(node.op_type, node.name, linear, arguments, tuple(node.output)),
+            module=module_of(node),
+        )
         self._append(call, call.run(self.draft.samples))
         return True
 
-    def _is_bias(self, name: str, weights: Tensor, options: dict[str, Any]) -> bool:
+    def _is_bias(self, name: str, weights: Tensor, options: Mapping[str, Any]) -> bool:
         size = weights.shape[0 if options.get("transB") else 1]
         value = self.draft.samples[name]
         vector = value.numel() == size and (value.dim() == 0 or value.shape[-1] == size)

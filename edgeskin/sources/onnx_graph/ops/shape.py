@@ -29,14 +29,19 @@ def expand(x: Tensor, shape: Ints) -> Tensor:
 
 def flatten(x: Tensor, axis: int = 1) -> Tensor:
     axis = axis + x.dim() if axis < 0 else axis
-    return x.reshape(math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
+    return reshaped(x, [math.prod(x.shape[:axis]), math.prod(x.shape[axis:])])
+
+
+def reshaped(x: Tensor, sizes: Ints) -> Tensor:
+    """As a copy and a view, which the quantizer knows; torch's reshape may be an unsafe view."""
+    return x.contiguous().view(list(sizes))
 
 
 def reshape(x: Tensor, shape: Ints, allowzero: int = 0) -> Tensor:
     """A 0 keeps the size of x's axis at its place; -1 takes the rest."""
     if not allowzero:
         shape = [size or x.shape[axis] for axis, size in enumerate(shape)]
-    return x.reshape(list(shape))
+    return reshaped(x, shape)
 
 
 def reverse_sequences(
