@@ -88,7 +88,6 @@ OPERATORS: Ops = {
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
     "GridSample": grid_sample,
-    "Scatter": scatter_elements,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
 }

@@ -66,18 +66,6 @@ def resize(
     return x
 
 
-def upsample(x: Tensor, scales: list[float], mode: str = "nearest") -> Tensor:
-    """Resize before opset 10: asymmetric places, rounded down."""
-    kind = "linear" if "linear" in mode else mode
-    return resize(
-        x,
-        scales=scales,
-        mode=kind,
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-
-
 def _extents(
     x: Tensor, scales: list[float] | None, sizes: Ints | None, axes: Ints | None, policy: str
 ) -> tuple[list[int], list[float]]:
@@ -194,4 +182,4 @@ def _along(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
     return torch.matmul(x.movedim(axis, -1), matrix.T).movedim(-1, axis)
 
 
-OPERATORS: Ops = {"Resize": resize, "Upsample": upsample}
+OPERATORS: Ops = {"Resize": resize}
