@@ -232,4 +232,13 @@ def test_a_branch_that_the_image_decides(tmp_path: Path) -> None:
 
 def test_a_name_that_nothing_computes(tmp_path: Path) -> None:
     path = save_model(tmp_path / "m.onnx", [relu("nothing")], [], ["y"])
-    refused(path, "nothing")
+    refused(path, "Relu 'act' cannot be read: nothing before it computes its input 'nothing'")
+
+
+def test_a_tensor_of_absurd_size(tmp_path: Path) -> None:
+    node = helper.make_node("Expand", ["image", "shape"], ["y"])
+    shape = numpy_helper.from_array(np.array([10**7, 3, 8, 10]), "shape")
+    refused(
+        save_model(tmp_path / "m.onnx", [node], [shape], ["y"]),
+        "10000000 x 3 x 8 x 10 values, over",
+    )

@@ -120,6 +120,9 @@ class _Specializer:
             raise InvalidArtifact(f"{self.where}: tensor '{tensor.name}': {error}") from error
 
     def _node(self, node: NodeProto) -> None:
+        missing = [name for name in node.input if name and name not in self.draft.samples]
+        if missing:
+            raise ValueError(f"nothing before it computes its input '{missing[0]}'")
         moving = any(name and name not in self.draft.fixed for name in node.input)
         if node.op_type in _DATA_DEPENDENT:
             self._measure(node, moving)

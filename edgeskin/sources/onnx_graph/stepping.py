@@ -125,8 +125,8 @@ def _add_step(
     into = kind == "QuantizeLinear"
     limits = torch.iinfo(held)
     least = limits.min
-    if not into and x in draft.fixed and held is torch.int8 and int(draft.samples[x].min()) > least:
-        least += 1  # a weight that is the same with both signs, as edgeskin's own are
+    if x in draft.fixed and held is torch.int8 and _is_symmetric(draft.samples[x], grid, shift):
+        least += 1  # as edgeskin's own weights are
     tail = (least, limits.max, held)
     if grid.per_tensor:
         function = qdq.quantize_per_tensor if into else qdq.dequantize_per_tensor
@@ -143,6 +143,11 @@ def _add_step(
             *tail,
         )
     _add(draft, Call(kind, name, function.default, arguments, (output,)))
+
+
+def _is_symmetric(integers: Tensor, grid: Grid, shift: int) -> bool:
+    """Whether a constant has no zero points and would be the same with other signs."""
+    return not (grid.zero_points.to(torch.int64) - shift).any() and int(integers.min()) > -128
 
 
 def _add(draft: Draft, call: Call) -> None:

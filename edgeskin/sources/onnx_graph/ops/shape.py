@@ -11,6 +11,7 @@ from torch import Tensor
 from edgeskin.runtimes.mil.ops.shape import depth_to_space as rows_first
 from edgeskin.runtimes.mil.ops.shape import expand_dims, reverse_sequence
 from edgeskin.runtimes.mil.ops.shape import space_to_depth as mil_space_to_depth
+from edgeskin.runtimes.mil.parse import check_size
 from edgeskin.sources.onnx_graph.ops.operator import Ints, Ops
 
 
@@ -24,7 +25,9 @@ def space_to_depth(x: Tensor, blocksize: int) -> Tensor:
 
 def expand(x: Tensor, shape: Ints) -> Tensor:
     """Broadcast both ways: an axis of `x` may be larger than asked for."""
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(shape)))
+    sizes = torch.broadcast_shapes(x.shape, tuple(shape))
+    check_size(sizes)
+    return x.expand(sizes)
 
 
 def flatten(x: Tensor, axis: int = 1) -> Tensor:
