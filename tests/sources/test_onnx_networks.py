@@ -184,7 +184,6 @@ def test_what_onnx_runtime_quantizes(
 def test_sizes_computed_from_shapes_become_numbers(tmp_path: Path) -> None:
     """Reshape to (N, C, H * W) and back, as exporters with open sizes write it."""
     number = {
-        n: numpy_helper.from_array(np.array([v]), n) for n, v in zip("tbm", (2, 4, -1), strict=True)
         n: numpy_helper.from_array(np.array([v]), n) for n, v in zip("tm", (2, -1), strict=True)
     }
     nodes = [

@@ -19,9 +19,8 @@ from edgeskin.errors import InvalidArtifact
 from edgeskin.sources.onnx_graph import stepping
 from edgeskin.sources.onnx_graph.calls import Call, Draft, Ref
 from edgeskin.sources.onnx_graph.dtypes import to_tensor, torch_dtype
-from edgeskin.sources.onnx_graph.onnx_input import ImageInput
-from edgeskin.sources.onnx_graph.image_input import ImageInput
 from edgeskin.sources.onnx_graph.naming import module_of
+from edgeskin.sources.onnx_graph.onnx_input import ImageInput
 from edgeskin.sources.onnx_graph.operator_arguments import attributes, bind
 from edgeskin.sources.onnx_graph.ops import MICROSOFT, OPERATORS
 from edgeskin.sources.onnx_graph.ops.convolution import linear
