@@ -441,7 +441,7 @@ def _load(spec: Spec | Path | str) -> Spec:
     return spec if isinstance(spec, Spec) else Spec.load(Path(spec))
 
 
-def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
+def _arguments(given: Mapping[str, Any] | str) -> dict[str, object]:
     try:
         arguments = json.loads(given) if isinstance(given, str) else dict(given)
     except ValueError as error:
