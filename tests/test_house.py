@@ -235,6 +235,7 @@ def test_public_names() -> None:
         "EdgeskinError",
         "Predictor",
         "Spec",
+        "SpecAnswers",
         "__version__",
         "bench",
         "calibrate",

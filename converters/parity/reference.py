@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeskin import postprocess
 from edgeskin.artifacts import Io, Metadata, check_manifest, read_metadata
-from edgeskin.converters.source import find_source
+from edgeskin.converters.source import find_source, is_foreign
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
 from edgeskin.formats import is_artifact, open_session
@@ -55,7 +55,7 @@ class Model:
 
 
 def open_model(path: Path | str, artifact: Spec, *, trust: bool = False) -> Model:
-    """Load a run folder, a program (`.pt2`) or a model file.
+    """Load a run folder, a program (`.pt2`), a model file, or what a run is imported from.
 
     Args:
         artifact: The spec of the artifact that it is compared with.
@@ -69,6 +69,11 @@ def open_model(path: Path | str, artifact: Spec, *, trust: bool = False) -> Mode
     path = Path(path)
     if is_artifact(path) and path.exists():
         return _of_file(path, artifact)
+    if path.exists() and is_foreign(path):
+        from edgeskin.sources.importing import network_of
+
+        network = network_of(path, artifact, trust=trust)
+        return of_network(path.name, artifact, network, sha256(path))
     source = find_source(path)
     loaded = source.load(trust=trust)
     digest = source.describe().sha256

@@ -18,4 +18,4 @@ def network_file(folder: Path) -> Path:
     for name in (GRAPH, WEIGHTS):
         if (folder / name).is_file():
             return folder / name
-    raise InvalidRun(f"{folder} has a spec but no {WEIGHTS}. Train or import it.")
+    raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")

@@ -48,7 +48,7 @@ from edgeskin.sources.guess_spec import GuessedSpec, guess_spec, looked_at, need
 from edgeskin.sources.image_input import ImageInput, image_input
 from edgeskin.sources.opening import open_source
 from edgeskin.sources.preprocessing import Preprocessing, input_spec_of, read_preprocessing
-from edgeskin.sources.source_model import SourceModel
+from edgeskin.sources.source_model import SourceLayout, SourceModel
 from edgeskin.sources.spec_answers import SpecAnswers
 from edgeskin.sources.torch_answers import FlatOutputs
 from edgeskin.sources.torch_module import read_module
@@ -57,6 +57,8 @@ from edgeskin.spec import Head, Spec
 
 Ask = Callable[[], str]
 """Asks a person for a name of `NORMALIZATIONS`."""
+_QUANTIZED_DB = 40.0
+"""Of integers: some are rounded to the other side, as between two runtimes of one file."""
 _CHECKED = 4
 """Images that the import is compared on."""
 
@@ -93,6 +95,15 @@ class Found:
     graph: fx.GraphModule
     outputs: tuple[Output, ...]
     named: NamedNetwork | None = None
+
+    @property
+    def layout(self) -> SourceLayout:
+        return self.image.layout
+
+    @property
+    def least_db(self) -> float:
+        """What an import must reach beside its source."""
+        return _QUANTIZED_DB if self.model.quantized else LEAST_DB
 
 
 def import_run(
@@ -207,6 +218,20 @@ def _with_merged(model: SourceModel, module: nn.Module, merged: nn.Module) -> So
     )
 
 
+def network_of(source: Path | str, spec: Spec, *, trust: bool = False) -> ExportedNetwork:
+    """The network in a model file, with the heads of `spec`, held against the file's own runtime.
+
+    Raises:
+        EdgeskinError: As `import_run`.
+    """
+    size = (spec.input.height, spec.input.width)
+    found = _chosen_outputs(find(source, input_size=size, trust=trust), spec, SpecAnswers())
+    adapted, network, restored = adapt(found, spec, heads_of(spec, found.outputs, found.layout))
+    images, _ = _images(spec, None)
+    check_agreement(found.model, adapted, network, restored, images, found.least_db)
+    return network
+
+
 def _chosen_outputs(found: Found, spec: Spec | None, answers: SpecAnswers) -> Found:
     """The outputs that heads are called after, in their order; all as they are, if none are."""
     heads = answers.heads if spec is None else spec.heads
@@ -273,7 +298,7 @@ def settle_spec(
         return GuessedSpec(spec.model_copy(update={"arch": "", "arch_args": {}}), ())
     if needs_normalization(found.model.hints, answers) and ask is not None:
         answers = replace(answers, normalization=ask())
-    heads = guess_heads(found.outputs, found.image.layout, answers, found.model.hints.labels)
+    heads = guess_heads(found.outputs, found.layout, answers, found.model.hints.labels)
     read = None
     if answers.preprocessing is not None:
         height, width = found.image.size
@@ -317,13 +342,12 @@ def _import_graph(
     progress: Progress,
 ) -> ImportReport:
     spec = guessed.spec
-    heads = heads_of(spec, found.outputs, found.image.layout)
+    heads = heads_of(spec, found.outputs, found.layout)
     progress("importing, writing the graph", 0, 2)
     adapted, network, restored = adapt(found, spec, heads)
     progress("importing, comparing with the source", 1, 2)
     images, of = _images(spec, data)
-    least = _QUANTIZED_DB if found.model.quantized else LEAST_DB
-    agreement = check_agreement(found.model, adapted, network, restored, images, least)
+    agreement = check_agreement(found.model, adapted, network, restored, images, found.least_db)
     if found.model.quantized:
         from edgeskin.calibration.adopt import adopt
         from edgeskin.calibration.program import save_program
@@ -341,10 +365,6 @@ def _import_graph(
         of=of,
         guessed=guessed.said,
     )
-
-
-_QUANTIZED_DB = 40.0
-"""Of integers: some are rounded to the other side, as between two runtimes of one file."""
 
 
 def adapt(

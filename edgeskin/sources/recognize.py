@@ -62,7 +62,10 @@ def kind_of(path: Path) -> SourceKind:
         InvalidRun: Missing, or nothing that can be imported; the line says what to do.
     """
     if not path.exists():
-        raise InvalidRun(f"{path} is missing")
+        raise InvalidRun(
+            f"{path} is missing. A network by name is timm:NAME, torchvision:NAME or "
+            "package.module:factory"
+        )
     name = _of_folder(path) if path.is_dir() else _of_file(path)
     if name in KINDS:
         return KINDS[name]
