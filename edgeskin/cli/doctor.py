@@ -16,6 +16,7 @@ PARTS = {
     "train": ("torch", "torchvision", "timm", "lightning-fabric"),
     "quantize": ("torchao",),
     "nncf": ("nncf",),
+    "keras": ("keras", "h5py"),
     "run-tflite": ("ai-edge-litert",),
     "run-onnx": ("onnx", "onnxruntime"),
     "run-coreml": ("coremltools",) if sys.platform == "darwin" else ("coremltools", "torch"),
