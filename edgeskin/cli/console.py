@@ -69,16 +69,20 @@ def progress() -> Iterator[Progress]:
         bar.MofNCompleteColumn(),
         bar.TimeElapsedColumn(),
     )
-    with bar.Progress(*columns, console=_console(stderr=True)) as bars:
+    bars = bar.Progress(*columns, console=_console(stderr=True))
+    try:
         lines: dict[str, Any] = {}
 
         def update(what: str, done: int, total: int) -> None:
+            bars.start()  # not before, so that a question can be asked
             kind = what.partition(",")[0]
             if kind not in lines:
                 lines[kind] = bars.add_task(what, total=total)
             bars.update(lines[kind], description=what, completed=done, total=total)
 
         yield update
+    finally:
+        bars.stop()
 
 
 def _lines(every_s: float = 10.0) -> Progress:

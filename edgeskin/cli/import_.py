@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def import_(
     ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the factory, as JSON.")] = "{}",
     data: Annotated[
-        Path | None, typer.Option(help="Images to compare with the source on. [phantoms]")
+        Path | None, typer.Option(help="Images to compare with the source on; phantoms by default.")
     ] = None,
     input_size: InputSize = None,
     normalization: Pixels = None,
@@ -102,7 +103,11 @@ def import_(
         console.say(line)
     if report.runtime is not None and report.sqnr_db is not None:
         console.say(
-            f"agrees with the source on {report.runtime} to {report.sqnr_db:.1f} dB "
+            f"agrees with the source on {report.runtime} {_far(report.sqnr_db)} "
             f"({report.images} images of {report.of})"
         )
     print(out)
+
+
+def _far(sqnr_db: float) -> str:
+    return "to the bit" if isinf(sqnr_db) else f"to {sqnr_db:.1f} dB"

@@ -112,14 +112,25 @@ def ask_normalization(json: bool) -> Callable[[], str] | None:
         return None
 
     def ask() -> str:
-        import click
-
         from edgeskin.cli import console
         from edgeskin.sources.spec_answers import NORMALIZATIONS
 
         console.say("The model does not say what becomes of pixel values before it.")
         for name, normalization in NORMALIZATIONS.items():
             console.say(f"  {name}: {normalization.meaning}")
-        return str(typer.prompt("normalization", type=click.Choice(list(NORMALIZATIONS)), err=True))
+        while (answer := _answer("normalization: ")) not in NORMALIZATIONS:
+            console.say(f"  one of {', '.join(NORMALIZATIONS)}")
+        return answer
 
     return ask
+
+
+def _answer(prompt: str) -> str:
+    """A line from the person; raises InvalidSpec where there is none."""
+    from edgeskin.errors import InvalidSpec
+
+    print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise InvalidSpec("no answer was given. Say it with --normalization")
+    return line.strip()
