@@ -103,6 +103,7 @@ def small() -> SmallNet:
     return make_network()
 
 
+@pytest.mark.slow
 def test_calibration_gives_what_it_gives_from_torch(tmp_path: Path) -> None:
     """The same layers, and an INT8 network as near to the float one."""
     half = (0.5, 0.5, 0.5)
@@ -121,6 +122,7 @@ def test_calibration_gives_what_it_gives_from_torch(tmp_path: Path) -> None:
     assert np.abs(np.subtract(*found)).max() < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "io", "least_db"),
     [
