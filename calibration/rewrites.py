@@ -7,7 +7,7 @@ network is therefore written in those before it is quantized. Each entry of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -56,19 +56,49 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(scale * query @ key^T) @ value, scale = 1/sqrt(dim) (Vaswani et al., 2017)."""
-    if mask is not None or causal or enable_gqa:
+    """softmax(scale * query @ key^T + mask) @ value, scale = 1/sqrt(dim) (Vaswani et al., 2017)."""
+    chosen = mask is not None and mask.dtype == torch.bool
+    if chosen or causal or enable_gqa:
         return aten.scaled_dot_product_attention.default(
             query, key, value, mask, dropout, causal, scale=scale, enable_gqa=enable_gqa
         )
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    return ((query * scale) @ key.transpose(-2, -1)).softmax(-1) @ value
+    scores = (query * scale) @ key.transpose(-2, -1)
+    return (scores if mask is None else scores + mask).softmax(-1) @ value
 
 
 def view(x: Tensor, shape: list[int]) -> Tensor:
     """A view of any `x`: a rewritten operator may give it other strides than were exported."""
     plain = x if x.is_contiguous() else x.clone(memory_format=torch.contiguous_format)
     return plain.view(shape)
+
+
+def pad(
+    x: Tensor, amounts: list[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
+    """Padding; none at all where windows happen to fit, as in Swin at its own size."""
+    return aten.pad.default(x, amounts, mode, value) if any(amounts) else x
+
+
+def same(x: Tensor) -> Tensor:
+    """What an operator returns that only gives its input another name."""
+    return x
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """In place of an assertion about the type of a tensor, which holds."""
+
+
+def roll(x: Tensor, shifts: list[int], dims: Sequence[int] = ()) -> Tensor:
+    """Values that leave at one end come back at the other; as slices, which integers take."""
+    if not dims:  # of the flat tensor
+        return aten.roll.default(x, shifts, dims)
+    for shift, dim in zip(shifts, dims, strict=True):
+        start = -shift % x.shape[dim]
+        if start:
+            parts = (start, x.shape[dim]), (0, start)
+            x = torch.cat([aten.slice.Tensor(x, dim, *part) for part in parts], dim)
+    return x
 
 
 def unbind(x: Tensor, dim: int = 0) -> list[Tensor]:
@@ -125,6 +155,11 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.split.Tensor: split,
     aten.split_with_sizes.default: split,
     aten.view.default: view,
+    aten._unsafe_view.default: view,
+    aten.alias.default: same,
+    aten._assert_tensor_metadata.default: nothing,
+    aten.pad.default: pad,
+    aten.roll.default: roll,
     aten.div.Tensor: divide,
     aten.sub.Tensor: subtract,
     aten.adaptive_avg_pool2d.default: adaptive_average_pool,
@@ -154,6 +189,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     lower_ranks(graph)
     push_factors(graph)
     _numbers_to_tensors(graph)
+    _made_to_tensors(graph)
     with torch.no_grad():
         constant_fold(graph)
     return tidied(graph, example)
@@ -234,3 +270,25 @@ def _numbers_to_tensors(graph: fx.GraphModule) -> None:
                 constant = graph.graph.get_attr(name)
             set_argument(node, "other", constant)
     graph.recompile()
+
+
+def _made_to_tensors(graph: fx.GraphModule) -> None:
+    """Make what is computed from nothing (`arange`, `full`) a constant, and all that follows."""
+    for node in list(graph.graph.nodes):
+        if node.op != "call_function" or node.all_input_nodes or _is_random(node):
+            continue
+        value = node.target(*node.args, **node.kwargs)
+        if not isinstance(value, Tensor):
+            continue
+        name = f"_made_{node.name}"
+        graph.register_buffer(name, value)
+        with graph.graph.inserting_before(node):
+            constant = graph.graph.get_attr(name)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+        graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _is_random(node: fx.Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())

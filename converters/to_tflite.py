@@ -38,30 +38,41 @@ _FLOAT16_WEIGHTS = [
 
 def convert(job: Job, path: Path) -> None:
     """Write `path`: NHWC in; normalisation and decoding stay float around an integer network."""
+    path.write_bytes(finished(lowered(job), job))
+
+
+def lowered(job: Job) -> bytes:
+    """What litert-torch makes of the job, before anything is rewritten."""
     import litert_torch
 
     from edgeskin.calibration.program import unfolded
     from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
-    from edgeskin.converters.legalize.tflite.float_outputs import outputs_are_float
-    from edgeskin.converters.legalize.tflite.xnnpack import PORTABLE, REWRITES, legalize
-    from edgeskin.formats.tflite.metadata_writer import finish
 
     if job.int8:
         graph = unfolded(cast(fx.GraphModule, job.network))
         give_constants_full_rank(graph)
         job = replace(job, network=graph)
-    model = litert_torch.convert(
+    model: bytes = litert_torch.convert(
         _Named(job.module("NHWC"), job.names),
         sample_kwargs={INPUT: job.example("NHWC")},
         quant_config=_static() if job.int8 else None,
     ).model_content()
+    return model
+
+
+def finished(model: bytes, job: Job) -> bytes:
+    """`model` as edgeskin writes it: legalized, with its metadata."""
+    from edgeskin.converters.legalize.tflite.float_outputs import outputs_are_float
+    from edgeskin.converters.legalize.tflite.xnnpack import PORTABLE, REWRITES, legalize
+    from edgeskin.formats.tflite.metadata_writer import finish
+
     if job.metadata.precision == "fp16":
         model = _float16_weights(model)
     rewrites = PORTABLE if job.portable else REWRITES
     if job.metadata.io == "app":
         rewrites = (*rewrites, outputs_are_float)
     model = legalize(model, rewrites)
-    path.write_bytes(finish(model, job.metadata, [INPUT], job.names))
+    return finish(model, job.metadata, [INPUT], job.names)
 
 
 class _Named(nn.Module):

@@ -3,7 +3,7 @@
     python -m edgeskin.benchmarks.peers.zoo_files NAME FOLDER RECORD.json [stock]
 
 The record is written again after every step, so that a crash or an end by the clock
-loses one step and no more. With `stock` the others' tools quantize our float files.
+loses one step and no more. With `stock` the others' tools quantize the float files.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from edgeskin.benchmarks.peers.zoo_documents import (
 from edgeskin.benchmarks.peers.zoo_networks import ZooNetwork, build_network, find_networks
 from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.program import save_program
+from edgeskin.converters import to_tflite
 from edgeskin.converters.audit.verdict import check
 from edgeskin.converters.model import INPUT, Job, any_strides
 from edgeskin.converters.parity.floors import FILE_DB
@@ -55,6 +56,8 @@ IMAGES = 24
 METHOD = "minmax"
 """Scales as the stock tools find them."""
 RUN, PROGRAM, SAMPLES = "run", "program.pt2", "samples.npz"
+PLAIN = "plain.tflite"
+"""litert-torch's file before edgeskin's rewrites."""
 Made = TypeVar("Made", bound=Document)
 
 
@@ -108,7 +111,7 @@ def measure(desk: Desk) -> None:
 
 
 def measure_stock(desk: Desk) -> None:
-    """What the others' tools make of our float files."""
+    """What the others' tools make of the float files."""
     for target in STOCK:
         key = f"{target}-fp32"
         lost = desk.record.files.get(key)
@@ -194,7 +197,12 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
         weights_sha256=loaded.weights_sha256,
     )
     job = Job(loaded.network, metadata)
-    FORMATS[target].convert(job, path)
+    if target == "tflite" and precision == "fp32":  # the others' tool takes it as it is
+        plain = to_tflite.lowered(job)
+        (desk.folder / PLAIN).write_bytes(plain)
+        path.write_bytes(to_tflite.finished(plain, job))
+    else:
+        FORMATS[target].convert(job, path)
     check(job, path, loaded.calibration)
     seconds = time.monotonic() - started
     source_db, float_db = _agreement(desk, path, loaded.network)
@@ -214,12 +222,12 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
 def _quantize(desk: Desk, target: str) -> ZooFile:
     from edgeskin.benchmarks.peers import stock
 
-    source, path = desk.file(target, "fp32"), desk.folder / STOCK[target]
-    images, started = stock.calibration(desk.folder), time.monotonic()
+    path, images = desk.folder / STOCK[target], stock.calibration(desk.folder)
+    started = time.monotonic()
     if target == "tflite":
-        stock.quantize_tflite(source, INPUT, images, path)
+        stock.quantize_tflite(desk.folder / PLAIN, INPUT, images, path)
     else:
-        stock.quantize_onnx(source, images, path, "QUInt8")
+        stock.quantize_onnx(desk.file(target, "fp32"), images, path, "QUInt8")
     seconds = round(time.monotonic() - started, 1)
     _, float_db = _agreement(desk, path, None)
     return ZooFile(size_bytes=size_bytes(path), float_db=float_db, seconds=seconds)

@@ -189,7 +189,7 @@ wrote this page and, beside it, zoo.json; every sample lies in DIR. The smallest
 - **Weights** are random from a fixed seed and settled: every layer gives values of deviation 1, batch norms hold the statistics of images, branches that start at nothing have their full weight. Random networks lose more in INT8 than trained ones do: compare a figure with the stock tool's beside it, not with a trained network's.
 - **Merged branches:** RepVGG, MobileOne, FastViT, RepViT and others are trained as several branches that run as one. They are merged before calibration; what is merged must agree with the original to 90 dB.
 - **edgeskin:** `calibrate(method="minmax")` on {calibration} synthetic images gives one program for all formats; `convert(io="tensor")`. A file counts as made if its audit finds what was asked and it agrees with what it was made from (fp32: 60 dB, INT8: 6 dB). Core ML is run by the interpreter of ML Programs that edgeskin brings, not by Apple's.
-- **Stock INT8:** ai-edge-quantizer's `static_wi8_ai8` and ONNX Runtime's `quant_pre_process` and `quantize_static` (QDQ, per channel, uint8 activations) on the same images and on edgeskin's own float file.
+- **Stock INT8:** ai-edge-quantizer's `static_wi8_ai8` and ONNX Runtime's `quant_pre_process` and `quantize_static` (QDQ, per channel, uint8 activations) on the same images and of the same float network: as litert-torch converts it, and as edgeskin writes it, which is what torch's exporter gives.
 - **Agreement** is SQNR in dB of the raw outputs beside the float network in PyTorch, on {test} other images.
 - **Time:** ratios of medians with their 95 % bootstrap interval.
 

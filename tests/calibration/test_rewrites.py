@@ -34,6 +34,11 @@ ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
         ([1, 1, 1], 1),
     ),
     aten.view.default: (torch.reshape, ([2, 15, 4],)),
+    aten._unsafe_view.default: (torch.reshape, ([2, 15, 4],)),
+    aten.alias.default: (torch.clone, ()),
+    aten._assert_tensor_metadata.default: (lambda x: None, ()),
+    aten.pad.default: (F.pad, ([0, 0, 0, 0],)),
+    aten.roll.default: (torch.roll, ([-1, 2, 4], [1, 2, 2])),
     aten.adaptive_avg_pool2d.default: (F.adaptive_avg_pool2d, ([1, 1],)),
     aten._native_batch_norm_legit_no_training.default: (
         lambda x, w, b, mean, var, momentum, eps: F.batch_norm(x, mean, var, w, b, eps=eps),
@@ -82,6 +87,40 @@ def test_a_batch_norm_that_follows_no_convolution_becomes_factor_and_offset() ->
         "aten.conv2d.default",
     ]
     torch.testing.assert_close(graph(x), network(x), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_computed_from_nothing_becomes_one_constant() -> None:
+    class Positions(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            steps = torch.arange(x.shape[-1], dtype=torch.float32)
+            return (x + (steps * 0.5).sin() + torch.zeros(2, 1),)
+
+    graph, x = flatten(Positions(), torch.zeros(1, 3, 2, 4)), torch.ones(1, 3, 2, 4)
+    computed = [node.target for node in graph.graph.nodes if node.op == "call_function"]
+    assert computed == [aten.add.Tensor, aten.add.Tensor]
+    torch.testing.assert_close(graph(x), Positions()(x))
+
+
+def test_attention_adds_a_bias_of_positions_and_leaves_a_choice_of_them_alone() -> None:
+    query, key, value = X / 5, X.flip(-1) / 5, X.sin()
+    bias = torch.linspace(-1.0, 1.0, 16).reshape(4, 4)
+    rewritten = REWRITES[aten.scaled_dot_product_attention.default]
+    for mask in (bias, bias > 0):
+        expected = F.scaled_dot_product_attention(query, key, value, mask)
+        torch.testing.assert_close(rewritten(query, key, value, mask), expected)
+
+    class Biased(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (F.scaled_dot_product_attention(x, x, x, bias),)
+
+    used = {node.target for node in flatten(Biased(), X).graph.nodes}
+    assert aten.softmax.int in used
+    assert aten.scaled_dot_product_attention.default not in used
+
+
+def test_padding_that_pads_goes_on() -> None:
+    padded = REWRITES[aten.pad.default](X, [1, 2], "constant", 3.0)
+    assert torch.equal(padded, F.pad(X, [1, 2], value=3.0))
 
 
 def test_numbers_become_tensors() -> None:
