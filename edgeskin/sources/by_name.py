@@ -99,13 +99,14 @@ def _of_timm(name: str, weights: Mapping[str, Tensor], arguments: Mapping[str, A
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{bare}.*")]
     if tag and tag not in tags:
         raise UnknownName(f"timm knows no weights '{tag}' of {bare}; there are {', '.join(tags)}")
-    config = timm.get_pretrained_cfg(name).to_dict()
-    found = {"model_name": bare}
-    last = config["classifier"] or ()
+    stated = timm.get_pretrained_cfg(name)
+    config: dict[str, Any] = {} if stated is None else stated.to_dict()
+    found: dict[str, Any] = {"model_name": bare}
+    last = config.get("classifier") or ()
     for layer in (last,) if isinstance(last, str) else last:
         if (classes := _rows(weights, layer)) is not None:
             found["num_classes"] = classes
-    return Named("timm:create_model", found | dict(arguments), config)
+    return Named("timm:create_model", found | dict(arguments), config or None)
 
 
 def _of_torchvision(

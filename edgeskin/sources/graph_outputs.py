@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import fx
@@ -33,8 +33,8 @@ _MOVES = {
 def output_nodes(graph: fx.GraphModule) -> tuple[fx.Node, ...]:
     """What the graph returns, in order."""
     [output] = graph.graph.find_nodes(op="output")
-    returned = output.args[0]
-    return tuple(returned) if isinstance(returned, list | tuple) else (returned,)  # type: ignore[arg-type]
+    returned: Any = output.args[0]
+    return tuple(returned) if isinstance(returned, list | tuple) else (returned,)
 
 
 def final_activation(node: fx.Node) -> fx.Node | None:

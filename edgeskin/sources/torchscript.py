@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.jit._fuser import optimized_execution
 
 from edgeskin.errors import InvalidRun
 from edgeskin.sources.image_input import image_input
@@ -92,7 +93,7 @@ def _check_operators(script: Any, path: Path) -> None:
 def _traced(script: Any, example: Tensor, path: Path) -> fx.GraphModule:
     """The graph of aten operators that the script calls for an image of one shape."""
     try:
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), optimized_execution(False):
             graph = make_fx(FlatOutputs(script), pre_dispatch=True)(example)
     except Exception as error:  # torch raises types of its own
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
