@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.options import Force, Json, Trust
+from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
 from edgeskin.cli.spec_options import (
     Heads,
     InputSize,
@@ -27,6 +27,7 @@ from edgeskin.cli.spec_options import (
 )
 
 
+@takes_data
 def import_(
     out: Annotated[Path, typer.Option(help="The run: a folder to make (quantized: a .pt2 file).")],
     source: Annotated[
@@ -46,9 +47,7 @@ def import_(
         Path | None, typer.Option(help="spec.json; else it is read from the model and asked for.")
     ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the factory, as JSON.")] = "{}",
-    data: Annotated[
-        Path | None, typer.Option(help="Images to compare with the source on; phantoms by default.")
-    ] = None,
+    data: MaybeData = None,
     input_size: InputSize = None,
     normalization: Pixels = None,
     preprocess: Preprocess = None,
@@ -63,7 +62,10 @@ def import_(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Bring your own model, and check the run against it on its own runtime."""
+    """Bring your own model, and check the run against it on its own runtime.
+
+    That is done on a few images of --data, without it on phantoms.
+    """
     from edgeskin.errors import InvalidRun
     from edgeskin.sources.importing import import_run
 

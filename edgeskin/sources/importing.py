@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 
 from edgeskin.calibration.graphs import attribute
 from edgeskin.calibration.rewrites import export
-from edgeskin.data.manifest import EVERY, load_split
+from edgeskin.data.manifest import EVERY, ImageData, load_split
 from edgeskin.data.phantoms import render_phantom
 from edgeskin.document import Document
 from edgeskin.errors import InvalidRun, InvalidSpec
@@ -116,7 +116,7 @@ def import_run(
     answers: SpecAnswers = SpecAnswers(),
     example: Tensor | None = None,
     input_size: tuple[int, int] | None = None,
-    data: Path | str | None = None,
+    data: ImageData | Path | str | None = None,
     ask: Ask | None = None,
     force: bool = False,
     trust: bool = False,
@@ -136,7 +136,7 @@ def import_run(
         example: What a module takes, float32 (1, 3, H, W): its size, and the look of its values
             where nobody says how pixels are normalised.
         input_size: Rows and columns of the image, where the model leaves them open.
-        data: Images to compare on; phantoms by default.
+        data: Images to compare on, as `open_data` takes or gives them; phantoms by default.
         ask: Is called where nobody says how pixels are normalised.
         trust: Run code that the source holds or names.
 
@@ -283,7 +283,7 @@ def settle_spec(
     answers: SpecAnswers,
     ask: Ask | None = None,
     *,
-    data: Path | str | None = None,
+    data: ImageData | Path | str | None = None,
     trust: bool = False,
 ) -> GuessedSpec:
     """The spec that a person gives, or one that is guessed.
@@ -337,7 +337,7 @@ def _import_graph(
     found: Found,
     guessed: GuessedSpec,
     out: Path,
-    data: Path | str | None,
+    data: ImageData | Path | str | None,
     force: bool,
     progress: Progress,
 ) -> ImportReport:
@@ -431,7 +431,7 @@ def _exported(network: nn.Module, shape: Sequence[int], name: str) -> fx.GraphMo
         ) from error
 
 
-def _images(spec: Spec, data: Path | str | None) -> tuple[list[Tensor], str]:
+def _images(spec: Spec, data: ImageData | Path | str | None) -> tuple[list[Tensor], str]:
     """What to compare on, normalised float32 (1, 3, H, W), and where it is from."""
     pixels = [preprocess(photo, spec.input) for photo in _photos(data)]
     normalize = AppModel(nn.Identity(), spec).normalize
@@ -439,7 +439,7 @@ def _images(spec: Spec, data: Path | str | None) -> tuple[list[Tensor], str]:
     return images, "phantoms" if data is None else load_split(data, EVERY).name
 
 
-def _photos(data: Path | str | None) -> list[NDArray[np.uint8]]:
+def _photos(data: ImageData | Path | str | None) -> list[NDArray[np.uint8]]:
     """A few images as they lie on disk, RGB uint8 (H, W, 3); phantoms without any."""
     if data is None:
         return [render_phantom(seed, size=256).image for seed in range(_CHECKED)]

@@ -101,7 +101,7 @@ def test_a_factory_of_the_current_folder(weights: str, form: str, here: Path) ->
 @pytest.mark.parametrize(
     ("model", "arguments", "line"),
     [
-        ("mynets.Small", "{}", "--model must read package.module:factory, got 'mynets.Small'"),
+        ("mynets.Small", "{}", "mynets.Small is missing. A network by name is timm:NAME, "),
         ("nomodule:Small", "{}", "cannot import the network 'nomodule:Small': No module named"),
         ("mynets:Missing", "{}", "cannot import the network 'mynets:Missing'"),
         ("mynets:raises", "{}", "mynets:raises fails with the arguments {}: ValueError: no such"),
