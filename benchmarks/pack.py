@@ -158,7 +158,7 @@ def make(
             version=VERSION,
             data=data.name,
             split=data.split,
-            data_rule=data.rule,
+            data_rule=data.rule_for(reference.spec),
             spec=json.loads(reference.spec.to_json()),
             ready=ready,
             items=tuple(items),

@@ -49,7 +49,7 @@ class Reference:
             model=model,
             data=data.name,
             split=data.split,
-            rule=data.rule,
+            rule=data.rule_for(model.spec),
             pixels=pixels,
             outputs=model.run_all(pixels),
             truth=data.truth(model.spec),

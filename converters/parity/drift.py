@@ -133,7 +133,7 @@ def drift(
         artifact=file.path.name,
         data=data.name,
         split=data.split,
-        data_rule=data.rule,
+        data_rule=data.rule_for(spec),
         images=len(pixels),
         pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         reference_sha256=trained.sha256,

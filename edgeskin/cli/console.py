@@ -33,6 +33,12 @@ def say(message: str) -> None:
     print(message, file=sys.stderr)
 
 
+def remark(line: str | None) -> None:
+    """What was decided and a person should know, one line on stderr; None is nothing."""
+    if line is not None:
+        say(f"edgeskin: {printable(line)}")
+
+
 def emit(document: Any) -> None:
     """The result as one JSON document on stdout; NaN and infinity become strings."""
     print(json.dumps(_plain(document), indent=2, ensure_ascii=False))

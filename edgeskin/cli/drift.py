@@ -58,6 +58,7 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
+    from edgeskin.artifacts import read_metadata
     from edgeskin.converters.parity.drift import DriftOptions
     from edgeskin.converters.parity.drift import drift as split_changes
     from edgeskin.converters.parity.plots import moved_most, plot_drift
@@ -76,6 +77,7 @@ def drift(
         report = split_changes(
             artifact, reference, dataset, options, trust=trust, progress=progress
         )
+    console.remark(dataset.unlabelled(read_metadata(artifact).spec))
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
     if json:

@@ -134,7 +134,7 @@ def takes_data(command: Callable[..., None]) -> Callable[..., None]:
             command(**arguments | {"data": data})
         finally:
             for line in data.remarks if data is not None else ():
-                console.say(f"edgeskin: {line}")
+                console.remark(line)
 
     parameters = [*own.parameters.values(), *shared.values()]
     keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]

@@ -46,4 +46,5 @@ def pack(
             trust=trust,
             progress=progress,
         )
+    console.remark(data.split(split).unlabelled(made.spec))
     console.say(f"{len(made)} images in {len(made.shards)} shards: {out}")

@@ -1,8 +1,8 @@
 """COCO JSON: images, annotations by category, polygons and runs of pixels.
 
 A row has `category`, the one with most annotations (the larger area decides between equals),
-`categories`, all of them, `count`, the number of annotations, and under the name of each category
-the number of its own: what a head of classes, or of a count, is called after.
+`categories`, all of them divided by `|`, `count`, the number of annotations, and under the name of
+each category the number of its own: what a head of classes, or of a count, is called after.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.data.data_options import DataOptions
-from edgeskin.data.listing import FILE, MASK, SPLIT, SPLITS, DrawnMask, Listing, Row
+from edgeskin.data.listing import (
+    BETWEEN_LABELS,
+    FILE,
+    MASK,
+    SPLIT,
+    SPLITS,
+    DrawnMask,
+    Listing,
+    Row,
+)
 from edgeskin.errors import InvalidData
 
-CATEGORY = "category"
+CATEGORY, CATEGORIES = "category", "categories"
 _SUBPIXEL_BITS = 4
 _MOST_PIXELS = 100_000_000
 _START = 1 << 20  # bytes
@@ -70,7 +79,9 @@ def read_coco(paths: Sequence[Path], options: DataOptions) -> Listing:
     if any(row.get(SPLIT) for row in rows) and not all(row.get(SPLIT) for row in rows):
         rows = [{key: text for key, text in row.items() if key != SPLIT} for row in rows]
     path = paths[0] if len(paths) == 1 else root
-    return Listing("COCO annotations", path, root, tuple(rows), CATEGORY, drawn=drawn)
+    return Listing(
+        "COCO annotations", path, root, tuple(rows), CATEGORY, drawn=drawn, labels=CATEGORIES
+    )
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ def _row(
     row = {FILE: name} | ({SPLIT: file.split} if file.split else {})
     row |= {
         CATEGORY: max(counts, key=lambda c: (counts[c], areas[c]), default=""),
-        "categories": ";".join(sorted(counts)),
+        CATEGORIES: BETWEEN_LABELS.join(sorted(counts)),
         "count": str(len(found)),
     }
     row |= {category: str(counts[category]) for category in names if category not in row}

@@ -1,10 +1,9 @@
 """The labelled images of one split: pixels, labels and masks as a model's spec wants them.
 
-A head finds its labels in the column of its own name, or in the one that was named for it: a class
-index or label name for a softmax classification; any number of them, divided by `|`, for a sigmoid
-one (an empty cell: none); a number for a distribution or a regression. The only such head of a
-model also takes the source's column of classes. A segmentation head finds its masks in `mask`, or
-in the column of its own name. Embeddings and tensors have no labels.
+See `label_columns` for where a head finds its labels. A softmax classification takes a class index
+or label name, a sigmoid one any number of them, divided by `|` (an empty cell: none), a
+distribution or a regression a number. A segmentation head finds its masks in `mask`, or in the
+column of its own name. Embeddings and tensors have no labels.
 """
 
 from __future__ import annotations
@@ -22,7 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.data.data_options import DataOptions
-from edgeskin.data.listing import FILE, MASK, MASKS, Listing, ReadBytes, Row
+from edgeskin.data.label_columns import LabelColumn, Labelled, label_columns
+from edgeskin.data.listing import (
+    BETWEEN_LABELS,
+    FILE,
+    MASK,
+    MASKS,
+    NO_LABELS,
+    Listing,
+    ReadBytes,
+    Row,
+)
 from edgeskin.data.segmentation_truth import one_level_a_label, over_the_input, truth_of
 from edgeskin.errors import InvalidData, InvalidImage
 from edgeskin.files import inside, sha256
@@ -39,10 +48,6 @@ from edgeskin.spec import (
     Spec,
 )
 from edgeskin.trusted import folders
-
-Labelled = ClassificationHead | DistributionHead | RegressionHead
-BETWEEN_LABELS = "|"
-"""In a cell of a sigmoid classification."""
 
 
 @dataclass(frozen=True)
@@ -177,20 +182,31 @@ class Dataset:
         return out
 
     def truth(self, spec: Spec) -> dict[str, NDArray[Any]]:
-        """Labels and masks by head, for the heads that have any; empty for images without.
+        """Labels and masks by head, for the heads that have any; `unlabelled` says if none has.
 
         Raises:
-            InvalidData: As `labels` and `masks`; or columns of labels, none of which is any head's.
+            InvalidData: As `labels` and `masks`.
         """
-        found = self.labels(spec) | self.masks(spec)
-        wanted = [head.name for head in spec.heads if isinstance(head, LABELLED)]
-        is_table = self.origin is None or self.origin.listing.labelled
-        if wanted and not found and is_table:
-            raise InvalidData(
-                f"{self.where} has no label column for the model's heads ({', '.join(wanted)}); "
-                f"its columns are {', '.join(self.rows[0])}"
-            )
-        return found
+        return self.labels(spec) | self.masks(spec)
+
+    def unlabelled(self, spec: Spec) -> str | None:
+        """The remark that no column is the labels or masks of a head, or None.
+
+        Images that come without any column of labels need no such remark, and neither does a
+        model whose heads have no labels.
+        """
+        wanted = [h.name for h in spec.heads if isinstance(h, (*LABELLED, SegmentationHead))]
+        columns = [name for name in self.rows[0] if name not in NO_LABELS]
+        if not wanted or not columns or any(self._columns(spec)) or self._mask_columns(spec):
+            return None
+        return (
+            f"none of the columns {', '.join(columns)} is of a head ({', '.join(wanted)}), so that "
+            "outputs are compared and no metrics: --label-column HEAD=COLUMN names one"
+        )
+
+    def rule_for(self, spec: Spec) -> str | None:
+        """`rule`, and what `unlabelled` says."""
+        return "; ".join(filter(None, (self.rule, self.unlabelled(spec)))) or None
 
     def labels(self, spec: Spec) -> dict[str, NDArray[Any]]:
         """Labels by head, for the heads whose column the source has.
@@ -207,7 +223,7 @@ class Dataset:
     def class_names(self, spec: Spec) -> dict[str, list[str]]:
         """The classes of all images by name, for the classification heads that have a column."""
         return {
-            head.name: [name for row in self.rows for name in _class_names(head, row[column])]
+            head.name: [n for row in self.rows for n in _class_names(head, column.cell(row))]
             for head, column in self._columns(spec)
             if isinstance(head, ClassificationHead)
         }
@@ -239,20 +255,11 @@ class Dataset:
         embedded = {} if self.origin is None else self.origin.listing.embedded
         return SourceImage(name, embedded.get(name) or self.folder / name)
 
-    def _columns(self, spec: Spec) -> Iterator[tuple[Labelled, str]]:
+    def _columns(self, spec: Spec) -> Iterator[tuple[Labelled, LabelColumn]]:
         """Heads with their label columns."""
-        heads = [head for head in spec.heads if isinstance(head, LABELLED)]
         listing = None if self.origin is None else self.origin.listing
         options = DataOptions() if self.origin is None else self.origin.options
-        for head in heads:
-            alone = len(heads) == 1
-            column = options.column_of(head.name, alone=alone)
-            if column is None and head.name in self.rows[0]:
-                column = head.name
-            if column is None and alone and isinstance(head, ClassificationHead) and listing:
-                column = listing.label
-            if column is not None:
-                yield head, column
+        return label_columns(spec, self.rows[0], self.where, listing, options)
 
     def _mask_columns(self, spec: Spec) -> list[tuple[SegmentationHead, str]]:
         heads = [head for head in spec.heads if isinstance(head, SegmentationHead)]
@@ -289,7 +296,7 @@ class Dataset:
         except ValueError as error:
             raise InvalidData(f"{self.where}: {error}") from error
 
-    def _column(self, head: Labelled, column: str) -> NDArray[Any]:
+    def _column(self, head: Labelled, column: LabelColumn) -> NDArray[Any]:
         match head:
             case ClassificationHead(activation="sigmoid"):
                 chosen = [self._classes(head, row, column) for row in self.rows]
@@ -299,39 +306,37 @@ class Dataset:
                 return np.array([self._class(head, row, column) for row in self.rows], np.int64)
         return np.array([self._value(head, row, column) for row in self.rows], np.float64)
 
-    def _class(self, head: ClassificationHead, row: Row, column: str) -> int:
-        index = class_index(head, _cell(row, column))
+    def _class(self, head: ClassificationHead, row: Row, column: LabelColumn) -> int:
+        index = class_index(head, column.cell(row))
         if index is None:
             raise self._unknown(head, row, column, _classes_of(head))
         return index
 
-    def _classes(self, head: ClassificationHead, row: Row, column: str) -> set[int]:
-        chosen = {class_index(head, text) for text in _several(_cell(row, column))}
+    def _classes(self, head: ClassificationHead, row: Row, column: LabelColumn) -> set[int]:
+        chosen = {class_index(head, text) for text in _several(column.cell(row))}
         if None in chosen:
             expected = f"{_classes_of(head)}, divided by {BETWEEN_LABELS}"
             raise self._unknown(head, row, column, expected)
         return {index for index in chosen if index is not None}
 
-    def _value(self, head: DistributionHead | RegressionHead, row: Row, column: str) -> float:
+    def _value(
+        self, head: DistributionHead | RegressionHead, row: Row, column: LabelColumn
+    ) -> float:
         least = head.first if isinstance(head, DistributionHead) else -np.inf
         try:
-            if (value := _finite(_cell(row, column))) >= least:
+            if (value := _finite(column.cell(row))) >= least:
                 return value
         except ValueError:
             pass
         expected = "a number" if least == -np.inf else f"a number from {least:g} on"
         raise self._unknown(head, row, column, expected)
 
-    def _unknown(self, head: Labelled, row: Row, column: str, expected: str) -> InvalidData:
-        of_head = "" if column == head.name else f" for {head.name}"
+    def _unknown(self, head: Labelled, row: Row, column: LabelColumn, expected: str) -> InvalidData:
+        of_head = "" if column.name == head.name else f" for {head.name}"
         return InvalidData(
-            f"{self.where}: {row[FILE]} has {column} '{_cell(row, column)}', "
+            f"{self.where}: {row[FILE]} has {column.name} '{column.cell(row)}', "
             f"expected {expected}{of_head}"
         )
-
-
-def _cell(row: Row, column: str) -> str:
-    return (row.get(column) or "").strip()
 
 
 def _several(text: str) -> list[str]:

@@ -43,6 +43,8 @@ MASKS = "|"
 """Between the files of an image that has several masks, which lie over each other."""
 NO_LABELS = {FILE, SPLIT, GROUP, MASK, "license", "source", "source_path", "width", "height"}
 """Columns that label no image."""
+BETWEEN_LABELS = "|"
+"""In a cell with any number of labels."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Listing:
         rows: Text by column: `file` in each, `split` where the source has splits, `mask` where
             there is one.
         label: The column of the class, for a head whose own name is no column.
+        labels: In place of `label` for a sigmoid head: the column of all classes of an image,
+            divided by `BETWEEN_LABELS`.
         embedded: Bytes by `file` or `mask`, of images that are no files of their own.
         drawn: Masks by `mask`, that are no images at all.
     """
@@ -67,15 +71,11 @@ class Listing:
     label: str | None = None
     embedded: Mapping[str, ReadBytes] = field(default_factory=dict)
     drawn: Mapping[str, DrawnMask] = field(default_factory=dict)
+    labels: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.rows[0]) if self.rows else ()
-
-    @property
-    def labelled(self) -> bool:
-        """Whether any column may be a label."""
-        return not NO_LABELS.issuperset(self.columns)
 
 
 def split_name(text: str) -> str:

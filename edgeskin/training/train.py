@@ -173,7 +173,8 @@ def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str,
     for name in task.TRAINS_ON:
         if name not in truth:
             raise InvalidData(
-                f"{dataset.where} has no labels for '{name}', which {spec.task} trains on"
+                f"{dataset.where} has no labels for '{name}', which {spec.task} trains on; its "
+                f"columns are {', '.join(dataset.rows[0])}"
             )
     for name, labels in truth.items():
         if len(np.unique(labels, axis=0)) == 1:

@@ -267,20 +267,13 @@ def test_an_image_that_is_not_whole(
 
 def test_labels_that_are_missing(train: list[object], spoiled_set: Path, refused: Refused) -> None:
     edit(spoiled_set, lambda row: {k: v for k, v in row.items() if k != "count"})
-    assert "manifest.csv has no column 'count', which acne trains on" in refused(*train)
+    assert "manifest.csv has no labels for 'count', which acne trains on" in refused(*train)
     edit(spoiled_set, lambda row: row | {"count": ""})
     assert "has count '', expected a number" in refused(*train)
     edit(spoiled_set, lambda row: {k: row[k] for k in ("file", "split")})
-    assert "no label column for the model's heads (severity, count)" in refused(*train)
-
-
-def test_verification_needs_a_label(
-    converted: Path, lively_run: Path, spoiled_set: Path, refused: Refused
-) -> None:
-    edit(spoiled_set, lambda row: {k: row[k] for k in ("file", "split")})
-    artifact = converted / "acne-test-fp32.onnx"
-    line = refused("verify", artifact, "--reference", lively_run, "--data", spoiled_set)
-    assert "no label column for the model's heads" in line
+    line = refused(*train)
+    assert "has no labels for '" in line
+    assert line.endswith("which acne trains on; its columns are file, split")
 
 
 def test_one_class_only(train: list[object], spoiled_set: Path, refused: Refused) -> None:

@@ -394,3 +394,58 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert "pip install 'edgeskin[data]'" in done.stderr
+
+
+def test_coco_gives_a_sigmoid_head_every_category_of_an_image(tmp_path: Path) -> None:
+    of_images = [(0, 9), (1, 5), (1, 5), (1, 9)]
+    root = coco(tmp_path, [{"image_id": i, "category_id": c, "area": 9} for i, c in of_images])
+    val = open_data(root).split("val")
+    for name in ("signs", "category"):  # whatever the head is called
+        head = ClassificationHead(name=name, labels=CLASSES, activation="sigmoid")
+        assert val.truth(acne_spec(heads=(head,)))[name].tolist() == [[0, 1], [1, 1]]
+    assert val.truth(SPEC)["diagnosis"].tolist() == [1, 0]
+
+
+def one_hot(folder: Path, *cells: str) -> Path:
+    """A table as that of ISIC 2019: a column a label, images by name without suffix."""
+    lines = ["image,nv,mel,scar"]
+    for i, text in enumerate(cells):
+        save(folder / f"ISIC_{i}.png", i)
+        lines.append(f"ISIC_{i},{text}")
+    table = folder / "truth.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    return table
+
+
+def test_a_column_of_0_and_1_a_label(tmp_path: Path) -> None:
+    data = open_data(one_hot(tmp_path, "1.0,0.0,0.0", "0,1,0", "1,0,0")).split("all")
+    assert data.truth(SPEC)["diagnosis"].tolist() == [1, 0, 1]
+    assert data.class_names(SPEC) == {"diagnosis": ["nv", "mel", "nv"]}
+    assert data.unlabelled(SPEC) is None
+
+
+def test_columns_of_0_and_1_for_labels_by_themselves(tmp_path: Path) -> None:
+    data = open_data(one_hot(tmp_path, "1,1,1", "0,0,1", "0,1,0")).split("all")
+    head = ClassificationHead(name="diagnosis", labels=CLASSES, activation="sigmoid")
+    truth = data.truth(acne_spec(heads=(head,)))
+    assert truth["diagnosis"].tolist() == [[1, 1], [0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        ("1,1,0", r"ISIC_1.png has mel, nv 'mel\|nv', expected one of mel, nv"),
+        ("0,0,1", r"ISIC_1.png has mel, nv '', expected one of mel, nv"),
+        ("0,maybe,0", r"truth.csv: ISIC_1.png has mel 'maybe', expected 0 or 1"),
+    ],
+)
+def test_columns_of_0_and_1_that_name_no_class(tmp_path: Path, cells: str, line: str) -> None:
+    data = open_data(one_hot(tmp_path, "1,0,0", cells)).split("all")
+    with pytest.raises(InvalidData, match=line):
+        data.truth(SPEC)
+
+
+def test_columns_that_are_called_like_labels_and_hold_something_else(tmp_path: Path) -> None:
+    data = open_data(one_hot(tmp_path, "0.3,0.7,0")).split("all")
+    assert data.truth(SPEC) == {}
+    assert data.unlabelled(SPEC) is not None

@@ -67,15 +67,19 @@ def test_a_bad_label_is_named(folder: Path, column: str, value: str, message: st
 
 def test_a_manifest_without_label_columns_says_which_it_has(folder: Path) -> None:
     rewrite(folder, lambda row: {"file": row["file"], "split": row["split"], "grade": "1"})
-    with pytest.raises(
-        InvalidData, match=r"no label column .*\(severity, count\).* file, split, g"
-    ):
-        load_split(folder, "train").truth(SPEC)
+    train = load_split(folder, "train")
+    assert train.truth(SPEC) == {}
+    remark = train.unlabelled(SPEC)
+    assert remark is not None
+    assert remark.startswith("none of the columns grade is of a head (severity, count)")
+    assert train.rule_for(SPEC) == remark
 
 
 def test_images_that_have_no_labels_at_all_have_no_truth(folder: Path) -> None:
     rewrite(folder, lambda row: {"file": row["file"], "split": row["split"]})
-    assert load_split(folder, "train").truth(SPEC) == {}
+    train = load_split(folder, "train")
+    assert train.truth(SPEC) == {}
+    assert train.unlabelled(SPEC) is None  # nobody takes such images for labelled ones
 
 
 def test_a_listed_image_that_is_missing_is_named(folder: Path) -> None:
