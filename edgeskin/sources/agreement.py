@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,6 @@ from edgeskin import metrics
 from edgeskin.errors import InvalidRun
 from edgeskin.sources.adapt import Adapted, Restored
 from edgeskin.sources.source_model import SourceModel, Step
-
-LEAST_DB = 90.0
-"""What every output must reach: float32 on two runtimes gives 100 dB and more."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,6 @@ def check_agreement(
     network: nn.Module,
     restored: Sequence[Restored],
     images: Sequence[Tensor],
-    least_db: float = LEAST_DB,
 ) -> Agreement:
     """Hold `network`, as it will be stored, against its source.
 
@@ -43,8 +39,8 @@ def check_agreement(
         images: Normalised float32 (1, 3, H, W).
 
     Raises:
-        InvalidRun: Less than `least_db` dB; the first operator that differs is named where the
-            source shows its operators.
+        InvalidRun: Less than the source's `least_db`; the first operator that differs is named
+            where the source shows its operators.
     """
     theirs: list[list[NDArray[np.floating]]] = [[] for _ in restored]
     ours: list[list[NDArray[np.floating]]] = [[] for _ in restored]
@@ -59,13 +55,14 @@ def check_agreement(
         for a, b in zip(theirs, ours, strict=True)
     ]
     worst = int(np.argmin(found))
-    if not found[worst] >= least_db:
+    if not found[worst] >= source.least_db:
         with torch.inference_mode():
             taken = adapted.taken(images[0]).numpy()
         raise InvalidRun(
             f"the imported network does not compute what {source.name} computes on "
             f"{source.runtime}: output '{source.outputs[worst].name}' agrees to "
-            f"{found[worst]:.1f} dB, at least {least_db:.0f} dB are asked. {_place(source, taken)}"
+            f"{found[worst]:.1f} dB, at least {source.least_db:.0f} dB are asked. "
+            f"{_place(source, taken)}"
         )
     return Agreement(float(found[worst]), len(images))
 
@@ -74,18 +71,16 @@ def _place(source: SourceModel, taken: NDArray[np.floating]) -> str:
     """The first operator that differs, as a sentence."""
     if source.steps is None:
         return "Its source shows no operators by themselves, so that none can be named."
-    step = _first_bad(source.steps, taken)
+    step = _first_bad(source.steps(taken), source.least_db)
     if step is None:
         return "No single operator differs: what is lost adds up."
     return f"The first operator that differs is {step.operator}."
 
 
-def _first_bad(
-    steps: Callable[[NDArray[np.floating]], object], taken: NDArray[np.floating]
-) -> Step | None:
-    for step in steps(taken):  # type: ignore[attr-defined]
+def _first_bad(steps: Iterable[Step], least_db: float) -> Step | None:
+    for step in steps:
         if step.theirs.shape != step.ours.shape:
             return step
-        if not metrics.sqnr_db(step.theirs, step.ours) >= LEAST_DB:
+        if not metrics.sqnr_db(step.theirs, step.ours) >= least_db:
             return step
     return None

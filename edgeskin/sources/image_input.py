@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeskin.errors import InvalidRun
+from edgeskin.errors import InvalidArtifact
 from edgeskin.sources.source_model import SourceLayout
 
 _CHANNELS = (3, 1)
@@ -45,32 +45,32 @@ def image_input(
         where: Names the source in messages.
 
     Raises:
-        InvalidRun: It is no image, or its size is open, or not `input_size`.
+        InvalidArtifact: It is no image, or its size is open, or not `input_size`.
     """
     known = [size if isinstance(size, int) and size > 0 else None for size in sizes]
     shown = ", ".join("?" if size is None else str(size) for size in known)
     layout = _layout(known)
     if layout is None:
-        raise InvalidRun(
+        raise InvalidArtifact(
             f"{where}: the input '{name}' of ({shown}) is no image: (N, 3, H, W) or (N, H, W, 3) "
             "are taken, or 1 for grey. Export the part of the model that takes the image."
         )
     if known[0] not in (None, 1):
-        raise InvalidRun(
+        raise InvalidArtifact(
             f"{where}: the input '{name}' of ({shown}) takes {known[0]} images at once. Export it "
             "for one."
         )
     at = slice(2, 4) if layout == "NCHW" else slice(1, 3)
     own = known[at]
     if None in own and input_size is None:
-        raise InvalidRun(
-            f"{where} takes images of any size, ({shown}), and a phone's file has one. Say it: "
-            "--input-size 224x224, for instance."
+        raise InvalidArtifact(
+            f"{where} takes images of any size, '{name}' is ({shown}), and a phone's file has one. "
+            "Say it: --input-size 224x224, for instance."
         )
     if input_size is not None and any(
         stated not in (None, asked) for stated, asked in zip(own, input_size, strict=True)
     ):
-        raise InvalidRun(
+        raise InvalidArtifact(
             f"{where} takes images of {own[0]} x {own[1]}, --input-size says {input_size[0]} x "
             f"{input_size[1]}. Leave it out, or export the model for that size."
         )

@@ -34,7 +34,7 @@ from edgeskin.models.run import save_run
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.adapt import Adapted, Restored
-from edgeskin.sources.agreement import LEAST_DB, check_agreement
+from edgeskin.sources.agreement import check_agreement
 from edgeskin.sources.by_name import NamedNetwork, is_name, open_named
 from edgeskin.sources.graph_outputs import (
     Activation,
@@ -57,8 +57,6 @@ from edgeskin.spec import Head, Spec
 
 Ask = Callable[[], str]
 """Asks a person for a name of `NORMALIZATIONS`."""
-_QUANTIZED_DB = 40.0
-"""Of integers: some are rounded to the other side, as between two runtimes of one file."""
 _CHECKED = 4
 """Images that the import is compared on."""
 
@@ -99,11 +97,6 @@ class Found:
     @property
     def layout(self) -> SourceLayout:
         return self.image.layout
-
-    @property
-    def least_db(self) -> float:
-        """What an import must reach beside its source."""
-        return _QUANTIZED_DB if self.model.quantized else LEAST_DB
 
 
 def import_run(
@@ -228,7 +221,7 @@ def network_of(source: Path | str, spec: Spec, *, trust: bool = False) -> Export
     found = _chosen_outputs(find(source, input_size=size, trust=trust), spec, SpecAnswers())
     adapted, network, restored = adapt(found, spec, heads_of(spec, found.outputs, found.layout))
     images, _ = _images(spec, None)
-    check_agreement(found.model, adapted, network, restored, images, found.least_db)
+    check_agreement(found.model, adapted, network, restored, images)
     return network
 
 
@@ -347,7 +340,7 @@ def _import_graph(
     adapted, network, restored = adapt(found, spec, heads)
     progress("importing, comparing with the source", 1, 2)
     images, of = _images(spec, data)
-    agreement = check_agreement(found.model, adapted, network, restored, images, found.least_db)
+    agreement = check_agreement(found.model, adapted, network, restored, images)
     if found.model.quantized:
         from edgeskin.calibration.adopt import adopt
         from edgeskin.calibration.program import save_program

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from edgeskin.errors import InvalidArtifact, MissingPackage, NotSupportedHere
+from edgeskin.sources.image_input import ImageInput, image_input
 from edgeskin.sources.keras_file import (
     Code,
     KerasFile,
@@ -25,7 +26,7 @@ from edgeskin.sources.keras_file import (
     code_of,
     read_keras_file,
 )
-from edgeskin.sources.source_model import Hints, SourceLayout, SourceModel, SourceTensor
+from edgeskin.sources.source_model import Hints, SourceModel, SourceTensor
 from edgeskin.sources.without_transposes import without_transposes
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def read_keras(
     return SourceModel(
         name=path.stem,
         network=network,
-        input=image,
-        layout=_layout(image.shape),
+        input=SourceTensor(model.inputs[0].name, image.shape),
+        layout=image.layout,
         outputs=tuple(outputs),
         runtime=f"Keras {library.__version__} on torch {torch.__version__}",
         answer=lambda pixels: _answer(model, pixels),
@@ -155,7 +156,7 @@ def _suffixed(path: Path, suffix: str) -> Iterator[Path]:
         yield named
 
 
-def _image(model: keras.Model, path: Path, size: tuple[int, int] | None) -> SourceTensor:
+def _image(model: keras.Model, path: Path, size: tuple[int, int] | None) -> ImageInput:
     """The one input, of a batch of one."""
     inputs = getattr(model, "inputs", None)
     if not inputs:
@@ -167,31 +168,11 @@ def _image(model: keras.Model, path: Path, size: tuple[int, int] | None) -> Sour
     if len(inputs) > 1:
         listed = ", ".join(f"'{each.name}' {tuple(each.shape)}" for each in inputs)
         raise InvalidArtifact(f"{path} takes {len(inputs)} inputs, not one image: {listed}")
-    shape = tuple(inputs[0].shape)
-    if len(shape) != 4 or not {shape[1], shape[3]} & {1, 3}:
-        raise InvalidArtifact(
-            f"{path} takes {shape}, which is no image: it must be 4 axes with 1 or 3 channels"
-        )
-    places = (1, 2) if shape[3] in (1, 3) else (2, 3)
-    sizes = [1, *shape[1:]]
-    for place, given in zip(places, size or (None, None), strict=True):
-        if sizes[place] is not None and given not in (None, sizes[place]):
-            raise InvalidArtifact(
-                f"{path} takes {shape}, an image of a fixed size: not {size[0]} x {size[1]}"  # type: ignore[index]
-            )
-        sizes[place] = sizes[place] or given
-    if None in sizes:
-        raise InvalidArtifact(
-            f"{path} takes {shape}, of no fixed size: say which height and width it is to have"
-        )
-    return SourceTensor(inputs[0].name, tuple(int(n) for n in sizes if n is not None))
+    [one] = inputs
+    return image_input(one.name, one.shape, size, where=str(path))
 
 
-def _layout(shape: Sequence[int]) -> SourceLayout:
-    return "NHWC" if shape[3] in (1, 3) else "NCHW"
-
-
-def _output_names(model: keras.Model, image: SourceTensor, path: Path) -> list[str]:
+def _output_names(model: keras.Model, image: ImageInput, path: Path) -> list[str]:
     """The keys of a dictionary of outputs, in its order; else what Keras calls them."""
     with torch.inference_mode():
         try:
@@ -221,7 +202,7 @@ class _Flat(nn.Module):
         return tuple(sys.modules["keras"].tree.flatten(results))
 
 
-def _exported(model: keras.Model, image: SourceTensor, path: Path) -> fx.GraphModule:
+def _exported(model: keras.Model, image: ImageInput, path: Path) -> fx.GraphModule:
     """The graph of a model; a weight is called `layer.kernel`, where Keras says `layer/kernel`."""
     try:
         with torch.no_grad():

@@ -17,7 +17,12 @@ from edgeskin.errors import InvalidRun
 from edgeskin.models.archive import GRAPH_RECORD, ROOT, read_records
 from edgeskin.models.exported import load_graph
 from edgeskin.sources.image_input import ImageInput, image_input
-from edgeskin.sources.source_model import SourceModel, SourceTensor
+from edgeskin.sources.source_model import (
+    LEAST_DB,
+    LEAST_QUANTIZED_DB,
+    SourceModel,
+    SourceTensor,
+)
 from edgeskin.sources.torch_answers import answering, output_tensors
 
 _SYMBOL = re.compile(r"Symbol\('(\w+)'[^()]*\)")
@@ -47,6 +52,7 @@ def read_exported(path: Path, *, input_size: tuple[int, int] | None = None) -> S
         graph = load_graph(_archive(records))
     except Exception as error:  # torch raises types of its own
         raise _damaged(path, error) from error
+    is_quantized = _is_quantized(graph)
     return SourceModel(
         name=path.stem,
         network=graph,
@@ -55,7 +61,8 @@ def read_exported(path: Path, *, input_size: tuple[int, int] | None = None) -> S
         outputs=output_tensors(graph, image.shape, where=str(path)),
         runtime=f"PyTorch {torch.__version__}",
         answer=answering(graph),
-        quantized=_is_quantized(graph),
+        quantized=is_quantized,
+        least_db=LEAST_QUANTIZED_DB if is_quantized else LEAST_DB,
     )
 
 

@@ -149,7 +149,7 @@ def test_an_open_size_is_asked_for(tmp_path: Path) -> None:
     layers = keras().layers
     image = keras().Input((None, None, 3))
     keras().Model(image, layers.Conv2D(2, 1)(image)).save(path)
-    with pytest.raises(InvalidArtifact, match="no fixed size: say which height and width"):
+    with pytest.raises(InvalidArtifact, match="takes images of any size"):
         read_keras(path)
     assert read_keras(path, input_size=(6, 10)).outputs[0].shape == (1, 6, 10, 2)
 
@@ -272,7 +272,7 @@ def text(folder: Path) -> Path:
     [
         (weights_alone, r"holds the weights.*model\.save\('x\.keras'\)"),
         (two_inputs, r"2 inputs, not one image: 'a' .*, 'b'"),
-        (no_image, r"takes \(None, 7\), which is no image"),
+        (no_image, r"is no image"),
         (foreign_zip, r"zip archive and no Keras model"),
         (text, r"neither a \.keras archive nor HDF5"),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from onnx import ModelProto, TensorProto
+
 from edgeskin.sources.onnx_graph.fusion import fuse
 from edgeskin.sources.onnx_graph.onnx_answers import OnnxAnswers
 from edgeskin.sources.onnx_graph.onnx_hints import hints_of
@@ -11,7 +13,13 @@ from edgeskin.sources.onnx_graph.onnx_input import find_image
 from edgeskin.sources.onnx_graph.onnx_loading import load_model
 from edgeskin.sources.onnx_graph.onnx_network import OnnxNetwork
 from edgeskin.sources.onnx_graph.specialize import specialize
-from edgeskin.sources.source_model import SourceModel, SourceTensor
+from edgeskin.sources.source_model import (
+    LEAST_DB,
+    LEAST_FLOAT16_DB,
+    LEAST_QUANTIZED_DB,
+    SourceModel,
+    SourceTensor,
+)
 
 
 def read_onnx(path: Path, *, input_size: tuple[int, int] | None = None) -> SourceModel:
@@ -38,6 +46,7 @@ def read_onnx(path: Path, *, input_size: tuple[int, int] | None = None) -> Sourc
     network = OnnxNetwork(draft)
     names = [value.name for value in model.graph.output]
     answers = OnnxAnswers(path, model, image, network)
+    quantized = any(call.type in ("QuantizeLinear", "DequantizeLinear") for call in draft.calls)
     return SourceModel(
         name=path.stem,
         network=network,
@@ -51,6 +60,14 @@ def read_onnx(path: Path, *, input_size: tuple[int, int] | None = None) -> Sourc
         answer=answers.answer,
         steps=answers.steps,
         hints=hints_of(model),
-        quantized=any(call.type == "QuantizeLinear" for call in draft.calls)
-        or any(call.type == "DequantizeLinear" for call in draft.calls),
+        quantized=quantized,
+        least_db=_least_db(model, quantized),
     )
+
+
+def _least_db(model: ModelProto, quantized: bool) -> float:
+    """What an import must reach: float16 is computed in float32 here, and rounded there."""
+    if quantized:
+        return LEAST_QUANTIZED_DB
+    halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+    return LEAST_FLOAT16_DB if halves else LEAST_DB

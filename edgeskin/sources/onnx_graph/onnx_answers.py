@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
 from edgeskin.formats.onnx.session import OnnxSession
-from edgeskin.sources.onnx_graph.onnx_input import ImageInput
+from edgeskin.sources.onnx_graph.onnx_input import OnnxImage
 from edgeskin.sources.onnx_graph.onnx_network import OnnxNetwork
 from edgeskin.sources.source_model import Step
 
@@ -27,7 +27,7 @@ class OnnxAnswers:
     inlined, and converted where its operator set was too old.
     """
 
-    def __init__(self, path: Path, model: ModelProto, image: ImageInput, network: OnnxNetwork):
+    def __init__(self, path: Path, model: ModelProto, image: OnnxImage, network: OnnxNetwork):
         self._model = model
         self._image = image
         self._network = network

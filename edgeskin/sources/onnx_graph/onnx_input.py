@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from edgeskin.errors import InvalidArtifact
+from edgeskin.sources.image_input import image_input
 from edgeskin.sources.onnx_graph.dtypes import type_name
 from edgeskin.sources.source_model import SourceLayout
 
-_CHANNELS = (1, 3)
 _TYPES = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
@@ -21,7 +21,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class ImageInput:
+class OnnxImage:
     """`dtype` is NumPy's name of what the file takes; the network takes float32 all the same."""
 
     name: str
@@ -30,7 +30,7 @@ class ImageInput:
     dtype: str
 
 
-def find_image(model: ModelProto, input_size: tuple[int, int] | None, where: str) -> ImageInput:
+def find_image(model: ModelProto, input_size: tuple[int, int] | None, where: str) -> OnnxImage:
     """The image input of a graph, its open sizes set.
 
     Args:
@@ -51,30 +51,18 @@ def find_image(model: ModelProto, input_size: tuple[int, int] | None, where: str
         )
     [value] = inputs
     kind = value.type.tensor_type.elem_type
-    sizes = _sizes(value)
-    layout = _layout(sizes)
-    if kind not in _TYPES or layout is None:
+    if kind not in _TYPES:
         raise InvalidArtifact(
-            f"{where}: input '{value.name}' is {type_name(kind)} ({_text(value)}), which is no "
-            "image: edgeskin takes (1, C, H, W) or (1, H, W, C) with 1 or 3 channels"
+            f"{where}: the input '{value.name}' is {type_name(kind)}, which no image is"
         )
-    if sizes[0] not in (None, 1):
-        raise InvalidArtifact(
-            f"{where}: input '{value.name}' ({_text(value)}) takes {sizes[0]} images at once; "
-            "export the model for a batch of 1"
-        )
-    axis = 2 if layout == "NCHW" else 1
-    height, width = _fixed(sizes[axis : axis + 2], input_size, value, where)
-    channels = sizes[1 if layout == "NCHW" else 3]
-    assert channels is not None
-    shape = (1, channels, height, width) if layout == "NCHW" else (1, height, width, channels)
-    return ImageInput(value.name, shape, layout, _TYPES[kind])
+    image = image_input(value.name, _sizes(value), input_size, where=where)
+    return OnnxImage(value.name, image.shape, image.layout, _TYPES[kind])
 
 
-def _sizes(value: ValueInfoProto) -> list[int | None]:
-    """None for a size that is open."""
+def _sizes(value: ValueInfoProto) -> list[int | str | None]:
+    """A name, or None, for a size that is open."""
     return [
-        int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else None
+        int(size.dim_value) if size.HasField("dim_value") else size.dim_param or None
         for size in value.type.tensor_type.shape.dim
     ]
 
@@ -85,35 +73,3 @@ def _text(value: ValueInfoProto) -> str:
         str(size.dim_value) if size.HasField("dim_value") else size.dim_param or "?"
         for size in sizes
     )
-
-
-def _layout(sizes: list[int | None]) -> SourceLayout | None:
-    """Where the channels stand; first where both ends could be."""
-    if len(sizes) != 4:
-        return None
-    if sizes[1] in _CHANNELS:
-        return "NCHW"
-    return "NHWC" if sizes[3] in _CHANNELS else None
-
-
-def _fixed(
-    sizes: list[int | None], asked: tuple[int, int] | None, value: ValueInfoProto, where: str
-) -> tuple[int, int]:
-    if asked is not None and min(asked) < 1:
-        raise InvalidArtifact(f"--input-size {asked[0]}x{asked[1]} is no size of an image")
-    if asked is None and None in sizes:
-        raise InvalidArtifact(
-            f"{where}: input '{value.name}' ({_text(value)}) leaves its size open; "
-            "--input-size HxW fixes it, as --input-size 224x224"
-        )
-    if asked is not None and any(
-        have not in (None, want) for have, want in zip(sizes, asked, strict=True)
-    ):
-        raise InvalidArtifact(
-            f"{where}: input '{value.name}' ({_text(value)}) has another size than "
-            f"--input-size {asked[0]}x{asked[1]}; leave that out"
-        )
-    height, width = asked if asked is not None else (sizes[0], sizes[1])
-    assert height is not None
-    assert width is not None
-    return height, width

@@ -20,7 +20,7 @@ from edgeskin.sources.onnx_graph import stepping
 from edgeskin.sources.onnx_graph.calls import Call, Draft, Ref
 from edgeskin.sources.onnx_graph.dtypes import to_tensor, torch_dtype
 from edgeskin.sources.onnx_graph.naming import module_of
-from edgeskin.sources.onnx_graph.onnx_input import ImageInput
+from edgeskin.sources.onnx_graph.onnx_input import OnnxImage
 from edgeskin.sources.onnx_graph.operator_arguments import attributes, bind
 from edgeskin.sources.onnx_graph.ops import MICROSOFT, OPERATORS
 from edgeskin.sources.onnx_graph.ops.convolution import linear
@@ -39,7 +39,7 @@ _FAULTS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, No
 _SPECIAL = {"Constant", "If", "QuantizeLinear", "DequantizeLinear", "MatMul", "Gemm"}
 
 
-def specialize(model: ModelProto, image: ImageInput, where: str) -> Draft:
+def specialize(model: ModelProto, image: OnnxImage, where: str) -> Draft:
     """The operators that depend on the image, in order.
 
     Args:
@@ -87,7 +87,7 @@ def _function(node: NodeProto) -> Callable[..., Any] | None:
 class _Specializer:
     """Walks a graph, inner ones too, and fills a `Draft`."""
 
-    def __init__(self, graph: GraphProto, image: ImageInput, opset: int, where: str):
+    def __init__(self, graph: GraphProto, image: OnnxImage, opset: int, where: str):
         self.draft = Draft(image.name, tuple(value.name for value in graph.output))
         self.opset = opset
         self.where = where
