@@ -309,6 +309,31 @@ def test_relu_is_dropped_where_the_integers_begin_at_zero() -> None:
     assert find(assert_same(builder, negative, redundant.drop_clamps), "Relu")
 
 
+@pytest.mark.parametrize("bounds", [(), (0.0, 6.0), (-99.0, 2.0)])
+@pytest.mark.parametrize("producer", ["Conv", "Add"])
+def test_a_clamp_inside_of_the_integers_range_clamps_integers(
+    bounds: tuple[float, ...], producer: str
+) -> None:
+    builder = Builder((1, 4, 8, 8))
+    limits = [builder.constant(np.array(bound, np.float32)) for bound in bounds]
+    operand = builder.weight((4, 4, 3, 3)) if producer == "Conv" else (builder.input,)
+    made = builder.node(producer, builder.input, *operand)
+    clamped = builder.quantize(builder.node("Clip" if bounds else "Relu", made, *limits))
+    output = builder.conv(clamped, (8, 4, 1, 1))
+    graph = assert_same(builder, output, redundant.clamp_integers)
+    (clamp,) = find(graph, "Clip")
+    assert clamp.inputs[0].producer().op_type == "QuantizeLinear"
+    assert not find(graph, "Relu")
+
+
+def test_a_clamp_whose_input_others_read_too_stays() -> None:
+    builder = Builder((1, 4, 8, 8))
+    made = builder.node("Conv", builder.input, *builder.weight((8, 4, 3, 3)))
+    clamped = builder.quantize(builder.node("Relu", made))
+    output = builder.quantize(builder.node("Add", clamped, builder.quantize(made)))
+    assert find(assert_same(builder, output, redundant.clamp_integers), "Relu")
+
+
 # Pixels
 
 

@@ -23,7 +23,11 @@ from edgeskin.converters.legalize.onnx.integers import (
 from edgeskin.converters.legalize.onnx.linear import linear_to_convolution
 from edgeskin.converters.legalize.onnx.padding import pad_in_convolution
 from edgeskin.converters.legalize.onnx.pixels import pixels_are_integers, pixels_are_quantized
-from edgeskin.converters.legalize.onnx.redundant import drop_clamps, drop_requantization
+from edgeskin.converters.legalize.onnx.redundant import (
+    clamp_integers,
+    drop_clamps,
+    drop_requantization,
+)
 from edgeskin.converters.legalize.onnx.stem import widen_stem
 from edgeskin.converters.legalize.onnx.tensorrt import open_residual_add
 
@@ -49,6 +53,7 @@ ONNX_RUNTIME = Form(
         pad_in_convolution,
         drop_requantization,
         drop_clamps,
+        clamp_integers,
         pad_depthwise_channels,
         widen_stem,
         linear_to_convolution,

@@ -1,4 +1,4 @@
-"""Operators that change no integer."""
+"""Operators that change no integer, and clamps that change integers alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from edgeskin.converters.legalize.onnx.qdq import (
     CLAMPS,
     QUANTIZE,
     Array,
+    add_constant,
     constant,
     dequantize_of,
     nodes,
@@ -52,9 +53,44 @@ def _ends_there(clamp: ir.Node, quantize: ir.Node) -> bool:
     bounds, (scale, zero_point) = _bounds(clamp), map(constant, quantize.inputs[1:3])
     if bounds is None or scale is None or zero_point is None or scale.size != 1:
         return False
-    low, high = (np.rint(bound / scale) + zero_point for bound in bounds)
+    low, high = _integers(bounds, scale, zero_point)
     ends = np.iinfo(zero_point.dtype)
     return bool(low <= ends.min and high >= ends.max)
+
+
+def clamp_integers(graph: ir.Graph) -> None:
+    """Put a Relu or Clip before a quantize step behind it, where it clamps integers.
+
+    Rounding keeps the order of numbers, so that the integers are the same. A layer whose
+    range reaches beyond its clamp, as where its result is joined with another's, runs in
+    float otherwise: ONNX Runtime fuses a layer with the quantize step right behind it.
+    """
+    for clamp in nodes(graph, *CLAMPS):
+        quantize = only_user(clamp.outputs[0])
+        if quantize is None or quantize.op_type != QUANTIZE or only_user(clamp.inputs[0]) is None:
+            continue
+        bounds, (scale, zero_point) = _bounds(clamp), map(constant, quantize.inputs[1:3])
+        if bounds is None or scale is None or zero_point is None or scale.size != 1:
+            continue
+        ends = np.iinfo(zero_point.dtype)
+        limits = [
+            add_constant(graph, f"limit_{int(limit)}", limit.astype(zero_point.dtype))
+            for limit in np.clip(_integers(bounds, scale, zero_point), ends.min, ends.max)
+        ]
+        quantize.replace_input_with(0, clamp.inputs[0])
+        graph.remove(clamp, safe=True)
+        integers = ir.node("Clip", [quantize.outputs[0], *limits])
+        integers.outputs[0].shape = quantize.outputs[0].shape
+        integers.outputs[0].type = quantize.outputs[0].type
+        quantize.outputs[0].replace_all_uses_with(integers.outputs[0])
+        integers.replace_input_with(0, quantize.outputs[0])
+        graph.insert_after(quantize, integers)
+
+
+def _integers(bounds: tuple[Array, Array], scale: Array, zero_point: Array) -> Array:
+    """Float32 (2,): the integers that stand for the bounds, which may lie beyond their type."""
+    integers: Array = np.rint(np.array(bounds, np.float32) / scale) + np.float32(zero_point)
+    return integers
 
 
 def _bounds(clamp: ir.Node) -> tuple[Array, Array] | None:
