@@ -109,7 +109,10 @@ def print_report(report: DriftReport) -> None:
     columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
     rows = [row for name, metric in report.metrics.items() for row in _rows(name, metric)]
     title = f"{report.artifact} on {report.data}/{report.split}"
-    console.table(f"{title}, {report.images} images", columns, rows)
+    if rows:
+        console.table(f"{title}, {report.images} images", columns, rows)
+    else:
+        print(f"{title}, {report.images} images without labels: no metrics")
 
 
 def _rows(name: str, metric: MetricDrift) -> Iterator[tuple[str, ...]]:

@@ -91,10 +91,10 @@ class ImageData:
         rows = tuple(row for row in self.splits.rows if name in (EVERY, row[SPLIT]))
         listing, rule = self.listing, self.splits.rule
         if not rows:
-            which = f"({rule}).{few(len(self.splits.rows))} Take --split all" if rule else ""
+            which = f" ({rule}).{few(len(self.splits.rows))} Take --split all" if rule else ""
             has = ", ".join(filter(None, self.names)) or "none"
             raise InvalidData(
-                f"{listing.path} lists no image with split '{name}'; it has {has} " + which
+                f"{listing.path} lists no image with split '{name}'; it has {has}{which}"
             )
         data = Dataset(listing.folder, name, rows, Origin(listing, self.options, rule))
         _check_places(data)

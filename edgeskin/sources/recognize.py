@@ -69,12 +69,13 @@ def kind_of(path: Path) -> SourceKind:
     name = _of_folder(path) if path.is_dir() else _of_file(path)
     if name in KINDS:
         return KINDS[name]
-    instead = _INSTEAD.get(name, "is damaged, or no model that edgeskin knows: " + _KNOWN)
+    instead = _INSTEAD.get(name, _UNKNOWN)
     raise InvalidRun(f"{path} {instead.format(path=path)}.")
 
 
-_KNOWN = (
-    "it takes ONNX, torch.export (.pt2), TorchScript, Keras (.keras, .h5), TensorFlow SavedModel "
+_UNKNOWN = (
+    "is neither a run folder nor a program (.pt2), and is damaged, or no model that edgeskin "
+    "knows: it takes ONNX, torch.export (.pt2), TorchScript, Keras (.keras, .h5), TensorFlow SavedModel "
     "folders, and networks by name (--model)"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,14 @@ from PIL import Image
 import edgeskin
 from edgeskin.artifacts import Io, Metadata
 from edgeskin.benchmarks import pack as packs
+from edgeskin.benchmarks.accuracy import report
+from edgeskin.benchmarks.devices.device import Device
+from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.runner.request import Engine, request
+from edgeskin.benchmarks.setup import Choice, Setup
+from edgeskin.benchmarks.steps import Steps
 from edgeskin.calibration.calibrate import calibrate_network
+from edgeskin.cli.main import run as main
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.layers import compare_layers
 from edgeskin.converters.parity.reference import of_network, of_run
@@ -26,6 +34,7 @@ from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import save_run
 from edgeskin.postprocess import EmbeddingPrediction, LabelsPrediction, TensorPrediction
+from edgeskin.progress import silent
 
 SPEC = many_heads_spec()
 File = Callable[[Io], Path]
@@ -122,3 +131,65 @@ def test_a_pack_keeps_a_row_of_labels_an_image(run: Path, data: Path, tmp_path: 
     document.write_text(short)
     with pytest.raises(InvalidPack, match="its labels of 'signs' do not fit that head"):
         packs.read(tmp_path / "pack")
+
+
+@pytest.mark.parametrize("column", [None, "severity"])
+def test_without_labels_outputs_are_compared(
+    column: str | None,
+    file: File,
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A folder of nothing but images, and a table of another model's labels."""
+    photos = Path(shutil.copytree(data, tmp_path / "photos"))
+    (photos / "manifest.csv").unlink()
+    rule = "80/10/10 by a hash"
+    if column is not None:
+        lines = [f"{path.name},test,1" for path in sorted(photos.iterdir())]
+        (photos / "manifest.csv").write_text("\n".join([f"file,split,{column}", *lines]))
+        rule = "none of the columns severity is of a head (signs), so that outputs are compared"
+    split = edgeskin.open_data(photos).split("all")
+    verification = edgeskin.verify(file("app"), run, split, trust=True)
+    assert verification.faults == ()
+    assert (verification.metrics, verification.images) == ({}, 12)
+    assert rule in (verification.data_rule or "")
+    report = edgeskin.drift(file("app"), run, split, trust=True)
+    assert (report.metrics, report.images) == ({}, 12)
+    made = edgeskin.pack(run, photos, tmp_path / "pack", split="all", trust=True)
+    assert (made.truth, len(made)) == ({}, 12)
+    command = ["verify", str(file("app")), "--reference", str(run), "--data", str(photos)]
+    assert main([*command, "--split", "all", "--trust"]) == 0
+    assert rule in capsys.readouterr().err
+    assert main([*command, "--split", "all", "--trust", "--max-drop", "1"]) == 1
+    assert "the gates on metrics were not checked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("io", "activation"), [("app", "none"), ("tensor", "sigmoid")])
+def test_of_these_heads_a_runner_is_asked_for_the_labels(io: Io, activation: str) -> None:
+    engine = Engine(runtime="onnx", library="lib.so")
+    metadata = Metadata(SPEC, io, "fp32")
+    text = request(engine, metadata, (), ready=False, model="m.onnx", images="shard-000.bin")
+    heads = [line for line in text.splitlines() if line.startswith("head ")]
+    assert heads == [f"head signs labels {activation} 3"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("io", ["app", "tensor"])
+def test_the_runner_counts_labels_and_keeps_every_output(
+    io: Io, file: File, run: Path, data: Path, tmp_path: Path
+) -> None:
+    pack = edgeskin.pack(run, data, tmp_path / "pack", trust=True)
+    with Device(HostLink(tmp_path / "device")) as host, edgeskin.load(file(io)) as predictor:
+        setup = Setup.of(file(io), pack, host.probe(), Choice())
+        (parts := tmp_path / "parts").mkdir()
+        steps = Steps(setup, host, parts, "/", silent)
+        found = steps.every_image()
+        expected = predictor.run_all(pack.image(i) for i in range(len(pack)))
+    for name, values in expected.items():
+        # The core activates by its own sigmoid: both are within a few units in the last place.
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6, err_msg=name)
+    counted = [answer["answers"]["signs"] for answer in steps.events.named("answer")]
+    assert counted == (found["signs"] >= 0.5).sum(axis=1).tolist()
+    assert report(pack, found, bit_equal_inputs=1.0).equal_decisions == {"signs": 1.0}
