@@ -102,6 +102,8 @@ def find_source(path: Path) -> Source:
         return Source(path, "run")
     if path.is_file() and is_program(path):
         return Source(path, "program")
+    if not path.exists():
+        raise InvalidRun(f"{path} is missing")
     kind = kind_of(path)
     raise InvalidRun(
         f"{path} is {kind.title}, no run yet. Make it one: edgeskin import {path} --out RUN"

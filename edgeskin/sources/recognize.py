@@ -75,8 +75,8 @@ def kind_of(path: Path) -> SourceKind:
 
 _UNKNOWN = (
     "is neither a run folder nor a program (.pt2), and is damaged, or no model that edgeskin "
-    "knows: it takes ONNX, torch.export (.pt2), TorchScript, Keras (.keras, .h5), TensorFlow SavedModel "
-    "folders, and networks by name (--model)"
+    "knows: it takes ONNX, torch.export (.pt2), TorchScript, Keras (.keras, .h5), TensorFlow "
+    "SavedModel folders, and networks by name (--model)"
 )
 
 
