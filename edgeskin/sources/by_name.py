@@ -59,10 +59,12 @@ def open_named(
     """
     if weights is None:
         raise InvalidRun(f"{text} has no weights of its own here: pass --weights FILE")
-    state = read_weights(Path(weights))
+    # A library's network has as many classes as its weights; whoever names a factory says it.
+    of_library = text.partition(":")[0] in LIBRARIES
+    state = read_weights(Path(weights)) if of_library else {}
     named = find_named(text, state, arguments)
     network = call_factory(named.arch, named.arguments, trust=trust)
-    fit_weights(network, state, where=str(weights))
+    fit_weights(network, state or read_weights(Path(weights)), where=str(weights))
     name = text.partition(":")[2].partition(".")[0]
     return NamedNetwork(text, name, named.arch, named.arguments, network, named.preprocessing)
 
