@@ -156,7 +156,8 @@ def _document(text: str) -> Mapping[str, Any]:
         raise InvalidSpec(f"the preprocessing is no whole JSON: {error}") from error
     if not isinstance(document, dict):
         raise InvalidSpec(
-            "the preprocessing is neither JSON of a transform nor package.module:name of one"
+            f"the preprocessing is neither JSON of a transform, nor a file of it, nor "
+            f"package.module:name: '{text.strip()[:60]}'"
         )
     return document
 
