@@ -91,9 +91,9 @@ def of_network(name: str, spec: Spec, network: nn.Module, digest: str) -> Model:
     from torch import fx
 
     from edgeskin.converters.model import any_strides
-    from edgeskin.runtimes.pytorch import BATCH, TorchSession, run_all
+    from edgeskin.runtimes.pytorch import TorchSession, run_all
 
-    batch = 1 if isinstance(network, fx.GraphModule) else BATCH
+    batch = 1 if isinstance(network, fx.GraphModule) else None
     session = TorchSession(spec, any_strides(network))
     return Model(name, spec, digest, lambda pixels: run_all(session, pixels, batch), network)
 

@@ -14,7 +14,8 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.runtimes import BaseSession, TensorSpec
 from edgeskin.spec import Spec
 
-BATCH = 32
+_PIXELS_AT_ONCE = 32 * 224 * 224
+"""Of all images of a batch: what layers hold in between grows with them."""
 
 
 class TorchSession(BaseSession):
@@ -49,8 +50,10 @@ class TorchSession(BaseSession):
 
 
 def run_all(
-    session: TorchSession, pixels: NDArray[Any], batch: int = BATCH
+    session: TorchSession, pixels: NDArray[Any], batch: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Outputs for all images (N, H, W, 3), in batches; see `TorchSession.answer`."""
+    """Outputs for all images (N, H, W, 3), in batches that fit memory; see `TorchSession.answer`."""
+    if batch is None:
+        batch = max(1, _PIXELS_AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
     parts = [session.answer(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
