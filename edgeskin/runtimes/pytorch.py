@@ -52,7 +52,7 @@ class TorchSession(BaseSession):
 def run_all(
     session: TorchSession, pixels: NDArray[Any], batch: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Outputs for all images (N, H, W, 3), in batches that fit memory; see `TorchSession.answer`."""
+    """Outputs for all images (N, H, W, 3), as many at a time as fit; see `TorchSession.answer`."""
     if batch is None:
         batch = max(1, _PIXELS_AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
     parts = [session.answer(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]

@@ -23,7 +23,7 @@ from edgeskin.calibration.rewrites import export
 from edgeskin.data.manifest import EVERY, ImageData, load_split
 from edgeskin.data.phantoms import render_phantom
 from edgeskin.document import Document
-from edgeskin.errors import InvalidRun, InvalidSpec
+from edgeskin.errors import InvalidRun, InvalidSpec, ShapeMismatch
 from edgeskin.files import check_writable
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.architectures import Foreign
@@ -50,7 +50,7 @@ from edgeskin.sources.opening import open_source
 from edgeskin.sources.preprocessing import Preprocessing, input_spec_of, read_preprocessing
 from edgeskin.sources.source_model import SourceLayout, SourceModel
 from edgeskin.sources.spec_answers import SpecAnswers
-from edgeskin.sources.torch_answers import FlatOutputs
+from edgeskin.sources.torch_answers import FlatOutputs, unnamed
 from edgeskin.sources.torch_module import read_module
 from edgeskin.sources.without_transposes import without_transposes
 from edgeskin.spec import Head, Spec
@@ -156,7 +156,7 @@ def import_run(
         found = find(source, spec=given, answers=answers, input_size=input_size, trust=trust)
     found = _chosen_outputs(found, given, answers)
     guessed = settle_spec(found, given, answers, ask, data=data, trust=trust)
-    if found.named is not None and not any(_stripped_heads(found, guessed.spec)):
+    if found.named is not None and _is_as_made(found, guessed.spec):
         return _keep_factory(found.named, guessed.spec, guessed.said, out, force=force)
     return _import_graph(found, guessed, out, data, force, progress)
 
@@ -288,6 +288,12 @@ def settle_spec(
         InvalidSpec, ShapeMismatch: As `guess_spec` and `guess_heads`.
     """
     if spec is not None:
+        height, width = found.image.size
+        if (spec.input.height, spec.input.width) != (height, width):
+            raise ShapeMismatch(
+                f"the spec says images of {spec.input.height} x {spec.input.width}, "
+                f"{found.model.name} takes {height} x {width}"
+            )
         return GuessedSpec(spec.model_copy(update={"arch": "", "arch_args": {}}), ())
     if needs_normalization(found.model.hints, answers) and ask is not None:
         answers = replace(answers, normalization=ask())
@@ -358,6 +364,14 @@ def _import_graph(
         of=of,
         guessed=guessed.said,
     )
+
+
+def _is_as_made(found: Found, spec: Spec) -> bool:
+    """Whether what a factory makes gives the raw heads of `spec` by itself, in their order."""
+    names = [tensor.name for tensor in found.model.outputs]
+    by_name = names == [head.name for head in spec.heads]
+    in_order = names == list(unnamed(len(names)))
+    return (by_name or in_order) and not any(_stripped_heads(found, spec))
 
 
 def adapt(

@@ -32,12 +32,12 @@ def flat(result: Any) -> tuple[tuple[Tensor, ...], tuple[str, ...]]:
         InvalidRun: It holds anything but tensors.
     """
     if isinstance(result, Tensor):
-        return (result,), ("output",)
+        return (result,), unnamed(1)
     if isinstance(result, Mapping):
         names, values = tuple(map(str, result)), tuple(result.values())
     elif isinstance(result, Sequence) and not isinstance(result, str):
         values = tuple(result)
-        names = tuple(f"output_{index}" for index in range(len(values)))
+        names = unnamed(len(values))
     else:
         raise InvalidRun(f"the network returns a {type(result).__name__}, not tensors")
     for name, value in zip(names, values, strict=True):
@@ -47,6 +47,11 @@ def flat(result: Any) -> tuple[tuple[Tensor, ...], tuple[str, ...]]:
                 "it in a module that returns a tensor, a tuple or a dict of tensors."
             )
     return values, names
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    """What outputs are called that their network gives no names."""
+    return ("output",) if count == 1 else tuple(f"output_{index}" for index in range(count))
 
 
 def answering(network: nn.Module) -> Callable[[NDArray[Any]], tuple[NDArray[Any], ...]]:

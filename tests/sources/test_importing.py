@@ -329,3 +329,37 @@ def test_an_activation_that_the_head_does_not_have_is_refused(tmp_path: Path) ->
     answers = SpecAnswers(normalization="bytes", heads=(HeadAnswer("grade", "classification"),))
     with pytest.raises(InvalidSpec, match="ends in sigmoid already: give it the kind multilabel"):
         import_run(Sigmoids(), None, tmp_path / "run", answers=answers, input_size=SIZES)
+
+
+def test_a_spec_of_another_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeMismatch, match="the spec says images of 40 x 48, Tiny takes 64 x 64"):
+        import_run(
+            copy.deepcopy(network("fp32")), tiny_spec(), tmp_path / "run", input_size=(64, 64)
+        )
+
+
+def test_a_network_by_name_is_a_graph_where_its_outputs_are_called_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision's segmenters give a dict with 'out'; the head may have a better name."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "named_network", sys.modules[__name__])
+    torch.manual_seed(0)
+    torch.save(Named().state_dict(), tmp_path / "w.pth")
+    answers = SpecAnswers(
+        normalization="imagenet",
+        heads=(HeadAnswer("stage"), HeadAnswer("area"), HeadAnswer("vector")),
+    )
+    import_run(
+        "named_network:Named",
+        None,
+        tmp_path / "run",
+        weights=tmp_path / "w.pth",
+        answers=answers,
+        input_size=SIZES,
+        trust=True,
+    )
+    run = load_run(tmp_path / "run")
+    assert [head.name for head in run.spec.heads] == ["stage", "area", "vector"]
+    assert isinstance(run.network, ExportedNetwork)
