@@ -32,6 +32,8 @@ def test_branches_become_one_layer_that_computes_the_same(name: str) -> None:
     layers = len([m for m in network.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)])
     merged = reparameterized(network, image())
     assert mergeable(network)
+    assert {tensor.dtype for tensor in merged.parameters()} == {torch.float32}
+    assert torch.get_default_dtype() is torch.float32
     assert len([m for m in merged.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]) < layers
     with torch.no_grad():
         torch.testing.assert_close(merged(image()), network(image()), rtol=1e-3, atol=1e-4)
