@@ -55,6 +55,7 @@ from edgeskin.sources.torch_module import read_module
 from edgeskin.sources.without_transposes import without_transposes
 from edgeskin.spec import Head, Spec
 
+aten = torch.ops.aten
 Ask = Callable[[], str]
 """Asks a person for a name of `NORMALIZATIONS`."""
 _CHECKED = 4
@@ -195,6 +196,8 @@ def find(
     image = image_input(model.input.name, model.input.shape, None, where=model.name)
     graph = _exported(model.network, image.shape, model.name)
     graph.graph.set_codegen(fx.graph.CodeGen())  # outputs as a tuple, whatever they lay in
+    for node in graph.graph.find_nodes(op="call_function", target=aten.view.default):
+        node.target = aten.reshape.default  # of an image whose channels lie last, no view is there
     graph.recompile()
     ends = [activation_name(final_activation(node)) for node in output_nodes(graph)]
     outputs = tuple(Output(t, end) for t, end in zip(model.outputs, ends, strict=True))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import helper, numpy_helper
+from onnx_graphs import save_model
 from small_network import SIZE, make_network
 from tiny_network import network, tiny_spec
 from torch import Tensor, nn
@@ -167,6 +169,39 @@ def test_channels_that_come_last_and_grey(channels: int, tmp_path: Path) -> None
     assert (run.spec.input.height, run.spec.input.width) == (24, 40)
     moves = [n for n in run.network.network.graph.nodes if "permute" in str(n.target)]
     assert not moves  # the graph that an author of torch would have written
+
+
+class Flattened(nn.Module):
+    """Pixels that are flattened in the order of NHWC, as networks of Keras do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).reshape(1, -1)
+
+
+def test_what_lies_flat_in_nhwc_is_flattened_in_that_order(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Flattened().eval()
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 8, 6, 3),)), tmp_path / "f.pt2")
+    import_run(tmp_path / "f.pt2", None, tmp_path / "run", answers=GIVEN)
+    x = torch.rand(1, 3, 8, 6)
+    [raw] = load_run(tmp_path / "run").network(x)
+    torch.testing.assert_close(raw, network(x.permute(0, 2, 3, 1)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_mask_of_nothing_is_compared_by_both_of_its_answers(tmp_path: Path) -> None:
+    """ONNX Runtime's sigmoid gives 0 where its exact value is 1e-17: no operator is to blame."""
+    weight = numpy_helper.from_array(np.full((1, 3, 1, 1), 0.1, np.float32), "w")
+    bias = numpy_helper.from_array(np.array([-40.0], np.float32), "b")
+    nodes = [
+        helper.make_node("Conv", ["image", "w", "b"], ["maps"]),
+        helper.make_node("Sigmoid", ["maps"], ["y"]),
+    ]
+    path = save_model(tmp_path / "mask.onnx", nodes, [weight, bias], ["y"])
+    assert import_run(path, None, tmp_path / "run", answers=GIVEN).sqnr_db > 140.0
 
 
 def test_a_given_spec_is_taken_as_it_is(tmp_path: Path) -> None:
