@@ -8,58 +8,37 @@ came from.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from edgeskin.calibration.graphs import attribute
-from edgeskin.calibration.rewrites import export
 from edgeskin.data.manifest import EVERY, ImageData, load_split
-from edgeskin.data.phantoms import render_phantom
 from edgeskin.document import Document
-from edgeskin.errors import InvalidRun, InvalidSpec, ShapeMismatch
+from edgeskin.errors import InvalidSpec
 from edgeskin.files import check_writable
 from edgeskin.models.app_model import AppModel
 from edgeskin.models.architectures import Foreign
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.output_shapes import check_outputs
-from edgeskin.models.reparameterize import mergeable, reparameterized
 from edgeskin.models.run import save_run
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.adapt import Adapted, Restored
 from edgeskin.sources.agreement import check_agreement
 from edgeskin.sources.by_name import NamedNetwork, is_name, open_named
-from edgeskin.sources.graph_outputs import (
-    Activation,
-    activation_name,
-    final_activation,
-    output_nodes,
-    without_final_activations,
-)
-from edgeskin.sources.guess_heads import GuessedHead, Output, guess_heads, heads_of
-from edgeskin.sources.guess_spec import GuessedSpec, guess_spec, looked_at, needs_normalization
-from edgeskin.sources.image_input import ImageInput, image_input
-from edgeskin.sources.opening import open_source
-from edgeskin.sources.preprocessing import Preprocessing, input_spec_of, read_preprocessing
-from edgeskin.sources.source_model import SourceLayout, SourceModel
+from edgeskin.sources.found import Found, chosen_outputs, exported_graph, find
+from edgeskin.sources.graph_outputs import Activation, without_final_activations
+from edgeskin.sources.guess_heads import GuessedHead, heads_of
+from edgeskin.sources.guess_spec import GuessedSpec, looked_at
+from edgeskin.sources.settling import Ask, photos, settle_spec, stated_size, with_library
 from edgeskin.sources.spec_answers import SpecAnswers
-from edgeskin.sources.torch_answers import FlatOutputs, unnamed
-from edgeskin.sources.torch_module import read_module
+from edgeskin.sources.torch_answers import unnamed
 from edgeskin.sources.without_transposes import without_transposes
 from edgeskin.spec import Head, Spec
-
-aten = torch.ops.aten
-Ask = Callable[[], str]
-"""Asks a person for a name of `NORMALIZATIONS`."""
-_CHECKED = 4
-"""Images that the import is compared on."""
 
 
 class ImportReport(Document):
@@ -82,22 +61,6 @@ class ImportReport(Document):
     images: int | None = None
     of: str | None = None
     guessed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Found:
-    """A source, opened: its graph in its own layout, and the outputs of that."""
-
-    kind: str
-    model: SourceModel
-    image: ImageInput
-    graph: fx.GraphModule
-    outputs: tuple[Output, ...]
-    named: NamedNetwork | None = None
-
-    @property
-    def layout(self) -> SourceLayout:
-        return self.image.layout
 
 
 def import_run(
@@ -151,67 +114,19 @@ def import_run(
         named = open_named(source, weights, _arguments(model_args), trust=trust)
         if given is not None:
             return _keep_factory(named, given, (), out, force=force)
-        answers = _with_library(named, answers)
-        found = find(named, answers=answers, input_size=input_size)
+        found = find(named, input_size=input_size or stated_size(named, answers, trust=trust))
+        answers = with_library(named, answers)
     else:
-        found = find(source, spec=given, answers=answers, input_size=input_size, trust=trust)
-    found = _chosen_outputs(found, given, answers)
+        size = input_size
+        if isinstance(source, nn.Module):
+            size = input_size or stated_size(given, answers, trust=trust)
+        found = find(source, input_size=size, trust=trust)
+    heads = answers.heads if given is None else given.heads
+    found = chosen_outputs(found, [head.name for head in heads])
     guessed = settle_spec(found, given, answers, ask, data=data, trust=trust)
     if found.named is not None and _is_as_made(found, guessed.spec):
         return _keep_factory(found.named, guessed.spec, guessed.said, out, force=force)
     return _import_graph(found, guessed, out, data, force, progress)
-
-
-def find(
-    source: NamedNetwork | nn.Module | Path | str,
-    *,
-    spec: Spec | None = None,
-    answers: SpecAnswers = SpecAnswers(),
-    input_size: tuple[int, int] | None = None,
-    trust: bool = False,
-) -> Found:
-    """Open a model, and export it in its own layout.
-
-    Args:
-        spec: Says the size of a module's images, as `answers.preprocessing` does; `input_size`
-            first.
-
-    Raises:
-        InvalidRun: It cannot be read, run or exported.
-    """
-    named = source if isinstance(source, NamedNetwork) else None
-    if isinstance(source, NamedNetwork | nn.Module):
-        input_size = input_size or _stated_size(spec, answers, trust)
-        module = source.network if isinstance(source, NamedNetwork) else source
-        kind = f"the network {named.text}" if named else "a torch module"
-        model = read_module(module, (1, 3, *input_size))
-        if named:
-            model = replace(model, name=named.name)
-        merged = reparameterized(module, torch.zeros(1, 3, *input_size))
-        if merged is not module:  # its factory would make the branches again
-            model, named = _with_merged(model, module, merged), None
-    else:
-        source_kind, model = open_source(Path(source), input_size=input_size, trust=trust)
-        kind = source_kind.title
-    image = image_input(model.input.name, model.input.shape, None, where=model.name)
-    graph = _exported(model.network, image.shape, model.name)
-    graph.graph.set_codegen(fx.graph.CodeGen())  # outputs as a tuple, whatever they lay in
-    for node in graph.graph.find_nodes(op="call_function", target=aten.view.default):
-        node.target = aten.reshape.default  # of an image whose channels lie last, no view is there
-    graph.recompile()
-    ends = [activation_name(final_activation(node)) for node in output_nodes(graph)]
-    outputs = tuple(Output(t, end) for t, end in zip(model.outputs, ends, strict=True))
-    return Found(kind, model, image, graph, outputs, named)
-
-
-def _with_merged(model: SourceModel, module: nn.Module, merged: nn.Module) -> SourceModel:
-    """The model with one layer for each sum of branches; the source stays as it is."""
-    note = f"the branches of {len(mergeable(module))} layers are merged, as they run"
-    return replace(
-        model,
-        network=FlatOutputs(merged).eval(),
-        hints=replace(model.hints, notes=(*model.hints.notes, note)),
-    )
 
 
 def network_of(source: Path | str, spec: Spec, *, trust: bool = False) -> ExportedNetwork:
@@ -221,94 +136,12 @@ def network_of(source: Path | str, spec: Spec, *, trust: bool = False) -> Export
         EdgeskinError: As `import_run`.
     """
     size = (spec.input.height, spec.input.width)
-    found = _chosen_outputs(find(source, input_size=size, trust=trust), spec, SpecAnswers())
+    found = find(source, input_size=size, trust=trust)
+    found = chosen_outputs(found, [head.name for head in spec.heads])
     adapted, network, restored = adapt(found, spec, heads_of(spec, found.outputs, found.layout))
     images, _ = _images(spec, None)
     check_agreement(found.model, adapted, network, restored, images)
     return network
-
-
-def _chosen_outputs(found: Found, spec: Spec | None, answers: SpecAnswers) -> Found:
-    """The outputs that heads are called after, in their order; all as they are, if none are."""
-    heads = answers.heads if spec is None else spec.heads
-    names = [tensor.name for tensor in found.model.outputs]
-    wanted = [head.name for head in heads]
-    if not wanted or not set(wanted) <= set(names) or wanted == names:
-        return found
-    places = [names.index(name) for name in wanted]
-    nodes, answer = output_nodes(found.graph), found.model.answer
-    [end] = found.graph.graph.find_nodes(op="output")
-    end.args = (tuple(nodes[place] for place in places),)
-    found.graph.recompile()
-    model = replace(
-        found.model,
-        outputs=tuple(found.model.outputs[place] for place in places),
-        answer=lambda image: tuple(answer(image)[place] for place in places),
-    )
-    return replace(found, model=model, outputs=tuple(found.outputs[place] for place in places))
-
-
-def _stated_size(spec: Spec | None, answers: SpecAnswers, trust: bool) -> tuple[int, int]:
-    """Rows and columns of the images of a module, which itself does not say them."""
-    if spec is not None:
-        return spec.input.height, spec.input.width
-    if answers.preprocessing is not None:
-        taken = _preprocessing(answers.preprocessing, trust=trust).input
-        return taken.height, taken.width
-    raise InvalidRun(
-        "a module does not say what images it takes: --input-size 224x224, for instance "
-        "(Python: input_size)"
-    )
-
-
-def _preprocessing(given: Any, *, trust: bool, **options: Any) -> Preprocessing:
-    if isinstance(given, str):
-        return read_preprocessing(given, trust=trust, **options)
-    return input_spec_of(given, **options)
-
-
-def _with_library(named: NamedNetwork, answers: SpecAnswers) -> SpecAnswers:
-    """The answers, with what the library of a network states where a person says nothing."""
-    said = answers.preprocessing is not None or answers.normalization is not None
-    return answers if said else replace(answers, preprocessing=named.preprocessing)
-
-
-def settle_spec(
-    found: Found,
-    spec: Spec | None,
-    answers: SpecAnswers,
-    ask: Ask | None = None,
-    *,
-    data: ImageData | Path | str | None = None,
-    trust: bool = False,
-) -> GuessedSpec:
-    """The spec that a person gives, or one that is guessed.
-
-    Args:
-        data: Images to measure a preprocessing on that a spec cannot express exactly.
-
-    Raises:
-        InvalidSpec, ShapeMismatch: As `guess_spec` and `guess_heads`.
-    """
-    if spec is not None:
-        height, width = found.image.size
-        if (spec.input.height, spec.input.width) != (height, width):
-            raise ShapeMismatch(
-                f"the spec says images of {spec.input.height} x {spec.input.width}, "
-                f"{found.model.name} takes {height} x {width}"
-            )
-        return GuessedSpec(spec.model_copy(update={"arch": "", "arch_args": {}}), ())
-    if needs_normalization(found.model.hints, answers) and ask is not None:
-        answers = replace(answers, normalization=ask())
-    heads = guess_heads(found.outputs, found.layout, answers, found.model.hints.labels)
-    read = None
-    if answers.preprocessing is not None:
-        height, width = found.image.size
-        images = _photos(data)
-        read = _preprocessing(
-            answers.preprocessing, trust=trust, height=height, width=width, images=images
-        )
-    return guess_spec(found.model.name, found.image, heads, found.model.hints, answers, read)
 
 
 def spec_of(
@@ -326,12 +159,16 @@ def spec_of(
     Raises:
         EdgeskinError: As `import_run`.
     """
-    opened: Any = source
+    opened: NamedNetwork | nn.Module | Path | str = source
     if isinstance(source, str) and is_name(source) and not Path(source).exists():
         opened = open_named(source, weights, _arguments(model_args), trust=trust)
-        answers = _with_library(opened, answers)
-    found = find(opened, answers=answers, input_size=input_size, trust=trust)
-    found = _chosen_outputs(found, None, answers)
+    if isinstance(opened, NamedNetwork):
+        input_size = input_size or stated_size(opened, answers, trust=trust)
+        answers = with_library(opened, answers)
+    elif isinstance(opened, nn.Module):
+        input_size = input_size or stated_size(None, answers, trust=trust)
+    found = find(opened, input_size=input_size, trust=trust)
+    found = chosen_outputs(found, [head.name for head in answers.heads])
     return settle_spec(found, None, answers, ask, trust=trust)
 
 
@@ -389,7 +226,7 @@ def adapt(
     graph = without_final_activations(found.graph, stripped)
     adapted = Adapted(graph, found.image, heads)
     shape = (1, 3, spec.input.height, spec.input.width)
-    exported = _exported(adapted, shape, found.model.name)
+    exported = exported_graph(adapted, shape, found.model.name)
     if not found.model.quantized:  # constants behind a dequantize step must stay integers
         exported = without_transposes(exported)
     return adapted, ExportedNetwork(_unprefixed(exported)), restored
@@ -430,30 +267,12 @@ def _is_stripped(head: Head, activation: Activation | None) -> bool:
     return True
 
 
-def _exported(network: nn.Module, shape: Sequence[int], name: str) -> fx.GraphModule:
-    try:
-        return export(network, torch.zeros(*shape))
-    except Exception as error:  # torch.export raises types of its own, many lines long
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InvalidRun(
-            f"{name} cannot be exported to a graph: {why}. torch.export.export(model.eval(), "
-            "(image,)) must take it: write it without branches on values."
-        ) from error
-
-
 def _images(spec: Spec, data: ImageData | Path | str | None) -> tuple[list[Tensor], str]:
     """What to compare on, normalised float32 (1, 3, H, W), and where it is from."""
-    pixels = [preprocess(photo, spec.input) for photo in _photos(data)]
+    pixels = [preprocess(photo, spec.input) for photo in photos(data)]
     normalize = AppModel(nn.Identity(), spec).normalize
     images = [normalize(torch.from_numpy(image)[None]).contiguous() for image in pixels]
     return images, "phantoms" if data is None else load_split(data, EVERY).name
-
-
-def _photos(data: ImageData | Path | str | None) -> list[NDArray[np.uint8]]:
-    """A few images as they lie on disk, RGB uint8 (H, W, 3); phantoms without any."""
-    if data is None:
-        return [render_phantom(seed, size=256).image for seed in range(_CHECKED)]
-    return [image.decode() for image in load_split(data, EVERY).take(_CHECKED).images]
 
 
 def _keep_factory(

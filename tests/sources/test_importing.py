@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec, ShapeMismatch
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.run import load_run
 from edgeskin.sources import importing
+from edgeskin.sources.found import find
 from edgeskin.sources.importing import import_run, spec_of
 from edgeskin.sources.source_model import Step
 from edgeskin.sources.spec_answers import HeadAnswer, SpecAnswers
@@ -310,11 +312,9 @@ def test_an_import_that_computes_something_else_is_refused(
         import_run(places["static"], None, tmp_path / "run", answers=GIVEN)
     one = np.ones(4, np.float32)
     steps = [Step("Conv 'a'", one, one), Step("Relu 'b'", one, -one), Step("Add 'c'", one, -one)]
-    found = importing.find(places["static"])
-    shown = copy.copy(found.model)
-    object.__setattr__(shown, "steps", lambda image: iter(steps))
-    monkeypatch.setattr(importing, "find", lambda *_, **__: copy.copy(found))
-    object.__setattr__(found, "model", shown)
+    opened = find(places["static"])
+    shown = replace(opened, model=replace(opened.model, steps=lambda image: iter(steps)))
+    monkeypatch.setattr(importing, "find", lambda *_, **__: shown)
     with pytest.raises(InvalidRun, match="The first operator that differs is Relu 'b'"):
         import_run(places["static"], None, tmp_path / "run", answers=GIVEN)
     assert not (tmp_path / "run").exists()
