@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import model_files
@@ -38,6 +39,7 @@ from edgeskin.errors import (
 )
 from edgeskin.files import sha256
 from edgeskin.formats import FORMATS, find_format
+from edgeskin.models.archive import DOCUMENT, GRAPH_RECORD
 
 # In place of the worker: writes its request as the file, and an answer of another.
 QUICK = """
@@ -107,7 +109,9 @@ def test_a_run_has_no_scales_and_a_program_no_floats(run: Path, tmp_path: Path) 
     with pytest.raises(InvalidRun, match=r"no scales for int8.*--data"):
         convert_files(run, ["onnx"], ["int8"], tmp_path / "out")
     program = tmp_path / "p.pt2"
-    program.touch()
+    with zipfile.ZipFile(program, "w") as archive:  # what a program is recognised by
+        for record in (GRAPH_RECORD, DOCUMENT):
+            archive.writestr(f"program/{record}", "{}")
     with pytest.raises(InvalidRun, match=r"gives int8 only.*to fp16"):
         convert_files(program, ["onnx"], ["fp16"], tmp_path / "out")
 

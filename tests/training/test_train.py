@@ -110,7 +110,7 @@ def test_a_label_that_training_needs_is_missed_by_name(tmp_path: Path) -> None:
     write_set(folder, train=8, val=0, test=0, size=64)
     text = (folder / "manifest.csv").read_text().replace(",count,", ",lesions,", 1)
     (folder / "manifest.csv").write_text(text)
-    with pytest.raises(InvalidData, match="no column 'count'"):
+    with pytest.raises(InvalidData, match="no labels for 'count', which acne"):
         train("acne", ARCH, folder, tmp_path / "run", recipe=RECIPE)
 
 
