@@ -103,7 +103,9 @@ def find_source(path: Path) -> Source:
     if path.is_file() and is_program(path):
         return Source(path, "program")
     if not path.exists():
-        raise InvalidRun(f"{path} is missing")
+        raise InvalidRun(
+            f"{path} is missing. Give what edgeskin train, import, calibrate or qat wrote."
+        )
     kind = kind_of(path)
     raise InvalidRun(
         f"{path} is {kind.title}, no run yet. Make it one: edgeskin import {path} --out RUN"
