@@ -78,13 +78,17 @@ def read_records(archive: bytes) -> dict[str, bytes]:
         return {name: file.read(entries[name]) for name in kept}
 
 
+def is_operator(target: str) -> bool:
+    """Whether a graph may call it: operators of torch that compute, and arithmetic of sizes."""
+    return _OPERATOR.fullmatch(target) is not None and not target.startswith(_FORBIDDEN)
+
+
 def _plain_graph(text: bytes) -> bytes:
     """The graph without metadata, guards and ranges; only operators that compute."""
     document = json.loads(text)
     document.update(guards_code=[], range_constraints={})
     for node in document["graph_module"]["graph"]["nodes"]:
-        target = node["target"]
-        if not _OPERATOR.fullmatch(target) or target.startswith(_FORBIDDEN):
+        if not is_operator(target := node["target"]):
             raise ValueError(f"it calls {target}")
         node["metadata"] = {}
     plain = json.dumps(document, separators=(",", ":"))

@@ -85,8 +85,8 @@ class _Facts:
     @property
     def notes(self) -> tuple[str, ...]:
         unsaid = (
-            "a SavedModel does not say which pixel values it expects: --mean and --std must be "
-            "those of its training"
+            "a SavedModel does not say which pixel values it expects: --normalization must be "
+            "that of its training"
         )
         if not self.others:
             return (unsaid,)

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import fx
 
 from edgeskin.errors import InvalidRun
-from edgeskin.models.archive import GRAPH_RECORD, ROOT, read_records
+from edgeskin.models.archive import GRAPH_RECORD, ROOT, is_operator, read_records
 from edgeskin.models.exported import load_graph
 from edgeskin.sources.image_input import ImageInput, image_input
 from edgeskin.sources.source_model import (
@@ -41,6 +42,7 @@ def read_exported(path: Path, *, input_size: tuple[int, int] | None = None) -> S
     try:
         records = read_records(path.read_bytes())
         document = json.loads(records[GRAPH_RECORD])
+        _check_operators(document, path)
         taken = _input(document)
     except InvalidRun:
         raise
@@ -64,6 +66,18 @@ def read_exported(path: Path, *, input_size: tuple[int, int] | None = None) -> S
         quantized=is_quantized,
         least_db=LEAST_QUANTIZED_DB if is_quantized else LEAST_DB,
     )
+
+
+def _check_operators(document: Any, path: Path) -> None:
+    targets = [node["target"] for node in document["graph_module"]["graph"]["nodes"]]
+    foreign = Counter(target for target in targets if not is_operator(target))
+    if foreign:
+        listed = ", ".join(f"{target} ({count})" for target, count in sorted(foreign.items()))
+        raise InvalidRun(
+            f"{path} calls what is none of torch's own operators: {listed}. Export the float "
+            "network, or one that torchao or NNCF quantized, whose steps are "
+            "quantized_decomposed."
+        )
 
 
 @dataclass(frozen=True)

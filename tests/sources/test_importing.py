@@ -326,6 +326,21 @@ def test_an_existing_run_stays(places: dict[str, Path], tmp_path: Path) -> None:
         import_run(places["static"], None, tmp_path / "run", answers=GIVEN)
 
 
+def test_operators_of_a_library_are_counted(tmp_path: Path) -> None:
+    from torchvision.ops import roi_pool
+
+    class Pooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            pooled: Tensor = roi_pool(x, torch.zeros(1, 5), 2)
+            return pooled
+
+    exported = torch.export.export(Pooled(), (torch.zeros(1, 3, 8, 8),))
+    torch.export.save(exported, tmp_path / "pool.pt2")
+    said = r"none of torch's own operators: torch\.ops\.torchvision\.roi_pool\.default \(1\)\. Export"
+    with pytest.raises(InvalidRun, match=said):
+        import_run(tmp_path / "pool.pt2", None, tmp_path / "run", answers=GIVEN)
+
+
 def test_several_inputs_are_refused(tmp_path: Path) -> None:
     class Two(nn.Module):
         def forward(self, x: Tensor, y: Tensor) -> Tensor:

@@ -108,7 +108,6 @@ def test_what_is_written_computes_what_tensorflow_does(
 @on_tensorflow
 @pytest.mark.slow
 def test_a_saved_model_is_a_network_with_its_own_names(models: Path) -> None:
-    pytest.importorskip("edgeskin.sources.onnx_graph")
     source = read_saved_model(models / "fixed")
     assert (source.name, source.input.name, source.input.shape) == (
         "fixed",
