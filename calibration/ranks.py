@@ -15,6 +15,7 @@ from torch.fx import GraphModule, Node
 from edgeskin.calibration.graphs import argument, aten
 
 MOST_AXES = 5
+_PERMUTATIONS = {aten.permute.default, aten.transpose.int}
 _VIEWS = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
 
 
@@ -24,7 +25,7 @@ def lower_ranks(graph: GraphModule) -> None:
     Every node must have its value's shape in `meta["val"]`.
     """
     for node in list(graph.graph.nodes):
-        if node.target is aten.permute.default and _rank(node) > MOST_AXES:
+        if node.target in _PERMUTATIONS and _rank(node) > MOST_AXES:
             _lower(graph, node)
     for node in graph.graph.nodes:
         if node.target in _VIEWS:
@@ -55,7 +56,7 @@ def fewest_axes(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[list[int
 def _lower(graph: GraphModule, permute: Node) -> None:
     source: Node = argument(permute, "self")
     shape, out = tuple(source.meta["val"].shape), permute.meta["val"].shape
-    fewer, order = fewest_axes(shape, tuple(dim % len(shape) for dim in argument(permute, "dims")))
+    fewer, order = fewest_axes(shape, _dims(permute, len(shape)))
     if len(fewer) > MOST_AXES:
         return
     with graph.graph.inserting_before(permute):
@@ -68,6 +69,16 @@ def _lower(graph: GraphModule, permute: Node) -> None:
         result = _node(graph, aten.view.default, plain, list(out))
     permute.replace_all_uses_with(result)
     graph.graph.erase_node(permute)
+
+
+def _dims(permute: Node, rank: int) -> tuple[int, ...]:
+    """The axis of its input that each axis of a permutation is."""
+    if permute.target is aten.permute.default:
+        return tuple(dim % rank for dim in argument(permute, "dims"))
+    dims = list(range(rank))
+    one, other = argument(permute, "dim0"), argument(permute, "dim1")
+    dims[one], dims[other] = dims[other], dims[one]
+    return tuple(dims)
 
 
 def _node(graph: GraphModule, operator: torch._ops.OpOverload, x: Node, sizes: list[int]) -> Node:

@@ -121,6 +121,11 @@ def subtract(x: Tensor, y: Any) -> Tensor:
     return x + -y if isinstance(y, int | float) else x - y
 
 
+def add_product(x: Tensor, first: Tensor, second: Tensor, *, value: float = 1) -> Tensor:
+    """x + value * first * second, as ResMLP and ConvNeXt V2 write a factor and an offset."""
+    return x + (first * second if value == 1 else first * second * value)
+
+
 def adaptive_average_pool(x: Tensor, output_size: Any) -> Tensor:
     if list(output_size) == [1, 1]:
         return x.mean(dim=(-2, -1), keepdim=True)
@@ -162,6 +167,7 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.roll.default: roll,
     aten.div.Tensor: divide,
     aten.sub.Tensor: subtract,
+    aten.addcmul.default: add_product,
     aten.adaptive_avg_pool2d.default: adaptive_average_pool,
     aten._native_batch_norm_legit_no_training.default: batch_norm,
 }

@@ -39,6 +39,7 @@ ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
     aten._assert_tensor_metadata.default: (lambda x: None, ()),
     aten.pad.default: (F.pad, ([0, 0, 0, 0],)),
     aten.roll.default: (torch.roll, ([-1, 2, 4], [1, 2, 2])),
+    aten.addcmul.default: (torch.addcmul, (X.flip(0), X.sin())),
     aten.adaptive_avg_pool2d.default: (F.adaptive_avg_pool2d, ([1, 1],)),
     aten._native_batch_norm_legit_no_training.default: (
         lambda x, w, b, mean, var, momentum, eps: F.batch_norm(x, mean, var, w, b, eps=eps),
