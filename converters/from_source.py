@@ -34,6 +34,7 @@ def convert(
     data: ImageData | Path | str | None = None,
     options: ConversionOptions = ConversionOptions(),
     spec: Spec | Path | str | None = None,
+    weights: Path | str | None = None,
     example: Tensor | None = None,
     input_size: tuple[int, int] | None = None,
     answers: SpecAnswers = SpecAnswers(),
@@ -52,6 +53,7 @@ def convert(
             split is used. The program is not kept: `edgeskin.calibrate` does that.
         spec: Of a source that is imported, as `import_run` takes it; by default the `spec.json`
             or `NAME.spec.json` that lies beside a file, else guessed from the model.
+        weights: Of a network by name, `timm:NAME`: its state dict.
         example: What a module takes, float32 (1, 3, H, W): its size, and the look of its values
             where nobody says how pixels are normalised.
         input_size: Rows and columns of the image, where the source leaves them open.
@@ -76,6 +78,7 @@ def convert(
                 source,
                 spec if spec is not None else _spec_beside(source),
                 run_folder,
+                weights=weights,
                 answers=answers,
                 example=example,
                 input_size=input_size,
@@ -127,11 +130,16 @@ def convert(
 
 def _is_imported(source: Path | str) -> bool:
     """Whether a path or a name must become a run first; what is missing is refused as a path."""
-    return Path(source).exists() and is_foreign(Path(source))
+    from edgeskin.sources.by_name import is_name
+
+    path = Path(source)
+    return is_foreign(path) if path.exists() else is_name(str(source))
 
 
 def _name(source: nn.Module | Path | str) -> str:
-    return Path(source).stem if isinstance(source, Path | str) else type(source).__name__
+    if not isinstance(source, Path | str):
+        return type(source).__name__
+    return Path(str(source).rpartition(":")[2]).stem
 
 
 def _spec_beside(source: nn.Module | Path | str) -> Path | None:

@@ -23,9 +23,9 @@ CONVERSION_DB = (
 @takes_data
 def convert(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="A run (fp32, fp16), a program (int8), or a model file as `import` takes it."
+            help="A run (fp32, fp16), a program (int8), or a file or name that `import` takes."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files and manifest.json.")],
@@ -47,6 +47,9 @@ def convert(
     ] = False,
     spec: Annotated[
         Path | None, typer.Option(help="Of a model file: its spec.json. [beside it, or guessed]")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of a network by name: its state dict.")
     ] = None,
     input_size: InputSize = None,
     normalization: Pixels = None,
@@ -79,6 +82,7 @@ def convert(
                 data=data,
                 options=options,
                 spec=spec,
+                weights=weights,
                 input_size=size(input_size),
                 answers=SpecAnswers(normalization=normalization),
                 say=console.say,

@@ -336,7 +336,9 @@ def test_operators_of_a_library_are_counted(tmp_path: Path) -> None:
 
     exported = torch.export.export(Pooled(), (torch.zeros(1, 3, 8, 8),))
     torch.export.save(exported, tmp_path / "pool.pt2")
-    said = r"none of torch's own operators: torch\.ops\.torchvision\.roi_pool\.default \(1\)\. Export"
+    said = (
+        r"none of torch's own operators: torch\.ops\.torchvision\.roi_pool\.default \(1\)\. Export"
+    )
     with pytest.raises(InvalidRun, match=said):
         import_run(tmp_path / "pool.pt2", None, tmp_path / "run", answers=GIVEN)
 
