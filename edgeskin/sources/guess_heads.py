@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def _placed(head: Head, output: Output, layout: SourceLayout) -> GuessedHead:
         case RegressionHead():
             fits = _size(shape) == 1
         case TensorHead(shape=own):
-            fits = _size(shape) == _size((1, *own))
+            fits = _size(shape) == math.prod(own)
     if not fits:
         raise ShapeMismatch(f"head '{head.name}' does not fit the output of {shape}: {head!r}")
     return GuessedHead(head, last, "")
@@ -153,7 +154,7 @@ def _kind(output: Output, layout: SourceLayout, labels: tuple[str, ...] | None) 
         return "segmentation"
     if not _is_vector(shape):
         return "tensor"
-    size = max(shape[1:], default=1)
+    size = max(_of_one_image(shape), default=1)
     if output.activation == "sigmoid":
         return "multilabel"
     if labels is not None or output.activation == "softmax":
@@ -170,7 +171,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
 
 
 def _is_map(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and sorted(shape[1:])[1] > 1
+    return len(shape) == 4 and shape[0] == 1 and sorted(shape[1:])[1] > 1
 
 
 def _channels_last(shape: tuple[int, ...], layout: SourceLayout) -> bool:
@@ -191,9 +192,10 @@ def _head(
 ) -> GuessedHead:
     shape = output.tensor.shape
     last = kind == "segmentation" and _channels_last(shape, layout)
-    size = shape[-1 if last else 1] if kind == "segmentation" else _size(shape)
+    is_map = kind == "segmentation" and len(shape) == 4
+    size = shape[-1 if last else 1] if is_map else _size(shape)
     if kind == "tensor":
-        head: Head = TensorHead(name=name, shape=shape[1:] or (1,), unit=answer.unit)
+        head: Head = TensorHead(name=name, shape=_of_one_image(shape) or (1,), unit=answer.unit)
         return GuessedHead(head, False, _said(name, kind, output, ""))
     if kind == "embedding":
         return GuessedHead(
@@ -224,11 +226,13 @@ def _head(
     return GuessedHead(head, False, _said(name, kind, output, note))
 
 
+def _of_one_image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the batch of one, which some outputs do not have first: (20, 1, 37), (7,)."""
+    return shape[1:] if shape[:1] == (1,) else shape
+
+
 def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape[1:]:
-        size *= extent
-    return size
+    return math.prod(_of_one_image(shape))
 
 
 def _named(name: str, labels: tuple[str, ...] | None, size: int) -> tuple[tuple[str, ...], str]:

@@ -194,6 +194,33 @@ def test_what_lies_flat_in_nhwc_is_flattened_in_that_order(tmp_path: Path) -> No
     torch.testing.assert_close(raw, network(x.permute(0, 2, 3, 1)), rtol=1e-5, atol=1e-5)
 
 
+class NoBatch(nn.Module):
+    """Scores as a bare vector, and letters of which time comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 7, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.conv(x)
+        return {"scores": y.mean((2, 3)).squeeze(0), "letters": y.mean(2).permute(2, 0, 1)}
+
+
+def test_outputs_without_a_batch_keep_all_their_values(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = NoBatch().eval()
+    import_run(network, None, tmp_path / "run", answers=GIVEN, input_size=(8, 6))
+    run, x = load_run(tmp_path / "run"), torch.rand(1, 3, 8, 6)
+    assert [(head.name, head.kind) for head in run.spec.heads] == [
+        ("scores", "classification"),
+        ("letters", "tensor"),
+    ]
+    scores, letters = run.network(x)
+    assert letters.shape == (1, 6, 1, 7)
+    torch.testing.assert_close(scores[0], network(x)["scores"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(letters[0], network(x)["letters"], rtol=1e-5, atol=1e-5)
+
+
 def test_a_mask_of_nothing_is_compared_by_both_of_its_answers(tmp_path: Path) -> None:
     """ONNX Runtime's sigmoid gives 0 where its exact value is 1e-17: no operator is to blame."""
     weight = numpy_helper.from_array(np.full((1, 3, 1, 1), 0.1, np.float32), "w")
