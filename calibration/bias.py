@@ -29,8 +29,10 @@ from edgeskin.calibration.graphs import (
 )
 from edgeskin.progress import Progress, silent
 
-# Enough for a mean; each image's live activations are held at the same time.
-MOST_SAMPLES = 32
+# Enough for a mean; each image's live activations are held at the same time, so that of larger
+# images there are fewer, whose means are over more pixels.
+MOST_SAMPLES, _LEAST_SAMPLES = 32, 4
+_VALUES = MOST_SAMPLES * 3 * 224 * 224
 
 
 @torch.no_grad()
@@ -45,10 +47,10 @@ def correct_biases(
     Args:
         graph: Quantized from `reference`: the same layers in the same order.
         reference: The float graph.
-        samples: Inputs, float32 (1, 3, H, W); `MOST_SAMPLES` of them, evenly spread, are used.
+        samples: Inputs, float32 (1, 3, H, W); `most_samples` of them, evenly spread, are used.
         progress: Called with (what, layers done, layers in all).
     """
-    count = min(len(samples), MOST_SAMPLES)
+    count = min(len(samples), most_samples(samples[0].numel()))
     samples = [samples[index * len(samples) // count] for index in range(count)]
     float_means = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
     runs = [Run(graph, sample) for sample in samples]
@@ -69,6 +71,15 @@ def correct_biases(
                 run.env[node] = run.env[node] + _along_channels(shift, node, run.env[node])
         for run in runs:
             run.forget(node)
+
+
+def most_samples(values: int) -> int:
+    """Inputs of so many values that biases are corrected with: 32 of 3 x 224 x 224 each.
+
+    >>> most_samples(3 * 1024 * 1024)
+    4
+    """
+    return max(_LEAST_SAMPLES, min(MOST_SAMPLES, _VALUES // values))
 
 
 def _channel_means(graph: GraphModule, samples: Sequence[Tensor]) -> list[Tensor]:

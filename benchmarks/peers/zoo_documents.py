@@ -6,6 +6,7 @@ from pydantic import Field
 
 from edgeskin.benchmarks.peers.builds import Failure
 from edgeskin.benchmarks.peers.setting import Machine
+from edgeskin.benchmarks.peers.zoo_networks import ZooNetwork
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 
@@ -80,6 +81,17 @@ class ZooRecord(Document):
     asked: tuple[str, ...] = ()
     peak_memory_bytes: int = 0
     seconds: float = 0.0
+
+
+def blank(network: ZooNetwork) -> ZooRecord:
+    """The record of a network of which nothing is known yet."""
+    return ZooRecord(
+        name=network.name,
+        family=network.family,
+        library=network.library,
+        factory=network.factory,
+        pixels=network.pixels,
+    )
 
 
 class ZooResult(Document):

@@ -31,6 +31,7 @@ from edgeskin.benchmarks.peers.zoo_documents import (
     ZooFile,
     ZooProgram,
     ZooRecord,
+    blank,
 )
 from edgeskin.benchmarks.peers.zoo_networks import ZooNetwork, build_network, find_networks
 from edgeskin.calibration.calibrate import calibrate_network
@@ -71,13 +72,7 @@ class Desk:
     record: ZooRecord = field(init=False)
 
     def __post_init__(self) -> None:
-        self.record = ZooRecord(
-            name=self.network.name,
-            family=self.network.family,
-            library=self.network.library,
-            factory=self.network.factory,
-            pixels=self.network.pixels,
-        )
+        self.record = blank(self.network)
 
     def note(self, **changes: Any) -> None:
         """Write the record with `changes`, and with the most memory that was used so far."""

@@ -17,6 +17,7 @@ from edgeskin.benchmarks.peers.zoo_documents import (
     ZooResult,
     ZooTiming,
 )
+from edgeskin.benchmarks.peers.zoo_networks import NETWORKS
 from edgeskin.converters.speed import SLOWER
 from edgeskin.estimate import Estimate
 from edgeskin.files import atomic
@@ -45,6 +46,8 @@ def counts(networks: Iterable[ZooRecord]) -> str:
     """How many networks there are in each format, and beside what."""
     records = list(networks)
     lines = [f"{len(records)} networks, {sum(r.merged > 0 for r in records)} with merged branches."]
+    if absent := [n.family for n in NETWORKS.values() if n.name not in {r.name for r in records}]:
+        lines[0] += f" Not measured yet: {', '.join(absent)}."
     for precision in reversed(PRECISIONS):
         each = {t: sum(_is_made(r, f"{t}-{precision}") for r in records) for t in TARGETS}
         everywhere = sum(all(_is_made(r, f"{t}-{precision}") for t in TARGETS) for r in records)
@@ -52,12 +55,13 @@ def counts(networks: Iterable[ZooRecord]) -> str:
         share = everywhere / max(1, len(records))
         lines.append(f"In {precision}: {listed}; in all three {everywhere} ({share:.0%}).")
     for target in STOCK:
+        asked = sum("stock" in r.asked for r in records)
         pairs = [ratios for r in records if (ratios := _ratio(r, target, "float"))]
         slower = sum(ratio.low > SLOWER for ratio in pairs)
         stock = sum(_is_made(r, f"{target}-stock") for r in records)
         lines.append(
             f"{TITLES[target]}: INT8 is slower than float in {slower} of {len(pairs)} networks; "
-            f"the stock tool makes an INT8 file of {stock}."
+            f"the stock tool makes an INT8 file of {stock} of {asked}."
         )
     return "\n".join(f"- {line}" for line in lines)
 

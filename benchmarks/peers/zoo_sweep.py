@@ -33,9 +33,9 @@ from edgeskin.benchmarks.peers.zoo_documents import (
     ZooRecord,
     ZooResult,
     ZooTiming,
+    blank,
 )
 from edgeskin.benchmarks.peers.zoo_networks import ZooNetwork
-from edgeskin.errors import InvalidResult
 from edgeskin.files import write_json
 from edgeskin.formats import FORMATS
 
@@ -102,9 +102,7 @@ def _files(network: ZooNetwork, folder: Path, log: Path, options: ZooOptions) ->
     arguments = [f"{PEERS}.zoo_files", network.name, str(folder), str(path)]
     arguments += ["stock"] if options.stock else []
     problem = run_process(arguments, log, timeout_s=options.limit_s)
-    record = read_record(path)
-    if record is None:
-        raise InvalidResult(f"{network.name} was not measured: {problem}. Its log: {log.name}")
+    record = read_record(path) or blank(network)
     return _with_losses(record, problem, options) if problem else record
 
 

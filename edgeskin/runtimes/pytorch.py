@@ -14,8 +14,9 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.runtimes import BaseSession, TensorSpec
 from edgeskin.spec import Spec
 
-_PIXELS_AT_ONCE = 32 * 224 * 224
-"""Of all images of a batch: what layers hold in between grows with them."""
+BATCH = 32
+_PIXELS = BATCH * 224 * 224
+"""Of a batch: larger images run in smaller batches, with as much memory."""
 
 
 class TorchSession(BaseSession):
@@ -49,11 +50,19 @@ class TorchSession(BaseSession):
         }
 
 
+def batch_of(height: int, width: int) -> int:
+    """Images of this size that run at a time: 32 of 224 x 224 pixels, 1 of 1024 x 1024."""
+    return max(1, min(BATCH, _PIXELS // (height * width)))
+
+
 def run_all(
     session: TorchSession, pixels: NDArray[Any], batch: int | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Outputs for all images (N, H, W, 3), as many at a time as fit; see `TorchSession.answer`."""
-    if batch is None:
-        batch = max(1, _PIXELS_AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
+    """Outputs for all images (N, H, W, 3), in batches; see `TorchSession.answer`.
+
+    Args:
+        batch: Images at a time; as many as `batch_of` says for None.
+    """
+    batch = batch or batch_of(*pixels.shape[1:3])
     parts = [session.answer(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

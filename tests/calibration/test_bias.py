@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgeskin.calibration.bias import correct_biases
+from edgeskin.calibration.bias import correct_biases, most_samples
 from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import (
     DEQUANTIZE_CHANNELS,
@@ -118,3 +118,8 @@ def test_a_bias_that_two_layers_share_is_left_alone() -> None:
     before = attribute(shifted, bias).clone()
     correct_biases(shifted, reference, [x])
     assert torch.equal(attribute(shifted, bias), before)
+
+
+def test_large_images_are_fewer_so_that_memory_stays() -> None:
+    found = [most_samples(3 * size * size) for size in (32, 224, 448, 1024, 4096)]
+    assert found == [32, 32, 8, 4, 4]

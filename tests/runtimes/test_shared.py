@@ -12,7 +12,7 @@ from tiny_network import network, tiny_job, tiny_spec
 from edgeskin.errors import SessionClosed
 from edgeskin.formats import FORMATS
 from edgeskin.predictor import Predictor, load
-from edgeskin.runtimes.pytorch import TorchSession
+from edgeskin.runtimes.pytorch import TorchSession, batch_of
 
 pytestmark = pytest.mark.slow
 KINDS = ["tflite", "onnx", "coreml", "pytorch"]
@@ -66,3 +66,7 @@ def test_closing_waits_for_the_run_and_is_said(predictor: Predictor) -> None:
     predictor.close()  # a second time does no harm
     with pytest.raises(SessionClosed, match="was closed"):
         predictor.predict(image)
+
+
+def test_large_images_run_in_small_batches() -> None:
+    assert [batch_of(size, size) for size in (32, 224, 448, 1024, 4096)] == [32, 32, 8, 1, 1]
