@@ -8,6 +8,7 @@ network is therefore written in those before it is quantized. Each entry of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
-from torch.nn import functional as F
 from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
@@ -126,10 +126,33 @@ def add_product(x: Tensor, first: Tensor, second: Tensor, *, value: float = 1) -
     return x + (first * second if value == 1 else first * second * value)
 
 
-def adaptive_average_pool(x: Tensor, output_size: Any) -> Tensor:
+def adaptive_average_pool(x: Tensor, output_size: Sequence[int]) -> Tensor:
+    """As a mean, a pool, or means of slices: litert-torch adds up the windows in int8."""
     if list(output_size) == [1, 1]:
         return x.mean(dim=(-2, -1), keepdim=True)
-    return F.adaptive_avg_pool2d(x, output_size)
+    windows = [
+        _windows(x.shape[dim], size) for dim, size in zip((-2, -1), output_size, strict=True)
+    ]
+    strides = [_stride(axis) for axis in windows]
+    if all(strides):
+        kernel = [axis[0][1] for axis in windows]
+        return aten.avg_pool2d.default(x, kernel, strides)
+    for dim, axis in zip((x.dim() - 2, x.dim() - 1), windows, strict=True):
+        parts = [aten.slice.Tensor(x, dim, *window).mean(dim, keepdim=True) for window in axis]
+        x = torch.cat(parts, dim)
+    return x
+
+
+def _windows(size: int, count: int) -> list[tuple[int, int]]:
+    """First and last (exclusive) of each window of adaptive pooling; they may overlap by one."""
+    return [(i * size // count, -((i + 1) * -size // count)) for i in range(count)]
+
+
+def _stride(windows: list[tuple[int, int]]) -> int:
+    """How far each window lies from the one before; 0 where they differ, or in length."""
+    steps = {b[0] - a[0] for a, b in pairwise(windows)} or {1}
+    lengths = {last - first for first, last in windows}
+    return steps.pop() if len(steps) == len(lengths) == 1 else 0
 
 
 def batch_norm(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeskin.calibration.graphs import attribute
+from edgeskin.calibration.quantizer import FOLLOWERS
 from edgeskin.calibration.rewrites import REWRITES, aten, flatten
 
 X = torch.linspace(-10.0, 10.0, 2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
@@ -117,6 +118,21 @@ def test_attention_adds_a_bias_of_positions_and_leaves_a_choice_of_them_alone() 
     used = {node.target for node in flatten(Biased(), X).graph.nodes}
     assert aten.softmax.int in used
     assert aten.scaled_dot_product_attention.default not in used
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (3, 3), (6, 6), (5, 7), (28, 30)])
+def test_adaptive_pooling_to_any_size_is_made_of_operators_for_integers(
+    size: tuple[int, int],
+) -> None:
+    class Pool(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (F.adaptive_avg_pool2d(x, size),)
+
+    x = torch.randn(1, 3, 28, 30, generator=torch.Generator().manual_seed(0))
+    graph = flatten(Pool(), x)
+    used = {node.target for node in graph.graph.nodes if node.op == "call_function"}
+    assert used <= FOLLOWERS.keys()
+    torch.testing.assert_close(graph(x), Pool()(x))
 
 
 def test_padding_that_pads_goes_on() -> None:
