@@ -25,9 +25,16 @@ from edgeskin.spec import (
 _EMBEDDING_SIZES = {64, 128, 192, 256, 320, 384, 512, 576, 768, 1024, 1280, 1536, 2048}
 """Widths of features; a classifier of so many classes would say its labels."""
 _EMBEDDING_NAME = re.compile(r"embed|(^|_)emb(_|$)|feature")
-_TELLS_NOTHING = re.compile(
-    r"(output|identity|linear|view|mm|addmm|softmax|sigmoid|stateful.*)?[_\d:]*"
-)
+_SAY_NOTHING = {
+    "output",
+    "out",
+    "identity",
+    "linear",
+    "view",
+    "softmax",
+    "sigmoid",
+    "logits",
+}
 _NAMES: dict[HeadKind, str] = {
     "classification": "label",
     "multilabel": "labels",
@@ -250,7 +257,8 @@ def _named(name: str, labels: tuple[str, ...] | None, size: int) -> tuple[tuple[
 
 def _name(given: str, kind: HeadKind, index: int, count: int) -> str:
     plain = re.sub(r"[^a-z0-9]+", "_", given.lower().rpartition("/")[2]).strip("_")
-    if plain and not _TELLS_NOTHING.fullmatch(plain) and plain[0].isalpha():
+    is_word = plain and not any(letter.isdigit() for letter in plain)  # no counter of a framework
+    if is_word and plain not in _SAY_NOTHING:
         return plain
     return _NAMES[kind] if count == 1 else f"{_NAMES[kind]}_{index}"
 
