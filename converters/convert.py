@@ -188,7 +188,8 @@ def run_all(
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(waiting.pop(0).start())
+                running.append(waiting.pop(0))  # first: Ctrl-C may come while it starts
+                running[-1].start()
             for process in list(running):
                 try:
                     if not process.finished():

@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from edgeskin.conversion import Conversion
 from edgeskin.converters.worker import Request
@@ -29,10 +28,11 @@ class Process:
         self.log = log
         self.timeout_s = timeout_s
         self.name = Path(request.path).name
+        self._popen: subprocess.Popen[bytes] | None = None
         self._answer: Conversion | None = None
         self._has_failed = False
 
-    def start(self) -> Self:
+    def start(self) -> None:
         threads = str(self.request.threads)
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
@@ -48,7 +48,6 @@ class Process:
         with suppress(BrokenPipeError):  # it is dead already, which finished() reports
             self._popen.stdin.write(self.request.to_line())
             self._popen.stdin.flush()
-        return self
 
     def finished(self) -> bool:
         """Whether the worker is done.
@@ -57,6 +56,7 @@ class Process:
             ConversionFailed: It crashed, took longer than `timeout_s`, or failed.
             EdgeskinError: What the worker itself refused, as it said it.
         """
+        assert self._popen is not None, "the worker was not started"
         code = self._popen.poll()
         elapsed = time.monotonic() - self._started
         if code is None and elapsed < self.timeout_s:
@@ -79,7 +79,8 @@ class Process:
 
     def kill(self) -> None:
         """End it, whatever it is doing; only a failure's log is worth keeping."""
-        end(self._popen)
+        if self._popen is not None:
+            end(self._popen)
         if not self._has_failed:
             self.log.unlink(missing_ok=True)
 
