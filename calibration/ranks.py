@@ -27,9 +27,12 @@ def lower_ranks(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target in _PERMUTATIONS and _rank(node) > MOST_AXES:
             _lower(graph, node)
-    for node in graph.graph.nodes:
-        if node.target in _VIEWS:
-            node.replace_input_with(node.all_input_nodes[0], _origin(node.all_input_nodes[0]))
+    for node in list(graph.graph.nodes):
+        if node.target in _VIEWS and (origin := _origin(_input(node))) is not _input(node):
+            with graph.graph.inserting_before(node):
+                if not origin.meta["val"].is_contiguous():
+                    origin = _contiguous(graph, origin)
+            node.replace_input_with(_input(node), origin)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
@@ -60,13 +63,11 @@ def _lower(graph: GraphModule, permute: Node) -> None:
     if len(fewer) > MOST_AXES:
         return
     with graph.graph.inserting_before(permute):
+        if not source.meta["val"].is_contiguous():
+            source = _contiguous(graph, source)
         merged = _node(graph, aten.view.default, source, fewer)
         moved = _node(graph, aten.permute.default, merged, order)
-        plain = graph.graph.call_function(
-            aten.clone.default, (moved,), {"memory_format": torch.contiguous_format}
-        )
-        plain.meta["val"] = moved.meta["val"].clone(memory_format=torch.contiguous_format)
-        result = _node(graph, aten.view.default, plain, list(out))
+        result = _node(graph, aten.view.default, _contiguous(graph, moved), list(out))
     permute.replace_all_uses_with(result)
     graph.graph.erase_node(permute)
 
@@ -84,6 +85,14 @@ def _dims(permute: Node, rank: int) -> tuple[int, ...]:
 def _node(graph: GraphModule, operator: torch._ops.OpOverload, x: Node, sizes: list[int]) -> Node:
     node = graph.graph.call_function(operator, (x, sizes))
     node.meta["val"] = operator(x.meta["val"], sizes)
+    return node
+
+
+def _contiguous(graph: GraphModule, x: Node) -> Node:
+    """A copy that a view may be taken of."""
+    layout = {"memory_format": torch.contiguous_format}
+    node = graph.graph.call_function(aten.clone.default, (x,), layout)
+    node.meta["val"] = x.meta["val"].clone(memory_format=torch.contiguous_format)
     return node
 
 

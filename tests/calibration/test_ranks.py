@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeskin.calibration.graphs import aten
-from edgeskin.calibration.ranks import fewest_axes
-from edgeskin.calibration.rewrites import flatten
+from edgeskin.calibration.ranks import fewest_axes, lower_ranks
+from edgeskin.calibration.rewrites import export, flatten
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 3, 1, 2, 3), (2, 1, 1, 3, 2, 2), (1, 1, 1, 1, 1, 1)])
@@ -49,3 +49,20 @@ def test_a_flat_graph_cuts_windows_with_four_axes() -> None:
     assert torch.equal(graph(x)[0], network(x)[0])
     assert aten.transpose.int not in {node.target for node in graph.graph.nodes}
     assert max(n.meta["val"].dim() for n in graph.graph.nodes if hasattr(n.meta["val"], "dim")) <= 4
+
+
+def test_windows_of_a_map_whose_channels_lie_elsewhere() -> None:
+    """A view that torch still takes of a permuted map, and that a shorter one cannot be."""
+
+    class Cut(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            cut = x.permute(0, 2, 3, 1).view(1, 2, 4, 2, 4, 3)
+            return cut.transpose(2, 3).reshape(4, 4, 4, 3)
+
+    x = torch.randn(1, 3, 8, 8)
+    graph = export(Cut().eval(), x)
+    expected = graph(x)
+    lower_ranks(graph)
+    assert torch.equal(graph(x), expected)
+    values = [node.meta["val"] for node in graph.graph.nodes if node.op == "call_function"]
+    assert max(value.dim() for value in values) <= 5
