@@ -69,15 +69,18 @@ def convert(
     if options.io not in get_args(Io):
         raise UnknownName(f"no io '{options.io}'; there are app and tensor")
     out = Path(out)
-    if not isinstance(source, Path | str) or _is_imported(source):
-        from edgeskin.sources.importing import import_run
+    targets = list(FORMATS) if target == "all" else [target]
+    with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
+        if not isinstance(source, Path | str) or _is_imported(source):
+            from edgeskin.sources.importing import import_run
 
-        with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
-            run_folder = Path(scratch) / _name(source)
+            for name in targets:  # before the minutes that an import may take
+                find_format(name).check_packages()
+            path = Path(scratch) / "imported" / _name(source)
             report = import_run(
                 source,
                 spec if spec is not None else _spec_beside(source),
-                run_folder,
+                path,
                 weights=weights,
                 answers=answers,
                 example=example,
@@ -88,25 +91,19 @@ def convert(
             )
             for line in report.guessed:
                 say(line)
-            return convert(
-                run_folder,
-                out,
-                target=target,
-                precision=precision,
-                data=data,
-                options=options,
-                force=force,
-                trust=trust,
-                progress=progress,
-            )
-    source = Path(source)
-    origin = find_source(source)
-    precisions = _precisions(origin, precision, data)
-    targets = list(FORMATS) if target == "all" else [target]
+        else:
+            path = Path(source)
+        origin = find_source(path)
+        precisions = _precisions(origin, precision, data)
+        program = None
+        if "int8" in precisions and "int8" not in origin.precisions and data is not None:
+            _refuse_early(origin, targets, precisions, out, force)
+            from edgeskin.calibration.from_run import calibrate
 
-    def run(program: Path | None) -> list[Artifact]:
+            program = Path(scratch) / "program.pt2"
+            calibrate(path, data, program, options.calibration, trust=trust, progress=progress)
         return convert_files(
-            source,
+            path,
             targets,
             precisions,
             out,
@@ -116,16 +113,6 @@ def convert(
             trust=trust,
             progress=progress,
         )
-
-    if "int8" in origin.precisions or "int8" not in precisions or data is None:
-        return run(None)
-    _refuse_early(origin, targets, precisions, out, force)
-    from edgeskin.calibration.from_run import calibrate
-
-    with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
-        program = Path(scratch) / "program.pt2"
-        calibrate(source, data, program, options.calibration, trust=trust, progress=progress)
-        return run(program)
 
 
 def _is_imported(source: Path | str) -> bool:

@@ -8,7 +8,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +111,6 @@ def written(name: str, content: bytes) -> Callable[[Path], Path]:
 
 
 def keras_model(folder: Path, *, code: bool) -> Path:
-    if find_spec("keras") is None:
-        pytest.skip("keras is not installed")
     from edgeskin.sources import keras_model
 
     keras = keras_model._keras()

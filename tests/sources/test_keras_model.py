@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ SIZE = 16
 
 @cache
 def keras() -> Any:
-    if find_spec("keras") is None:
-        pytest.skip("keras is not installed")
     return keras_model._keras()
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgeskin.runtimes.mil.ops.operator import Ints, Ops
-from edgeskin.runtimes.mil.ops.window import pad_ends, padding
+from edgeskin.runtimes.mil.ops.window import Ends, pad_ends, padding
 
 _CONV = (F.conv1d, F.conv2d, F.conv3d)
 _CONV_TRANSPOSE = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -28,11 +28,24 @@ def conv(
     kernel = weight.shape[2:]
     strides, dilations = strides or [1] * len(kernel), dilations or [1] * len(kernel)
     ends = padding(x.shape[2:], kernel, strides, dilations, pad_type, pad)
+    return padded_conv(x, weight, bias, ends, strides, dilations, groups)
+
+
+def padded_conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    ends: Ends,
+    strides: Ints,
+    dilations: Ints,
+    groups: int,
+) -> Tensor:
+    """A convolution of any rank; `ends` are the zeros before and behind each axis."""
     if all(before == after for before, after in ends):
-        inside: list[int] = [before for before, _ in ends]
+        inside = [before for before, _ in ends]
     else:
-        x, inside = pad_ends(x, ends), [0] * len(kernel)
-    return _CONV[len(kernel) - 1](x, weight, bias, list(strides), inside, list(dilations), groups)
+        x, inside = pad_ends(x, ends), [0] * len(ends)
+    return _CONV[len(ends) - 1](x, weight, bias, list(strides), inside, list(dilations), groups)
 
 
 def conv_transpose(

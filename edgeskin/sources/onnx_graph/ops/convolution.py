@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgeskin.runtimes.mil.ops.convolution import padded_conv
 from edgeskin.runtimes.mil.ops.window import pad_ends
 from edgeskin.sources.onnx_graph.ops.operator import Ints, Operand, Ops
 from edgeskin.sources.onnx_graph.ops.windows import ends_of
 
-_CONV = (F.conv1d, F.conv2d, F.conv3d)
 _CONV_TRANSPOSE = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
 
@@ -30,11 +30,7 @@ def conv(
     kernel = weight.shape[2:]
     strides, dilations = strides or [1] * len(kernel), dilations or [1] * len(kernel)
     ends = ends_of(x.shape[2:], kernel, strides, dilations, auto_pad, pads)
-    if all(before == after for before, after in ends):
-        inside: list[int] = [before for before, _ in ends]
-    else:
-        x, inside = pad_ends(x, ends), [0] * len(kernel)
-    return _CONV[len(kernel) - 1](x, weight, bias, list(strides), inside, list(dilations), group)
+    return padded_conv(x, weight, bias, ends, strides, dilations, group)
 
 
 def conv_transpose(
