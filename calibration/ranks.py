@@ -90,8 +90,9 @@ def _node(graph: GraphModule, operator: torch._ops.OpOverload, x: Node, sizes: l
 
 def _contiguous(graph: GraphModule, x: Node) -> Node:
     """A copy that a view may be taken of."""
-    layout = {"memory_format": torch.contiguous_format}
-    node = graph.graph.call_function(aten.clone.default, (x,), layout)
+    node = graph.graph.call_function(
+        aten.clone.default, (x,), {"memory_format": torch.contiguous_format}
+    )
     node.meta["val"] = x.meta["val"].clone(memory_format=torch.contiguous_format)
     return node
 
