@@ -43,18 +43,6 @@ class Code:
         return f"'{self.name}'" if self.module is None else f"{self.module}:{self.name}"
 
 
-def is_keras(path: Path) -> bool:
-    """Whether `path` is a .keras archive or an HDF5 file, by its content."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(_ZIP) and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return {"config.json", "model.weights.h5"} <= set(archive.namelist())
-    return start == _HDF5
-
-
 def read_keras_file(path: Path) -> KerasFile:
     """The configuration of a whole model.
 

@@ -249,7 +249,7 @@ def _hints(model: keras.Model) -> Hints:
     return Hints(
         notes=(
             "it begins with no layer that scales pixels, so it does not say which values it "
-            "expects: --mean and --std must be those of its training",
+            "expects: --normalization must be that of its training",
         )
     )
 

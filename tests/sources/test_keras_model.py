@@ -19,7 +19,6 @@ from edgeskin.calibration.rewrites import export
 from edgeskin.errors import InvalidArtifact, NotSupportedHere, NotTrusted
 from edgeskin.metrics import sqnr_db
 from edgeskin.sources import keras_model
-from edgeskin.sources.keras_file import is_keras
 from edgeskin.sources.keras_model import read_keras
 from edgeskin.sources.source_model import SourceModel
 from edgeskin.sources.without_transposes import without_transposes
@@ -131,11 +130,10 @@ def test_hdf5_under_another_name_gives_the_same_and_a_bare_network_no_hints(tmp_
     )
     model.save(tmp_path / "model.h5")
     path = (tmp_path / "model.h5").rename(tmp_path / "from_2019.bin")
-    assert is_keras(path)
     source = read_keras(path)
     assert source.input.shape == (1, 8, 8, 1)
     assert source.hints.mean is None
-    assert "--mean" in source.hints.notes[0]
+    assert "--normalization" in source.hints.notes[0]
     image = pixels(source)
     ours = source.network(torch.from_numpy(image))[0].detach().numpy()
     assert sqnr_db(source.answer(image)[0], ours) > 110.0
