@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,16 @@ class Prediction(Mapping[str, HeadPrediction]):
     def from_json(cls, document: Any) -> Self:
         """What `to_json` gave; raises InvalidResult."""
         return cls(_Heads.from_json({"heads": document}, where="the prediction").heads)
+
+
+def activation_of(head: Head) -> Literal["softmax", "sigmoid"] | None:
+    """What `decode` puts a raw head through; None for one that is a number, or is as it is."""
+    match head:
+        case ClassificationHead() | SegmentationHead():
+            return head.activation
+        case DistributionHead():
+            return "softmax"
+    return None
 
 
 def decode(spec: Spec, raw: Outputs) -> dict[str, NDArray[np.float32]]:

@@ -11,6 +11,7 @@ recommends for x86.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def quantize_tflite(
     quantizer = Quantizer(str(source))
     quantizer.load_quantization_recipe(static_wi8_ai8())
     feeds = [{image: x.transpose(0, 2, 3, 1)} for x in images]
-    found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
+    with warnings.catch_warnings():  # the first interpreter of a process warns of its memory
+        warnings.simplefilter("ignore", UserWarning)
+        found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
     path.write_bytes(bytes(quantizer.quantize(found).quantized_model or b""))
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Pixels = NDArray[np.uint8]
+_TELLING = 16
+"""So many values between 0 and 1, and none outside, are of a sigmoid: logits are of both signs."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _run_own(path: Path, metadata: Metadata, pixels: Pixels) -> Outputs:
 
 
 def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
-    """Outputs of a file without a spec: the normalised tensor in, raw heads out."""
+    """Outputs of a file without a spec: the normalised tensor in, heads out, activated or raw."""
     with open_session(path) as session:
         names = _heads(session, spec, path)
         image_input = session.inputs[0]
@@ -129,7 +131,30 @@ def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
             head: np.concatenate([to_floats(part[out.name], out) for part in raw])
             for head, out in names.items()
         }
+    for head in spec.heads:
+        activation = postprocess.activation_of(head)
+        if activation and _is_activated(outputs[head.name], activation):
+            outputs[head.name] = _before(outputs[head.name], activation)
     return postprocess.decode(spec, outputs)
+
+
+def _is_activated(values: NDArray[np.float32], activation: str) -> bool:
+    """Whether a file ends in what decoding would do: all of its values, (N, C, ...), tell.
+
+    Integers of 8 bits leave the sum of a softmax off by half a step a class at most.
+    """
+    if values.min() < 0 or values.max() > 1:
+        return False
+    if activation == "sigmoid":
+        return values.size >= _TELLING
+    return bool(np.allclose(values.sum(axis=1), 1, atol=1e-3 + values.shape[1] / 512))
+
+
+def _before(values: NDArray[np.float32], activation: str) -> NDArray[np.float32]:
+    """The logits, of softmax up to a constant, that an activation gives `values` for."""
+    tiny = np.finfo(np.float32).tiny
+    logs = np.log(np.maximum(values, tiny))
+    return logs if activation == "softmax" else logs - np.log(np.maximum(1 - values, tiny))
 
 
 def _heads(session: Session, spec: Spec, path: Path) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ from edgeskin.models.architectures import Foreign
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.output_shapes import check_outputs
 from edgeskin.models.run import save_run
+from edgeskin.postprocess import activation_of
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.adapt import Adapted, Restored
@@ -255,7 +256,7 @@ def _stripped_heads(found: Found, spec: Spec) -> list[bool]:
 
 
 def _is_stripped(head: Head, activation: Activation | None) -> bool:
-    own = getattr(head, "activation", None)
+    own = activation_of(head)
     if own is None or activation is None:
         return False
     if own != activation:

@@ -19,6 +19,7 @@ from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
 from edgeskin.models.run import save_run
+from edgeskin.postprocess import activation_of
 
 Convert = Callable[..., Path]
 pytestmark = pytest.mark.slow
@@ -78,6 +79,26 @@ def test_a_file_without_a_spec_takes_the_artifacts(
     assert found == pytest.approx(
         verify(converted("onnx", "int8"), reference(), dataset).sqnr_db, abs=0.05
     )
+
+
+def test_a_file_that_ends_in_its_activations_is_not_activated_again(
+    converted: Convert, data: Path, tmp_path: Path
+) -> None:
+    """As others export them: severity and mask as probabilities, count as its distribution."""
+    foreign = stripped(converted("onnx", "fp32", "tensor"), tmp_path / "foreign.onnx")
+    model = onnx.load(foreign)
+    activated = {"out_0": "Softmax", "out_1": "Softmax", "out_3": "Softmax"}
+    heads = tiny_spec().heads
+    assert [activation_of(head) for head in heads] == ["softmax", "softmax", None, "softmax"]
+    for name, operator in activated.items():
+        for node in model.graph.node:
+            for place, output in enumerate(node.output):
+                node.output[place] = f"{name}_raw" if output == name else output
+        model.graph.node.append(
+            onnx.helper.make_node(operator, [f"{name}_raw"], [name], axis=1, name=f"end_{name}")
+        )
+    onnx.save(model, foreign)
+    assert verify(converted("tflite", "fp32"), foreign, load_split(data, "test")).sqnr_db > 90.0
 
 
 def test_a_file_of_another_network_is_refused(

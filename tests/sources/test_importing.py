@@ -112,6 +112,21 @@ def test_a_damaged_graph_is_one_line(places: dict[str, Path], tmp_path: Path) ->
         load_run(tmp_path / "run")
 
 
+def test_a_distribution_loses_its_softmax(tmp_path: Path) -> None:
+    """As age models end: a probability for each year."""
+    torch.manual_seed(0)
+    head = nn.Linear(8, 101)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head, nn.Softmax(1)
+    ).eval()
+    age = HeadAnswer("age", "distribution", "years")
+    answers = SpecAnswers(normalization="imagenet", heads=(age,))
+    import_run(module, None, tmp_path / "run", answers=answers, input_size=SIZES)
+    x = torch.rand(1, 3, *SIZES)
+    [logits] = load_run(tmp_path / "run").network(x)
+    torch.testing.assert_close(logits, module[:-1](x))
+
+
 def test_outputs_by_name_lose_their_last_activation(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Named()
