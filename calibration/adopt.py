@@ -31,6 +31,7 @@ from edgeskin.calibration.schemes import SCHEMES
 from edgeskin.errors import InvalidRun
 from edgeskin.spec import Spec
 
+aten = torch.ops.aten
 _PER_TENSOR = (QUANTIZE, DEQUANTIZE)
 _MIDDLE = 128
 _REQUANTIZE = "Quantize it again with int8 weights, symmetric, per output channel, and int8 or "
@@ -49,9 +50,17 @@ def adopt(graph: fx.GraphModule, spec: Spec) -> Program:
     for node in graph.graph.nodes:
         if node.target in _PER_TENSOR:
             _signed(graph, node)
-    for layer in graph.graph.nodes:
+    for layer in list(graph.graph.nodes):
         if layer.target in LAYERS:
+            _from_products(graph, layer)
             _per_channel(graph, layer)
+    for step in graph.graph.find_nodes(op="call_function", target=QUANTIZE_CHANNELS):
+        raise InvalidRun(
+            f"'{step.all_input_nodes[0].name}' is quantized with a scale for each channel, and no "
+            "runtime of a phone takes activations so: give each a single scale (NNCF: "
+            "AdvancedQuantizationParameters(activations_quantization_params="
+            "QuantizationParameters(per_channel=False)))"
+        )
     scheme = _scheme(graph)
     program = tidied(graph, torch.zeros(1, 3, spec.input.height, spec.input.width))
     in_float = float_operators(program)
@@ -101,6 +110,43 @@ def _replace(graph: fx.GraphModule, node: fx.Node, tensor: Tensor) -> None:
     name = f"{node.target}_signed".replace(".", "_")
     graph.register_buffer(name, tensor)
     node.target = name
+
+
+def _from_products(graph: fx.GraphModule, layer: fx.Node) -> None:
+    """Let a weight that is integers times scales, less zeros, be a dequantize step (NNCF's way)."""
+    _, weight = operands(layer)
+    product = weight
+    if weight.target is aten.sub.Tensor and _is_zero(graph, weight.args[1]):
+        product = weight.args[0]
+    if not isinstance(product, fx.Node) or product.target is not aten.mul.Tensor:
+        return
+    tensors = [_constant(graph, part) for part in product.args]
+    integers, scales = tensors
+    if integers is None or scales is None or integers.dtype is not torch.int8:
+        return
+    channels = integers.shape[0]
+    if scales.numel() not in (1, channels) or scales.numel() != scales.shape[0]:
+        return
+    name = f"{weight.name}_scales"
+    graph.register_buffer(name, scales.float().flatten().expand(channels).clone())
+    graph.register_buffer(f"{name}_zero", torch.zeros(channels, dtype=torch.int64))
+    limits = torch.iinfo(torch.int8)
+    least = limits.min + (1 if int(integers.min()) > limits.min else 0)
+    with graph.graph.inserting_before(weight):
+        named = graph.graph.get_attr(name), graph.graph.get_attr(f"{name}_zero")
+        arguments = (product.args[0], *named, 0, least, limits.max, torch.int8)
+        fresh = graph.graph.call_function(DEQUANTIZE_CHANNELS, arguments)
+    weight.replace_all_uses_with(fresh, delete_user_cb=lambda user: user is layer)
+
+
+def _constant(graph: fx.GraphModule, node: object) -> Tensor | None:
+    is_constant = isinstance(node, fx.Node) and node.op == "get_attr"
+    return attribute(graph, node) if is_constant else None
+
+
+def _is_zero(graph: fx.GraphModule, node: object) -> bool:
+    tensor = _constant(graph, node)
+    return tensor is not None and not tensor.any()
 
 
 def _per_channel(graph: fx.GraphModule, layer: fx.Node) -> None:

@@ -21,6 +21,7 @@ from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
     QUANTIZE,
+    QUANTIZE_CHANNELS,
     argument,
     attribute,
     layers,
@@ -70,6 +71,57 @@ def test_not_one_value_changes(name: str, fold: bool) -> None:
     for x in X:
         for ours, expected in zip(program.module(x), theirs(x), strict=True):
             torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
+
+
+def as_products(graph: fx.GraphModule) -> fx.GraphModule:
+    """As NNCF writes weights: integers times scales, less zero points times scales."""
+    for number, node in enumerate(list(graph.graph.nodes)):
+        if node.target is not DEQUANTIZE_CHANNELS:
+            continue
+        weight = attribute(graph, argument(node, "input"))
+        shape = (-1, *[1] * (weight.dim() - 1))
+        scales = attribute(graph, argument(node, "scales")).reshape(shape)
+        for name, tensor in (("scales", scales), ("zeros", torch.zeros_like(scales))):
+            graph.register_buffer(f"{name}_{number}", tensor)
+        with graph.graph.inserting_before(node):
+            known = [graph.graph.get_attr(f"{name}_{number}") for name in ("scales", "zeros")]
+            product = graph.graph.call_function(
+                torch.ops.aten.mul.Tensor, (argument(node, "input"), known[0])
+            )
+            less = graph.graph.call_function(torch.ops.aten.sub.Tensor, (product, known[1]))
+        node.replace_all_uses_with(less)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def test_weights_that_are_products_stay_the_integers_they_are() -> None:
+    theirs = as_products(export(by_torchao("channels"), X[0]))
+    expected = [theirs(x) for x in X]
+    program = adopt(theirs, acne_spec(input=_input()))
+    for layer in layers(program.module):
+        _, weight = operands(layer)
+        assert weight.target is DEQUANTIZE_CHANNELS
+        assert attribute(program.module, argument(weight, "input")).dtype == torch.int8
+    for x, answer in zip(X, expected, strict=True):
+        for ours, raw in zip(program.module(x), answer, strict=True):
+            torch.testing.assert_close(ours, raw, rtol=0, atol=1e-6)
+
+
+def test_activations_with_a_scale_for_each_channel_are_refused() -> None:
+    graph = export(by_torchao("channels"), X[0])
+    step = next(node for node in graph.graph.nodes if node.target is QUANTIZE)
+    graph.register_buffer("per_channel_scales", torch.full((3,), 0.02))
+    graph.register_buffer("per_channel_zeros", torch.zeros(3, dtype=torch.int64))
+    with graph.graph.inserting_before(step):
+        named = [graph.graph.get_attr(f"per_channel_{name}") for name in ("scales", "zeros")]
+    tail = step.args[3:]
+    for node in (step, next(iter(step.users))):
+        channels = QUANTIZE_CHANNELS if node is step else DEQUANTIZE_CHANNELS
+        node.target, node.args = channels, (node.args[0], *named, 1, *tail)
+    graph.recompile()
+    with pytest.raises(InvalidRun, match="'x' is quantized with a scale for each channel.*NNCF"):
+        adopt(graph, acne_spec(input=_input()))
 
 
 def test_integers_are_int8_and_weights_have_a_scale_for_each_channel() -> None:
