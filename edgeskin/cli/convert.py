@@ -9,7 +9,7 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
-from edgeskin.cli.spec_options import InputSize, Pixels, size
+from edgeskin.cli.spec_options import InputSize, Labels, License, Pixels, Resize, size, spec_answers
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
@@ -53,6 +53,9 @@ def convert(
     ] = None,
     input_size: InputSize = None,
     normalization: Pixels = None,
+    resize: Resize = None,
+    labels: Labels = None,
+    license: License = None,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -62,8 +65,10 @@ def convert(
     from edgeskin.converters.from_source import convert as run
     from edgeskin.converters.options import ConversionOptions
     from edgeskin.errors import PartlyConverted
-    from edgeskin.sources.spec_answers import SpecAnswers
 
+    answers = spec_answers(
+        normalization=normalization, resize=resize, labels=labels, license=license
+    )
     options = ConversionOptions(
         io=cast(Any, io),
         timing=timing,
@@ -84,7 +89,7 @@ def convert(
                 spec=spec,
                 weights=weights,
                 input_size=size(input_size),
-                answers=SpecAnswers(normalization=normalization),
+                answers=answers,
                 say=console.say,
                 force=force,
                 trust=trust,

@@ -73,15 +73,15 @@ def import_(
     if given is None or (source and model):
         raise InvalidRun("give one model to import: a file or folder, or --model NAME")
     answers = spec_answers(
-        name,
-        task,
-        normalization,
-        preprocess,
-        resize,
-        head,
-        labels,
-        license,
-        intended_use,
+        name=name,
+        task=task,
+        normalization=normalization,
+        preprocess=preprocess,
+        resize=resize,
+        head=head,
+        labels=labels,
+        license=license,
+        intended_use=intended_use,
     )
     with console.progress() as progress:
         report = import_run(

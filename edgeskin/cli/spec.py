@@ -52,15 +52,15 @@ def spec(
     from edgeskin.sources.importing import spec_of
 
     answers = spec_answers(
-        name,
-        task,
-        normalization,
-        preprocess,
-        resize,
-        head,
-        labels,
-        license,
-        intended_use,
+        name=name,
+        task=task,
+        normalization=normalization,
+        preprocess=preprocess,
+        resize=resize,
+        head=head,
+        labels=labels,
+        license=license,
+        intended_use=intended_use,
     )
     guessed = spec_of(
         model,

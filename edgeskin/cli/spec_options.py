@@ -1,4 +1,4 @@
-"""What a person says of a model: the options of `spec` and `import`, spelled once."""
+"""What a person says of a model: options of `spec`, `import` and `convert`, spelled once."""
 
 from __future__ import annotations
 
@@ -61,15 +61,16 @@ def size(text: str | None) -> tuple[int, int] | None:
 
 
 def spec_answers(
-    name: str | None,
-    task: str | None,
-    normalization: str | None,
-    preprocess: str | None,
-    resize: str | None,
-    head: list[str] | None,
-    labels: list[str] | None,
-    license: str | None,
-    intended_use: str | None,
+    *,
+    name: str | None = None,
+    task: str | None = None,
+    normalization: str | None = None,
+    preprocess: str | None = None,
+    resize: str | None = None,
+    head: list[str] | None = None,
+    labels: list[str] | None = None,
+    license: str | None = None,
+    intended_use: str | None = None,
 ) -> SpecAnswers:
     """The words of the command line as answers.
 
