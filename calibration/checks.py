@@ -117,6 +117,28 @@ def float_operators(graph: GraphModule) -> dict[str, int]:
     return dict(Counter(map(_plain_name, in_float)).most_common())
 
 
+def check_results(graph: GraphModule) -> None:
+    """Refuse layers of integers whose results stay float, as x86 and OpenVINO have them.
+
+    Raises:
+        InvalidRun: There are such layers; the first is named.
+    """
+    layers = [node for node in graph.graph.nodes if node.target in LAYERS]
+    found = [
+        node
+        for node in layers
+        if _reads_integers(node)
+        and not _gives_integers(node)
+        and QUANTIZE not in {user.target for user in node.users}
+    ]
+    if found:
+        raise InvalidRun(
+            f"{len(found)} of {len(layers)} layers take integers and give float, '{found[0].name}' "
+            "first, and TFLite has no such layer. Quantize their results too, or import the float "
+            "model and calibrate it."
+        )
+
+
 def _reads_integers(node: Node) -> bool:
     return all(
         source.op == "get_attr"

@@ -45,10 +45,12 @@ def lowered(job: Job) -> bytes:
     """What litert-torch makes of the job, before anything is rewritten."""
     import litert_torch
 
+    from edgeskin.calibration.checks import check_results
     from edgeskin.calibration.program import unfolded
     from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 
     if job.int8:
+        check_results(cast(fx.GraphModule, job.network))
         graph = unfolded(cast(fx.GraphModule, job.network))
         give_constants_full_rank(graph)
         job = replace(job, network=graph)

@@ -17,6 +17,7 @@ from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
 from edgeskin.calibration.adopt import adopt
+from edgeskin.calibration.checks import check_results
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -106,6 +107,13 @@ def test_weights_that_are_products_stay_the_integers_they_are() -> None:
     for x, answer in zip(X, expected, strict=True):
         for ours, raw in zip(program.module(x), answer, strict=True):
             torch.testing.assert_close(ours, raw, rtol=0, atol=1e-6)
+
+
+def test_layers_of_integers_with_float_results_are_refused_where_no_runtime_has_them() -> None:
+    check_results(adopt(export(by_torchao("channels"), X[0]), acne_spec(input=_input())).module)
+    program = adopt(export(by_torchao("x86"), X[0]), acne_spec(input=_input()))
+    with pytest.raises(InvalidRun, match="7 of 8 layers take integers and give float"):
+        check_results(program.module)
 
 
 def test_activations_with_a_scale_for_each_channel_are_refused() -> None:
