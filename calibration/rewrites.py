@@ -212,6 +212,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     """
     graph = export(network, example)
     check_shapes(graph)
+    drop_expansions(graph)
     _fuse_conv_bn_(graph)
     _fuse_linear_bn_(graph)
     graph = _rewritten(graph, example)
@@ -240,6 +241,33 @@ def export(network: nn.Module, example: Tensor) -> fx.GraphModule:
     for node in module.graph.nodes:
         node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
     return fx.GraphModule(module, module.graph).requires_grad_(False)
+
+
+def drop_expansions(graph: fx.GraphModule) -> bool:
+    """Let products and sums broadcast what `graph` expands for them, in place; whether any did.
+
+    litert-torch lays out an expanded tensor and the other one differently, and fails.
+    """
+    dropped = False
+    for node in graph.graph.find_nodes(op="call_function", target=aten.expand.default):
+        source = node.args[0]
+        if all(_broadcasts(user, node) for user in node.users):
+            node.replace_all_uses_with(source)
+            graph.graph.erase_node(node)
+            dropped = True
+    graph.recompile()
+    return dropped
+
+
+def _broadcasts(user: fx.Node, expanded: fx.Node) -> bool:
+    """Whether `user` takes another tensor of the expanded size, and what is expanded as it is."""
+    if user.target not in (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.div.Tensor):
+        return False
+    others = [node for node in user.args[:2] if isinstance(node, fx.Node) and node is not expanded]
+    [source] = expanded.all_input_nodes
+    shape = expanded.meta["val"].shape
+    same_rank = source.meta["val"].dim() == len(shape)
+    return same_rank and len(others) == 1 and others[0].meta["val"].shape == shape
 
 
 def tidied(graph: fx.GraphModule, example: Tensor) -> fx.GraphModule:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import Tensor, fx, nn
 
 from edgeskin.converters.model import INPUT, Job
@@ -47,6 +48,7 @@ def lowered(job: Job) -> bytes:
 
     from edgeskin.calibration.checks import check_results
     from edgeskin.calibration.program import unfolded
+    from edgeskin.calibration.rewrites import drop_expansions, export
     from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 
     if job.int8:
@@ -54,6 +56,11 @@ def lowered(job: Job) -> bytes:
         graph = unfolded(cast(fx.GraphModule, job.network))
         give_constants_full_rank(graph)
         job = replace(job, network=graph)
+    else:
+        size = job.metadata.spec.input
+        graph = export(job.network, torch.zeros(1, 3, size.height, size.width))
+        if drop_expansions(graph):
+            job = replace(job, network=graph)
     model: bytes = litert_torch.convert(
         _Named(job.module("NHWC"), job.names),
         sample_kwargs={INPUT: job.example("NHWC")},

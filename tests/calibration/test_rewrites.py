@@ -155,3 +155,24 @@ def test_a_flat_graph_keeps_no_trace_of_where_it_came_from(network: nn.Module) -
     assert all(node.meta.keys() <= {"val"} for node in graph.graph.nodes)
     used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
     assert graph.state_dict().keys() == used
+
+
+class Expanded(nn.Module):
+    """One expanded tensor beside another of the size, one by itself."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x.mean(-1, keepdim=True)
+        return x.relu() * mean.expand_as(x), mean.expand_as(x)
+
+
+def test_what_is_expanded_for_a_product_is_broadcast_by_it() -> None:
+    network, x = Expanded(), torch.randn(1, 3, 4, 4)
+    graph = flatten(network, x)
+    [expansion] = graph.graph.find_nodes(op="call_function", target=aten.expand.default)
+    assert [user.op for user in expansion.users] == ["output"]
+    for ours, theirs in zip(graph(x), network(x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    both = nn.Module()
+    both.forward = lambda x: (x.mean(-1, keepdim=True).expand_as(x) * x.mean(-2, keepdim=True),)
+    kept = flatten(both, x)  # nothing else has the size
+    assert kept.graph.find_nodes(op="call_function", target=aten.expand.default)
