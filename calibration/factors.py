@@ -15,6 +15,7 @@ from edgeskin.calibration.graphs import (
     argument,
     aten,
     attribute,
+    bias_of,
     operands,
     replace_attribute,
     set_argument,
@@ -30,6 +31,36 @@ _COMMUTES = {
     aten.slice.Tensor,
     aten.clone.default,
 }
+
+
+def widen_clamps(graph: GraphModule) -> None:
+    """Write a clamp to 0..1 behind a layer as one to 0..6, in place; the layer takes the factor 6.
+
+    clamp(w x + b, 0, 1) = clamp(6 w x + 6 b, 0, 6) / 6, and integer kernels clamp to 6 for free.
+    It is how PaddlePaddle's hard-sigmoid ends.
+    """
+    for clamp in graph.graph.find_nodes(op="call_function", target=aten.clamp.default):
+        layer = argument(clamp, "self")
+        if (argument(clamp, "min"), argument(clamp, "max")) != (0, 1) or not _is_own(layer):
+            continue
+        bias = bias_of(layer)
+        if bias is not None:
+            replace_attribute(graph, bias, attribute(graph, bias).detach() * 6.0)
+        _scale_weights(graph, layer, 6.0)
+        with graph.graph.inserting_after(clamp):
+            product = graph.graph.call_function(aten.mul.Tensor, (layer, 1.0 / 6.0))
+        clamp.replace_all_uses_with(product)
+        product.args = (clamp, 1.0 / 6.0)
+        clamp.args = (layer, 0.0, 6.0)
+    graph.recompile()
+
+
+def _is_own(layer: Node) -> bool:
+    """True for a layer that one operator reads, with a bias that is no other's."""
+    if layer.target not in LAYERS or len(layer.users) != 1 or operands(layer)[1].op != "get_attr":
+        return False
+    bias = bias_of(layer)
+    return bias is None or (bias.op == "get_attr" and len(bias.users) == 1)
 
 
 def push_factors(graph: GraphModule) -> None:

@@ -20,7 +20,7 @@ from torchao.quantization.pt2e.constant_fold import constant_fold
 from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
 from edgeskin.calibration.checks import check_shapes
-from edgeskin.calibration.factors import push_factors
+from edgeskin.calibration.factors import push_factors, widen_clamps
 from edgeskin.calibration.graphs import argument, aten, attribute, set_argument
 from edgeskin.calibration.ranks import lower_ranks
 
@@ -217,6 +217,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     _fuse_linear_bn_(graph)
     graph = _rewritten(graph, example)
     lower_ranks(graph)
+    widen_clamps(graph)
     push_factors(graph)
     _numbers_to_tensors(graph)
     _made_to_tensors(graph)

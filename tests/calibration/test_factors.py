@@ -76,3 +76,35 @@ def test_other_factors_stay(left: int, body: Body) -> None:
 
 def test_layers_that_share_weights_do_not_share_the_factor() -> None:
     assert multiplications(lambda net, x: net.a(x * 0.3) + net.a(x)) == 0
+
+
+def clamps(body: Body) -> list[tuple[float, float]]:
+    graph = flatten(Layers(body).eval(), X).graph
+    found = graph.find_nodes(op="call_function", target=aten.clamp.default)
+    return [(node.args[1], node.args[2]) for node in found]
+
+
+@pytest.mark.parametrize(
+    ("left", "bounds", "body"),
+    [
+        (0, (0.0, 6.0), lambda net, x: net.b(net.a(x).clamp(0.0, 1.0))),
+        (1, (0.0, 6.0), lambda net, x: net.a(x).clamp(0, 1)),
+        (1, (0.0, 6.0), lambda net, x: net.c(x * net.b(net.a(x)).clamp(0.0, 1.0))),
+        (0, (0.0, 1.0), lambda net, x: net.b(x.clamp(0.0, 1.0))),  # no layer takes the factor
+        (0, (0.0, 0.5), lambda net, x: net.a(x).clamp(0.0, 0.5)),
+    ],
+)
+def test_clamps_behind_layers_are_those_of_integer_kernels(
+    left: int, bounds: tuple[float, float], body: Body
+) -> None:
+    assert multiplications(body) == left
+    assert clamps(body) == [bounds]
+
+
+def test_a_layer_with_two_readers_takes_no_factor_of_one() -> None:
+    def body(net: Layers, x: Tensor) -> Tensor:
+        y = net.a(x)
+        return net.b(y.clamp(0.0, 1.0)) + y
+
+    assert multiplications(body) == 0
+    assert clamps(body) == [(0.0, 1.0)]
