@@ -2,12 +2,13 @@
 
 INT8: the converter makes an integer network of a QDQ graph only in its static
 mode, which `QuantConfig` with any static PT2E quantizer switches on; that
-quantizer itself is never run. What comes out is legalized for XNNPACK, or for any
-delegate.
+quantizer itself is never run. The network is prepared for XNNPACK before, and what comes
+out is legalized for it, or for any delegate.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from edgeskin.calibration.checks import check_results
+from edgeskin.calibration.program import unfolded
+from edgeskin.calibration.rewrites import drop_expansions, export, tidied
+from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
+from edgeskin.converters.legalize.tflite.wide_kernels import split_wide_kernels
 from edgeskin.converters.model import INPUT, Job
 
 _FLOAT16_WEIGHTS = [
@@ -42,25 +48,27 @@ def convert(job: Job, path: Path) -> None:
     path.write_bytes(finished(lowered(job), job))
 
 
-def lowered(job: Job) -> bytes:
-    """What litert-torch makes of the job, before anything is rewritten."""
-    import litert_torch
+def prepare(job: Job) -> Job:
+    """The job in operators that litert-torch can lay out and XNNPACK has fast kernels for."""
+    size = job.metadata.spec.input
+    example = torch.zeros(1, 3, size.height, size.width)
+    graph = copy.deepcopy(job.network) if job.int8 else export(job.network, example)
+    changed = not job.int8 and drop_expansions(graph)
+    split = [] if job.portable else split_wide_kernels(graph)
+    if not (changed or split):
+        return job
+    return replace(job, network=tidied(graph, example), in_float=tuple(split) if job.int8 else ())
 
-    from edgeskin.calibration.checks import check_results
-    from edgeskin.calibration.program import unfolded
-    from edgeskin.calibration.rewrites import drop_expansions, export
-    from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
+
+def lowered(job: Job) -> bytes:
+    """What litert-torch makes of a prepared job, before anything is rewritten."""
+    import litert_torch
 
     if job.int8:
         check_results(cast(fx.GraphModule, job.network))
         graph = unfolded(cast(fx.GraphModule, job.network))
         give_constants_full_rank(graph)
         job = replace(job, network=graph)
-    else:
-        size = job.metadata.spec.input
-        graph = export(job.network, torch.zeros(1, 3, size.height, size.width))
-        if drop_expansions(graph):
-            job = replace(job, network=graph)
     model: bytes = litert_torch.convert(
         _Named(job.module("NHWC"), job.names),
         sample_kwargs={INPUT: job.example("NHWC")},

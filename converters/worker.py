@@ -99,7 +99,7 @@ def work(request: Request) -> Conversion:
     job = Job(loaded.network, metadata, request.portable)
     target, path = FORMATS[request.target], Path(request.path)
     with writing(Path(path.name)):
-        target.convert(job, path)
+        job = target.convert(job, path)
     audit, parity = examine(job, path, loaded.calibration)
     started = time.monotonic()
     timed = request.timing and job.int8

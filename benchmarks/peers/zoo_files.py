@@ -193,11 +193,12 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
     )
     job = Job(loaded.network, metadata)
     if target == "tflite" and precision == "fp32":  # the others' tool takes it as it is
+        job = to_tflite.prepare(job)
         plain = to_tflite.lowered(job)
         (desk.folder / PLAIN).write_bytes(plain)
         path.write_bytes(to_tflite.finished(plain, job))
     else:
-        FORMATS[target].convert(job, path)
+        job = FORMATS[target].convert(job, path)
     check(job, path, loaded.calibration)
     seconds = time.monotonic() - started
     source_db, float_db = _agreement(desk, path, loaded.network)

@@ -40,7 +40,7 @@ def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
     audit, stored = examine(path)
     faults = [*_ends(job, audit), *_scales(audit), *_batch_norms(audit)]
     if job.int8 and isinstance(job.network, fx.GraphModule):
-        faults += integers(job.network, audit, calibration)
+        faults += integers(job.network, audit, calibration, job.in_float)
         faults += differences(job.network, stored)
     elif job.metadata.precision == "fp16":
         faults += _halves(audit)
@@ -49,8 +49,13 @@ def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
     return audit
 
 
-def integers(graph: fx.GraphModule, audit: Audit, calibration: Mapping[str, Any]) -> list[str]:
-    """What an INT8 file has in float and its program does not."""
+def integers(
+    graph: fx.GraphModule,
+    audit: Audit,
+    calibration: Mapping[str, Any],
+    in_float: Sequence[str] = (),
+) -> list[str]:
+    """What an INT8 file has in float and its program does not, but for layers of the format's."""
     program = network(graph)
     expected, total = _integer_products(program), multiply_adds(program).total
     in_file = _signed(audit.multiply_adds.by_types)
@@ -61,17 +66,17 @@ def integers(graph: fx.GraphModule, audit: Audit, calibration: Mapping[str, Any]
         if in_file[kinds] < count * (1 - TOLERANCE)
     ]
     share = expected["int8 x int8"] / total if total else 0.0
-    named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ())]
+    named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ()), *in_float]
     if calibration.get("scheme", "").startswith("w8a8") and share < LEAST_SHARE and not named:
         faults.append(
             f"only {100 * share:.1f} % of the multiply-adds of its program are in INT8 and it "
             f"names no exclusions, {100 * LEAST_SHARE:.0f} % are expected. Calibrate again"
         )
     allowed = sum(not w.is_integer for w in weights(program))
-    in_float = [t.name for t in audit.tensors if t.kind == "weight" and t.is_float]
-    if len(in_float) > allowed:
+    floats = [t.name for t in audit.tensors if t.kind == "weight" and t.is_float]
+    if len(floats) > allowed:
         faults.append(
-            f"{len(in_float)} weight tensors are float, {allowed} in its program: {_some(in_float)}"
+            f"{len(floats)} weight tensors are float, {allowed} in its program: {_some(floats)}"
         )
     return faults
 

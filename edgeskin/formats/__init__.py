@@ -44,7 +44,7 @@ class Format:
         title: As its makers write it.
         suffix: Of the files that edgeskin writes.
         folder: The package with the modules above.
-        converter: The module with `convert(job, path)`.
+        converter: The module with `convert(job, path)`, and perhaps `prepare(job)` before it.
         extra: What brings everything that converts to it: `pip install 'edgeskin[EXTRA]'`;
             `run-EXTRA` brings its runtime alone.
         read_extra: What brings as much as reading one needs.
@@ -96,14 +96,17 @@ class Format:
                 f"pip install 'edgeskin[{self.read_extra if reads else f'run-{self.extra}'}]'"
             ) from error
 
-    def convert(self, job: Job, path: Path) -> None:
-        """Write `path`, in this process.
+    def convert(self, job: Job, path: Path) -> Job:
+        """Write `path`, in this process; the job as it was converted, which the file is held to.
 
         Raises:
             MissingPackage: A package that converting needs is not installed.
         """
         self.check_packages()
-        importlib.import_module(self.converter).convert(job, path)
+        converter = importlib.import_module(self.converter)
+        job = converter.prepare(job) if hasattr(converter, "prepare") else job
+        converter.convert(job, path)
+        return job
 
     def check_packages(self) -> None:
         """Raise MissingPackage where one that converting needs is absent; nothing is imported."""
