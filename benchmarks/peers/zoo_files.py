@@ -11,7 +11,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,24 +184,19 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
         ConversionFailed: It is not what was asked, or computes something else.
     """
     path, started = desk.file(target, precision), time.monotonic()
-    loaded = find_source(desk.folder / (PROGRAM if precision == "int8" else RUN)).load(trust=True)
-    metadata = Metadata(
-        loaded.spec,
-        "tensor",
-        precision,  # type: ignore[arg-type]
-        weights_sha256=loaded.weights_sha256,
-    )
-    job = Job(loaded.network, metadata)
+    job, calibration = _job(desk, precision)
     if target == "tflite" and precision == "fp32":  # the others' tool takes it as it is
-        job = to_tflite.prepare(job)
-        plain = to_tflite.lowered(job)
-        (desk.folder / PLAIN).write_bytes(plain)
-        path.write_bytes(to_tflite.finished(plain, job))
+        prepared = to_tflite.prepare(job)
+        plain = to_tflite.lowered(prepared)
+        if prepared is job:
+            (desk.folder / PLAIN).write_bytes(plain)
+        path.write_bytes(to_tflite.finished(plain, prepared))
+        job = prepared
     else:
         job = FORMATS[target].convert(job, path)
-    check(job, path, loaded.calibration)
+    check(job, path, calibration)
     seconds = time.monotonic() - started
-    source_db, float_db = _agreement(desk, path, loaded.network)
+    source_db, float_db = _agreement(desk, path, job.network)
     if not source_db >= FILE_DB[precision]:
         raise ConversionFailed(
             f"{target} {precision} agrees to {source_db:.1f} dB with what it was made from, at "
@@ -215,12 +210,26 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
     )
 
 
+def _job(desk: Desk, precision: str) -> tuple[Job, Mapping[str, Any]]:
+    """The conversion of the network, and what calibration said of it."""
+    loaded = find_source(desk.folder / (PROGRAM if precision == "int8" else RUN)).load(trust=True)
+    metadata = Metadata(
+        loaded.spec,
+        "tensor",
+        precision,  # type: ignore[arg-type]
+        weights_sha256=loaded.weights_sha256,
+    )
+    return Job(loaded.network, metadata), loaded.calibration
+
+
 def _quantize(desk: Desk, target: str) -> ZooFile:
     from edgeskin.benchmarks.peers import stock
 
     path, images = desk.folder / STOCK[target], stock.calibration(desk.folder)
     started = time.monotonic()
     if target == "tflite":
+        if not (desk.folder / PLAIN).is_file():  # edgeskin's has other operators
+            (desk.folder / PLAIN).write_bytes(to_tflite.lowered(_job(desk, "fp32")[0]))
         stock.quantize_tflite(desk.folder / PLAIN, INPUT, images, path)
     else:
         stock.quantize_onnx(desk.file(target, "fp32"), images, path, "QUInt8")

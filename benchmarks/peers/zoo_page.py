@@ -195,7 +195,7 @@ wrote this page and, beside it, zoo.json; every sample lies in DIR. The smallest
 - **edgeskin:** `calibrate(method="minmax")` on {calibration} synthetic images gives one program for all formats; `convert(io="tensor")`. A file counts as made if its audit finds what was asked and it agrees with what it was made from (fp32: 60 dB, INT8: 6 dB). Core ML is run by the interpreter of ML Programs that edgeskin brings, not by Apple's.
 - **Stock INT8:** ai-edge-quantizer's `static_wi8_ai8` and ONNX Runtime's `quant_pre_process` and `quantize_static` (QDQ, per channel, uint8 activations) on the same images and of the same float network: as litert-torch converts it, and as edgeskin writes it, which is what torch's exporter gives.
 - **Agreement** is SQNR in dB of the raw outputs beside the float network in PyTorch, on {test} other images.
-- **Time:** ratios of medians with their 95 % bootstrap interval. Depthwise convolutions of 7 x 7 (FastViT) are slow, whoever made the file: one over 96 channels of 64 x 64 took XNNPACK 80 ms in INT8 and 19 ms in float, ONNX Runtime 1.4 and 1.1 ms; one of 5 x 5 takes all of them 1 ms. `edgeskin convert` times each INT8 file and says so.
+- **Time:** ratios of medians with their 95 % bootstrap interval. Depthwise convolutions of more than 25 taps are bands of rows in edgeskin's TFLite files, float and INT8 (docs/decisions/0014): XNNPACK has no kernel for them. `edgeskin convert` times each INT8 file and says so.
 
 {tables}
 """  # noqa: E501
