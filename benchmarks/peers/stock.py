@@ -52,10 +52,11 @@ def quantize_tflite(
     quantizer = Quantizer(str(source))
     quantizer.load_quantization_recipe(static_wi8_ai8())
     feeds = [{image: x.transpose(0, 2, 3, 1)} for x in images]
-    with warnings.catch_warnings():  # the first interpreter of a process warns of its memory
+    with warnings.catch_warnings():  # its interpreters warn of the memory that they ask for
         warnings.simplefilter("ignore", UserWarning)
         found = quantizer.calibrate({"serving_default": feeds}, num_threads=1)
-    path.write_bytes(bytes(quantizer.quantize(found).quantized_model or b""))
+        quantized = quantizer.quantize(found).quantized_model
+    path.write_bytes(bytes(quantized or b""))
 
 
 def onnx_float(folder: Path, path: Path) -> None:
