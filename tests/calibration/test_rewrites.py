@@ -46,6 +46,7 @@ ORIGINALS: dict[object, tuple[Callable[..., Tensor], tuple[object, ...]]] = {
         lambda x, w, b, mean, var, momentum, eps: F.batch_norm(x, mean, var, w, b, eps=eps),
         (CHANNELS, -CHANNELS, CHANNELS - 1, CHANNELS, 0.1, 1e-3),
     ),
+    aten.conv_transpose2d.input: (F.conv_transpose2d, (X.sin()[:1].reshape(3, 1, 4, 5), None)),
 }
 
 
@@ -138,6 +139,45 @@ def test_adaptive_pooling_to_any_size_is_made_of_operators_for_integers(
 def test_padding_that_pads_goes_on() -> None:
     padded = REWRITES[aten.pad.default](X, [1, 2], "constant", 3.0)
     assert torch.equal(padded, F.pad(X, [1, 2], value=3.0))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (2, {"stride": 2}),
+        (4, {"stride": 2, "padding": 1}),
+        (3, {"stride": 2, "padding": 1, "output_padding": 1, "bias": False}),
+        (5, {"stride": 2, "padding": 2, "output_padding": 1}),
+        ((4, 3), {"stride": (2, 1), "padding": (1, 1)}),
+        (8, {"stride": 4, "padding": 2}),
+    ],
+)
+def test_a_transposed_convolution_is_a_convolution_whose_channels_become_pixels(
+    kernel: int, options: dict[str, object]
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.ConvTranspose2d(3, 5, kernel, **options), nn.BatchNorm2d(5)).eval()
+    network[1].running_mean.uniform_()
+    x = torch.randn(1, 3, 6, 7)
+    graph = flatten(network, x)
+    used = {node.target for node in graph.graph.nodes if node.op == "call_function"}
+    assert aten.conv2d.default in used
+    assert not used & {aten.conv_transpose2d.input, aten.mul.Tensor}
+    with torch.no_grad():
+        torch.testing.assert_close(graph(x), network(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 2}, {"groups": 3, "stride": 2, "padding": 1}, {"stride": 2, "dilation": 2}, {}],
+)
+def test_other_transposed_convolutions_stay(options: dict[str, object]) -> None:
+    network, x = nn.ConvTranspose2d(3, 3, 4, **options).eval(), torch.randn(1, 3, 6, 7)
+    graph = flatten(network, x)
+    kept = {n.target for n in graph.graph.nodes} & {aten.conv_transpose2d.input}
+    assert len(kept) == ("padding" not in options or "groups" in options)
+    with torch.no_grad():
+        torch.testing.assert_close(graph(x), network(x))
 
 
 def test_numbers_become_tensors() -> None:
