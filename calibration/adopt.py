@@ -140,8 +140,9 @@ def _from_products(graph: fx.GraphModule, layer: fx.Node) -> None:
 
 
 def _constant(graph: fx.GraphModule, node: object) -> Tensor | None:
-    is_constant = isinstance(node, fx.Node) and node.op == "get_attr"
-    return attribute(graph, node) if is_constant else None
+    if isinstance(node, fx.Node) and node.op == "get_attr":
+        return attribute(graph, node)
+    return None
 
 
 def _is_zero(graph: fx.GraphModule, node: object) -> bool:

@@ -52,7 +52,10 @@ def prepare(job: Job) -> Job:
     """The job in operators that litert-torch can lay out and XNNPACK has fast kernels for."""
     size = job.metadata.spec.input
     example = torch.zeros(1, 3, size.height, size.width)
-    graph = copy.deepcopy(job.network) if job.int8 else export(job.network, example)
+    if job.int8:
+        graph = copy.deepcopy(cast(fx.GraphModule, job.network))
+    else:
+        graph = export(job.network, example)
     changed = not job.int8 and drop_expansions(graph)
     split = [] if job.portable else split_wide_kernels(graph)
     if not (changed or split):

@@ -63,7 +63,8 @@ def _split(graph: GraphModule, layer: Node, weight: Tensor) -> None:
     rows = weight.shape[2]
     band = MOST_TAPS // weight.shape[3]
     height = (x.meta["val"].shape[2] + 2 * top - rows) // stride * stride + 1
-    call, total = graph.graph.call_function, None
+    call = graph.graph.call_function
+    total: Node | None = None
     with graph.graph.inserting_before(layer):
         if top or side:
             x = call(aten.constant_pad_nd.default, (x, [side, side, top, top], 0.0))
@@ -77,6 +78,7 @@ def _split(graph: GraphModule, layer: Node, weight: Tensor) -> None:
             arguments = (taken, graph.graph.get_attr(name), bias, argument(layer, "stride"))
             part = call(CONVOLUTION, (*arguments, [0, 0], [1, 1], weight.shape[0]))
             total = part if total is None else call(aten.add.Tensor, (total, part))
+    assert total is not None  # a kernel has a row
     layer.replace_all_uses_with(total)
     graph.graph.erase_node(layer)
 
