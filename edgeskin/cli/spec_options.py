@@ -34,8 +34,9 @@ Resize = Annotated[str | None, typer.Option(help="shortest_edge (and cut), squas
 Heads = Annotated[
     list[str] | None,
     typer.Option(
-        help="NAME, NAME=KIND or NAME=regression:UNIT for each output in order. Kinds: "
-        "classification, multilabel, regression, segmentation, embedding, tensor."
+        help="NAME, NAME=KIND, NAME=regression:UNIT or NAME=distribution:UNIT:FIRST:STEP for each "
+        "output in order. Kinds: classification, multilabel, regression, distribution, "
+        "segmentation, embedding, tensor."
     ),
 ]
 Labels = Annotated[

@@ -39,6 +39,7 @@ _NAMES: dict[HeadKind, str] = {
     "classification": "label",
     "multilabel": "labels",
     "regression": "value",
+    "distribution": "value",
     "segmentation": "mask",
     "embedding": "embedding",
     "tensor": "tensor",
@@ -208,6 +209,17 @@ def _head(
         return GuessedHead(
             EmbeddingHead(name=name, size=size), False, _said(name, kind, output, "")
         )
+    if kind == "distribution":
+        distribution = DistributionHead(
+            name=name,
+            first=answer.first,
+            step=answer.step,
+            size=size,
+            unit=answer.unit or "value",
+        )
+        last_value = answer.first + answer.step * (size - 1)
+        values = f" over {answer.first:g} to {last_value:g} {answer.unit}".rstrip()
+        return GuessedHead(distribution, False, _said(name, kind, output, values))
     if kind == "regression":
         if size != 1:
             raise ShapeMismatch(f"head '{name}' is a regression of one value, not of {size}")

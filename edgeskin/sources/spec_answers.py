@@ -10,7 +10,13 @@ from typing import Any, Literal, get_args
 from edgeskin.errors import InvalidSpec, UnknownName
 
 HeadKind = Literal[
-    "classification", "multilabel", "regression", "segmentation", "embedding", "tensor"
+    "classification",
+    "multilabel",
+    "regression",
+    "distribution",
+    "segmentation",
+    "embedding",
+    "tensor",
 ]
 Resize = Literal["shortest_edge", "squash", "letterbox"]
 Channels = tuple[float, float, float]
@@ -39,11 +45,16 @@ NORMALIZATIONS = {
 
 @dataclass(frozen=True)
 class HeadAnswer:
-    """One output: the name and the kind of its head, and of a regression the unit."""
+    """One output: the name and the kind of its head, of a quantity its unit.
+
+    `first` and `step` are of a distribution: the values that its probabilities belong to.
+    """
 
     name: str
     kind: HeadKind | None = None
     unit: str = ""
+    first: float = 0.0
+    step: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,16 +99,25 @@ class SpecAnswers:
 
 
 def parse_head(text: str) -> HeadAnswer:
-    """`NAME`, `NAME=KIND` or `NAME=regression:UNIT`.
+    """`NAME`, `NAME=KIND`, `NAME=regression:UNIT` or `NAME=distribution:UNIT:FIRST:STEP`.
 
     Raises:
-        UnknownName: No such kind.
+        UnknownName: No such kind, or a first value or a step that is no number.
     """
     name, _, rest = text.partition("=")
-    kind, _, unit = rest.partition(":")
+    kind, unit, *values = rest.split(":") if ":" in rest else (rest, "")
     if kind and kind not in get_args(HeadKind):
         raise UnknownName(f"no kind of head '{kind}'; there are {', '.join(get_args(HeadKind))}")
-    return HeadAnswer(name, kind or None, unit)  # type: ignore[arg-type]
+    try:
+        first, step, *more = [*map(float, values), *(0.0, 1.0)[len(values) :]]
+    except ValueError:
+        more = [0.0]
+    if more or (values and kind != "distribution") or step <= 0:
+        raise UnknownName(
+            f"--head {text} is not read: a quantity's distribution is "
+            "NAME=distribution:UNIT:FIRST:STEP, such as age=distribution:years:0:1"
+        )
+    return HeadAnswer(name, kind or None, unit, first, step)  # type: ignore[arg-type]
 
 
 def parse_labels(texts: list[str]) -> dict[str, tuple[str, ...]]:

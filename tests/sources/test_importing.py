@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import edgeskin
-from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec, ShapeMismatch
+from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec, ShapeMismatch, UnknownName
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.run import load_run
 from edgeskin.sources import importing
 from edgeskin.sources.found import find
 from edgeskin.sources.importing import import_run, spec_of
 from edgeskin.sources.source_model import Step
-from edgeskin.sources.spec_answers import HeadAnswer, SpecAnswers
+from edgeskin.sources.spec_answers import HeadAnswer, SpecAnswers, parse_head
+from edgeskin.spec import DistributionHead
 
 GIVEN = SpecAnswers(normalization="imagenet")
 SIZES = (SIZE, SIZE)
@@ -115,16 +116,37 @@ def test_a_damaged_graph_is_one_line(places: dict[str, Path], tmp_path: Path) ->
 def test_a_distribution_loses_its_softmax(tmp_path: Path) -> None:
     """As age models end: a probability for each year."""
     torch.manual_seed(0)
-    head = nn.Linear(8, 101)
-    module = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head, nn.Softmax(1)
-    ).eval()
-    age = HeadAnswer("age", "distribution", "years")
+    body = (nn.Conv2d(3, 8, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 101))
+    module = nn.Sequential(*body, nn.Softmax(1)).eval()
+    age = parse_head("age=distribution:years:18:0.5")
     answers = SpecAnswers(normalization="imagenet", heads=(age,))
     import_run(module, None, tmp_path / "run", answers=answers, input_size=SIZES)
-    x = torch.rand(1, 3, *SIZES)
-    [logits] = load_run(tmp_path / "run").network(x)
+    run, x = load_run(tmp_path / "run"), torch.rand(1, 3, *SIZES)
+    [head] = run.spec.heads
+    assert head == DistributionHead(name="age", first=18, step=0.5, size=101, unit="years")
+    [logits] = run.network(x)
     torch.testing.assert_close(logits, module[:-1](x))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "age=distribution:years:a",
+        "age=distribution:years:0:1:2",
+        "age=distribution:years:0:0",
+        "age=regression:years:0",
+    ],
+)
+def test_a_head_that_is_not_read(text: str) -> None:
+    with pytest.raises(UnknownName, match=f"--head {text} is not read: .*:years:0:1"):
+        parse_head(text)
+
+
+def test_heads_that_are_read() -> None:
+    assert parse_head("age=distribution:years") == HeadAnswer("age", "distribution", "years", 0, 1)
+    assert parse_head("age=regression:years") == HeadAnswer("age", "regression", "years")
+    assert parse_head("age") == HeadAnswer("age")
+    assert parse_head("age=embedding") == HeadAnswer("age", "embedding")
 
 
 def test_outputs_by_name_lose_their_last_activation(tmp_path: Path) -> None:
