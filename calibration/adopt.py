@@ -54,6 +54,7 @@ def adopt(graph: fx.GraphModule, spec: Spec) -> Program:
         if layer.target in LAYERS:
             _from_products(graph, layer)
             _per_channel(graph, layer)
+    graph.graph.eliminate_dead_code()
     for step in graph.graph.find_nodes(op="call_function", target=QUANTIZE_CHANNELS):
         raise InvalidRun(
             f"'{step.all_input_nodes[0].name}' is quantized with a scale for each channel, and no "
@@ -125,7 +126,7 @@ def _from_products(graph: fx.GraphModule, layer: fx.Node) -> None:
     if integers is None or scales is None or integers.dtype is not torch.int8:
         return
     channels = integers.shape[0]
-    if scales.numel() not in (1, channels) or scales.numel() != scales.shape[0]:
+    if scales.numel() != 1 and scales.shape != (channels, *[1] * (integers.dim() - 1)):
         return
     name = f"{weight.name}_scales"
     graph.register_buffer(name, scales.float().flatten().expand(channels).clone())

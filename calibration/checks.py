@@ -21,6 +21,7 @@ from edgeskin.calibration.graphs import (
     argument,
     aten,
     computations,
+    operands,
 )
 from edgeskin.calibration.quantizer import FOLLOWERS
 from edgeskin.calibration.schemes import LEAST_IMAGES, Scheme
@@ -127,7 +128,8 @@ def check_results(graph: GraphModule) -> None:
     found = [
         node
         for node in layers
-        if _reads_integers(node)
+        if operands(node)[1].target is DEQUANTIZE_CHANNELS
+        and _reads_integers(node)
         and not _gives_integers(node)
         and QUANTIZE not in {user.target for user in node.users}
     ]

@@ -22,7 +22,15 @@ from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
 
 from edgeskin.calibration.checks import check_shapes
 from edgeskin.calibration.factors import push_factors, widen_clamps
-from edgeskin.calibration.graphs import argument, aten, attribute, set_argument
+from edgeskin.calibration.graphs import (
+    argument,
+    aten,
+    attribute,
+    layers,
+    operands,
+    replace_attribute,
+    set_argument,
+)
 from edgeskin.calibration.ranks import lower_ranks
 
 
@@ -173,19 +181,17 @@ def transposed_convolution(
     Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, CVPR 2016). No
     runtime here has transposed convolutions in integers with scales of a program. Others stay.
     """
-    sides = [_Upsampled.of(*each) for each in zip(weight.shape[2:], stride, padding, strict=True)]
-    whole = [
-        (size - 1) * s - 2 * p + k + o == size * s
-        for size, s, p, k, o in zip(
-            x.shape[2:], stride, padding, weight.shape[2:], output_padding, strict=True
-        )
+    axes = [
+        (size, kernel, *(each[axis % len(each)] for each in (stride, padding, output_padding)))
+        for axis, (size, kernel) in enumerate(zip(x.shape[-2:], weight.shape[2:], strict=True))
     ]
-    plain = groups == 1 == len(x) and all(step == 1 for step in dilation)
-    if not (plain and all(whole) and max(stride) > 1):
+    whole = all((n - 1) * s - 2 * p + k + more == n * s for n, k, s, p, more in axes)
+    plain = x.dim() == 4 and groups == 1 == len(x) and all(step == 1 for step in dilation)
+    if not (plain and whole and max(stride) > 1):
         return aten.conv_transpose2d.input(
             x, weight, bias, stride, padding, output_padding, groups, dilation
         )
-    (top, left), channels = sides, weight.shape[1]
+    (top, left), channels = [_Upsampled.of(*axis[1:4]) for axis in axes], weight.shape[1]
     kernel = aten.constant_pad_nd.default(weight, [*left.kernel, *top.kernel], 0.0)
     kernel = kernel.reshape(-1, channels, top.taps, top.stride, left.taps, left.stride)
     kernel = kernel.flip(2, 4).permute(1, 3, 5, 0, 2, 4)
@@ -281,8 +287,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     graph = export(network, example)
     check_shapes(graph)
     drop_expansions(graph)
-    _fuse_conv_bn_(graph)
-    _fuse_linear_bn_(graph)
+    fold_batch_norms(graph)
     graph = _rewritten(graph, example)
     lower_ranks(graph)
     widen_clamps(graph)
@@ -290,7 +295,7 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     _numbers_to_tensors(graph)
     _made_to_tensors(graph)
     with torch.no_grad():
-        constant_fold(graph)
+        _fold_constants(graph)
     return tidied(graph, example)
 
 
@@ -310,6 +315,35 @@ def export(network: nn.Module, example: Tensor) -> fx.GraphModule:
     for node in module.graph.nodes:
         node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
     return fx.GraphModule(module, module.graph).requires_grad_(False)
+
+
+def fold_batch_norms(graph: fx.GraphModule) -> None:
+    """Put batch norms into the weights of the layers in front of them, in place."""
+    _fuse_conv_bn_(graph)
+    _fuse_linear_bn_(graph)
+
+
+def _fold_constants(graph: fx.GraphModule) -> None:
+    """Compute what is the same for every image, in place; weights keep the names they come from."""
+    named = [(layer, _origin(operands(layer)[1])) for layer in layers(graph)]
+    constant_fold(graph)
+    taken = {str(node.target) for node in graph.graph.find_nodes(op="get_attr")}
+    for layer, path in named:
+        _, weight = operands(layer)
+        if path and path not in taken and weight.op == "get_attr":
+            folded = attribute(graph, weight)
+            weight.target = path
+            replace_attribute(graph, weight, folded)
+            taken.add(path)
+    graph.recompile()
+
+
+def _origin(weight: fx.Node) -> str | None:
+    """The name of the tensor that a weight is computed from; None where it is one itself."""
+    place = weight
+    while place.op != "get_attr" and place.all_input_nodes:
+        place = place.all_input_nodes[0]
+    return str(place.target) if place is not weight and place.op == "get_attr" else None
 
 
 def drop_expansions(graph: fx.GraphModule) -> bool:

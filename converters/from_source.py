@@ -14,7 +14,7 @@ from edgeskin.converters.convert import convert_files
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
-from edgeskin.errors import InvalidData, UnknownName
+from edgeskin.errors import InvalidData, InvalidSpec, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
 from edgeskin.progress import Progress, silent
@@ -64,6 +64,7 @@ def convert(
     Raises:
         UnknownName: No such target, precision or io.
         InvalidRun: All precisions of a program, which gives int8 only.
+        InvalidSpec: Answers for a run or a program, which has a spec.
         EdgeskinError: As `convert_files` and `calibrate`.
     """
     if options.io not in get_args(Io):
@@ -93,6 +94,11 @@ def convert(
                 say(line)
         else:
             path = Path(source)
+            if answers != SpecAnswers():
+                raise InvalidSpec(
+                    f"{path} is a run or a program, and its spec says what it eats and says: "
+                    "options such as --labels and --license are for what is imported"
+                )
         origin = find_source(path)
         precisions = _precisions(origin, precision, data)
         program = None

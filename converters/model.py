@@ -24,8 +24,6 @@ class Job:
     metadata: Metadata
     portable: bool = False
     """Without rewrites that only this machine's CPU gains by."""
-    in_float: tuple[str, ...] = ()
-    """Layers that a program has in integers and this format, where that is faster, in float."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 
 from edgeskin.calibration.checks import check_results
 from edgeskin.calibration.program import unfolded
-from edgeskin.calibration.rewrites import drop_expansions, export, tidied
+from edgeskin.calibration.rewrites import drop_expansions, export, fold_batch_norms, tidied
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.legalize.tflite.wide_kernels import split_wide_kernels
 from edgeskin.converters.model import INPUT, Job
@@ -54,13 +54,13 @@ def prepare(job: Job) -> Job:
     example = torch.zeros(1, 3, size.height, size.width)
     if job.int8:
         graph = copy.deepcopy(cast(fx.GraphModule, job.network))
+        changed = False
     else:
         graph = export(job.network, example)
-    changed = not job.int8 and drop_expansions(graph)
-    split = [] if job.portable else split_wide_kernels(graph)
-    if not (changed or split):
-        return job
-    return replace(job, network=tidied(graph, example), in_float=tuple(split) if job.int8 else ())
+        fold_batch_norms(graph)
+        changed = drop_expansions(graph)
+    changed |= not job.portable and split_wide_kernels(graph)
+    return replace(job, network=tidied(graph, example)) if changed else job
 
 
 def lowered(job: Job) -> bytes:

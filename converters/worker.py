@@ -99,8 +99,8 @@ def work(request: Request) -> Conversion:
     job = Job(loaded.network, metadata, request.portable)
     target, path = FORMATS[request.target], Path(request.path)
     with writing(Path(path.name)):
-        job = target.convert(job, path)
-    audit, parity = examine(job, path, loaded.calibration)
+        made = target.convert(job, path)
+    audit, parity = examine(job, path, loaded.calibration, made)
     started = time.monotonic()
     timed = request.timing and job.int8
     speed = _speed(job, request, loaded) if timed else None
@@ -115,7 +115,9 @@ def work(request: Request) -> Conversion:
     )
 
 
-def examine(job: Job, path: Path, calibration: Mapping[str, Any]) -> tuple[Audit, SelfCheck]:
+def examine(
+    job: Job, path: Path, calibration: Mapping[str, Any], made: Job
+) -> tuple[Audit, SelfCheck]:
     """The audit of a fresh file, and its agreement with the job it was made from.
 
     Raises:
@@ -124,7 +126,7 @@ def examine(job: Job, path: Path, calibration: Mapping[str, Any]) -> tuple[Audit
     from edgeskin.converters import selfcheck
     from edgeskin.converters.audit import verdict
 
-    return verdict.check(job, path, calibration), selfcheck.measure(job, path)
+    return verdict.check(job, path, calibration, made), selfcheck.measure(job, path)
 
 
 def _speed(job: Job, request: Request, loaded: Loaded) -> Speed:

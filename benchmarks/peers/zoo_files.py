@@ -191,10 +191,9 @@ def _convert(desk: Desk, target: str, precision: str) -> ZooFile:
         if prepared is job:
             (desk.folder / PLAIN).write_bytes(plain)
         path.write_bytes(to_tflite.finished(plain, prepared))
-        job = prepared
     else:
-        job = FORMATS[target].convert(job, path)
-    check(job, path, calibration)
+        prepared = FORMATS[target].convert(job, path)
+    check(job, path, calibration, prepared)
     seconds = time.monotonic() - started
     source_db, float_db = _agreement(desk, path, job.network)
     if not source_db >= FILE_DB[precision]:

@@ -31,8 +31,11 @@ _BROKEN_SCALES = ("broken", "unequal")
 _LISTED = 3
 
 
-def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
+def check(job: Job, path: Path, calibration: Mapping[str, Any], made: Job | None = None) -> Audit:
     """The audit of a fresh file, compared with the job that it was made from.
+
+    Args:
+        made: The job as its format prepared it, which says what is integer in the file.
 
     Raises:
         ConversionFailed: All that disagrees, and what to do.
@@ -40,8 +43,10 @@ def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
     audit, stored = examine(path)
     faults = [*_ends(job, audit), *_scales(audit), *_batch_norms(audit)]
     if job.int8 and isinstance(job.network, fx.GraphModule):
-        faults += integers(job.network, audit, calibration, job.in_float)
-        faults += differences(job.network, stored)
+        graph = (made or job).network
+        assert isinstance(graph, fx.GraphModule)  # preparing makes no other
+        faults += [*_share(job.network, calibration), *integers(graph, audit)]
+        faults += differences(graph, stored)
     elif job.metadata.precision == "fp16":
         faults += _halves(audit)
     if faults:
@@ -49,15 +54,24 @@ def check(job: Job, path: Path, calibration: Mapping[str, Any]) -> Audit:
     return audit
 
 
-def integers(
-    graph: fx.GraphModule,
-    audit: Audit,
-    calibration: Mapping[str, Any],
-    in_float: Sequence[str] = (),
-) -> list[str]:
-    """What an INT8 file has in float and its program does not, but for layers of the format's."""
+def _share(graph: fx.GraphModule, calibration: Mapping[str, Any]) -> list[str]:
+    """A program for speed that has less in integers than it should, and does not say why."""
     program = network(graph)
     expected, total = _integer_products(program), multiply_adds(program).total
+    share = expected["int8 x int8"] / total if total else 0.0
+    named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ())]
+    if not calibration.get("scheme", "").startswith("w8a8") or share >= LEAST_SHARE or named:
+        return []
+    return [
+        f"only {100 * share:.1f} % of the multiply-adds of its program are in INT8 and it "
+        f"names no exclusions, {100 * LEAST_SHARE:.0f} % are expected. Calibrate again"
+    ]
+
+
+def integers(graph: fx.GraphModule, audit: Audit) -> list[str]:
+    """What an INT8 file has in float and its program does not."""
+    program = network(graph)
+    expected = _integer_products(program)
     in_file = _signed(audit.multiply_adds.by_types)
     faults = [
         f"{in_file[kinds] / 1e6:.1f} M of its multiply-adds are {kinds}, {count / 1e6:.1f} M in "
@@ -65,13 +79,6 @@ def integers(
         for kinds, count in expected.items()
         if in_file[kinds] < count * (1 - TOLERANCE)
     ]
-    share = expected["int8 x int8"] / total if total else 0.0
-    named = [*calibration.get("exclude", ()), *calibration.get("float_operators", ()), *in_float]
-    if calibration.get("scheme", "").startswith("w8a8") and share < LEAST_SHARE and not named:
-        faults.append(
-            f"only {100 * share:.1f} % of the multiply-adds of its program are in INT8 and it "
-            f"names no exclusions, {100 * LEAST_SHARE:.0f} % are expected. Calibrate again"
-        )
     allowed = sum(not w.is_integer for w in weights(program))
     floats = [t.name for t in audit.tensors if t.kind == "weight" and t.is_float]
     if len(floats) > allowed:

@@ -6,10 +6,12 @@ gate of one's own (`--min-sqnr-db`) stands in their place.
 
 from __future__ import annotations
 
+from edgeskin.artifacts import Metadata
 from edgeskin.converters.parity.diagnose import NONE_FITS
 from edgeskin.converters.parity.documents import FileComparison, Verification
 from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.reference import Model
+from edgeskin.formats import format_of
 
 
 def faults(
@@ -67,8 +69,19 @@ def _other_program(file: OpenedFile, model: Model) -> list[str]:
     from edgeskin.converters.audit.examine import examine
     from edgeskin.converters.audit.stored import differences
     from edgeskin.converters.audit.verdict import integers
+    from edgeskin.converters.model import Job
 
     if not isinstance(model.network, fx.GraphModule):
         return []
     audit, _ = examine(file.path, file.network)
-    return [*integers(model.network, audit, {}), *differences(model.network, file.network)]
+
+    def other(graph: fx.GraphModule) -> list[str]:
+        return [*integers(graph, audit), *differences(graph, file.network)]
+
+    faults = other(model.network)
+    if not faults:
+        return []
+    job = Job(model.network, Metadata(model.spec, "tensor", "int8"))
+    made = format_of(file.path).prepared(job)  # what a portable file has as the program has it
+    assert isinstance(made.network, fx.GraphModule)
+    return faults if made is job else other(made.network)

@@ -22,7 +22,7 @@ from edgeskin.artifacts import Io, Metadata, check_manifest, read_metadata
 from edgeskin.converters.source import find_source, is_foreign
 from edgeskin.errors import InvalidArtifact, InvalidRun, ShapeMismatch
 from edgeskin.files import sha256
-from edgeskin.formats import is_artifact, open_session
+from edgeskin.formats import is_artifact, open_session, read_network
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor, to_floats, to_input
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Pixels = NDArray[np.uint8]
-_TELLING = 16
-"""So many values between 0 and 1, and none outside, are of a sigmoid: logits are of both signs."""
+_ACTIVATIONS = {"softmax": "softmax", "sigmoid": "sigmoid", "logistic": "sigmoid"}
+"""As the formats call them, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -131,23 +131,25 @@ def _run_foreign(path: Path, spec: Spec, pixels: Pixels) -> Outputs:
             head: np.concatenate([to_floats(part[out.name], out) for part in raw])
             for head, out in names.items()
         }
+    ends = _ends(path)
     for head in spec.heads:
         activation = postprocess.activation_of(head)
-        if activation and _is_activated(outputs[head.name], activation):
+        if activation and activation == ends.get(names[head.name].name):
             outputs[head.name] = _before(outputs[head.name], activation)
     return postprocess.decode(spec, outputs)
 
 
-def _is_activated(values: NDArray[np.float32], activation: str) -> bool:
-    """Whether a file ends in what decoding would do: all of its values, (N, C, ...), tell.
-
-    Integers of 8 bits leave the sum of a softmax off by half a step a class at most.
-    """
-    if values.min() < 0 or values.max() > 1:
-        return False
-    if activation == "sigmoid":
-        return values.size >= _TELLING
-    return bool(np.allclose(values.sum(axis=1), 1, atol=1e-3 + values.shape[1] / 512))
+def _ends(path: Path) -> dict[str, str]:
+    """The activation that each output of a file ends in, behind what only moves values."""
+    network = read_network(path)
+    found = {}
+    for output in network.outputs:
+        op = network.producer.get(output)
+        while op is not None and op.role in ("move", "transpose", "quantize", "dequantize"):
+            op = network.producer.get(op.inputs[0])
+        if op is not None and op.type.lower() in _ACTIVATIONS:
+            found[output] = _ACTIVATIONS[op.type.lower()]
+    return found
 
 
 def _before(values: NDArray[np.float32], activation: str) -> NDArray[np.float32]:

@@ -80,11 +80,12 @@ def measure(spec: Spec) -> list[dict]:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"{spec.name}-{precision}{FORMATS[target].suffix}"
                 job = Job(reference.network, Metadata(spec, "app", precision))
-                FORMATS[target].convert(job, path)
+                made = FORMATS[target].convert(job, path)
                 with Predictor(spec, open_session(path), "app") as predictor:
                     whole = worst_sqnr_db(reference.run_all(pixels), predictor.run_all(pixels))
                 report = compare_layers(path, reference, pixels[:1])
-                stored = differences(program, read_network(path)) if precision == "int8" else []
+                held = made.network if precision == "int8" else None
+                stored = differences(held, read_network(path)) if held else []
             row = {
                 "network": spec.name,
                 "target": target,

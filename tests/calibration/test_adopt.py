@@ -17,6 +17,7 @@ from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
 from edgeskin.calibration.adopt import adopt
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.checks import check_results
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
@@ -112,6 +113,14 @@ def test_weights_that_are_products_stay_the_integers_they_are() -> None:
 def test_layers_of_integers_with_float_results_are_refused_where_no_runtime_has_them() -> None:
     check_results(adopt(export(by_torchao("channels"), X[0]), acne_spec(input=_input())).module)
     program = adopt(export(by_torchao("x86"), X[0]), acne_spec(input=_input()))
+    excluded = calibrate_network(
+        make_network(),
+        acne_spec(input=_input()),
+        list((torch.rand(4, SIZE, SIZE, 3) * 255).byte().numpy()),
+        method="minmax",
+        exclude=["count"],
+    )
+    check_results(excluded.module)  # float on both sides
     with pytest.raises(InvalidRun, match="7 of 8 layers take integers and give float"):
         check_results(program.module)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeskin.calibration.graphs import attribute
+from edgeskin.calibration.graphs import attribute, layer_name, layers
 from edgeskin.calibration.quantizer import FOLLOWERS
 from edgeskin.calibration.rewrites import REWRITES, aten, flatten
 
@@ -163,6 +163,7 @@ def test_a_transposed_convolution_is_a_convolution_whose_channels_become_pixels(
     used = {node.target for node in graph.graph.nodes if node.op == "call_function"}
     assert aten.conv2d.default in used
     assert not used & {aten.conv_transpose2d.input, aten.mul.Tensor}
+    assert [layer_name(layer) for layer in layers(graph)] == ["0"]
     with torch.no_grad():
         torch.testing.assert_close(graph(x), network(x), rtol=1e-5, atol=1e-5)
 

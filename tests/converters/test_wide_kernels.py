@@ -18,6 +18,9 @@ from edgeskin.converters import selfcheck
 from edgeskin.converters.audit import verdict
 from edgeskin.converters.legalize.tflite.wide_kernels import MOST_TAPS, split_wide_kernels
 from edgeskin.converters.model import Job
+from edgeskin.converters.parity.gates import _other_program
+from edgeskin.converters.parity.opened import OpenedFile
+from edgeskin.converters.parity.reference import of_network
 from edgeskin.converters.selfcheck import images
 from edgeskin.formats import FORMATS, read_network
 from edgeskin.spec import ClassificationHead
@@ -51,7 +54,7 @@ class Depthwise(nn.Module):
 )
 def test_bands_of_rows_are_the_layer(bands: int, network: nn.Module) -> None:
     graph = export(network.eval(), X)
-    assert split_wide_kernels(graph) == (["layer"] if bands > 1 else [])
+    assert split_wide_kernels(graph) == (bands > 1)
     layers = graph.graph.find_nodes(op="call_function", target=CONVOLUTION)
     assert len(layers) == bands
     assert sum(bias_of(layer) is not None for layer in layers) == (network.layer.bias is not None)
@@ -59,6 +62,15 @@ def test_bands_of_rows_are_the_layer(bands: int, network: nn.Module) -> None:
         torch.testing.assert_close(graph(X), network(X), rtol=1e-5, atol=1e-5)
         for layer in layers if bands > 1 else []:
             assert attribute(graph, layer.args[1])[0].numel() <= MOST_TAPS
+
+
+def test_one_behind_another_and_a_lone_image() -> None:
+    network = nn.Sequential(Depthwise(7, 7), Depthwise(9, 9)).eval()
+    for x in (X, X[0]):
+        graph = export(network, x)
+        assert split_wide_kernels(graph)
+        with torch.no_grad():
+            torch.testing.assert_close(graph(x), network(x), rtol=1e-5, atol=1e-5)
 
 
 class Classifier(nn.Module):
@@ -88,14 +100,18 @@ def test_a_tflite_file_has_bands_and_is_held_to_its_program(
         program = calibrate_network(network, spec, images(spec.input), method="minmax")
         network, record = program.module, {"scheme": "w8a8", **program.calibration.to_json()}
     given = Job(network, Metadata(spec, "tensor", precision))
-    job = FORMATS["tflite"].convert(given, tmp_path / "wide.tflite")
-    assert job.in_float == (("wide",) if precision == "int8" else ())
-    verdict.check(job, tmp_path / "wide.tflite", record)
+    made = FORMATS["tflite"].convert(given, tmp_path / "wide.tflite")
+    assert made is not given
+    verdict.check(given, tmp_path / "wide.tflite", record, made)
+    if precision == "int8":
+        reference = of_network("wide", spec, network, "")
+        with OpenedFile(tmp_path / "wide.tflite") as file:
+            assert _other_program(file, reference) == []
     assert (selfcheck.measure(given, tmp_path / "wide.tflite").sqnr_db or 999) > 50
     kernels = depthwise(tmp_path / "wide.tflite")
     assert sorted(kernels) == [(1, 1, 7, 8), (1, 3, 7, 8), (1, 3, 7, 8)]
-    whole = FORMATS["tflite"].convert(replace(given, portable=True), tmp_path / "whole.tflite")
-    assert whole.in_float == ()
+    portable = replace(given, portable=True)
+    assert FORMATS["tflite"].convert(portable, tmp_path / "whole.tflite") is portable
     assert depthwise(tmp_path / "whole.tflite") == [(1, 7, 7, 8)]
 
 

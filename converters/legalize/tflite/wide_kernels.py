@@ -18,21 +18,20 @@ from edgeskin.calibration.graphs import (
     aten,
     attribute,
     bias_of,
-    layer_name,
     operands,
 )
 
 MOST_TAPS = 25
 
 
-def split_wide_kernels(graph: GraphModule) -> list[str]:
-    """Write each wide depthwise convolution in bands of rows, in place; the names of these."""
-    found = []
+def split_wide_kernels(graph: GraphModule) -> bool:
+    """Write each wide depthwise convolution in bands of rows, in place; whether there was one."""
+    found = False
     for layer in graph.graph.find_nodes(op="call_function", target=CONVOLUTION):
         weight = _weight(graph, layer)
         if weight is not None and _is_wide(layer, weight):
-            found.append(layer_name(layer))
             _split(graph, layer, weight)
+            found = True
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return found
@@ -62,7 +61,7 @@ def _split(graph: GraphModule, layer: Node, weight: Tensor) -> None:
     (top, side), (stride, _) = _pair(argument(layer, "padding")), _pair(argument(layer, "stride"))
     rows = weight.shape[2]
     band = MOST_TAPS // weight.shape[3]
-    height = (x.meta["val"].shape[2] + 2 * top - rows) // stride * stride + 1
+    height = (x.meta["val"].shape[-2] + 2 * top - rows) // stride * stride + 1
     call = graph.graph.call_function
     total: Node | None = None
     with graph.graph.inserting_before(layer):
@@ -73,12 +72,13 @@ def _split(graph: GraphModule, layer: Node, weight: Tensor) -> None:
             name = f"{layer.name}_rows_{first}"
             graph.register_buffer(name, piece)
             last = first + piece.shape[2] - 1 + height
-            taken = call(aten.slice.Tensor, (x, 2, first, last))
+            taken = call(aten.slice.Tensor, (x, -2, first, last))
             bias = bias_of(layer) if total is None else None
             arguments = (taken, graph.graph.get_attr(name), bias, argument(layer, "stride"))
             part = call(CONVOLUTION, (*arguments, [0, 0], [1, 1], weight.shape[0]))
             total = part if total is None else call(aten.add.Tensor, (total, part))
     assert total is not None  # a kernel has a row
+    total.meta = dict(layer.meta)
     layer.replace_all_uses_with(total)
     graph.graph.erase_node(layer)
 
