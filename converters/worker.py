@@ -116,7 +116,7 @@ def work(request: Request) -> Conversion:
 
 
 def examine(
-    job: Job, path: Path, calibration: Mapping[str, Any], made: Job
+    job: Job, path: Path, calibration: Mapping[str, Any], made: Job | None = None
 ) -> tuple[Audit, SelfCheck]:
     """The audit of a fresh file, and its agreement with the job it was made from.
 
