@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tiny_network import tiny_spec
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import aten, attribute
@@ -41,6 +42,7 @@ from edgeskin.converters.legalize.tflite.stem import pair_columns  # noqa: E402
 from edgeskin.converters.legalize.tflite.xnnpack import (  # noqa: E402
     gelu_in_float,
     legalize,
+    nearest_from_the_corner,
     pad_with_zero_point,
 )
 from edgeskin.formats.tflite.flatbuffer import Graph  # noqa: E402
@@ -260,6 +262,21 @@ def test_padding_with_the_zero_point(value: int, expected: str) -> None:
     out = model.tensor((1, 6, 6, 2), "INT8", quantization)
     before = model.bytes(model.add("PADV2", [x, amounts, constant], out, kind="PadV2Options"))
     check(before, [pad_with_zero_point], integers(1, 4, 4, 2), [expected])
+
+
+@pytest.mark.parametrize("rows", [6, 7])
+def test_the_nearest_pixel_is_torch_s(rows: int) -> None:
+    model, x = Model(), floats(1, 3, 3, 2)
+    size, out = model.constant([rows, 6], np.int32), model.tensor((1, rows, 6, 2))
+    options = {"kind": "ResizeNearestNeighborOptions", "halfPixelCenters": True}
+    name = "RESIZE_NEAREST_NEIGHBOR"
+    before = model.bytes(model.add(name, [model.given(x.shape), size], out, **options))
+    after = legalize(before, [nearest_from_the_corner])
+    assert (after == before) == (rows == 6)
+    nchw = torch.from_numpy(x).permute(0, 3, 1, 2)
+    expected = F.interpolate(nchw, size=(rows, 6), mode="nearest").permute(0, 2, 3, 1)
+    for kernels in KERNELS:
+        np.testing.assert_array_equal(run(after, x, kernels), expected.numpy())
 
 
 def test_gelu_in_float_gives_the_same_integers() -> None:

@@ -61,7 +61,24 @@ def gelu_in_float(graph: Graph, operator: Any) -> bool:
     return True
 
 
+def nearest_from_the_corner(graph: Graph, operator: Any) -> bool:
+    """A nearest pixel is that at floor(i * in / out), as torch has it, not at the half pixel.
+
+    litert-torch writes torch's `nearest` with half pixels, which is another pixel where a size
+    does not grow by a whole factor: 3 to 7 in GhostNetV2. (`nearest-exact` comes as a gather.)
+    """
+    if graph.name(operator) != "RESIZE_NEAREST_NEIGHBOR":
+        return False
+    options = operator.builtinOptions
+    before, after = graph.shape(operator.inputs[0]), graph.shape(operator.outputs[0])
+    if not options.halfPixelCenters or all(b % a == 0 for a, b in zip(before, after, strict=True)):
+        return False
+    options.halfPixelCenters = False
+    return True
+
+
 REWRITES: tuple[Rewrite, ...] = (
+    nearest_from_the_corner,
     pixels_are_the_integers,
     pixels_are_quantized,
     widen_channel_constants,
