@@ -8,6 +8,8 @@ channel, and a float weight behind a quantize step is stored as the integers tha
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, fx
 
@@ -19,7 +21,9 @@ from edgeskin.calibration.graphs import (
     QUANTIZE,
     QUANTIZE_CHANNELS,
     argument,
+    aten,
     attribute,
+    evaluated,
     layer_name,
     operands,
     set_argument,
@@ -31,7 +35,6 @@ from edgeskin.calibration.schemes import SCHEMES
 from edgeskin.errors import InvalidRun
 from edgeskin.spec import Spec
 
-aten = torch.ops.aten
 _PER_TENSOR = (QUANTIZE, DEQUANTIZE)
 _MIDDLE = 128
 _REQUANTIZE = "Quantize it again with int8 weights, symmetric, per output channel, and int8 or "
@@ -79,10 +82,8 @@ def _store_integers(graph: fx.GraphModule, node: fx.Node) -> None:
     source = argument(node, "input")
     if source.op != "get_attr":
         return
-    given = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in node.args]
-    integers: Tensor = node.target(*given)
     name = f"{source.target}_integers".replace(".", "_")
-    graph.register_buffer(name, integers)
+    graph.register_buffer(name, evaluated(graph, node))
     with graph.graph.inserting_before(node):
         node.replace_all_uses_with(graph.graph.get_attr(name))
     graph.graph.erase_node(node)
@@ -121,21 +122,35 @@ def _from_products(graph: fx.GraphModule, layer: fx.Node) -> None:
         product = weight.args[0]
     if not isinstance(product, fx.Node) or product.target is not aten.mul.Tensor:
         return
-    tensors = [_constant(graph, part) for part in product.args]
-    integers, scales = tensors
+    integers, scales = (_constant(graph, part) for part in product.args)
     if integers is None or scales is None or integers.dtype is not torch.int8:
         return
     channels = integers.shape[0]
-    if scales.numel() != 1 and scales.shape != (channels, *[1] * (integers.dim() - 1)):
-        return
-    name = f"{weight.name}_scales"
-    graph.register_buffer(name, scales.float().flatten().expand(channels).clone())
+    if scales.numel() == 1 or scales.shape == (channels, *[1] * (integers.dim() - 1)):
+        limits = torch.iinfo(torch.int8)
+        least = limits.min + int(int(integers.min()) > limits.min)
+        kind = (least, limits.max, torch.int8)
+        _dequantize(graph, layer, product.args[0], scales.float().flatten(), kind)
+
+
+def _dequantize(
+    graph: fx.GraphModule,
+    layer: fx.Node,
+    integers: Any,
+    scales: Tensor,
+    kind: tuple[Any, ...],
+) -> None:
+    """Let the weight of `layer` be `integers` with a scale for each channel, float32 (n,) or (1,).
+
+    `kind` is the least and the largest integer, and their type.
+    """
+    _, weight = operands(layer)
+    channels, name = attribute(graph, integers).shape[0], f"{weight.name}_scales"
+    graph.register_buffer(name, scales.expand(channels).clone())
     graph.register_buffer(f"{name}_zero", torch.zeros(channels, dtype=torch.int64))
-    limits = torch.iinfo(torch.int8)
-    least = limits.min + (1 if int(integers.min()) > limits.min else 0)
     with graph.graph.inserting_before(weight):
         named = graph.graph.get_attr(name), graph.graph.get_attr(f"{name}_zero")
-        arguments = (product.args[0], *named, 0, least, limits.max, torch.int8)
+        arguments = (integers, *named, 0, *kind)
         fresh = graph.graph.call_function(DEQUANTIZE_CHANNELS, arguments)
     weight.replace_all_uses_with(fresh, delete_user_cb=lambda user: user is layer)
 
@@ -165,17 +180,9 @@ def _per_channel(graph: fx.GraphModule, layer: fx.Node) -> None:
         return
     if argument(weight, "zero_point") != 0:
         raise _refusal(layer, "has weights with a zero point")
-    integers = argument(weight, "input")
-    channels = attribute(graph, integers).shape[0]
-    name = f"{weight.name}_scales"
-    graph.register_buffer(name, torch.full((channels,), float(argument(weight, "scale"))))
-    graph.register_buffer(f"{name}_zero", torch.zeros(channels, dtype=torch.int64))
-    limits = (argument(weight, "quant_min"), argument(weight, "quant_max"))
-    with graph.graph.inserting_before(weight):
-        scales, zeros = graph.graph.get_attr(name), graph.graph.get_attr(f"{name}_zero")
-        arguments = (integers, scales, zeros, 0, *limits, argument(weight, "dtype"))
-        fresh = graph.graph.call_function(DEQUANTIZE_CHANNELS, arguments)
-    weight.replace_all_uses_with(fresh, delete_user_cb=lambda user: user is layer)
+    kind = tuple(argument(weight, name) for name in ("quant_min", "quant_max", "dtype"))
+    scale = torch.tensor([float(argument(weight, "scale"))])
+    _dequantize(graph, layer, argument(weight, "input"), scale, kind)
 
 
 def _refusal(layer: fx.Node, what: str) -> InvalidRun:

@@ -112,6 +112,13 @@ def attribute(graph: nn.Module, node: Node) -> Tensor:
     return tensor
 
 
+def evaluated(graph: GraphModule, node: Node) -> Tensor:
+    """What an operator of constants gives."""
+    arguments = [attribute(graph, a) if isinstance(a, Node) else a for a in node.args]
+    result: Tensor = node.target(*arguments)  # type: ignore[operator]
+    return result
+
+
 def replace_attribute(graph: GraphModule, node: Node, tensor: Tensor) -> None:
     """Put a new tensor behind a `get_attr` node, leaving the old one as it was.
 

@@ -21,7 +21,7 @@ from edgeskin.calibration.graphs import (
     QUANTIZE,
     QUANTIZE_CHANNELS,
     argument,
-    attribute,
+    evaluated,
     parameters,
     set_argument,
 )
@@ -112,7 +112,6 @@ def _unfold(graph: fx.GraphModule, dequantize: Any) -> None:
 def _float_constant(graph: fx.GraphModule, dequantize: Any) -> fx.Node:
     """A float constant in front of `dequantize` that holds its result."""
     name = f"{argument(dequantize, 'input').target}_float".replace(".", "_")
-    values = [attribute(graph, a) if isinstance(a, fx.Node) else a for a in dequantize.args]
-    graph.register_buffer(name, dequantize.target(*values))
+    graph.register_buffer(name, evaluated(graph, dequantize))
     with graph.graph.inserting_before(dequantize):
         return graph.graph.get_attr(name)

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from edgeskin.calibration.checks import check_results
+from edgeskin.calibration.checks import float_results
+from edgeskin.calibration.graphs import layer_name, layers
 from edgeskin.calibration.program import unfolded
 from edgeskin.calibration.rewrites import drop_expansions, export, fold_batch_norms, tidied
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.legalize.tflite.wide_kernels import split_wide_kernels
 from edgeskin.converters.model import INPUT, Job
+from edgeskin.errors import InvalidRun
 
 _FLOAT16_WEIGHTS = [
     {
@@ -68,8 +70,9 @@ def lowered(job: Job) -> bytes:
     import litert_torch
 
     if job.int8:
-        check_results(cast(fx.GraphModule, job.network))
-        graph = unfolded(cast(fx.GraphModule, job.network))
+        program = cast(fx.GraphModule, job.network)
+        _check(program)
+        graph = unfolded(program)
         give_constants_full_rank(graph)
         job = replace(job, network=graph)
     model: bytes = litert_torch.convert(
@@ -78,6 +81,16 @@ def lowered(job: Job) -> bytes:
         quant_config=_static() if job.int8 else None,
     ).model_content()
     return model
+
+
+def _check(program: fx.GraphModule) -> None:
+    """Raise InvalidRun for a layer that TFLite does not have."""
+    if found := float_results(program):
+        raise InvalidRun(
+            f"{len(found)} of {len(layers(program))} layers take integers and give float, "
+            f"'{layer_name(found[0])}' first, and TFLite has no such layer. Quantize their results "
+            "too, or import the float model and calibrate it."
+        )
 
 
 def finished(model: bytes, job: Job) -> bytes:

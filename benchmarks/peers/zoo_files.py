@@ -225,11 +225,12 @@ def _quantize(desk: Desk, target: str) -> ZooFile:
     from edgeskin.benchmarks.peers import stock
 
     path, images = desk.folder / STOCK[target], stock.calibration(desk.folder)
+    plain = desk.folder / PLAIN
+    if target == "tflite" and not plain.is_file():  # edgeskin's own has other operators
+        plain.write_bytes(to_tflite.lowered(_job(desk, "fp32")[0]))
     started = time.monotonic()
     if target == "tflite":
-        if not (desk.folder / PLAIN).is_file():  # edgeskin's has other operators
-            (desk.folder / PLAIN).write_bytes(to_tflite.lowered(_job(desk, "fp32")[0]))
-        stock.quantize_tflite(desk.folder / PLAIN, INPUT, images, path)
+        stock.quantize_tflite(plain, INPUT, images, path)
     else:
         stock.quantize_onnx(desk.file(target, "fp32"), images, path, "QUInt8")
     seconds = round(time.monotonic() - started, 1)

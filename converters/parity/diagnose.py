@@ -22,7 +22,7 @@ from edgeskin import metrics
 from edgeskin.converters.parity.documents import Explanation
 from edgeskin.converters.parity.reference import Model, of_network
 from edgeskin.errors import ShapeMismatch
-from edgeskin.postprocess import Outputs, decode
+from edgeskin.postprocess import Outputs, activation_of, decode
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -185,13 +185,10 @@ def _decoders(spec: Spec) -> str:
     """What turns raw heads into decoded ones: `softmax`, `softmax or sigmoid`."""
     names: set[str] = set()
     for head in spec.heads:
-        match head:
-            case ClassificationHead() | SegmentationHead():
-                names.add(head.activation)
-            case DistributionHead():
-                names.add("softmax")
-            case EmbeddingHead(normalize="l2"):
-                names.add("the division by the norm")
+        if activation := activation_of(head):
+            names.add(activation)
+        elif isinstance(head, EmbeddingHead) and head.normalize == "l2":
+            names.add("the division by the norm")
     return " or ".join(sorted(names, key=len)) or "decoding"
 
 

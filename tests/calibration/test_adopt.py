@@ -16,9 +16,10 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
+from edgeskin.artifacts import Metadata
 from edgeskin.calibration.adopt import adopt
 from edgeskin.calibration.calibrate import calibrate_network
-from edgeskin.calibration.checks import check_results
+from edgeskin.calibration.checks import float_results
 from edgeskin.calibration.graphs import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNELS,
@@ -31,6 +32,8 @@ from edgeskin.calibration.graphs import (
 )
 from edgeskin.calibration.program import load_program
 from edgeskin.calibration.rewrites import export
+from edgeskin.converters import to_tflite
+from edgeskin.converters.model import Job
 from edgeskin.errors import InvalidRun
 from edgeskin.sources.importing import import_run
 from edgeskin.sources.spec_answers import SpecAnswers
@@ -110,19 +113,22 @@ def test_weights_that_are_products_stay_the_integers_they_are() -> None:
             torch.testing.assert_close(ours, raw, rtol=0, atol=1e-6)
 
 
-def test_layers_of_integers_with_float_results_are_refused_where_no_runtime_has_them() -> None:
-    check_results(adopt(export(by_torchao("channels"), X[0]), acne_spec(input=_input())).module)
-    program = adopt(export(by_torchao("x86"), X[0]), acne_spec(input=_input()))
+def test_layers_of_integers_with_float_results_are_found_and_refused_by_tflite() -> None:
+    spec = acne_spec(input=_input())
+    assert not float_results(adopt(export(by_torchao("channels"), X[0]), spec).module)
+    program = adopt(export(by_torchao("x86"), X[0]), spec)
     excluded = calibrate_network(
         make_network(),
-        acne_spec(input=_input()),
+        spec,
         list((torch.rand(4, SIZE, SIZE, 3) * 255).byte().numpy()),
         method="minmax",
         exclude=["count"],
     )
-    check_results(excluded.module)  # float on both sides
-    with pytest.raises(InvalidRun, match="7 of 8 layers take integers and give float"):
-        check_results(program.module)
+    assert not float_results(excluded.module)  # float on both sides
+    assert len(float_results(program.module)) == 7
+    job = Job(program.module, Metadata(spec, "tensor", "int8"))
+    with pytest.raises(InvalidRun, match="7 of 8 layers take integers and give float, 'stem' fir"):
+        to_tflite.lowered(job)
 
 
 def test_activations_with_a_scale_for_each_channel_are_refused() -> None:

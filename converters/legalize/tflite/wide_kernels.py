@@ -1,9 +1,9 @@
-"""Depthwise convolutions that XNNPACK has no fast kernel for, as sums of those that it has.
+"""Depthwise convolutions that XNNPACK has no kernel for, as sums of those that it has.
 
-Its depthwise kernels hold 25 taps at most; a 7 x 7 one goes through memory tap by tap. One
-over 96 channels of 64 x 64 took 19 ms in float and 70 ms in int8, and 2.5 ms as three
-bands of rows (x86-64 with AVX512-VNNI). A sum of bands has one rounding in float, so that is
-what INT8 files have, too: the same function as the program, which rounds once behind it.
+Its depthwise kernels are of 3, 4, 9 and 25 taps (src/configs/dwconv-config.c of XNNPACK, as
+built without several passes); a wider one runs some other, slow way. A float sum of bands of
+rows rounds no integers, so that is what INT8 files have, too: the same function as the
+program, which rounds once behind it. docs/decisions/0014 has figures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgeskin.calibration.graphs import (
     aten,
     attribute,
     bias_of,
+    evaluated,
     operands,
 )
 
@@ -43,9 +44,7 @@ def _weight(graph: GraphModule, layer: Node) -> Tensor | None:
     if weight.op == "get_attr":
         return attribute(graph, weight).detach()
     if weight.target is DEQUANTIZE_CHANNELS and argument(weight, "input").op == "get_attr":
-        given = [attribute(graph, a) if isinstance(a, Node) else a for a in weight.args]
-        restored: Tensor = weight.target(*given)
-        return restored
+        return evaluated(graph, weight)
     return None
 
 
