@@ -97,7 +97,7 @@ def convert(
             if answers != SpecAnswers():
                 raise InvalidSpec(
                     f"{path} is a run or a program, and its spec says what it eats and says: "
-                    "options such as --labels and --license are for what is imported"
+                    "--labels, --license and the like are for what is imported"
                 )
         origin = find_source(path)
         precisions = _precisions(origin, precision, data)

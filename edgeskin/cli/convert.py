@@ -9,7 +9,7 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
-from edgeskin.cli.spec_options import InputSize, Labels, License, Pixels, Resize, size, spec_answers
+from edgeskin.cli.spec_options import Answers, InputSize, size, takes_answers
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
@@ -20,6 +20,7 @@ CONVERSION_DB = (
 )
 
 
+@takes_answers
 @takes_data
 def convert(
     source: Annotated[
@@ -29,6 +30,7 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files and manifest.json.")],
+    answers: Answers,
     target: Annotated[str, typer.Option(help="tflite, coreml, onnx, or all.")] = "all",
     precision: Annotated[
         str | None, typer.Option(help="fp32, fp16, int8, or all. [fp32; a program: int8]")
@@ -52,10 +54,6 @@ def convert(
         Path | None, typer.Option(help="Of a network by name: its state dict.")
     ] = None,
     input_size: InputSize = None,
-    normalization: Pixels = None,
-    resize: Resize = None,
-    labels: Labels = None,
-    license: License = None,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -66,9 +64,6 @@ def convert(
     from edgeskin.converters.options import ConversionOptions
     from edgeskin.errors import PartlyConverted
 
-    answers = spec_answers(
-        normalization=normalization, resize=resize, labels=labels, license=license
-    )
     options = ConversionOptions(
         io=cast(Any, io),
         timing=timing,

@@ -10,26 +10,14 @@ import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
-from edgeskin.cli.spec_options import (
-    Heads,
-    InputSize,
-    IntendedUse,
-    Labels,
-    License,
-    Name,
-    Pixels,
-    Preprocess,
-    Resize,
-    TaskName,
-    ask_normalization,
-    size,
-    spec_answers,
-)
+from edgeskin.cli.spec_options import Answers, InputSize, ask_normalization, size, takes_answers
 
 
+@takes_answers
 @takes_data
 def import_(
     out: Annotated[Path, typer.Option(help="The run: a folder to make (quantized: a .pt2 file).")],
+    answers: Answers,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -49,15 +37,6 @@ def import_(
     model_args: Annotated[str, typer.Option(help="Arguments of the factory, as JSON.")] = "{}",
     data: MaybeData = None,
     input_size: InputSize = None,
-    normalization: Pixels = None,
-    preprocess: Preprocess = None,
-    resize: Resize = None,
-    head: Heads = None,
-    labels: Labels = None,
-    name: Name = None,
-    task: TaskName = None,
-    license: License = None,
-    intended_use: IntendedUse = None,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -72,17 +51,6 @@ def import_(
     given = source or model
     if given is None or (source and model):
         raise InvalidRun("give one model to import: a file or folder, or --model NAME")
-    answers = spec_answers(
-        name=name,
-        task=task,
-        normalization=normalization,
-        preprocess=preprocess,
-        resize=resize,
-        head=head,
-        labels=labels,
-        license=license,
-        intended_use=intended_use,
-    )
     with console.progress() as progress:
         report = import_run(
             given,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -136,8 +136,12 @@ def takes_data(command: Callable[..., None]) -> Callable[..., None]:
             for line in data.remarks if data is not None else ():
                 console.remark(line)
 
-    parameters = [*own.parameters.values(), *shared.values()]
-    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    vars(with_options)["__signature__"] = own.replace(parameters=keywords)
-    with_options.__annotations__ = {p.name: p.annotation for p in keywords}
+    shown_with(with_options, [*own.parameters.values(), *shared.values()])
     return with_options
+
+
+def shown_with(command: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> None:
+    """Let typer see `command` as a function of `parameters`, by name."""
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    vars(command)["__signature__"] = inspect.Signature(keywords)
+    command.__annotations__ = {p.name: p.annotation for p in keywords}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from edgeskin.cli.options import shown_with
 
 if TYPE_CHECKING:
     from edgeskin.sources.spec_answers import SpecAnswers
@@ -16,37 +20,14 @@ if TYPE_CHECKING:
 InputSize = Annotated[
     str | None, typer.Option(help="HEIGHTxWIDTH of the image, where the model leaves it open.")
 ]
-Pixels = Annotated[
-    str | None,
-    typer.Option(
-        "--normalization",
-        help="Of pixels: imagenet, zero-to-one, minus-one-to-one, or bytes (0 to 255).",
-    ),
-]
-Preprocess = Annotated[
-    str | None,
-    typer.Option(
-        help="What it was trained with: JSON of a Hugging Face processor, albumentations or timm, "
-        "or package.module:transform."
-    ),
-]
-Resize = Annotated[str | None, typer.Option(help="shortest_edge (and cut), squash, or letterbox.")]
-Heads = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="NAME, NAME=KIND, NAME=regression:UNIT or NAME=distribution:UNIT:FIRST:STEP for each "
-        "output in order. Kinds: classification, multilabel, regression, distribution, "
-        "segmentation, embedding, tensor."
-    ),
-]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(help="a,b,c or a file with one a line; HEAD=... of one head among several."),
-]
-Name = Annotated[str | None, typer.Option(help="Of the model. [the file's]")]
-TaskName = Annotated[str | None, typer.Option("--task", help="What it is for, in a word.")]
-License = Annotated[str | None, typer.Option(help="What the weights may be used for.")]
-IntendedUse = Annotated[str | None, typer.Option(help="What the model was made for.")]
+if TYPE_CHECKING:  # what a command gets; it is made of options
+    Answers = SpecAnswers
+else:
+    Answers = object
+
+
+def _answer_option(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="What the model does not say")
 
 
 def size(text: str | None) -> tuple[int, int] | None:
@@ -61,17 +42,37 @@ def size(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or found[1])
 
 
-def spec_answers(
-    *,
-    name: str | None = None,
-    task: str | None = None,
-    normalization: str | None = None,
-    preprocess: str | None = None,
-    resize: str | None = None,
-    head: list[str] | None = None,
-    labels: list[str] | None = None,
-    license: str | None = None,
-    intended_use: str | None = None,
+def _of_answers(
+    normalization: Annotated[
+        str | None,
+        _answer_option("Of pixels: imagenet, zero-to-one, minus-one-to-one, or bytes (0 to 255)."),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        _answer_option(
+            "What it was trained with: JSON of a Hugging Face processor, albumentations or timm, "
+            "or package.module:transform."
+        ),
+    ] = None,
+    resize: Annotated[
+        str | None, _answer_option("shortest_edge (and cut), squash, or letterbox.")
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        _answer_option(
+            "NAME, NAME=KIND, NAME=regression:UNIT or NAME=distribution:UNIT[:FIRST:STEP] for "
+            "each output in order. Kinds: classification, multilabel, regression, distribution, "
+            "segmentation, embedding, tensor."
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        _answer_option("a,b,c or a file with one a line; HEAD=... of one head among several."),
+    ] = None,
+    name: Annotated[str | None, _answer_option("Of the model. [the file's]")] = None,
+    task: Annotated[str | None, _answer_option("What it is for, in a word.")] = None,
+    license: Annotated[str | None, _answer_option("What the weights may be used for.")] = None,
+    intended_use: Annotated[str | None, _answer_option("What the model was made for.")] = None,
 ) -> SpecAnswers:
     """The words of the command line as answers.
 
@@ -94,6 +95,21 @@ def spec_answers(
     )
     answers.check()
     return answers
+
+
+def takes_answers(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that say of a model what it does not, which become `answers`."""
+    own = inspect.signature(command, eval_str=True).parameters
+    shared = inspect.signature(_of_answers, eval_str=True, locals={"SpecAnswers": object})
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in shared.parameters}
+        command(**arguments, answers=_of_answers(**given))
+
+    kept = [parameter for name, parameter in own.items() if name != "answers"]
+    shown_with(with_options, [*kept, *shared.parameters.values()])
+    return with_options
 
 
 def _text_of(given: str | None) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -99,7 +100,7 @@ class SpecAnswers:
 
 
 def parse_head(text: str) -> HeadAnswer:
-    """`NAME`, `NAME=KIND`, `NAME=regression:UNIT` or `NAME=distribution:UNIT:FIRST:STEP`.
+    """`NAME`, `NAME=KIND`, `NAME=regression:UNIT` or `NAME=distribution:UNIT[:FIRST:STEP]`.
 
     Raises:
         UnknownName: No such kind, or a first value or a step that is no number.
@@ -108,16 +109,19 @@ def parse_head(text: str) -> HeadAnswer:
     kind, unit, *values = rest.split(":") if ":" in rest else (rest, "")
     if kind and kind not in get_args(HeadKind):
         raise UnknownName(f"no kind of head '{kind}'; there are {', '.join(get_args(HeadKind))}")
+    answer = HeadAnswer(name, kind or None, unit)  # type: ignore[arg-type]
+    if not values:
+        return answer
     try:
-        first, step, *more = [*map(float, values), *(0.0, 1.0)[len(values) :]]
+        first, step = map(float, values)
+        if kind == "distribution" and math.isfinite(first) and 0 < step < math.inf:
+            return replace(answer, first=first, step=step)
     except ValueError:
-        more = [0.0]
-    if more or (values and kind != "distribution") or step <= 0:
-        raise UnknownName(
-            f"--head {text} is not read: a quantity's distribution is "
-            "NAME=distribution:UNIT:FIRST:STEP, such as age=distribution:years:0:1"
-        )
-    return HeadAnswer(name, kind or None, unit, first, step)  # type: ignore[arg-type]
+        pass
+    raise UnknownName(
+        f"--head {text} is not read: a quantity's distribution is NAME=distribution:UNIT, its "
+        "values from 0 in steps of 1, or :UNIT:FIRST:STEP, such as age=distribution:years:0:1"
+    )
 
 
 def parse_labels(texts: list[str]) -> dict[str, tuple[str, ...]]:

@@ -131,7 +131,9 @@ def test_a_distribution_loses_its_softmax(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "age=distribution:years:a",
+        "age=distribution:years:0",
+        "age=distribution:years:0:a",
+        "age=distribution:years:nan:1",
         "age=distribution:years:0:1:2",
         "age=distribution:years:0:0",
         "age=regression:years:0",
