@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import edgeskin
-from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec, ShapeMismatch, UnknownName
+from edgeskin.errors import CannotWrite, InvalidRun, InvalidSpec, ShapeMismatch
 from edgeskin.models.exported import ExportedNetwork
 from edgeskin.models.run import load_run
 from edgeskin.sources import importing
@@ -126,29 +126,6 @@ def test_a_distribution_loses_its_softmax(tmp_path: Path) -> None:
     assert head == DistributionHead(name="age", first=18, step=0.5, size=101, unit="years")
     [logits] = run.network(x)
     torch.testing.assert_close(logits, module[:-1](x))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "age=distribution:years:0",
-        "age=distribution:years:0:a",
-        "age=distribution:years:nan:1",
-        "age=distribution:years:0:1:2",
-        "age=distribution:years:0:0",
-        "age=regression:years:0",
-    ],
-)
-def test_a_head_that_is_not_read(text: str) -> None:
-    with pytest.raises(UnknownName, match=f"--head {text} is not read: .*:years:0:1"):
-        parse_head(text)
-
-
-def test_heads_that_are_read() -> None:
-    assert parse_head("age=distribution:years") == HeadAnswer("age", "distribution", "years", 0, 1)
-    assert parse_head("age=regression:years") == HeadAnswer("age", "regression", "years")
-    assert parse_head("age") == HeadAnswer("age")
-    assert parse_head("age=embedding") == HeadAnswer("age", "embedding")
 
 
 def test_outputs_by_name_lose_their_last_activation(tmp_path: Path) -> None:
