@@ -218,7 +218,7 @@ def _head(
             unit=answer.unit or "value",
         )
         last_value = answer.first + answer.step * (size - 1)
-        values = f" over {answer.first:g} to {last_value:g} {answer.unit}".rstrip()
+        values = f", over {answer.first:g} to {last_value:g} {answer.unit}".rstrip()
         return GuessedHead(distribution, False, _said(name, kind, output, values))
     if kind == "regression":
         if size != 1:
