@@ -13,7 +13,8 @@ from edgeskin.cli import console
 from edgeskin.cli.options import Json
 
 PARTS = {
-    "train": ("torch", "torchvision", "timm", "lightning-fabric"),
+    "train": ("torch", "torchvision", "timm", "lightning-fabric", "scikit-learn"),
+    "ssl": ("lightly",),
     "quantize": ("torchao",),
     "nncf": ("nncf",),
     "keras": ("keras", "h5py"),

@@ -1,15 +1,21 @@
-"""`edgeskin models`: tasks and networks."""
+"""`edgeskin models`: tasks, networks, recipes, and what others published."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Json
 
 
 def models(json: Json = False) -> None:
-    """List the tasks and the networks that edgeskin trains."""
+    """List tasks, networks and recipes that edgeskin trains, and figures of such systems."""
     from edgeskin.models import ARCHS
     from edgeskin.tasks import TASKS
+    from edgeskin.tasks.published import PUBLISHED
+    from edgeskin.training.recipe import read_recipe, recipes
+
+    known = {name: read_recipe(path) for name, path in recipes().items()}
 
     if json:
         console.emit(
@@ -18,9 +24,22 @@ def models(json: Json = False) -> None:
                 "networks": {
                     a.name: {"pretrained": a.pretrained, "note": a.note} for a in ARCHS.values()
                 },
+                "recipes": known,
+                "published": {
+                    task: [asdict(row) for row in rows] for task, rows in PUBLISHED.items()
+                },
             }
         )
         return
     console.table("tasks", ("name", ""), [(t.name, t.summary) for t in TASKS.values()])
     rows = [(a.name, a.pretrained or "-", a.note) for a in ARCHS.values()]
     console.table("networks", ("name", "pretrained weights", ""), rows)
+    settings = [(name, r["task"], r["arch"], r["summary"]) for name, r in known.items()]
+    console.table("recipes (train --recipe NAME)", ("name", "task", "network", ""), settings)
+    figures = [
+        (task, row.network, ", ".join(f"{k} {v:g}" for k, v in row.metrics.items()), row.data)
+        for task, rows in PUBLISHED.items()
+        for row in rows
+    ]
+    columns = ("task", "network", "figures", "on")
+    console.table("published by others, on other data than docs/systems", columns, figures)

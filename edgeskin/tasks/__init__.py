@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeskin.spec import Head, Spec
-    from edgeskin.tasks.published import Published
 
 
 class Objective(Protocol):
@@ -38,8 +37,6 @@ class TaskModule(Objective, Protocol):
 
     INTENDED_USE: str
     LIMITS: str
-    PUBLISHED: tuple[Published, ...]
-    """What others reported of such systems."""
 
     def heads(self, **options: str) -> tuple[Head, ...]: ...
 

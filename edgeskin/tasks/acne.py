@@ -20,7 +20,6 @@ from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.postprocess import range_matrix, support
 from edgeskin.spec import ClassificationHead, DistributionHead, Head, RangeTable, Spec
 from edgeskin.tasks.losses import earth_movers, kl, label_distribution
-from edgeskin.tasks.published import Published
 
 SEVERITY = ("mild", "moderate", "severe", "very severe")
 RANGES = {
@@ -39,21 +38,6 @@ FIRST, SIZE = 1, 65
 TRAINS_ON = ("count",)
 METRIC = "accuracy"
 RECIPE: Mapping[str, Any] = {}
-PUBLISHED = (
-    Published(
-        "fusion of ResNet and ViT, grade by count",
-        {"accuracy": 0.7979, "precision": 0.8076, "SE": 0.7610, "SP": 0.9204, "YI": 0.6813,
-         "MAE, lesions": 3.37, "RMSE, lesions": 6.67},
-        "ACNE04",
-    ),
-    Published(
-        "fusion of ResNet and ViT, grade by class",
-        {"accuracy": 0.8014, "precision": 0.8047, "SE": 0.7620, "SP": 0.9217, "YI": 0.6837},
-        "ACNE04",
-    ),
-    Published("ResNet", {"accuracy": 0.6712, "MAE, lesions": 5.20}, "ACNE04"),
-    Published("ViT", {"accuracy": 0.5342, "MAE, lesions": 6.64}, "ACNE04"),
-)  # fmt: skip
 INTENDED_USE = (
     "Research on acne grading from face photos. A measurement aid, not a medical device; "
     "it makes no diagnosis."

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeskin.spec import ClassificationHead, Head, Spec
-from edgeskin.tasks.published import Published
 
 LABELS = ("unaffected", "affected")
 TRAINS_ON = ("affected",)
@@ -26,11 +25,6 @@ INTENDED_USE = (
 LIMITS = (
     "Its unaffected faces come from other sources than its affected ones, so that cameras and "
     "labels go together; see docs/systems/acne-presence.md for what that makes of its figures."
-)
-PUBLISHED = (
-    Published(
-        "segmentation, then classification of skin alone", {"F1": 0.6084}, "FFHQ, re-annotated"
-    ),
 )
 
 

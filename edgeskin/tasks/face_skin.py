@@ -13,7 +13,6 @@ from torch import Tensor
 
 from edgeskin.spec import Head, SegmentationHead, Spec
 from edgeskin.tasks.losses import mask_loss
-from edgeskin.tasks.published import Published
 
 TRAINS_ON = ("skin",)
 METRIC = "dice"
@@ -23,7 +22,6 @@ LIMITS = (
     "Drawn for frontal faces, neutral or smiling, one in a photo. Beards, glasses, hands, masks "
     "and profiles were not in its training data."
 )
-PUBLISHED: tuple[Published, ...] = ()
 
 
 def heads() -> tuple[Head, ...]:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeskin.spec import ClassificationHead, Head, Spec
-from edgeskin.tasks.published import Published
 
 LABELS = ("not_melanoma", "melanoma")
 TRAINS_ON = ("label",)
@@ -27,7 +26,6 @@ LIMITS = (
     "Calls every image one of two. Not validated on clinical photos, nor across skin tones and "
     "cameras other than those of its training data."
 )
-PUBLISHED: tuple[Published, ...] = ()
 
 
 def heads() -> tuple[Head, ...]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from edgeskin.postprocess import support
 from edgeskin.spec import DistributionHead, Head, Spec
 from edgeskin.tasks.losses import interval_loss, label_distribution
-from edgeskin.tasks.published import Published
 
 FIRST, SIZE = 0, 101
 TRAINS_ON = ("age",)
@@ -29,10 +28,6 @@ INTENDED_USE = (
 LIMITS = (
     "Perceived, not chronological age. Exact ages of its training data are of young adults; older "
     "and younger faces have age groups alone. Errors differ between groups of people."
-)
-PUBLISHED = (
-    Published("deep feature transfer", {"MAE, years": 2.84}, "2,679 middle-aged and elderly Dutch"),
-    Published("self-supervised", {"MAE, years": 2.39}, "2,679 middle-aged and elderly Dutch"),
 )
 
 

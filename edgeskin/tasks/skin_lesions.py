@@ -13,7 +13,6 @@ from torch import Tensor
 
 from edgeskin.spec import Head, SegmentationHead, Spec
 from edgeskin.tasks.losses import mask_loss
-from edgeskin.tasks.published import Published
 
 LABELS = ("other", "skin", "lesion")
 TRAINS_ON = ("regions",)
@@ -29,13 +28,6 @@ INTENDED_USE = "Research: where a photo shows skin and lesions, to select region
 LIMITS = (
     "Lesions of its training data are dermatoscopic; wide photos with lesions are composites. Not "
     "validated on photos of patients, nor across skin tones."
-)
-PUBLISHED = (
-    Published(
-        "DeepLabv3+ that selects crops, then a classifier",
-        {"SE": 0.9, "SP": 0.9},
-        "atopic dermatitis against malignant disease and complications, ordinary photos",
-    ),
 )
 
 

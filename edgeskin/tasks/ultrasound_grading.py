@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeskin.spec import ClassificationHead, Head, Spec
-from edgeskin.tasks.published import Published
 
 LABELS = ("normal", "benign", "malignant")
 TRAINS_ON = ("label",)
@@ -30,13 +29,6 @@ INTENDED_USE = (
     "medical device; it makes no diagnosis."
 )
 LIMITS = "Breast ultrasound of one hospital, a stand-in: it says nothing about skin ageing."
-PUBLISHED = (
-    Published(
-        "EfficientNetV2 with hierarchy, double attention and multi-scale path dropout",
-        {"accuracy": 0.8766, "precision": 0.8827, "recall": 0.8766, "F1": 0.8780, "SP": 0.9794},
-        "facial high-frequency ultrasound, ages 25 to 55",
-    ),
-)
 
 
 def heads() -> tuple[Head, ...]:

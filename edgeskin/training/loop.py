@@ -25,7 +25,7 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.tasks import Objective
 from edgeskin.training.augment import augment
-from edgeskin.training.memory import fast_arithmetic, keep_freed_memory
+from edgeskin.training.memory import fast_arithmetic, float32_depthwise, keep_freed_memory
 from edgeskin.training.recipe import Training
 
 Report = Callable[[int, float], None]
@@ -76,7 +76,7 @@ class Trainer:
         if checkpoint.is_file():
             self._restore(checkpoint)
         keep_freed_memory()
-        with fast_arithmetic():
+        with fast_arithmetic(), float32_depthwise(self.network, self.averaged):
             while self.epoch < self.recipe.epochs:
                 loss = self._one_epoch()
                 self.epoch += 1
@@ -148,7 +148,14 @@ class Trainer:
         pixels, moved = augment(self.images[chosen], masks, size, self.recipe, generator)
         x = self.normalizer.normalize(pixels).to(memory_format=torch.channels_last)
         raw = self.model(x)
-        loss = self.loss(x, raw, truth | moved)
+        return self.descend(self.loss(x, raw, truth | moved))
+
+    def descend(self, loss: Tensor) -> float:
+        """The step itself, down the gradient of a loss; returns its value.
+
+        Raises:
+            TrainingDiverged: It is no number.
+        """
         if not torch.isfinite(loss):
             raise self._diverged(loss.item())
         self.optimizer.zero_grad()

@@ -78,5 +78,5 @@ def _divide(spec: Spec, network: nn.Module, index: int, temperature: float) -> N
         raise InvalidRun(f"{spec.arch} has no linear heads, into which a temperature could go")
     linear = cast(nn.Linear, heads[index])
     with torch.no_grad():
-        linear.weight /= temperature
-        linear.bias /= temperature
+        for parameter in linear.parameters():
+            parameter.div_(temperature)

@@ -21,6 +21,7 @@ from edgeskin.evaluation import Evaluation, evaluate
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
+from edgeskin.models.pretrained import started_from
 from edgeskin.models.run import load_run, save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
@@ -29,7 +30,7 @@ from edgeskin.tasks import Objective, Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
 from edgeskin.training.recipe import Recipe, find_recipe, read_recipe
 from edgeskin.training.temperature import fit_temperature
-from edgeskin.training.transfer import FrozenTrainer, start_from, started_from
+from edgeskin.training.transfer import FrozenTrainer, start_from
 from edgeskin.version import __version__
 
 
@@ -212,7 +213,7 @@ def _fresh_network(spec: Spec, recipe: Recipe, start: Path | str | None) -> tupl
     network = build(spec, pretrained=pretrained)
     if start is not None:
         return network, start_from(network, Path(start))
-    return network, started_from(spec, pretrained=pretrained)
+    return network, started_from(find_arch(spec.arch), pretrained=pretrained)
 
 
 def training_images(dataset: Dataset, spec: InputSpec, progress: Progress) -> torch.Tensor:

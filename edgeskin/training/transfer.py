@@ -7,18 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from edgeskin.errors import InvalidRun
-from edgeskin.models import ARCHS
 from edgeskin.models.run import load_run
-from edgeskin.spec import Spec
 from edgeskin.training.loop import ParameterGroup, Trainer
-
-
-def started_from(spec: Spec, *, pretrained: bool) -> str:
-    """Where the weights of a fresh network come from, in words."""
-    arch = ARCHS[spec.arch]
-    if not pretrained or arch.pretrained is None:
-        return "random weights"
-    return f"ImageNet weights of {arch.name} ({arch.pretrained}, Apache-2.0); random heads"
 
 
 def start_from(network: nn.Module, run: Path) -> str:
