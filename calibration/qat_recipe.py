@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from edgeskin.training.recipe import Training
+from edgeskin.training.recipe import QAT, Training
 
 
 class QatRecipe(Training):
@@ -29,3 +30,11 @@ class QatRecipe(Training):
     freeze_share: float = Field(default=0.7, ge=0, le=1)
     distill: float = Field(default=1.0, ge=0, le=1)
     temperature: float = Field(default=2.0, gt=0)
+
+    @classmethod
+    def settings(cls, document: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        """The table `[qat]` of a recipe that is for training too; else all of the document."""
+        if QAT not in document and "task" not in document:
+            return document
+        table = document.get(QAT, {})
+        return table if isinstance(table, dict) else {QAT: table}

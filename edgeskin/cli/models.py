@@ -34,7 +34,8 @@ def models(json: Json = False) -> None:
     console.table("tasks", ("name", ""), [(t.name, t.summary) for t in TASKS.values()])
     rows = [(a.name, a.pretrained or "-", a.note) for a in ARCHS.values()]
     console.table("networks", ("name", "pretrained weights", ""), rows)
-    settings = [(name, r["task"], r["arch"], r["summary"]) for name, r in known.items()]
+    shown = ("task", "arch", "summary")
+    settings = [(name, *(str(r[key]) for key in shown)) for name, r in known.items()]
     console.table("recipes (train --recipe NAME)", ("name", "task", "network", ""), settings)
     figures = [
         (task, row.network, ", ".join(f"{k} {v:g}" for k, v in row.metrics.items()), row.data)

@@ -31,7 +31,9 @@ def qat(
     distill: Annotated[
         float | None, typer.Option(help="Weight of the float model's answers, 0 to 1.")
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="TOML file with training settings.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Settings: a name of `edgeskin models`, or a TOML file.")
+    ] = None,
     force: Force = False,
     trust: Trust = False,
     json: Json = False,
@@ -40,8 +42,10 @@ def qat(
     from edgeskin.calibration.qat_run import qat as train
     from edgeskin.calibration.qat_run import qat_recipe
     from edgeskin.errors import NotBetter
+    from edgeskin.training.recipe import find_recipe
 
-    settings = qat_recipe(run, recipe, epochs=epochs, seed=seed, ranges=ranges, distill=distill)
+    path = None if recipe is None else find_recipe(recipe)
+    settings = qat_recipe(run, path, epochs=epochs, seed=seed, ranges=ranges, distill=distill)
     try:
         with console.progress() as progress:
             made = train(

@@ -50,8 +50,7 @@ class Training(BaseModel):
         """Read a TOML file over a task's `defaults`; overrides that are not None win."""
         document: dict[str, Any] = dict(defaults or {})
         if path is not None:
-            document |= read_recipe(path)
-            document.pop(QAT, None)
+            document |= cls.settings(read_recipe(path))
         document |= {key: value for key, value in overrides.items() if value is not None}
         try:
             return cls.model_validate(document)
@@ -59,6 +58,11 @@ class Training(BaseModel):
             problem = error.errors()[0]
             place = ".".join(str(part) for part in problem["loc"]) or "settings"
             raise InvalidSpec(f"recipe: {place}: {problem['msg']}") from error
+
+    @classmethod
+    def settings(cls, document: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+        """The part of a recipe's document that is meant for this kind of training."""
+        return {name: value for name, value in document.items() if name != QAT}
 
 
 class Recipe(Training):
@@ -107,7 +111,7 @@ def find_recipe(name: str) -> Path:
     raise UnknownName(f"no recipe '{name}'; name a .toml file, or one of {', '.join(ours)}")
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, JsonValue]:
     """The settings in a TOML file, not validated yet.
 
     Raises:
@@ -121,9 +125,3 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise InvalidSpec(f"cannot read the recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"the recipe {path} is not TOML: {error}") from error
-
-
-def qat_settings(path: Path) -> dict[str, Any]:
-    """What a recipe says of `edgeskin qat`: its table `[qat]`, or all of a file without a task."""
-    document = read_recipe(path)
-    return dict(document.get(QAT, {})) if QAT in document or "task" in document else document
