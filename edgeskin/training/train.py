@@ -164,7 +164,7 @@ def recipe_for(name: str | None, **overrides: Any) -> Recipe:
                 f"which {what}? Pass --{what}, or a --recipe that names one; "
                 "`edgeskin models` lists both"
             )
-    task = find_task(overrides.get("task") or document["task"])
+    task = find_task(str(overrides.get("task") or document["task"]))
     return Recipe.load(path, task.load().RECIPE, **overrides)
 
 
