@@ -7,7 +7,7 @@ the device's value minus the reference's, on the same images.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from edgeskin.evaluation import (
     Measure,
     MetricChange,
     PairedTest,
+    Truth,
     compare,
     measures,
     predicted_values,
@@ -36,8 +37,7 @@ from edgeskin.predictor import to_floats
 from edgeskin.runtimes import TensorSpec
 from edgeskin.spec import ClassificationHead, Spec
 from edgeskin.statistics import mcnemar_p, wilcoxon_p
-
-SMALLEST_GROUP = 2
+from edgeskin.subgroups import Subgroups, by_groupings
 
 
 class OutputAgreement(Document):
@@ -89,20 +89,13 @@ class ChangedDecision(Document):
         return self.float == self.truth, abs(self.device - self.float), self.probability_lost
 
 
-class GroupAccuracy(Document):
-    """The metrics on the images of one group; none of a group below SMALLEST_GROUP."""
-
-    images: int
-    metrics: dict[str, MetricChange] | None = None
-
-
 class Accuracy(Agreement):
     """What the device computed, against the float model; a change is device minus float model.
 
     Attributes:
         bit_equal_inputs: The share of images that the device preprocessed to the very bytes
             that this machine makes.
-        groups: By column of the pack and by group.
+        groups: By what the pack's images are grouped by.
         changed: The worst first.
         host: Against the same artifact on this machine, where that was asked for.
     """
@@ -110,7 +103,7 @@ class Accuracy(Agreement):
     bit_equal_inputs: float
     images: int
     metrics: dict[str, MetricChange]
-    groups: dict[str, dict[str, GroupAccuracy]]
+    groups: dict[str, Subgroups]
     changed: tuple[ChangedDecision, ...]
     host: HostAgreement | None = None
 
@@ -171,10 +164,9 @@ def report(
         agreement=_agreement(pack.reference, outputs),
         equal_decisions=_equal_decisions(pack.spec, pack.reference, outputs),
         metrics=_metrics(pack.spec, pack.reference, outputs, pack.truth),
-        groups={
-            column: _groups(pack, outputs, np.array(groups))
-            for column, groups in pack.groups.items()
-        },
+        groups=by_groupings(
+            pack.spec, pack.reference, outputs, pack.truth, pack.groups, compare=_metrics
+        ),
         changed=changed(pack, outputs),
         host=None if twin is None else _against_host(pack.spec, twin, outputs),
     )
@@ -274,7 +266,7 @@ def _equal_decisions(spec: Spec, reference: Outputs, outputs: Outputs) -> dict[s
 
 
 def _metrics(
-    spec: Spec, reference: Outputs, outputs: Outputs, truth: Mapping[str, NDArray[Any]]
+    spec: Spec, reference: Outputs, outputs: Outputs, truth: Truth
 ) -> dict[str, MetricChange]:
     """`evaluation.compare`, with a paired test where one fits."""
     changes = compare(spec, reference, outputs, truth)
@@ -298,21 +290,3 @@ def _paired_test(m: Measure, before: NDArray[Any], after: NDArray[Any]) -> Paire
         p = wilcoxon_p((before != m.truth).mean(axis=1), (after != m.truth).mean(axis=1))
         return PairedTest(name="Wilcoxon signed-rank", p=p)
     return None
-
-
-def _groups(pack: Pack, outputs: Outputs, labels: NDArray[Any]) -> dict[str, GroupAccuracy]:
-    """By group; `labels` says which an image belongs to."""
-    return {
-        str(group): _group(pack, outputs, np.flatnonzero(labels == group))
-        for group in sorted(set(labels))
-    }
-
-
-def _group(pack: Pack, outputs: Outputs, chosen: NDArray[np.intp]) -> GroupAccuracy:
-    if len(chosen) < SMALLEST_GROUP:
-        return GroupAccuracy(images=len(chosen))
-    ours, theirs, truth = (
-        {name: values[chosen] for name, values in whole.items()}
-        for whole in (pack.reference, outputs, pack.truth)
-    )
-    return GroupAccuracy(images=len(chosen), metrics=_metrics(pack.spec, ours, theirs, truth))

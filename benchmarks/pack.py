@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
@@ -31,6 +31,7 @@ from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import ClassificationHead, Head, Spec, first_problem
+from edgeskin.subgroups import Grouping
 
 if TYPE_CHECKING:
     from edgeskin.data.manifest import Dataset
@@ -62,7 +63,8 @@ class PackDocument(Document):
     """pack.json.
 
     `labels` and `groups` have a value an image, in the order of `items`, labels of a sigmoid
-    classification a row of 0 and 1; `sha256` is that of each other file of the folder.
+    classification a row of 0 and 1. `group_names` has the groups in their order and `group_rules`
+    how they came about, where that is known; `sha256` is that of each other file of the folder.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -76,7 +78,18 @@ class PackDocument(Document):
     items: tuple[Item, ...] = Field(min_length=1)
     labels: dict[str, tuple[int | float, ...] | tuple[tuple[int, ...], ...]]
     groups: dict[str, tuple[str, ...]]
+    group_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    group_rules: dict[str, str] = Field(default_factory=dict)
     sha256: dict[str, str]
+
+    def groupings(self) -> dict[str, Grouping]:
+        """The groups, by what they are made by."""
+        return {
+            by: Grouping.of(
+                labels, self.group_rules.get(by, f"column {by}"), self.group_names.get(by, ())
+            )
+            for by, labels in self.groups.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +99,7 @@ class Pack:
     Attributes:
         ready: The pixels have the model's size already; else the device resizes them.
         truth: Labels by head, as `evaluation` takes them.
-        groups: By column, each image's group.
+        groups: By what the images are grouped by.
         reference: The float model's decoded outputs, N images along the first axis.
         sha256: Of pack.json, which holds the hashes of all else: the pack's identity.
     """
@@ -97,7 +110,7 @@ class Pack:
     items: tuple[Item, ...]
     shards: tuple[str, ...]
     truth: dict[str, NDArray[Any]]
-    groups: dict[str, tuple[str, ...]]
+    groups: dict[str, Grouping]
     reference: dict[str, NDArray[Any]]
     sha256: str
 
@@ -123,7 +136,7 @@ def make(
     out: Path,
     *,
     ready: bool = False,
-    groups: Sequence[str] = (),
+    groups: Mapping[str, Grouping] | None = None,
     shard_bytes: int = SHARD_BYTES,
     force: bool = False,
     progress: Progress = silent,
@@ -136,18 +149,20 @@ def make(
         out: The pack's folder.
         ready: Store the images as preprocessed (small, but the device's own pre-processing
             is not part of what is measured); else as decoded, at their full size.
-        groups: Columns of the manifest to report accuracy by.
+        groups: What to report accuracy by, as `data.grouping.group_images` makes them.
         shard_bytes: Start another shard when one is this large.
 
     Raises:
-        InvalidData: A column of `groups` that the manifest does not have, or an unusable label.
+        InvalidData: An unusable label, or groups of other images.
         CannotWrite: `out` exists and `force` is False.
     """
-    missing = [name for name in groups if name not in data.rows[0]]
-    if missing:
-        raise InvalidData(
-            f"{data.where} has no column '{missing[0]}'; it has {', '.join(data.rows[0])}"
-        )
+    groups = groups or {}
+    for by, grouping in groups.items():
+        if len(grouping.labels) != len(data):
+            raise InvalidData(
+                f"the groups by {by} are of {len(grouping.labels)} images, {data.where} has "
+                f"{len(data)} of split '{data.split}'. Group the images that are packed."
+            )
     truth = data.labels(reference.spec)
     with atomic(out, force=force) as fresh:
         fresh.mkdir()
@@ -163,7 +178,9 @@ def make(
             ready=ready,
             items=tuple(items),
             labels={name: _plain(values) for name, values in truth.items()},
-            groups={name: tuple(row[name] for row in data.rows) for name in groups},
+            groups={by: grouping.labels for by, grouping in groups.items()},
+            group_names={by: grouping.names for by, grouping in groups.items()},
+            group_rules={by: grouping.rule for by, grouping in groups.items()},
             sha256={name: sha256(fresh / name) for name in files},
         )
         (fresh / PACK).write_text(json.dumps(document.to_json(), indent=1), encoding="utf-8")
@@ -207,7 +224,7 @@ def read(folder: Path) -> Pack:
         items=document.items,
         shards=shards,
         truth={name: np.array(values) for name, values in document.labels.items()},
-        groups=document.groups,
+        groups=document.groupings(),
         reference=reference,
         sha256=hashlib.sha256(text).hexdigest(),
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.converters.parity.compare import verify as verify
     from edgeskin.converters.parity.drift import DriftOptions as DriftOptions
     from edgeskin.converters.parity.drift import drift as drift
+    from edgeskin.data.grouping import GroupOptions as GroupOptions
     from edgeskin.data.manifest import Dataset as Dataset
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.manifest import open_data as open_data
@@ -47,6 +48,7 @@ _HOMES = {
     "Dataset": "edgeskin.data.manifest",
     "DriftOptions": "edgeskin.converters.parity.drift",
     "EdgeskinError": "edgeskin.errors",
+    "GroupOptions": "edgeskin.data.grouping",
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
     "SpecAnswers": "edgeskin.sources.spec_answers",

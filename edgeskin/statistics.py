@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,35 @@ def paired_change(
 
     low, high = _percentiles(change, len(truth))
     return Estimate(value=change(slice(None)), low=low, high=high)
+
+
+class Paired(NamedTuple):
+    """The truth of some images, and what two models say of them: arrays with an image a row."""
+
+    truth: NDArray[Any]
+    reference: NDArray[Any]
+    candidate: NDArray[Any]
+
+    def values(self, metric: Metric, chosen: Any) -> tuple[float, float]:
+        """`metric` of both models, reference first, on the images `chosen`, an index."""
+        truth = self.truth[chosen]
+        return metric(truth, self.reference[chosen]), metric(truth, self.candidate[chosen])
+
+
+def gap_growth(metric: Metric, groups: Sequence[Paired]) -> Estimate:
+    """How much further apart the best and the worst group are with the candidate.
+
+    The gap of a model is the largest `metric` of a group less the smallest. Each resample draws
+    images within every group, by itself, and takes the same ones of both models.
+    """
+
+    def growth(*chosen: Any) -> float:
+        pairs = zip(groups, chosen, strict=True)
+        gaps = np.ptp([group.values(metric, images) for group, images in pairs], axis=0)
+        return float(gaps[1] - gaps[0])
+
+    low, high = _percentiles(growth, *(len(group.truth) for group in groups))
+    return Estimate(value=growth(*(slice(None) for _ in groups)), low=low, high=high)
 
 
 def ratio_of_medians(reference: NDArray[Any], candidate: NDArray[Any]) -> Estimate:
@@ -99,9 +128,14 @@ def wilcoxon_p(reference: NDArray[np.floating], candidate: NDArray[np.floating])
     return math.erfc(abs(z) / math.sqrt(2))
 
 
-def _percentiles(statistic: Callable[[NDArray[np.int64]], float], n: int) -> tuple[float, float]:
-    """2.5th and 97.5th percentile over resamples of n indices; nan if one resample is nan."""
+def _percentiles(statistic: Callable[..., float], *sizes: int) -> tuple[float, float]:
+    """2.5th and 97.5th percentile over resamples, for each size n one of n indices below n.
+
+    nan if one resample is nan.
+    """
     rng = np.random.default_rng(20240229)
-    values = np.array([statistic(rng.integers(0, n, n)) for _ in range(RESAMPLES)])
+    values = np.array(
+        [statistic(*(rng.integers(0, n, n) for n in sizes)) for _ in range(RESAMPLES)]
+    )
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

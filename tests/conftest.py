@@ -14,6 +14,7 @@ from samples import acne_spec
 from edgeskin.artifacts import Io, Precision
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
 from edgeskin.predictor import load
@@ -98,5 +99,6 @@ def tiny_pack(
     known = [row for row in split.rows if int(row["severity"]) < 3]  # the tiny network's labels
     data = replace(split, rows=tuple((known * 12)[:12]))
     out = tmp_path_factory.mktemp("packs") / "tiny"
+    groups = group_images(data, GroupOptions(["severity"]))
     with load(tiny_file("onnx", "fp32")) as reference:
-        return packs.make(reference, data, out, groups=["severity"], shard_bytes=70_000)
+        return packs.make(reference, data, out, groups=groups, shard_bytes=70_000)

@@ -233,6 +233,7 @@ def test_public_names() -> None:
         "Dataset",
         "DriftOptions",
         "EdgeskinError",
+        "GroupOptions",
         "Predictor",
         "Spec",
         "SpecAnswers",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgeskin.converters.parity.floors import rounding_db, whole_db
 from edgeskin.converters.parity.gates import disagrees, faults
 from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, of_run, open_model
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
@@ -27,6 +29,7 @@ from edgeskin.postprocess import Outputs, decisions
 from edgeskin.predictor import Predictor
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
+from edgeskin.subgroups import ALLOWED_POINTS, Grouping, Subgroups, by_groupings
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +43,18 @@ class Reference:
     pixels: NDArray[np.uint8]
     outputs: Outputs
     truth: Truth
+    groupings: Mapping[str, Grouping] = field(default_factory=dict)
+    allowed_points: float = ALLOWED_POINTS
 
     @classmethod
-    def of(cls, reference: Run | Model, data: Dataset) -> Reference:
+    def of(
+        cls,
+        reference: Run | Model,
+        data: Dataset,
+        groupings: Mapping[str, Grouping] | None = None,
+        allowed_points: float = ALLOWED_POINTS,
+    ) -> Reference:
+        """Of every image of `data`, whose `groupings` `data.grouping.group_images` makes."""
         model = of_run(reference) if isinstance(reference, Run) else reference
         pixels = data.pixels(model.spec.input)
         return cls(
@@ -53,6 +65,8 @@ class Reference:
             pixels=pixels,
             outputs=model.run_all(pixels),
             truth=data.truth(model.spec),
+            groupings=groupings or {},
+            allowed_points=allowed_points,
         )
 
     @cached_property
@@ -91,14 +105,26 @@ class Reference:
             cause=cause,
             disagrees=disagreements,
             faults=(),
+            subgroups=self._subgroups(outputs) or None,
         )
         return verification.model_copy(update={"faults": faults(verification)})
+
+    def _subgroups(self, outputs: Outputs) -> dict[str, Subgroups]:
+        return by_groupings(
+            self.model.spec,
+            self.outputs,
+            outputs,
+            self.truth,
+            self.groupings,
+            allowed_points=self.allowed_points,
+        )
 
 
 def verify(
     artifact: OpenedFile | Path | str,
     reference: Run | Model | Path | str,
     data: Dataset | ImageData | Path | str,
+    groups: GroupOptions = GroupOptions(),
     *,
     trust: bool = False,
     progress: Progress = silent,
@@ -109,9 +135,11 @@ def verify(
         data: A split, or what `open_data` takes or gave, whose test split is taken.
         reference: The run that the artifact was made from, its program (`.pt2`),
             or a float `.onnx` or `.tflite` file; see `reference.open_model`.
+        groups: What to give the metrics by, beside those of all images.
         trust: Run the code that the reference names, whoever wrote it.
 
     Raises:
+        InvalidData: Images cannot be grouped so.
         ShapeMismatch: The two models have different inputs or heads.
         NotTrusted: The reference names a factory that needs `trust`.
     """
@@ -122,7 +150,9 @@ def verify(
         same_model(reference.spec, spec)
         if not isinstance(data, Dataset):
             data = load_split(data, "test")
-        return Reference.of(reference, data).verify(file, progress)
+        groupings = group_images(data, groups, trust=trust, progress=progress)
+        known = Reference.of(reference, data, groupings, groups.allowed_points)
+        return known.verify(file, progress)
 
 
 def compare_outputs(

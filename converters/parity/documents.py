@@ -11,6 +11,7 @@ from edgeskin.artifacts import Evidence, Precision
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
+from edgeskin.subgroups import Subgroups
 
 
 class OutputAgreement(Document):
@@ -136,6 +137,7 @@ class Verification(TaskComparison, Evidence):
         disagrees: What the file says of itself that is not so of its reference.
         faults: Why the artifact is not that of this reference, a line each.
         layers: The comparison by layer, where one was asked for.
+        subgroups: The metrics by group, by what the images were to be grouped by.
         missed_gates: The lines that made a command fail; in a command's answer alone.
     """
 
@@ -148,6 +150,7 @@ class Verification(TaskComparison, Evidence):
     disagrees: tuple[str, ...]
     faults: tuple[str, ...]
     layers: LayerReport | None = None
+    subgroups: dict[str, Subgroups] | None = None
     missed_gates: tuple[str, ...] | None = None
 
 
@@ -200,11 +203,17 @@ class Drift(Document):
 
 
 class DriftReport(Drift, Evidence):
-    """The drift of an artifact on a split: `images` of them, named by the hash of their pixels."""
+    """The drift of an artifact on a split: `images` of them, named by the hash of their pixels.
+
+    `subgroups` has the whole change, trained model to device, by group, where groups were asked
+    for; `missed_gates` the lines that made a command fail, in a command's answer alone.
+    """
 
     images: int
     pixels_sha256: str
     reference_sha256: str
+    subgroups: dict[str, Subgroups] | None = None
+    missed_gates: tuple[str, ...] | None = None
 
 
 def worst_drop(metrics: Mapping[str, MetricChange]) -> float:

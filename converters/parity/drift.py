@@ -37,6 +37,7 @@ from edgeskin.converters.parity.gates import disagrees, other_weights
 from edgeskin.converters.parity.opened import OpenedFile, opened
 from edgeskin.converters.parity.reference import Model, need_network, open_model
 from edgeskin.converters.parity.resizes import find_resize
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidResult, InvalidRun
 from edgeskin.estimate import Estimate
@@ -49,6 +50,7 @@ from edgeskin.predictor import Predictor
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session
 from edgeskin.spec import Spec
+from edgeskin.subgroups import by_groupings
 
 Pixels = NDArray[np.uint8]
 
@@ -77,12 +79,14 @@ class DriftOptions:
         under: Commands to run `python` under, for kernels of other processors; tried
             before anything is measured.
         measured: What devices gave for the same artifact on the same pixels.
+        groups: What to give the whole change by, beside that of all images.
     """
 
     program: Path | str | None = None
     preprocess: str = "core"
     under: Sequence[str] = ()
     measured: Sequence[Measured] = ()
+    groups: GroupOptions = GroupOptions()
 
 
 def drift(
@@ -106,6 +110,7 @@ def drift(
         InvalidRun: An int8 artifact without a program, a reference that is no run, or
             an artifact, program and run that are not of each other.
         InvalidResult: A measured one is of another artifact, or of other pixels.
+        InvalidData: Images cannot be grouped as `options` says.
         ShapeMismatch: Different models.
         NotSupportedHere: A command of `under` fails.
         NotTrusted: The run names a factory that needs `trust`.
@@ -123,12 +128,22 @@ def drift(
         quantized = _program(options.program, spec, file.metadata.precision)
         check_origin(file, trained, quantized)
         devices = measured_stages(options, file.path, data)
+        groupings = group_images(data, options.groups, trust=trust, progress=progress)
         stages, pixels = _stages(file, trained, quantized, data, options.preprocess, progress)
     what = f"{stages[-1].what} under this command"
     processors = [
         Stage(command, what, run_under(command, file.path, pixels, progress))
         for command in options.under
     ]
+    truth = data.truth(spec)
+    subgroups = by_groupings(
+        spec,
+        stages[0].outputs,
+        stages[-1].outputs,
+        truth,
+        groupings,
+        allowed_points=options.groups.allowed_points,
+    )
     return DriftReport(
         artifact=file.path.name,
         data=data.name,
@@ -137,7 +152,8 @@ def drift(
         images=len(pixels),
         pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         reference_sha256=trained.sha256,
-        **dict(split(spec, stages, data.truth(spec), [*processors, *devices])),
+        subgroups=subgroups or None,
+        **dict(split(spec, stages, truth, [*processors, *devices])),
     )
 
 

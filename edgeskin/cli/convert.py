@@ -33,7 +33,7 @@ def convert(
     answers: Answers,
     target: Annotated[str, typer.Option(help="tflite, coreml, onnx, or all.")] = "all",
     precision: Annotated[
-        str | None, typer.Option(help="fp32, fp16, int8, or all. [fp32; a program: int8]")
+        str | None, typer.Option(help="fp32, fp16, int8, or all; else fp32, of a program int8.")
     ] = None,
     data: MaybeData = None,
     samples: Annotated[int, typer.Option(help="Calibration images.")] = 256,
@@ -48,7 +48,7 @@ def convert(
         bool, typer.Option(help="For NPUs and GPUs: nothing that only this machine's CPU gains by.")
     ] = False,
     spec: Annotated[
-        Path | None, typer.Option(help="Of a model file: its spec.json. [beside it, or guessed]")
+        Path | None, typer.Option(help="Spec of a model file; else that beside it, or guessed.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Of a network by name: its state dict.")

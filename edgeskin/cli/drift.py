@@ -9,19 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
+from edgeskin.cli.groups import (
+    MaxGroupGap,
+    print_groups,
+    takes_groups,
+    with_gate,
+    worst_cells,
+    worst_columns,
+)
 from edgeskin.cli.options import Data, Force, Json, Split, Trust, takes_data
 
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import DriftReport, MetricDrift
+    from edgeskin.data.grouping import GroupOptions
     from edgeskin.data.manifest import Dataset
     from edgeskin.estimate import Estimate
 
 
 @takes_data
+@takes_groups
 def drift(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
     reference: Annotated[Path, typer.Option(help="The run that was trained.")],
     data: Data,
+    groups: GroupOptions,
     program: Annotated[
         Path | None, typer.Option(help="The program (.pt2) of an int8 artifact.")
     ] = None,
@@ -52,6 +63,7 @@ def drift(
     metric: Annotated[
         str | None, typer.Option(help="The metric of the picture; by default what moved most.")
     ] = None,
+    max_group_gap: MaxGroupGap = None,
     plot: Annotated[Path | None, typer.Option(help="Picture to write: .png or .svg.")] = None,
     force: Force = False,
     trust: Trust = False,
@@ -64,7 +76,9 @@ def drift(
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
+    from edgeskin.subgroups import missed_gaps
 
+    groups = with_gate(groups, max_group_gap)
     if plot is not None:
         check_writable(plot, force=force)
     dataset = data.split(split)
@@ -72,7 +86,7 @@ def drift(
     if metric or plot:
         _check_metric(artifact, dataset, metric)
     results = [read_measured(path) for path in measured or ()]
-    options = DriftOptions(program, preprocess, under or (), results)
+    options = DriftOptions(program, preprocess, under or (), results, groups)
     with console.progress() as progress:
         report = split_changes(
             artifact, reference, dataset, options, trust=trust, progress=progress
@@ -80,10 +94,17 @@ def drift(
     console.remark(dataset.unlabelled(read_metadata(artifact).spec))
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
+    missed = tuple(missed_gaps(report.subgroups or {}, max_group_gap))
+    if max_group_gap is not None:
+        report = report.model_copy(update={"missed_gates": missed})
     if json:
         console.emit(report.to_json())
     else:
         print_report(report)
+    for line in missed:
+        console.error(line)
+    if missed:
+        raise typer.Exit(1)
 
 
 def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
@@ -107,21 +128,25 @@ def print_report(report: DriftReport) -> None:
     for stage in report.elsewhere:
         print(f"{stage.stage}: {stage.what}, {stage.sqnr_db:.1f} dB against the kernels")
     columns = ("metric", "step", "value", "change", "paired 95 % interval", "unit")
-    rows = [row for name, metric in report.metrics.items() for row in _rows(name, metric)]
+    rows = [row for name, metric in report.metrics.items() for row in _rows(name, metric, report)]
     title = f"{report.artifact} on {report.data}/{report.split}"
     if rows:
-        console.table(f"{title}, {report.images} images", columns, rows)
+        shown = (*columns, *worst_columns(report.subgroups))
+        console.table(f"{title}, {report.images} images", shown, rows)
     else:
         print(f"{title}, {report.images} images without labels: no metrics")
+    print_groups(report.subgroups)
 
 
-def _rows(name: str, metric: MetricDrift) -> Iterator[tuple[str, ...]]:
-    yield name, "trained", f"{metric.start:.4f}", "", "", metric.unit
+def _rows(name: str, metric: MetricDrift, report: DriftReport) -> Iterator[tuple[str, ...]]:
+    worst = tuple(worst_cells(report.subgroups, name))
+    blank = ("",) * len(worst)
+    yield name, "trained", f"{metric.start:.4f}", "", "", metric.unit, *blank
     for step in metric.steps:
-        yield _row(step.stage, step.value, step.change)
-    yield _row("in all", metric.end, metric.total)
+        yield *_row(step.stage, step.value, step.change), *blank
+    yield *_row("in all", metric.end, metric.total), *worst
     for step in metric.elsewhere:
-        yield _row(step.stage, step.value, step.change)
+        yield *_row(step.stage, step.value, step.change), *blank
 
 
 def _row(stage: str, value: float, change: Estimate) -> tuple[str, ...]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
+from edgeskin.cli.groups import takes_groups
 from edgeskin.cli.options import Data, Force, Split, Trust, takes_data
+
+if TYPE_CHECKING:
+    from edgeskin.data.grouping import GroupOptions
 
 
 @takes_data
+@takes_groups
 def pack(
     run: Annotated[Path, typer.Argument(help="The float model: a run.")],
     data: Data,
+    groups: GroupOptions,
     out: Annotated[Path, typer.Option(help="Folder to write the pack to.")],
     split: Split = "test",
     samples: Annotated[int | None, typer.Option(help="At most so many images.", min=1)] = None,
     ready: Annotated[
         bool, typer.Option("--ready", help="Store the images at the model's size (smaller).")
     ] = False,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(help="Manifest column to report accuracy by; may be repeated."),
-    ] = None,
     shard_mb: Annotated[int, typer.Option(help="Size of a piece, for small devices.", min=1)] = 64,
     force: Force = False,
     trust: Trust = False,
@@ -40,7 +42,7 @@ def pack(
             split=split,
             samples=samples,
             ready=ready,
-            groups=group or (),
+            groups=groups,
             shard_bytes=shard_mb << 20,
             force=force,
             trust=trust,

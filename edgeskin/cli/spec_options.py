@@ -69,7 +69,7 @@ def _of_answers(
         list[str] | None,
         _answer_option("a,b,c or a file with one a line; HEAD=... of one head among several."),
     ] = None,
-    name: Annotated[str | None, _answer_option("Of the model. [the file's]")] = None,
+    name: Annotated[str | None, _answer_option("Of the model; else the file's.")] = None,
     task: Annotated[str | None, _answer_option("What it is for, in a word.")] = None,
     license: Annotated[str | None, _answer_option("What the weights may be used for.")] = None,
     intended_use: Annotated[str | None, _answer_option("What the model was made for.")] = None,

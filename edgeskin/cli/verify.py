@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
+from edgeskin.cli.groups import (
+    MaxGroupGap,
+    print_groups,
+    takes_groups,
+    with_gate,
+    worst_cells,
+    worst_columns,
+)
 from edgeskin.cli.options import Force, Json, MaybeData, Split, Trust, takes_data
 from edgeskin.progress import Progress
 
@@ -17,11 +25,13 @@ if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import Model
+    from edgeskin.data.grouping import GroupOptions
     from edgeskin.data.manifest import Dataset, ImageData
     from edgeskin.evaluation import MetricChange
 
 
 @takes_data
+@takes_groups
 def verify(
     artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
     reference: Annotated[
@@ -31,6 +41,7 @@ def verify(
             ".onnx or .tflite file of the same network."
         ),
     ],
+    groups: GroupOptions,
     data: MaybeData = None,
     split: Split = "test",
     min_sqnr_db: Annotated[
@@ -43,6 +54,7 @@ def verify(
     max_mae_rise: Annotated[
         float | None, typer.Option(help="Gate: exit 1 if an MAE rises by more, in its unit.")
     ] = None,
+    max_group_gap: MaxGroupGap = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Compare inner tensors too; exit 1 if one is bad.")
     ] = False,
@@ -67,6 +79,7 @@ def verify(
     from edgeskin.files import check_writable
     from edgeskin.formats import is_artifact
 
+    groups = with_gate(groups, max_group_gap)
     by_layer = None
     if layers or plot is not None or repro is not None:
         by_layer = LayerOptions(images, plot, repro, force)
@@ -75,12 +88,13 @@ def verify(
     with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
         if is_artifact(reference) and not file.has_spec:
+            _refuse_groups(groups)
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split)
             model = open_model(reference, file.predictor.spec, trust=trust)
-            comparison = _verify(file, model, dataset, by_layer, progress)
-    missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise)
+            comparison = _verify(file, model, dataset, groups, by_layer, trust, progress)
+    missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise, max_group_gap)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
         console.emit(comparison.to_json())
@@ -127,13 +141,15 @@ def _verify(
     file: OpenedFile,
     reference: Model,
     data: Dataset,
+    groups: GroupOptions,
     by_layer: LayerOptions | None,
+    trust: bool,
     progress: Progress,
 ) -> Verification:
     from edgeskin.artifacts import record
     from edgeskin.converters.parity import verify as run
 
-    verification = run(file, reference, data, progress=progress)
+    verification = run(file, reference, data, groups, trust=trust, progress=progress)
     console.remark(data.unlabelled(reference.spec))
     record(file.path, verification)
     if by_layer is None:
@@ -149,6 +165,13 @@ def _verify(
         progress=progress,
     )
     return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
+
+
+def _refuse_groups(groups: GroupOptions) -> None:
+    from edgeskin.errors import InvalidData
+
+    if groups.by:
+        raise InvalidData(f"--by {groups.by[0]}: two files without a spec have no images to group")
 
 
 def _split(data: ImageData | None, split: str) -> Dataset:
@@ -173,6 +196,7 @@ def gates(
     min_sqnr_db: float | None = None,
     max_drop: float | None = None,
     max_mae_rise: float | None = None,
+    max_group_gap: float | None = None,
 ) -> tuple[str, ...]:
     """The missed gates and the faults, one line each.
 
@@ -180,13 +204,16 @@ def gates(
         min_sqnr_db: In decibels; in place of the floor of the artifact's precision.
         max_drop: In points, of ratio metrics.
         max_mae_rise: In the unit of the metric.
+        max_group_gap: In points, of ratio metrics: how much the gap between groups may grow.
     """
     from edgeskin.converters.parity.documents import FileComparison
     from edgeskin.converters.parity.gates import faults
+    from edgeskin.subgroups import missed_gaps
 
     missed = (*_bad_layers(comparison.layers), *faults(comparison, min_sqnr_db))
     if not isinstance(comparison, FileComparison):
-        return (*missed, *_missed_by_metrics(comparison.metrics, max_drop, max_mae_rise))
+        by_metrics = _missed_by_metrics(comparison.metrics, max_drop, max_mae_rise)
+        return (*missed, *by_metrics, *missed_gaps(comparison.subgroups or {}, max_group_gap))
     if (max_drop, max_mae_rise) == (None, None):
         return missed
     why = "two files without a spec have no task"
@@ -253,10 +280,13 @@ def _print_task(verification: Verification) -> None:
     for name, m in verification.metrics.items():
         bounds = f"[{m.change.low:+.4f}, {m.change.high:+.4f}]"
         values = (f"{m.reference:.4f}", f"{m.candidate:.4f}", f"{m.change.value:+.4f}")
-        rows.append((name, *values, bounds, m.unit))
+        worst = worst_cells(verification.subgroups, name)
+        rows.append((name, *values, bounds, m.unit, *worst))
     columns = ("metric", "reference", "artifact", "change", "paired 95 % interval", "unit")
     if rows:
-        console.table("task metrics", columns, rows)
+        shown = (*columns, *worst_columns(verification.subgroups))
+        console.table("task metrics", shown, rows)
+    print_groups(verification.subgroups)
 
 
 def _print_layers(report: LayerReport) -> None:

@@ -248,6 +248,16 @@ class Dataset:
             for head, column in self._mask_columns(spec)
         }
 
+    def levels(self, index: int, column: str) -> NDArray[np.uint8]:
+        """The mask that a column names for an image, at its own size (H, W); above 0 is inside.
+
+        Raises:
+            InvalidData: The cell is empty.
+            InvalidImage: The mask cannot be read.
+        """
+        row = self.rows[index]
+        return self._levels(_FOREGROUND, row[FILE], row[column])
+
     def digests(self) -> dict[str, str]:
         """SHA-256 of each image file, as hex, by name."""
         return {image.name: image.sha256() for image in self.images}
@@ -364,6 +374,7 @@ class Dataset:
 
 
 _ENDS = ("low", "high")
+_FOREGROUND = SegmentationHead(name="foreground", labels=("foreground",), activation="sigmoid")
 
 
 def _several(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from edgeskin.benchmarks.pack import Item, Pack
 from edgeskin.benchmarks.runner.request import EngineUsed
 from edgeskin.errors import RunFailed
 from edgeskin.spec import ClassificationHead, RegressionHead
+from edgeskin.subgroups import Grouping
 
 HEADS = (
     ClassificationHead(name="severity", labels=("mild", "moderate", "severe")),
@@ -96,14 +97,20 @@ def test_decisions_metrics_and_their_tests(tmp_path: Path) -> None:
 
 
 def test_groups_have_metrics_of_their_own_unless_too_small(tmp_path: Path) -> None:
-    groups = {"tone": ("I", "II", "I", "II", "III")}
-    of = pack([0, 1, 2, 0, 1], [0, 1, 2, 0, 1], tmp_path, groups=groups)
-    report = accuracy.report(of, on_device(of, [0, 0, 2, 1, 1]), bit_equal_inputs=1.0)
-    groups = report.groups["tone"]
-    assert {name: group.images for name, group in groups.items()} == {"I": 2, "II": 2, "III": 1}
-    assert groups["I"].metrics["severity_accuracy"].candidate == 1.0
-    assert groups["II"].metrics["severity_accuracy"].candidate == 0.0
-    assert groups["III"].to_json() == {"images": 1}
+    labels = ("I", "II") * 10 + ("III",)
+    groups = {"tone": Grouping.of(labels, "column tone")}
+    truth = [0, 1] * 10 + [2]
+    of = pack(truth, truth, tmp_path, groups=groups)
+    report = accuracy.report(of, on_device(of, [0] * 20 + [2]), bit_equal_inputs=1.0)
+    tone = report.groups["tone"]
+    images = {name: group.images for name, group in tone.groups.items()}
+    assert images == {"I": 10, "II": 10, "III": 1}
+    assert tone.groups["I"].metrics["severity_accuracy"].candidate == 1.0
+    lost = tone.groups["II"].metrics["severity_accuracy"]
+    assert lost.candidate == 0.0
+    assert lost.test.p == pytest.approx(2 / 2**10)  # McNemar: ten of ten changed one way
+    assert tone.groups["III"].to_json() == {"images": 1, "too_few": True}
+    assert tone.gaps["severity_accuracy"].growth.value == 1.0
 
 
 def test_a_twin_says_how_many_values_have_the_same_bits(tmp_path: Path) -> None:

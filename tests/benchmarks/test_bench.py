@@ -142,7 +142,7 @@ def test_a_float_file_of_the_pack_s_own_model_changes_nothing(
     assert accuracy.equal_decisions["severity"] == 1.0
     for metric in accuracy.metrics.values():
         assert metric.change.value == pytest.approx(0, abs=1e-4)
-    assert sum(g.images for g in accuracy.groups["severity"].values()) == len(tiny_pack)
+    assert sum(g.images for g in accuracy.groups["severity"].groups.values()) == len(tiny_pack)
     written = json.loads(result_path(tmp_path, "host", artifact).read_text())
     assert set(written) == IDENTITY | {"accuracy"}
     assert not Path(host.link.work).exists()  # left clean

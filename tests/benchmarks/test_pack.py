@@ -16,6 +16,7 @@ from PIL import Image
 
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import CannotWrite, InvalidData, InvalidPack
 from edgeskin.files import sha256
@@ -92,17 +93,37 @@ def test_names_and_unasked_columns_stay_at_home(
             (folder / name).write_bytes((phantom_set / row["file"]).read_bytes())
             writer.writerow({**row, "file": name, "patient": "Jane Doe", "tone": f"type {i}"})
     with load(tiny_run) as reference:
-        packed = packs.make(reference, load_split(folder, "test"), tmp_path / "p", groups=["tone"])
+        split = load_split(folder, "test")
+        groups = group_images(split, GroupOptions(["tone"]))
+        packed = packs.make(reference, split, tmp_path / "p", groups=groups)
     for path in packed.folder.iterdir():
         assert "jane" not in path.name.lower()
         assert b"jane" not in path.read_bytes().lower()
-    assert packed.groups == {"tone": ("type 0", "type 1")}
+    assert packed.groups == groups
+    assert groups["tone"].labels == ("type 0", "type 1")
 
 
-def test_an_unknown_group_is_refused(tiny_run: Path, test_split: Dataset, tmp_path: Path) -> None:
-    with load(tiny_run) as reference, pytest.raises(InvalidData, match="no column 'age'.*file"):
-        packs.make(reference, test_split, tmp_path / "pack", groups=["age"])
+def test_groups_of_other_images_are_refused(
+    tiny_run: Path, test_split: Dataset, tmp_path: Path
+) -> None:
+    groups = group_images(test_split.take(2), GroupOptions(["severity"]))
+    with load(tiny_run) as reference, pytest.raises(InvalidData, match="severity are of 2 images"):
+        packs.make(reference, test_split, tmp_path / "pack", groups=groups)
     assert not (tmp_path / "pack").exists()
+
+
+def test_groups_keep_their_order_and_their_rule_and_older_packs_have_none(
+    tiny_run: Path, test_split: Dataset, tmp_path: Path
+) -> None:
+    groups = group_images(test_split, GroupOptions(["count:5,20,50", "ita_deg:0"]))
+    with load(tiny_run) as reference:
+        made = packs.make(reference, test_split, tmp_path / "pack", groups=groups)
+    assert made.groups == groups
+    document = json.loads((made.folder / packs.PACK).read_text())
+    del document["group_names"], document["group_rules"]
+    (made.folder / packs.PACK).write_text(json.dumps(document))
+    older = packs.read(made.folder).groups["ita_deg:0"]
+    assert (older.labels, older.rule) == (groups["ita_deg:0"].labels, "column ita_deg:0")
 
 
 def test_a_pack_is_replaced_only_when_asked(

@@ -106,7 +106,10 @@ def one_shard(pack: Pack) -> Pack:
         items=pack.items[:n],
         shards=pack.shards[:1],
         truth={name: values[:n] for name, values in pack.truth.items()},
-        groups={name: values[:n] for name, values in pack.groups.items()},
+        groups={
+            by: replace(grouping, labels=grouping.labels[:n])
+            for by, grouping in pack.groups.items()
+        },
         reference={name: values[:n] for name, values in pack.reference.items()},
     )
 
