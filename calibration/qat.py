@@ -49,7 +49,7 @@ class Judge:
         teacher: nn.Module,
     ):
         self.spec, self.task, self.recipe = spec, task, recipe
-        self.labels = held_out.labels(spec)
+        self.labels = held_out.truth(spec)
         self.truth = {name: torch.from_numpy(values) for name, values in self.labels.items()}
         self.pixels = torch.from_numpy(held_out.pixels(spec.input))
         self.normalize = AppModel(nn.Identity(), spec).normalize

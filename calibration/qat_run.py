@@ -16,6 +16,7 @@ from edgeskin.calibration.from_run import calibrate, calibration_set
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.record import QatRecord, Score
+from edgeskin.data.held_out import without_a_tenth
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.errors import InvalidData, InvalidRun, NotBetter
 from edgeskin.files import check_writable, folder, sha256
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from edgeskin.calibration.program import Program
     from edgeskin.calibration.qat import Best, QatTrainer
 
-HELD_OUT = 10
-"""One train image in so many is held out where there is no val split."""
-_OF_THE_RUN = ("rotation_deg", "color_jitter", "balanced", "loss_options")
+_OF_THE_RUN = ("rotation_deg", "zoom", "color_jitter", "balanced", "loss_options")
 
 
 def qat(
@@ -117,13 +116,10 @@ def _splits(spec: Spec, data: ImageData, samples: int, seed: int) -> tuple[Datas
     if data.has("val"):
         held_out = data.split("val")
     else:
-        held_out = train.take(max(1, len(train) // HELD_OUT), seed)
-        kept = {row["file"] for row in held_out.rows}
-        rows = tuple(row for row in train.rows if row["file"] not in kept)
-        train = replace(train, rows=rows)
+        train, held_out = without_a_tenth(train, seed)
     if not len(train):
         raise InvalidData(f"{train.where} has too few train images for QAT")
-    held_out.labels(spec)  # a bad label shows now
+    held_out.truth(spec)  # a bad label shows now
     return train, held_out
 
 

@@ -99,6 +99,10 @@ class NotBetter(EdgeskinError):
         self.record = record
 
 
+class TrainingDiverged(EdgeskinError):
+    """The loss of a training is no number any more; the last whole epoch is kept."""
+
+
 class CannotWrite(EdgeskinError):
     """An output exists already, its folder is read-only, or the disk is full."""
 

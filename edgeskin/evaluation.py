@@ -14,7 +14,7 @@ from pydantic import model_serializer, model_validator
 from edgeskin import metrics
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
-from edgeskin.postprocess import Outputs, decisions, grade_of
+from edgeskin.postprocess import Outputs, decisions, grade_of, intervals, support
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -136,6 +136,8 @@ class MetricChange(Document):
 
 
 _TABLE = "_per_class"
+SHARE = 0.8
+"""Of the mass of a distribution, what its interval holds."""
 
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:
@@ -149,13 +151,16 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
         if isinstance(head, ClassificationHead):
             if (grades := _annotated_or_counted(spec, head, truth)) is not None:
                 allowed += _of_decisions(name, name, grades)
+                allowed += _of_two_classes(head, grades)
             continue
         if name not in truth:
             continue
         labels = truth[name]
         if isinstance(head, SegmentationHead):
             allowed += _of_masks(head, labels)
-        if isinstance(head, DistributionHead | RegressionHead):
+        if labels.ndim == 2 and isinstance(head, DistributionHead):
+            allowed += _of_intervals(head, labels)
+        elif isinstance(head, DistributionHead | RegressionHead):
             allowed.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
             allowed.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
             if isinstance(head, DistributionHead) and head.ranges is not None:
@@ -173,10 +178,15 @@ def predicted_values(spec: Spec, decoded: Outputs) -> dict[str, NDArray[Any]]:
             values[head.name] = decided[head.name]
             if head.activation == "sigmoid":
                 values[f"{head.name}_scores"] = decoded[head.name]
+            elif _is_of_two(head):
+                values[f"{head.name}_scores"] = decoded[head.name][:, 1]
         elif isinstance(head, DistributionHead | RegressionHead):
             values[head.name] = decoded[head.name][:, 0]
             if head.name in decided:
                 values[f"{head.name}_grade"] = decided[head.name]
+            if isinstance(head, DistributionHead):
+                mass = decoded[f"{head.name}_distribution"]
+                values[f"{head.name}_interval"] = intervals(mass, support(head), SHARE)
     return values
 
 
@@ -220,6 +230,37 @@ def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measu
             f"{name}_balanced_accuracy", "ratio", True, metrics.balanced_accuracy, labels, predicted
         ),
     ]
+
+
+def _is_of_two(head: ClassificationHead | SegmentationHead) -> bool:
+    return isinstance(head, ClassificationHead) and len(head.labels) == 2
+
+
+def _of_two_classes(head: ClassificationHead, labels: NDArray[Any]) -> list[Measure]:
+    """Of a decision between two classes: the ranking by the second one, and its F1."""
+    name = head.name
+    if not _is_of_two(head) or len(np.unique(labels)) < 2:
+        return []
+    return [
+        Measure(f"{name}_auroc", "ratio", True, metrics.auroc, labels, f"{name}_scores"),
+        Measure(f"{name}_f1", "ratio", True, metrics.f1, labels, name),
+    ]
+
+
+def _of_intervals(head: DistributionHead, labels: NDArray[Any]) -> list[Measure]:
+    """Of labels that are exact or intervals, (N, 2)."""
+    name, exact = head.name, labels[:, 0] == labels[:, 1]
+    found = []
+    if exact.any():
+        covered = f"{name}_coverage_{round(100 * SHARE)}"
+        found += [
+            Measure(f"{name}_mae", head.unit, False, metrics.interval_mae, labels, name),
+            Measure(f"{name}_rmse", head.unit, False, metrics.interval_rmse, labels, name),
+            Measure(covered, "ratio", True, metrics.coverage, labels, f"{name}_interval"),
+        ]
+    if not exact.all():
+        found.append(Measure(f"{name}_hit", "ratio", True, metrics.interval_hit, labels, name))
+    return found
 
 
 def _of_labels(name: str, labels: NDArray[Any]) -> list[Measure]:

@@ -87,6 +87,47 @@ def rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     return math.sqrt(float(np.mean((truth - predicted) ** 2)))
 
 
+def interval_mae(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """`mae` over the exact labels among intervals (N, 2): those of equal ends; else `nan`."""
+    exact = truth[:, 0] == truth[:, 1]
+    return mae(truth[exact, 0], predicted[exact]) if exact.any() else math.nan
+
+
+def interval_rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """`rmse` over the exact labels among intervals (N, 2), as `interval_mae`."""
+    exact = truth[:, 0] == truth[:, 1]
+    return rmse(truth[exact, 0], predicted[exact]) if exact.any() else math.nan
+
+
+def interval_hit(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """The share of predictions (N,) inside their interval (N, 2), of labels that are not exact.
+
+    Both ends belong to the interval, rounding included: 29.4 lies within 20 to 29; `nan` where
+    all are exact.
+    """
+    wide = truth[:, 0] < truth[:, 1]
+    inside = (truth[:, 0] <= np.rint(predicted)) & (np.rint(predicted) <= truth[:, 1])
+    return float(np.mean(inside[wide])) if wide.any() else math.nan
+
+
+def coverage(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """The share of exact labels among intervals (N, 2) inside the predicted intervals (N, 2).
+
+    Of intervals that are to hold 80 % it should be 0.8: below, the model is too sure of itself.
+    `nan` where no label is exact.
+    """
+    exact = truth[:, 0] == truth[:, 1]
+    inside = (predicted[:, 0] <= truth[:, 0]) & (truth[:, 0] <= predicted[:, 1])
+    return float(np.mean(inside[exact])) if exact.any() else math.nan
+
+
+def f1(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """F1 of class 1 of two: 2 TP / (2 TP + FP + FN), 0 to 1; `nan` where neither has it."""
+    hit = float(np.sum((truth == 1) & (predicted == 1)))
+    either = float(np.sum(truth == 1) + np.sum(predicted == 1))
+    return 2.0 * hit / either if either else math.nan
+
+
 def dice(truth: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.float64]:
     """Dice coefficient of each image's mask: 2 |A and B| / (|A| + |B|), 0 to 1.
 

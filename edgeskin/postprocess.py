@@ -265,6 +265,13 @@ def interval(
     return float(values[low]), float(values[high])
 
 
+def intervals(
+    mass: NDArray[np.floating], values: NDArray[np.floating], share: float
+) -> NDArray[np.float64]:
+    """`interval` of each distribution (N, size): low and high, (N, 2)."""
+    return np.array([interval(row, values, share) for row in mass.astype(np.float64)])
+
+
 def unit_length(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each row of (N, size), divided by its Euclidean norm; a row of zeros stays one.
 

@@ -12,30 +12,60 @@ from edgeskin.cli.options import Data, Force, Json, takes_data
 
 if TYPE_CHECKING:
     from edgeskin.evaluation import Evaluation
+    from edgeskin.training.cross_validation import CrossValidation
 
 
 @takes_data
 def train(
-    task: Annotated[str, typer.Option(help="See `edgeskin models`.")],
-    arch: Annotated[str, typer.Option(help="See `edgeskin models`.")],
     data: Data,
     out: Annotated[Path, typer.Option(help="The run: a folder to make.")],
+    task: Annotated[
+        str | None, typer.Option(help="See `edgeskin models`; a recipe may name it.")
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="See `edgeskin models`; a recipe may name it.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Settings: a name of `edgeskin models`, or a TOML file.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the train split.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="TOML file with training settings.")] = None,
     pretrained: Annotated[bool | None, typer.Option(help="Start from ImageNet weights.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A run of the same network whose backbone to start from.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate on the train split: this many runs in OUT."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Train a network; the same command after a kill goes on where it stopped."""
-    from edgeskin.tasks import find_task
-    from edgeskin.training.recipe import Recipe
+    from edgeskin.training.cross_validation import cross_validate
+    from edgeskin.training.train import recipe_for
     from edgeskin.training.train import train as run
 
-    defaults = find_task(task).load().RECIPE
-    settings = Recipe.load(recipe, defaults, epochs=epochs, pretrained=pretrained, seed=seed)
+    settings = recipe_for(
+        recipe, task=task, arch=arch, epochs=epochs, pretrained=pretrained, seed=seed
+    )
+    if folds is not None:
+        with console.progress() as progress:
+            print_folds(
+                cross_validate(settings, data, out, folds, force=force, progress=progress), json
+            )
+        return
     with console.progress() as progress:
-        record = run(task, arch, data, out, recipe=settings, force=force, progress=progress)
+        record = run(
+            settings.task,
+            settings.arch,
+            data,
+            out,
+            recipe=settings,
+            start=start,
+            force=force,
+            progress=progress,
+        )
     if json:
         console.emit(record.to_json())
         return
@@ -43,6 +73,20 @@ def train(
         if evaluation is not None:
             print_evaluation(split, evaluation)
     print(out)
+
+
+def print_folds(scores: CrossValidation, json: bool) -> None:
+    """Every fold's metrics, their mean and standard deviation, and those of all images at once."""
+    if json:
+        console.emit(scores.to_json())
+        return
+    rows = [
+        (name, *(f"{fold:.4f}" for fold in s.folds), f"{s.mean:.4f}", f"{s.sd:.4f}")
+        for name, s in scores.spread.items()
+    ]
+    numbers = [str(i + 1) for i in range(len(scores.folds))]
+    console.table("folds", ("metric", *numbers, "mean", "SD"), rows)
+    print_evaluation("each image held out once", scores.pooled)
 
 
 def print_evaluation(title: str, evaluation: Evaluation) -> None:

@@ -2,7 +2,8 @@
 
 See `label_columns` for where a head finds its labels. A softmax classification takes a class index
 or label name, a sigmoid one any number of them, divided by `|` (an empty cell: none), a
-distribution or a regression a number. A segmentation head finds its masks in `mask`, or in the
+distribution or a regression a number; a distribution also an interval, in the columns NAME_low and
+NAME_high, where NAME is empty. A segmentation head finds its masks in `mask`, or in the
 column of its own name. Embeddings and tensors have no labels.
 """
 
@@ -213,7 +214,7 @@ class Dataset:
 
         Returns:
             Class indices, int64 (N,); of sigmoid heads 0 or 1, int64 (N, C); else values,
-            float64 (N,).
+            float64 (N,), or (N, 2) where labels are intervals: low and high, equal where exact.
 
         Raises:
             InvalidData: An empty or unknown label, with its image.
@@ -304,6 +305,8 @@ class Dataset:
                 return np.array(has, np.int64)
             case ClassificationHead():
                 return np.array([self._class(head, row, column) for row in self.rows], np.int64)
+            case DistributionHead() if column.intervals:
+                return np.array([self._interval(head, row, column) for row in self.rows])
         return np.array([self._value(head, row, column) for row in self.rows], np.float64)
 
     def _class(self, head: ClassificationHead, row: Row, column: LabelColumn) -> int:
@@ -331,12 +334,36 @@ class Dataset:
         expected = "a number" if least == -np.inf else f"a number from {least:g} on"
         raise self._unknown(head, row, column, expected)
 
+    def _interval(
+        self, head: DistributionHead, row: Row, column: LabelColumn
+    ) -> tuple[float, float]:
+        """A row's exact value, twice, or the two ends of its interval."""
+        if (row.get(column.name) or "").strip():
+            value = self._value(head, row, column)
+            return value, value
+        ends = [replace(column, name=f"{column.name}_{end}", intervals=False) for end in _ENDS]
+        if not any(end.cell(row) for end in ends):
+            raise InvalidData(
+                f"{self.where}: {row[FILE]} has neither {column.name} nor "
+                f"{ends[0].name} and {ends[1].name}"
+            )
+        low, high = (self._value(head, row, end) for end in ends)
+        if low > high:
+            raise InvalidData(
+                f"{self.where}: {row[FILE]} has {ends[0].name} {low:g} above "
+                f"{ends[1].name} {high:g}"
+            )
+        return low, high
+
     def _unknown(self, head: Labelled, row: Row, column: LabelColumn, expected: str) -> InvalidData:
         of_head = "" if column.name == head.name else f" for {head.name}"
         return InvalidData(
             f"{self.where}: {row[FILE]} has {column.name} '{column.cell(row)}', "
             f"expected {expected}{of_head}"
         )
+
+
+_ENDS = ("low", "high")
 
 
 def _several(text: str) -> list[str]:

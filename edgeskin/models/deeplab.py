@@ -1,4 +1,4 @@
-"""DeepLabV3+ on MobileNetV2: a small network for masks of skin and lesions.
+"""DeepLabV3+ on a mobile backbone: a small network for masks of skin and lesions.
 
 Chen, Zhu, Papandreou, Schroff, Adam: Encoder-Decoder with Atrous Separable
 Convolution for Semantic Image Segmentation, ECCV 2018. ReLU6 and ReLU only, no
@@ -7,18 +7,25 @@ squeeze-and-excitation: every layer has an integer kernel on each runtime.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeskin.errors import UnknownName
+from edgeskin.models import Arch
+from edgeskin.models.checked_arguments import Width, checked
+from edgeskin.models.pretrained import load_pretrained
+from edgeskin.spec import SegmentationHead, Spec
+
 # The paper's 6, 12, 18 are for the 33 x 33 features of 513-pixel crops; 224 pixels give
 # 14 x 14, where a reach of 18 would only meet padding.
 RATES = (3, 6, 9)
+BACKBONES = ("mobilenetv2_100", "efficientnet_lite0")
 FINE, COARSE = 1, 4
-"""MobileNetV2's stages at a stride of 4 and of 16."""
+"""Their stages at a stride of 4 and of 16."""
 
 
 class DeepLabV3Plus(nn.Module):
@@ -27,15 +34,33 @@ class DeepLabV3Plus(nn.Module):
     Args:
         width: Channels of the pyramid and of the decoder; the paper's 256.
         low_level: Channels that the fine features are reduced to; the paper's 48.
+        backbone: One of `BACKBONES`, by its name in timm.
+        bn_eps: Of the backbone's batch norms.
+
+    Raises:
+        UnknownName: No such backbone.
     """
 
-    def __init__(self, classes: int, width: int = 256, low_level: int = 48):
+    def __init__(
+        self,
+        classes: int,
+        width: int = 256,
+        low_level: int = 48,
+        backbone: str = "mobilenetv2_100",
+        bn_eps: float = 1e-5,
+    ):
         super().__init__()
-        backbone: Any = timm.create_model(
-            "mobilenetv2_100", features_only=True, out_indices=(FINE, COARSE), output_stride=16
+        if backbone not in BACKBONES:
+            raise UnknownName(f"no backbone '{backbone}'; there are {', '.join(BACKBONES)}")
+        features: Any = timm.create_model(
+            backbone,
+            features_only=True,
+            out_indices=(FINE, COARSE),
+            output_stride=16,
+            bn_eps=bn_eps,
         )
-        fine, coarse = backbone.feature_info.channels()
-        self.backbone = backbone
+        fine, coarse = features.feature_info.channels()
+        self.backbone = features
         self.pyramid = Pyramid(coarse, width)
         self.reduce = convolution(fine, low_level, 1)
         self.decoder = nn.Sequential(
@@ -48,6 +73,36 @@ class DeepLabV3Plus(nn.Module):
         context = enlarge(self.pyramid(coarse), like=fine)
         merged = self.decoder(torch.cat([context, self.reduce(fine)], dim=1))
         return enlarge(self.logits(merged), like=x)
+
+
+class Segmenter(nn.Module):
+    """A network of one mask, as the heads of a spec want it: a tuple of one."""
+
+    def __init__(self, network: DeepLabV3Plus):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.network(x),)
+
+
+@checked
+def segmenter(
+    arch: Arch, spec: Spec, pretrained: bool, /, *, width: Width = 128, low_level: Width = 48
+) -> nn.Module:
+    """DeepLabV3+ on the backbone `arch.timm_name`; half the paper's width, for phones.
+
+    Raises:
+        UnknownName: The spec has other heads than one segmentation.
+    """
+    if [head.kind for head in spec.heads] != ["segmentation"]:
+        heads = ", ".join(f"{head.name} ({head.kind})" for head in spec.heads)
+        raise UnknownName(f"{arch.name} gives one segmentation head; the spec has {heads}")
+    classes = len(cast(SegmentationHead, spec.heads[0]).labels)
+    network = DeepLabV3Plus(classes, width, low_level, arch.timm_name, **arch.options)
+    if pretrained:
+        load_pretrained(network.backbone, arch)
+    return Segmenter(network)
 
 
 class Pyramid(nn.Module):

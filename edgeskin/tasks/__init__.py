@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgeskin.spec import Head, Spec
+    from edgeskin.tasks.published import Published
 
 
 class Objective(Protocol):
@@ -28,7 +29,7 @@ class Objective(Protocol):
     """Where training on the task differs from `Training`'s defaults."""
 
     def loss(
-        self, spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], **options: float
+        self, spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], **options: Any
     ) -> Tensor: ...
 
 
@@ -37,6 +38,8 @@ class TaskModule(Objective, Protocol):
 
     INTENDED_USE: str
     LIMITS: str
+    PUBLISHED: tuple[Published, ...]
+    """What others reported of such systems."""
 
     def heads(self, **options: str) -> tuple[Head, ...]: ...
 
@@ -62,9 +65,39 @@ TASKS = {
             "severity (Hayashi, 4 grades) and lesion count of a face photo",
         ),
         Task(
+            "acne_presence",
+            "edgeskin.tasks.acne_presence",
+            "acne or none, from a high-resolution photo; skin alone in the pipeline of this name",
+        ),
+        Task(
+            "face_skin",
+            "edgeskin.tasks.face_skin",
+            "mask of the facial skin that may carry acne",
+        ),
+        Task(
             "lesion_classification",
             "edgeskin.tasks.lesion_classification",
             "one of the seven classes of HAM10000, from a dermatoscopic image",
+        ),
+        Task(
+            "melanoma",
+            "edgeskin.tasks.melanoma",
+            "melanoma or not, from a dermatoscopic image",
+        ),
+        Task(
+            "perceived_age",
+            "edgeskin.tasks.perceived_age",
+            "perceived age of a face, a distribution in years; labels exact or intervals",
+        ),
+        Task(
+            "skin_lesions",
+            "edgeskin.tasks.skin_lesions",
+            "masks of skin and lesions in an ordinary photo, for the crop rule",
+        ),
+        Task(
+            "ultrasound_grading",
+            "edgeskin.tasks.ultrasound_grading",
+            "grade of an ultrasound image; trained on breast ultrasound, a stand-in",
         ),
     )
 }

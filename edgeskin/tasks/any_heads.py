@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeskin.spec import ClassificationHead, DistributionHead, Head, RegressionHead, Spec
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    Head,
+    RegressionHead,
+    SegmentationHead,
+    Spec,
+)
+from edgeskin.tasks.losses import mask_loss
 
 TRAINS_ON: tuple[str, ...] = ()
 METRIC = ""
@@ -52,13 +60,23 @@ def _of_head(head: Head, raw: Tensor, truth: Tensor) -> Tensor:
             return F.cross_entropy(raw, truth)
         case DistributionHead():
             return F.cross_entropy(raw, _between_two(head, truth.float()))
+        case SegmentationHead(activation="softmax"):
+            return mask_loss(raw, truth)
+        case SegmentationHead():
+            known = truth.movedim(-1, 1)
+            inside, weight = known.clamp_min(0).float(), (known >= 0).float()
+            return F.binary_cross_entropy_with_logits(raw, inside, weight)
         case RegressionHead():
             return relative_error(raw[:, 0] * head.scale + head.offset, truth.float())
     raise AssertionError(f"a head of kind {head.kind} has no labels")
 
 
 def _between_two(head: DistributionHead, truth: Tensor) -> Tensor:
-    """Probabilities (N, size) on the two values around each label (N,), whose mean is the label."""
+    """Probabilities (N, size) on the two values around each label (N,), whose mean is the label.
+
+    Of an interval (N, 2) the label is its middle.
+    """
+    truth = truth.mean(dim=1) if truth.ndim == 2 else truth
     place = ((truth - head.first) / head.step).clamp(0, head.size - 1)
     low = place.long().clamp_max(head.size - 2)
     part = place - low

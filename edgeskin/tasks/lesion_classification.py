@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgeskin.spec import ClassificationHead, Head, Spec
+from edgeskin.tasks.published import Published
 
 LABELS = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 """Actinic keratosis, basal cell carcinoma, benign keratosis, dermatofibroma, melanoma,
@@ -30,6 +31,7 @@ LIMITS = (
     "Knows seven classes and calls every image one of them. Not validated on clinical photos, "
     "nor across skin tones and cameras other than those of its training data."
 )
+PUBLISHED: tuple[Published, ...] = ()
 
 
 def heads() -> tuple[Head, ...]:

@@ -19,10 +19,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgeskin.errors import InvalidData, InvalidRun
+from edgeskin.errors import InvalidData, InvalidRun, TrainingDiverged
 from edgeskin.files import atomic
 from edgeskin.models.app_model import AppModel
-from edgeskin.spec import ClassificationHead, Spec
+from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.tasks import Objective
 from edgeskin.training.augment import augment
 from edgeskin.training.memory import fast_arithmetic, keep_freed_memory
@@ -37,7 +37,9 @@ ParameterGroup = dict[str, list[nn.Parameter] | float]
 class Trainer:
     """One training run in memory. `images` uint8 (N, 3, H, W), `truth` as `Dataset.truth`.
 
-    Another kind of training overrides `parameter_groups`, `loss`, `step`,
+    Masks in `truth` have the size of the images, not of the network's input.
+
+    Another kind of training overrides `parameter_groups`, `loss`, `step`, `train_mode`,
     `epoch_done`, `state` and `identity`.
     """
 
@@ -66,6 +68,8 @@ class Trainer:
             use_buffers=True,
         )
         self.normalizer = AppModel(nn.Identity(), self.spec, "NCHW")
+        heads = [head.name for head in self.spec.heads if isinstance(head, SegmentationHead)]
+        self.masks = [name for name in heads if name in self.truth]
 
     def fit(self, checkpoint: Path, report: Report) -> nn.Module:
         """Train what is left to train; returns the averaged network in eval mode."""
@@ -95,6 +99,10 @@ class Trainer:
         """What is minimised on one batch: normalised pixels, raw heads, labels."""
         return self.task.loss(self.spec, raw, truth, **self.recipe.loss_options)
 
+    def train_mode(self) -> None:
+        """Called before each epoch: batch norm and dropout as in training."""
+        self.model.train()
+
     def epoch_done(self) -> None:
         """Called after each epoch, before its checkpoint is written."""
 
@@ -114,7 +122,7 @@ class Trainer:
     def _one_epoch(self) -> float:
         generator = torch.Generator().manual_seed(self.recipe.seed * 100_003 + self.epoch)
         torch.manual_seed(self.recipe.seed * 100_003 + self.epoch)  # dropout and drop path
-        self.model.train()
+        self.train_mode()
         order = self._order(generator)
         total = 0.0
         for chosen in order.split(self.recipe.batch_size):
@@ -135,17 +143,28 @@ class Trainer:
     def step(self, chosen: Tensor, generator: torch.Generator) -> float:
         """One step of the optimizer on the images `chosen`; returns their mean loss."""
         size = (self.spec.input.height, self.spec.input.width)
-        pixels = augment(self.images[chosen], size, self.recipe, generator)
-        x = self.normalizer.normalize(pixels).to(memory_format=torch.channels_last)
         truth = {name: values[chosen] for name, values in self.truth.items()}
+        masks = {name: truth[name] for name in self.masks}
+        pixels, moved = augment(self.images[chosen], masks, size, self.recipe, generator)
+        x = self.normalizer.normalize(pixels).to(memory_format=torch.channels_last)
         raw = self.model(x)
-        loss = self.loss(x, raw, truth)
+        loss = self.loss(x, raw, truth | moved)
+        if not torch.isfinite(loss):
+            raise self._diverged(loss.item())
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
         self.schedule.step()
         self.average.update_parameters(self.network)
         return loss.item()
+
+    def _diverged(self, loss: float) -> TrainingDiverged:
+        step = self.schedule.last_epoch  # the scheduler counts steps
+        kept = f"the checkpoint of epoch {self.epoch} is kept" if self.epoch else "nothing is kept"
+        return TrainingDiverged(
+            f"the loss is {loss} at step {step + 1} of {self.recipe.epochs * self.steps} (epoch "
+            f"{self.epoch + 1}); {kept}. Lower learning_rate, or set precision to 32-true."
+        )
 
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step: linear warm-up, then half a cosine."""

@@ -1,4 +1,8 @@
-"""How a network is trained: every number in one place, read from a TOML file."""
+"""How a network is trained: every number in one place, read from a TOML file.
+
+A recipe that comes with edgeskin, a file in `recipes`, is known by its name (`acne_lite0`). It
+names its task and network too, and may have a table `[qat]` for `edgeskin qat`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from edgeskin.errors import InvalidSpec
+from edgeskin.errors import InvalidSpec, UnknownName
+
+FOLDER = Path(__file__).parent / "recipes"
+"""The recipes that come with edgeskin."""
+QAT = "qat"
 
 
 class Training(BaseModel):
     """What every kind of training sets: how long, how fast, on which variations of the images.
 
-    `balanced` draws the classes of the first labelled classification equally often.
+    `balanced` draws the classes of the first labelled classification equally often. `zoom` is
+    the most that a crop is enlarged by at random, a share of its size.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,11 +36,12 @@ class Training(BaseModel):
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     rotation_deg: float = Field(default=20.0, ge=0, le=180)
+    zoom: float = Field(default=0.0, ge=0, le=1)
     color_jitter: float = Field(default=0.1, ge=0, le=0.5)
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     balanced: bool = False
     seed: int = 0
-    loss_options: dict[str, float] = Field(default_factory=dict)
+    loss_options: dict[str, float | str] = Field(default_factory=dict)
 
     @classmethod
     def load(
@@ -40,14 +50,8 @@ class Training(BaseModel):
         """Read a TOML file over a task's `defaults`; overrides that are not None win."""
         document: dict[str, Any] = dict(defaults or {})
         if path is not None:
-            try:
-                document |= tomllib.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError as error:
-                raise InvalidSpec(f"the recipe {path} is missing") from error
-            except OSError as error:
-                raise InvalidSpec(f"cannot read the recipe {path}: {error.strerror}") from error
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise InvalidSpec(f"the recipe {path} is not TOML: {error}") from error
+            document |= read_recipe(path)
+            document.pop(QAT, None)
         document |= {key: value for key, value in overrides.items() if value is not None}
         try:
             return cls.model_validate(document)
@@ -61,12 +65,21 @@ class Recipe(Training):
     """Training settings; the defaults are those of the acne system on a mobile network.
 
     `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
-    random `size` crop is trained on and the centre crop predicted on.
+    random `size` crop is trained on and the centre crop predicted on. `arch_options` are the
+    network's own settings, `head_options` the task's. `frozen` trains the heads alone, on the
+    features of a network that stays as it was. `temperature` divides the logits of
+    distributions by what fits the held-out images best, so that their spread can be believed.
     """
 
+    task: str = ""
+    arch: str = ""
+    summary: str = ""
     size: int = Field(default=224, ge=32, le=1024)
     resize_to: int = Field(default=256, ge=32, le=1024)
     pretrained: bool = True
+    frozen: bool = False
+    temperature: bool = False
+    arch_options: dict[str, JsonValue] = Field(default_factory=dict)
     head_options: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -74,3 +87,43 @@ class Recipe(Training):
         if self.resize_to < self.size:
             raise ValueError(f"resize_to ({self.resize_to}) must be at least size ({self.size})")
         return self
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that come with edgeskin, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, given by its name or its path.
+
+    Raises:
+        UnknownName: Neither a file nor a recipe of ours.
+    """
+    if name in (ours := recipes()):
+        return ours[name]
+    if (path := Path(name)).suffix == ".toml" or path.exists():
+        return path
+    raise UnknownName(f"no recipe '{name}'; name a .toml file, or one of {', '.join(ours)}")
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, not validated yet.
+
+    Raises:
+        InvalidSpec: Missing, unreadable, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidSpec(f"the recipe {path} is missing") from error
+    except OSError as error:
+        raise InvalidSpec(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"the recipe {path} is not TOML: {error}") from error
+
+
+def qat_settings(path: Path) -> dict[str, Any]:
+    """What a recipe says of `edgeskin qat`: its table `[qat]`, or all of a file without a task."""
+    document = read_recipe(path)
+    return dict(document.get(QAT, {})) if QAT in document or "task" in document else document

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgeskin.data.held_out import without_a_tenth
 from edgeskin.data.manifest import Dataset, ImageData, load_split, open_data
 from edgeskin.document import Document
-from edgeskin.errors import InvalidData
+from edgeskin.errors import InvalidData, InvalidSpec
 from edgeskin.evaluation import Evaluation, evaluate
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
@@ -21,10 +24,12 @@ from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.run import load_run, save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
-from edgeskin.spec import InputSpec, Spec
+from edgeskin.spec import ClassificationHead, Head, InputSpec, SegmentationHead, Spec
 from edgeskin.tasks import Objective, Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
-from edgeskin.training.recipe import Recipe
+from edgeskin.training.recipe import Recipe, find_recipe, read_recipe
+from edgeskin.training.temperature import fit_temperature
+from edgeskin.training.transfer import FrozenTrainer, start_from, started_from
 from edgeskin.version import __version__
 
 
@@ -32,7 +37,8 @@ class TrainingRecord(Document):
     """What a training was and gave: `metrics.json` of a run.
 
     `val` and `test` are the evaluations on those splits, where the data have them. `data_rule`
-    is how images came into splits where the data do not say, and what was left out.
+    is how images came into splits where the data do not say, and what was left out. `started_from`
+    says which weights were there before the first step.
     """
 
     version: int = 1
@@ -40,6 +46,7 @@ class TrainingRecord(Document):
     recipe: Recipe
     train_images: int
     data_rule: str | None = None
+    started_from: str = ""
     val: Evaluation | None = None
     test: Evaluation | None = None
 
@@ -51,6 +58,7 @@ def train(
     out: Path | str,
     *,
     recipe: Recipe | None = None,
+    start: Path | str | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> TrainingRecord:
@@ -60,6 +68,7 @@ def train(
     the same call after a kill goes on from the last whole epoch.
 
     Args:
+        start: A run whose backbone the network starts with, from `pretrain` for instance.
         progress: Called with (what, done, total) as the work proceeds.
 
     Returns:
@@ -67,42 +76,95 @@ def train(
 
     Raises:
         UnknownName: No such task or network.
-        InvalidData: The folder cannot be used, or has one class only.
+        InvalidData: The folder cannot be used, has one class only, or none of a class.
+        InvalidRun: The checkpoint is of another training, or `start` of another network.
+        TrainingDiverged: The loss is no number any more.
     """
-    out = Path(out)
+    recipe = recipe or Recipe(**find_task(task).load().RECIPE)
+    check_writable(Path(out), force=force)
+    train_split, held_out = _splits(open_data(data), recipe)
+    return fit(
+        task,
+        arch,
+        train_split,
+        held_out,
+        Path(out),
+        recipe=recipe,
+        start=start,
+        force=force,
+        progress=progress,
+    )
+
+
+def fit(
+    task: str,
+    arch: str,
+    train_split: Dataset,
+    held_out: Sequence[Dataset],
+    out: Path,
+    *,
+    recipe: Recipe,
+    start: Path | str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> TrainingRecord:
+    """`train` on one split, measured on others; a temperature is fitted to the first of those."""
     chosen = find_task(task)
     module = chosen.load()
-    recipe = recipe or Recipe(**module.RECIPE)
-    check_writable(out, force=force)
-    data = open_data(data)
-    dataset = data.split("train")
-    spec = make_spec(chosen, arch, recipe, dataset)
-    truth = trainable_labels(spec, module, dataset)
-    held_out = _held_out(spec, data)
-    trainer = Trainer(
+    spec = make_spec(chosen, arch, recipe, train_split)
+    truth = trainable_labels(spec, module, train_split)
+    for dataset in held_out:  # a bad label shows now, not after the last epoch
+        dataset.labels(spec)
+    network, started_from = _fresh_network(spec, recipe, start)
+    trainer = (FrozenTrainer if recipe.frozen else Trainer)(
         spec,
-        _fresh_network(spec, recipe),
+        network,
         module,
         recipe,
-        training_images(dataset, spec.input, progress),
+        training_images(train_split, spec.input, progress),
         {name: torch.from_numpy(values) for name, values in truth.items()},
     )
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
     network = trainer.fit(
         checkpoint, lambda epoch, loss: progress(f"training, loss {loss:.3f}", epoch, recipe.epochs)
     )
+    if recipe.temperature:
+        fit_temperature(spec, network, held_out[0])
     evaluations = {split.split: measure(spec, network, split) for split in held_out}
     record = TrainingRecord(
         edgeskin_version=__version__,
         recipe=recipe,
-        train_images=len(dataset),
-        data_rule=dataset.rule,
+        train_images=len(train_split),
+        data_rule=train_split.rule,
+        started_from=started_from,
         val=evaluations.get("val"),
         test=evaluations.get("test"),
     )
     save_run(out, spec, network, record.to_json(), force=force)
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
     return record
+
+
+def recipe_for(name: str | None, **overrides: Any) -> Recipe:
+    """The settings of a recipe over its task's defaults; overrides that are not None win.
+
+    Args:
+        name: A recipe that comes with edgeskin, or a TOML file.
+
+    Raises:
+        InvalidSpec: The recipe is no recipe, or nothing says which task or network is meant.
+        UnknownName: No such recipe or task.
+    """
+    path = None if name is None else find_recipe(name)
+    document = {} if path is None else read_recipe(path)
+    for what in ("task", "arch"):
+        if not (overrides.get(what) or document.get(what)):
+            raise InvalidSpec(
+                f"which {what}? Pass --{what}, or a --recipe that names one; "
+                "`edgeskin models` lists both"
+            )
+    task = find_task(overrides.get("task") or document["task"])
+    return Recipe.load(path, task.load().RECIPE, **overrides)
 
 
 def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
@@ -114,6 +176,7 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
         name=f"{task.name}-{arch}",
         task=task.name,
         arch=arch,
+        arch_args=recipe.arch_options,
         input=InputSpec(
             height=recipe.size,
             width=recipe.size,
@@ -142,25 +205,46 @@ def measure_run(run: Path, data: ImageData | Path | str, split: str) -> Evaluati
     return measure(loaded.spec, loaded.network, load_split(data, split))
 
 
-def _fresh_network(spec: Spec, recipe: Recipe) -> nn.Module:
+def _fresh_network(spec: Spec, recipe: Recipe, start: Path | str | None) -> tuple[nn.Module, str]:
+    """The network before its first step, and the words that say what its weights are."""
     torch.manual_seed(recipe.seed)
-    return build(spec, pretrained=recipe.pretrained)
+    pretrained = recipe.pretrained and start is None
+    network = build(spec, pretrained=pretrained)
+    if start is not None:
+        return network, start_from(network, Path(start))
+    return network, started_from(spec, pretrained=pretrained)
 
 
 def training_images(dataset: Dataset, spec: InputSpec, progress: Progress) -> torch.Tensor:
     """All images with the room that a random crop wants, kept in memory: uint8 (N, 3, H, W)."""
-    if (edge := spec.resize_to) is not None:
-        spec = spec.model_copy(update={"height": edge, "width": edge})
-    pixels = dataset.pixels(spec, progress)
+    pixels = dataset.pixels(_with_room(spec), progress)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def _held_out(spec: Spec, data: ImageData) -> list[Dataset]:
-    """Val and test, where there are any; a bad label shows now, not after the last epoch."""
-    found = [data.split(split) for split in ("val", "test") if data.has(split)]
-    for dataset in found:
-        dataset.labels(spec)
-    return found
+def training_truth(dataset: Dataset, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Labels, and masks of the size of `training_images`."""
+    return dataset.truth(spec.model_copy(update={"input": _with_room(spec.input)}))
+
+
+def _with_room(spec: InputSpec) -> InputSpec:
+    """The input before the crop that training takes at random."""
+    if (edge := spec.resize_to) is None:
+        return spec
+    return spec.model_copy(update={"height": edge, "width": edge})
+
+
+def _splits(data: ImageData, recipe: Recipe) -> tuple[Dataset, list[Dataset]]:
+    """What is trained on, and what is measured on: val and test, where there are any.
+
+    A temperature is fitted to images that were not trained on: where there is no val split, to
+    a tenth of the train split, which then is one.
+    """
+    train_split = data.split("train")
+    held_out = [data.split(split) for split in ("val", "test") if data.has(split)]
+    if recipe.temperature and not data.has("val"):
+        train_split, val = without_a_tenth(train_split, recipe.seed)
+        held_out.insert(0, replace(val, split="val"))
+    return train_split, held_out
 
 
 def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str, NDArray[Any]]:
@@ -169,18 +253,38 @@ def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str,
     Raises:
         InvalidData: A label that the task needs is missing, or all images have the same.
     """
-    truth = dataset.labels(spec)
+    truth = training_truth(dataset, spec)
     for name in task.TRAINS_ON:
         if name not in truth:
             raise InvalidData(
                 f"{dataset.where} has no labels for '{name}', which {spec.task} trains on; its "
                 f"columns are {', '.join(dataset.rows[0])}"
             )
-    for name, labels in truth.items():
-        if len(np.unique(labels, axis=0)) == 1:
-            row = ", ".join(f"{value:g}" for value in np.ravel(labels[0]))
-            raise InvalidData(
-                f"every train image of {dataset.where} has {name} '{row}': "
-                "one class only, there is nothing to learn"
-            )
+    for head in spec.heads:
+        if head.name in truth:
+            _check_variety(head, truth[head.name], dataset, needed=head.name in task.TRAINS_ON)
     return truth
+
+
+def _check_variety(head: Head, labels: NDArray[Any], dataset: Dataset, *, needed: bool) -> None:
+    """Refuse labels that are all the same, and classes that a task trains on without an image."""
+    if isinstance(head, SegmentationHead):
+        known = labels[labels >= 0]
+        if len(np.unique(known)) < 2:
+            raise InvalidData(
+                f"every train mask of {dataset.where} is empty or full: there is nothing to learn"
+            )
+        return
+    if len(np.unique(labels, axis=0)) == 1:
+        row = ", ".join(f"{value:g}" for value in np.ravel(labels[0]))
+        raise InvalidData(
+            f"every train image of {dataset.where} has {head.name} '{row}': "
+            "one class only, there is nothing to learn"
+        )
+    if needed and isinstance(head, ClassificationHead) and head.activation == "softmax":
+        missing = [name for i, name in enumerate(head.labels) if not (labels == i).any()]
+        if missing:
+            raise InvalidData(
+                f"no train image of {dataset.where} has {head.name} '{missing[0]}', one of the "
+                f"{len(head.labels)} classes of the task: add some, or another split"
+            )

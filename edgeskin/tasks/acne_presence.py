@@ -1,0 +1,50 @@
+"""Acne or none, from a high-resolution photo of a face.
+
+The second stage of the pipeline `acne_presence`, which shows it skin alone: so it cannot learn
+from what lies around the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgeskin.spec import ClassificationHead, Head, Spec
+from edgeskin.tasks.published import Published
+
+LABELS = ("unaffected", "affected")
+TRAINS_ON = ("affected",)
+METRIC = "balanced_accuracy"
+RECIPE: Mapping[str, Any] = {"size": 448, "resize_to": 480, "batch_size": 16, "balanced": True}
+INTENDED_USE = (
+    "Research on finding acne in face photos. A measurement aid, not a medical device; it makes "
+    "no diagnosis."
+)
+LIMITS = (
+    "Its unaffected faces come from other sources than its affected ones, so that cameras and "
+    "labels go together; see docs/systems/acne-presence.md for what that makes of its figures."
+)
+PUBLISHED = (
+    Published(
+        "segmentation, then classification of skin alone", {"F1": 0.6084}, "FFHQ, re-annotated"
+    ),
+)
+
+
+def heads() -> tuple[Head, ...]:
+    return (ClassificationHead(name="affected", labels=LABELS),)
+
+
+def loss(
+    spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], *, smoothing: float = 0.1
+) -> Tensor:
+    """Cross-entropy of logits (N, 2), mean over the batch, in nats.
+
+    Args:
+        truth: `affected`, (N,), class indices.
+        smoothing: Share of each label spread evenly over all classes.
+    """
+    return F.cross_entropy(raw[0].float(), truth["affected"], label_smoothing=smoothing)
