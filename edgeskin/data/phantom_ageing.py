@@ -86,7 +86,8 @@ def _crease(
     if strength <= 0.0:
         return
     thick = wide * (0.5 + strength) * frame.unit
-    corners = bend(*(frame.pixel(*point) for point in points))
+    start, via, end = (frame.pixel(x, y) for x, y in points)
+    corners = bend(start, via, end)
     draw_stroke(lines, corners, (thick, 0.2), min(strength, 1.0), 0.016 * frame.unit + 1.0)
 
 

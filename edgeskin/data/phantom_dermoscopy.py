@@ -19,6 +19,7 @@ from edgeskin.errors import InvalidData
 from edgeskin.progress import Progress, silent
 
 LABELS = tuple(PATTERNS)
+MELANOMA = "mel"
 COLUMNS = ("label", "area_fraction", "ita_deg")
 SIZE_RANGE = (64, 2048)
 
@@ -79,15 +80,25 @@ def write_dermoscopy_set(
     test: int,
     seed: int = 0,
     size: int = 256,
+    melanoma: bool = False,
     progress: Progress = silent,
 ) -> Path:
-    """Draw a set of dermatoscopic phantoms; arguments, files, errors as `phantoms.write_set`."""
+    """Draw a set of dermatoscopic phantoms; the other arguments as of `phantoms.write_set`.
+
+    Args:
+        melanoma: Labels are melanoma and not_melanoma, half of each; of the latter, each of the
+            other classes in turn.
+    """
     check_drawable(seed, size, SIZE_RANGE)
+    others = tuple(label for label in LABELS if label != MELANOMA)
 
     def draw(_: str, image_seed: int) -> Sheet:
-        phantom = render_dermoscopy(image_seed, size=size)
+        other = others[image_seed // 2 % len(others)] if image_seed % 2 else MELANOMA
+        phantom = render_dermoscopy(image_seed, size=size, label=other if melanoma else None)
         share = np.count_nonzero(phantom.mask) / phantom.mask.size
-        labels = (phantom.label, f"{share:.4f}", f"{phantom.ita_deg:.2f}")
+        binary = "melanoma" if phantom.label == MELANOMA else "not_melanoma"
+        label = binary if melanoma else phantom.label
+        labels = (label, f"{share:.4f}", f"{phantom.ita_deg:.2f}")
         return Sheet(phantom.image, phantom.mask, labels)
 
     return write_sheets(folder, COLUMNS, draw, (train, val, test), seed, progress)

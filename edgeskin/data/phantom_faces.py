@@ -80,8 +80,8 @@ def render_face(
         size: Width in pixels, within `SIZE_RANGE`; details scale with it.
         ita_deg: Skin tone, within `skin_tone.ITA_RANGE_DEG`; None draws it evenly.
         age: Years, within `AGES`; None draws it evenly.
-        lesions: Of acne, up to `MOST_LESIONS`, where they find room; None draws none for
-            half of the faces, else 1 to `MOST_LESIONS`.
+        lesions: Of acne, up to `MOST_LESIONS`; None draws none for half of the faces, else 1
+            to `MOST_LESIONS`, or as many as find room.
 
     Raises:
         InvalidData: An argument is out of range, or the lesions do not fit.
@@ -92,13 +92,15 @@ def render_face(
     acne = labels.integer(1, MOST_LESIONS) if drawn[2] else 0
     ita = drawn[0] if ita_deg is None else float(ita_deg)
     age = drawn[1] if age is None else age
-    lesions = acne if lesions is None else lesions
+    wanted = acne if lesions is None else lesions
     canvas = bare_skin(Dice(seed, _SKIN), size, ita)
     canvas.planes[3] *= 0.3  # relief is finer from afar
     mask = _draw_face(canvas, seed, ita, age)
-    spotted = _draw_acne(canvas, Dice(seed, _LESIONS), mask, lesions)
+    count = _draw_acne(canvas, Dice(seed, _LESIONS), mask, wanted)
+    if lesions is not None and count < lesions:
+        raise InvalidData(f"lesions asks for {lesions}, this face has room for {count}.")
     image = photograph(canvas, Dice(seed, _CAMERA), mask)
-    return Face(seed, age, ita, lesions, image, mask, spotted)
+    return Face(seed, age, ita, count, image, mask, canvas.mask)
 
 
 def _check(seed: int, size: int, age: int | None, lesions: int | None) -> None:
@@ -129,10 +131,8 @@ def _draw_face(canvas: Canvas, seed: int, ita: float, age: int) -> NDArray[np.bo
     return (out.face > 0.5) & (aside < 0.5)
 
 
-def _draw_acne(
-    canvas: Canvas, dice: Dice, skin: NDArray[np.bool_], wanted: int
-) -> NDArray[np.bool_]:
-    """Throw lesions on the skin, apart from each other and from its rim; returns their mask."""
+def _draw_acne(canvas: Canvas, dice: Dice, skin: NDArray[np.bool_], wanted: int) -> int:
+    """Throw lesions on the skin, apart from each other and from its rim; returns how many."""
     scale = canvas.size / 256.0 * _LESION_SCALE
     rows, columns = np.nonzero(skin)
     taken: list[tuple[float, float, float]] = []
@@ -148,9 +148,7 @@ def _draw_acne(
         if _has_room(skin, taken, x, y, radius):
             taken.append((x, y, radius))
             draw_lesion(canvas, dice, Spot(kind, look, radius, x, y))
-    if len(taken) < wanted:
-        raise InvalidData(f"lesions asks for {wanted}, this face has room for {len(taken)}.")
-    return canvas.mask
+    return len(taken)
 
 
 def _has_room(
@@ -188,7 +186,7 @@ def write_face_set(
     def draw(_: str, image_seed: int) -> Sheet:
         face = render_face(image_seed, size=size)
         share = np.count_nonzero(face.mask) / face.mask.size
-        affected = "yes" if face.lesions else "no"
+        affected = "affected" if face.lesions else "unaffected"
         labels = (f"{share:.4f}", affected, face.severity, face.lesions, f"{face.ita_deg:.2f}")
         return Sheet(face.image, face.mask, (f"P{image_seed}", *labels))
 

@@ -216,7 +216,7 @@ def draw_pattern(
 
 def _outline(dice: Dice, pattern: Pattern, radius: float, side: int) -> FloatArray:
     """Distance from the middle in radii, bent; at least `REACH` on the window's rim."""
-    away = np.arange(side) + (0.5 - 0.5 * side)
+    away: FloatArray = np.arange(side, dtype=np.float64) + (0.5 - 0.5 * side)
     out = np.sqrt(ellipse(dice, away, away, radius))
     out += smooth_noise(dice, side, 0.5 * radius) * pattern.broad
     out += smooth_noise(dice, side, max(0.13 * radius, 1.0)) * pattern.fine
