@@ -71,21 +71,31 @@ def smooth_noise(dice: Dice, size: int, cell: float) -> FloatArray:
 
     Uniform numbers on a lattice `cell` pixels wide, under a cubic B-spline.
     """
+    return stretched_noise(dice, size, cell, cell).T
+
+
+def stretched_noise(dice: Dice, size: int, cell_x: float, cell_y: float) -> FloatArray:
+    """As `smooth_noise`, on a lattice `cell_x` pixels wide and `cell_y` high."""
+    down, down_weights = _spline(size, cell_y)
+    across, across_weights = _spline(size, cell_x)
+    units = dice.units(int(down[-1]) + 4, int(across[-1]) + 4)
+    lattice = (units - 0.5) * 7.2  # undoes the spline's smaller spread
+    columns = _spline_rows(lattice, down, down_weights)
+    return _spline_rows(np.ascontiguousarray(columns.T), across, across_weights).T
+
+
+def _spline(size: int, cell: float) -> tuple[NDArray[np.intp], tuple[FloatArray, ...]]:
+    """First of the four knots over each pixel, and the weights of the four."""
     where = np.arange(size) * (1.0 / cell)
     first = np.floor(where)
-    index = first.astype(np.intp)
     t = where - first
     s = 1.0 - t
-    weights = (
+    return first.astype(np.intp), (
         s * s * s * (1.0 / 6.0),
         (3.0 * t * t * t - 6.0 * t * t + 4.0) * (1.0 / 6.0),
         (3.0 * s * s * s - 6.0 * s * s + 4.0) * (1.0 / 6.0),
         t * t * t * (1.0 / 6.0),
     )
-    knots = int(index[-1]) + 4
-    lattice = (dice.units(knots, knots) - 0.5) * 7.2  # undoes the spline's smaller spread
-    rows = _spline_rows(lattice, index, weights)
-    return _spline_rows(np.ascontiguousarray(rows.T), index, weights)
 
 
 def _spline_rows(
@@ -117,16 +127,23 @@ def ellipse(dice: Dice, dx: FloatArray, dy: FloatArray, radius: float) -> FloatA
 
 def median(field: FloatArray) -> float:
     """Middle value of every fourth pixel each way: exact, however it is searched for."""
-    sample = field[::4, ::4].ravel()
+    return middle_of(field[::4, ::4].ravel())
+
+
+def middle_of(sample: FloatArray) -> float:
+    """Middle value of a list of numbers, the upper one of two: exact, too."""
     middle = len(sample) // 2
     return float(np.partition(sample, middle)[middle])
 
 
-def photograph(canvas: Canvas, dice: Dice) -> NDArray[np.uint8]:
+def photograph(
+    canvas: Canvas, dice: Dice, skin: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
     """Light the canvas from one side and take its picture: uint8 (size, size, 3), sRGB.
 
     The light is a ramp with a vignette, shading by slope, and grain. Its
-    median is 1, so that the typology angle of the skin survives.
+    median, over the pixels of `skin` where that is given, is 1, so that the
+    typology angle of the skin survives.
     """
     light_x, light_y = dice.direction()
     slope = _slope_towards(canvas.planes[3], light_x, light_y)
@@ -134,7 +151,7 @@ def photograph(canvas: Canvas, dice: Dice) -> NDArray[np.uint8]:
     light += 0.55 * slope
     grain = dice.units(canvas.size, canvas.size) + dice.units(canvas.size, canvas.size)
     light += (grain - 1.0) * 0.022
-    light += 1.0 - median(light)
+    light += 1.0 - (median(light) if skin is None else middle_of(light[skin]))
     shine = np.minimum(np.maximum(slope - 0.16, 0.0), 0.3)
     shine = shine * shine * dice.between(0.3, 1.4)
     image = np.empty((canvas.size, canvas.size, 3), np.uint8)

@@ -5,20 +5,20 @@ golden vectors: the same seed gives the same bytes on every machine (how, is
 told in `phantom_canvas`). They show no person, so they may be handed on.
 """
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgeskin.data.phantom_canvas import Dice, photograph
+from edgeskin.data.phantom_files import SPLITS as SPLITS
+from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
 from edgeskin.data.phantom_lesions import Box, draw_lesion, place_lesions
 from edgeskin.data.phantom_skin import bare_skin
 from edgeskin.data.skin_tone import ITA_RANGE_DEG
-from edgeskin.errors import CannotWrite, InvalidData, ShapeMismatch
+from edgeskin.errors import InvalidData, ShapeMismatch
 from edgeskin.progress import Progress, silent
 
 KINDS = ("papule", "pustule", "nodule", "comedone")
@@ -29,14 +29,7 @@ GRADE_COUNTS = ((1, 5), (6, 20), (21, 50), (51, 65))
 SIZE_RANGE = (64, 2048)
 """Widths in pixels; on smaller photos a comedone would be less than a pixel."""
 
-SPLITS = ("train", "val", "test")
-SPLIT_LIMIT = 1_000_000
-"""Most phantoms in one split; seeds of the next split start that much higher."""
-
 MANIFEST_COLUMNS = (
-    "file",
-    "mask",
-    "split",
     "severity",
     "count",
     "n_papules",
@@ -44,7 +37,6 @@ MANIFEST_COLUMNS = (
     "n_nodules_cysts",
     "n_comedones",
     "ita_deg",
-    "license",
 )
 BOX_COLUMNS = ("file", "kind", "x0", "y0", "x1", "y1")
 
@@ -126,11 +118,7 @@ def render_phantom(
 
 
 def _check(seed: int, size: int, counts: Mapping[str, int] | None) -> None:
-    if seed < 0:
-        raise InvalidData(f"seed is {seed}, it must be 0 or more.")
-    low, high = SIZE_RANGE
-    if not low <= size <= high:
-        raise InvalidData(f"size is {size} pixels, phantoms are {low} to {high} pixels wide.")
+    check_drawable(seed, size, SIZE_RANGE)
     for kind, number in (counts or {}).items():
         if kind not in KINDS:
             raise InvalidData(f"counts names {kind!r}, lesions are of kind {', '.join(KINDS)}.")
@@ -180,55 +168,17 @@ def write_set(
         CannotWrite: The folder holds a manifest, or cannot be written to.
     """
     _check(seed, size, None)
-    jobs = _jobs(seed, (train, val, test))
-    manifest = Path(folder) / "manifest.csv"
-    if manifest.exists():
-        raise CannotWrite(f"{manifest} exists already. Name another folder, or remove this one.")
-    rows: list[tuple[object, ...]] = []
     boxes: list[tuple[object, ...]] = []
-    try:
-        for part in ("images", "masks"):
-            (manifest.parent / part).mkdir(parents=True, exist_ok=True)
-        for done, (split, name, image_seed) in enumerate(jobs, start=1):
-            phantom = render_phantom(image_seed, size=size)
-            rows.append(_write_phantom(manifest.parent, split, name, phantom))
-            boxes += [(rows[-1][0], lesion.kind, *lesion.box) for lesion in phantom.lesions]
-            progress("rendering phantoms", done, len(jobs))
-        _write_csv(manifest.parent / "boxes.csv", BOX_COLUMNS, boxes)
-        _write_csv(manifest, MANIFEST_COLUMNS, rows)
-    except OSError as error:
-        raise CannotWrite(f"cannot write the set to {folder}: {error}") from error
-    return manifest
 
+    def draw(file: str, image_seed: int) -> Sheet:
+        phantom = render_phantom(image_seed, size=size)
+        boxes.extend((file, lesion.kind, *lesion.box) for lesion in phantom.lesions)
+        ita = f"{phantom.ita_deg:.2f}"
+        labels = (phantom.severity, phantom.count, *phantom.counts.values(), ita)
+        return Sheet(phantom.image, phantom.mask, labels)
 
-def _jobs(seed: int, sizes: tuple[int, int, int]) -> list[tuple[str, str, int]]:
-    """Split, file stem and seed of every image."""
-    if min(sizes) < 0 or max(sizes) > SPLIT_LIMIT or sum(sizes) == 0:
-        raise InvalidData(
-            f"train, val, test are {sizes}: each must be 0 to {SPLIT_LIMIT}, and not all 0."
-        )
-    return [
-        (split, f"{split}_{i:05d}", (seed * len(SPLITS) + s) * SPLIT_LIMIT + i)
-        for s, split in enumerate(SPLITS)
-        for i in range(sizes[s])
-    ]
-
-
-def _write_phantom(folder: Path, split: str, name: str, phantom: Phantom) -> tuple[object, ...]:
-    """Write image and mask; returns the manifest's row."""
-    image, mask = f"images/{name}.png", f"masks/{name}.png"
-    Image.fromarray(phantom.image).save(folder / image)
-    Image.fromarray(phantom.mask).save(folder / mask)
-    ita = f"{phantom.ita_deg:.2f}"
-    labels = (phantom.severity, phantom.count, *phantom.counts.values(), ita)
-    return image, mask, split, *labels, "CC0-1.0"
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+    extras = (("boxes.csv", BOX_COLUMNS, lambda: boxes),)
+    return write_sheets(folder, MANIFEST_COLUMNS, draw, (train, val, test), seed, progress, extras)
 
 
 def contact_sheet(images: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:

@@ -1,0 +1,132 @@
+"""Dermatoscopic phantoms: one lesion of seven classes on skin, under a round lens, with hairs.
+
+The patterns stand in `phantom_patterns`; determinism: see `phantom_canvas`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.data.phantom_canvas import Canvas, Dice, photograph
+from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
+from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern
+from edgeskin.data.phantom_shapes import bend, cover_of, draw_stroke, paint
+from edgeskin.data.phantom_skin import bare_skin
+from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
+from edgeskin.errors import InvalidData
+from edgeskin.progress import Progress, silent
+
+LABELS = tuple(PATTERNS)
+MELANOMA = "mel"
+COLUMNS = ("label", "area_fraction", "ita_deg")
+SIZE_RANGE = (64, 2048)
+
+_LABELS, _SKIN, _LESION, _LENS, _CAMERA = range(30, 35)  # independent streams of one seed
+_HAIR, _DARK = (13.0, 3.0, 4.0), (3.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Dermoscopy:
+    """A synthetic dermatoscopic picture and its labels."""
+
+    seed: int
+    label: str  # one of LABELS
+    ita_deg: float  # of the bare skin
+    image: NDArray[np.uint8]  # (size, size, 3), sRGB, RGB order
+    mask: NDArray[np.bool_]  # (size, size), True on the lesion, also where hairs cross it
+    covered: NDArray[np.bool_]  # (size, size), True on hairs and behind the lens' rim
+
+
+def render_dermoscopy(
+    seed: int, *, size: int = 256, label: str | None = None, ita_deg: float | None = None
+) -> Dermoscopy:
+    """A dermatoscopic phantom `size` pixels wide and high.
+
+    Args:
+        seed: Any integer from 0. It also settles what other arguments leave open. Skin,
+            hairs and lens stay the same whatever `label`.
+        size: Width in pixels, within `SIZE_RANGE`; details scale with it.
+        label: One of `LABELS`; None draws it evenly.
+        ita_deg: Skin tone, within `skin_tone.ITA_RANGE_DEG`; None draws it evenly.
+
+    Raises:
+        InvalidData: An argument is out of range.
+    """
+    check_drawable(seed, size, SIZE_RANGE)
+    labels = Dice(seed, _LABELS)
+    drawn_ita, drawn = labels.between(*ITA_RANGE_DEG), LABELS[labels.integer(0, len(LABELS) - 1)]
+    label, ita = label or drawn, drawn_ita if ita_deg is None else float(ita_deg)
+    if label not in PATTERNS:
+        raise InvalidData(f"label is {label!r}, lesions are of class {', '.join(LABELS)}.")
+    canvas, dice = bare_skin(Dice(seed, _SKIN), size, ita), Dice(seed, _LESION)
+    where = (
+        dice.between(0.42, 0.58) * size,
+        dice.between(0.42, 0.58) * size,
+        dice.between(0.17, 0.36) * size,
+    )
+    mask = draw_pattern(canvas.planes, dice, label, where, canvas.lightness)
+    covered = _lens(canvas, Dice(seed, _LENS))
+    image = photograph(canvas, Dice(seed, _CAMERA), ~(mask | covered))
+    return Dermoscopy(seed, label, ita, image, mask, covered)
+
+
+def write_dermoscopy_set(
+    folder: Path,
+    *,
+    train: int,
+    val: int,
+    test: int,
+    seed: int = 0,
+    size: int = 256,
+    melanoma: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Draw a set of dermatoscopic phantoms; the other arguments as of `phantoms.write_set`.
+
+    Args:
+        melanoma: Labels are melanoma and not_melanoma, half of each; of the latter, each of the
+            other classes in turn.
+    """
+    check_drawable(seed, size, SIZE_RANGE)
+    others = tuple(label for label in LABELS if label != MELANOMA)
+
+    def draw(_: str, image_seed: int) -> Sheet:
+        other = others[image_seed // 2 % len(others)] if image_seed % 2 else MELANOMA
+        phantom = render_dermoscopy(image_seed, size=size, label=other if melanoma else None)
+        share = np.count_nonzero(phantom.mask) / phantom.mask.size
+        binary = "melanoma" if phantom.label == MELANOMA else "not_melanoma"
+        label = binary if melanoma else phantom.label
+        labels = (label, f"{share:.4f}", f"{phantom.ita_deg:.2f}")
+        return Sheet(phantom.image, phantom.mask, labels)
+
+    return write_sheets(folder, COLUMNS, draw, (train, val, test), seed, progress)
+
+
+def _lens(canvas: Canvas, dice: Dice) -> NDArray[np.bool_]:
+    """Lay hairs over the skin and the lens' dark rim round it; returns where they hide it."""
+    hairs = _hairs(dice, canvas.size)
+    paint(canvas.planes, hairs * 0.85, _HAIR)
+    canvas.planes[3] *= 1.0 - hairs
+    away = (np.arange(canvas.size) + 0.5) * (2.0 / canvas.size) - 1.0
+    squared = (away * away)[:, None] + (away * away)[None, :]
+    radius = dice.between(1.0, 1.25) if dice.unit() < 0.5 else 2.0
+    rim = cover_of(np.sqrt(squared) - radius, 0.12)
+    paint(canvas.planes, rim, _DARK)
+    return (hairs > 0.1) | (rim > 0.01)
+
+
+def _hairs(dice: Dice, size: int) -> FloatArray:
+    """Cover of none to a dozen bent hairs, most growing one way."""
+    cover = np.zeros((size, size))
+    grow_x, grow_y = dice.direction()
+    for _ in range(max(dice.integer(-8, 12), 0)):
+        x, y = dice.between(-0.1, 1.0) * size, dice.between(-0.1, 1.0) * size
+        length = dice.between(0.25, 0.7) * size
+        bow_x, bow_y = dice.direction()
+        end = (x + length * (grow_x + 0.4 * bow_x), y + length * (grow_y + 0.4 * bow_y))
+        via = (x + 0.5 * length * (grow_x + bow_x * 0.5), y + 0.5 * length * (grow_y - bow_y * 0.5))
+        wide = max(dice.between(0.002, 0.0045) * size, 0.4)
+        draw_stroke(cover, bend((x, y), via, end, 8), (wide, 0.4 * wide))
+    return cover

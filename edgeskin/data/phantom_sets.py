@@ -1,0 +1,56 @@
+"""The kinds of phantom sets, as a table: which there are, and what writes each.
+
+A set is a folder with images/, masks/ and manifest.csv, whose columns are those of the real sets
+that its task trains on. The same seed gives the same bytes on every machine.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from edgeskin.data import phantoms
+from edgeskin.data.phantom_dermoscopy import write_dermoscopy_set
+from edgeskin.data.phantom_faces import write_age_set, write_face_set
+from edgeskin.data.phantom_longshots import write_longshot_set
+from edgeskin.data.phantom_ultrasound import write_ultrasound_set
+from edgeskin.errors import UnknownName
+from edgeskin.progress import Progress, silent
+
+
+class WriteSet(Protocol):
+    """Draws a set; arguments, files and errors are those of `phantoms.write_set`."""
+
+    def __call__(
+        self,
+        folder: Path,
+        *,
+        train: int,
+        val: int,
+        test: int,
+        seed: int = 0,
+        size: int = 256,
+        progress: Progress = silent,
+    ) -> Path: ...
+
+
+SETS: Mapping[str, WriteSet] = {
+    "acne": phantoms.write_set,
+    "faces": write_face_set,
+    "ages": write_age_set,
+    "dermoscopy": write_dermoscopy_set,
+    "melanoma": partial(write_dermoscopy_set, melanoma=True),
+    "longshots": write_longshot_set,
+    "ultrasound": write_ultrasound_set,
+}
+
+
+def find_set(kind: str) -> WriteSet:
+    """What draws sets of that kind.
+
+    Raises:
+        UnknownName: There is no such kind.
+    """
+    if kind not in SETS:
+        raise UnknownName(f"no phantoms of kind '{kind}'; there are {', '.join(sorted(SETS))}")
+    return SETS[kind]
