@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def _remarks(results: Iterable[tuple[str, RuntimeResult]]) -> list[str]:
     ]
 
 
-def grid(head: Row, rows: list[Row]) -> str:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     ruled = [head, ["-" * width for width in widths], *rows]

@@ -1,0 +1,75 @@
+"""Train, quantize, convert and measure the five systems, and write their table.
+
+    python -m edgeskin.benchmarks.systems --data DATA --out DIR [--only a,b] [--train]
+
+DATA holds the sets as folders (acne_severity, face_age, ...). Every row has a folder in DIR; what
+is there already is not made again. `--page` writes docs/results/systems.md and systems.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+
+from edgeskin.benchmarks.peers.setting import machine
+from edgeskin.benchmarks.systems.documents import SystemRecord, SystemsResult
+from edgeskin.benchmarks.systems.measure import Desk, measure, trained
+from edgeskin.benchmarks.systems.page import save
+from edgeskin.benchmarks.systems.rows import ROWS
+from edgeskin.errors import EdgeskinError
+
+TOOLS = ("torch", "torchao", "timm", "ai-edge-litert", "onnxruntime", "coremltools", "lightly")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Measure the five systems.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the rows")
+    parser.add_argument("--only", default="", help="rows, divided by commas; else all")
+    parser.add_argument("--train", action="store_true", help="train, and stop there")
+    parser.add_argument("--no-emulated", action="store_true", help="leave the emulated CPU out")
+    parser.add_argument("--page", type=Path, help="the page to write, beside its .json")
+    options = parser.parse_args(arguments)
+    desk = Desk(options.data, options.out, not options.no_emulated, _tell)
+    try:
+        for name in options.only.split(",") if options.only else ROWS:
+            (trained if options.train else measure)(ROWS[name], desk)
+        if options.page:
+            save(_result(options.out, options.page), options.page)
+    except KeyError as error:
+        print(f"no row {error}; there are {', '.join(ROWS)}", file=sys.stderr)
+        return 2
+    except EdgeskinError as error:
+        print(f"edgeskin: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _result(out: Path, page: Path) -> SystemsResult:
+    """The rows that were measured, with those that the page has already and nobody repeated."""
+    before = page.with_suffix(".json")
+    rows = {}
+    if before.is_file():
+        known = SystemsResult.from_json(json.loads(before.read_bytes()))
+        rows = {row.name: row for row in known.rows}
+    for name in ROWS:
+        if (path := out / name / "record.json").is_file():
+            rows[name] = SystemRecord.from_json(json.loads(path.read_bytes()))
+    here = machine()
+    return SystemsResult(
+        machine=f"{here.processor}, {here.processors} processors, {', '.join(here.cpu_features)}",
+        tools={name: importlib.metadata.version(name) for name in TOOLS},
+        rows=tuple(rows[name] for name in ROWS if name in rows),
+    )
+
+
+def _tell(what: str, done: int, total: int) -> None:
+    if done == total or what.startswith(("training", "qat", "verifying", "pretraining")):
+        print(f"{what}: {done}/{total}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""The documents of the systems: one a row, and all of them beside the page."""
+
+from __future__ import annotations
+
+from edgeskin.document import Document
+from edgeskin.estimate import Estimate
+from edgeskin.evaluation import Evaluation, MetricChange
+from edgeskin.subgroups import Subgroups
+
+
+class Trained(Document):
+    """What training gave: `seconds` of wall time on `machine`, which it shared."""
+
+    recipe: str
+    task: str
+    arch: str
+    started_from: str
+    train_images: int
+    epochs: int
+    seconds: float
+    threads: int
+    test: Evaluation
+    folds: dict[str, tuple[float, ...]] | None = None
+
+
+class Quantized(Document):
+    """Of quantization-aware training: what came of it in a line, and its wall time."""
+
+    better: bool
+    line: str
+    seconds: float
+
+
+class Emulated(Document):
+    """A file on an emulated arm64 CPU beside this machine: no speed of any device.
+
+    `equal_decisions` is the share of equal ones by head, `bit_equal` that of equal output values.
+    """
+
+    cpu: str
+    images: int
+    sqnr_db: float
+    equal_decisions: dict[str, float]
+    bit_equal: dict[str, float]
+
+
+class FileRow(Document):
+    """One converted file beside the float model, on the test split.
+
+    `kind` is fp32, fp16, ptq or qat; `p50_ms` of one thread of the machine that the page names,
+    files taking turns, `latency_ratio` that beside the float file of the same format.
+    `float_operators` are those of an INT8 file that compute in float, by type.
+    """
+
+    name: str
+    target: str
+    kind: str
+    size_bytes: int
+    sqnr_db: float
+    equal_decisions: dict[str, float]
+    metrics: dict[str, MetricChange]
+    groups: dict[str, Subgroups] | None = None
+    float_operators: dict[str, int] | None = None
+    p50_ms: float | None = None
+    latency_ratio: Estimate | None = None
+    emulated: Emulated | None = None
+
+
+class SystemRecord(Document):
+    """One row of `rows.ROWS`, measured."""
+
+    name: str
+    page: str
+    data: str
+    images: int
+    trained: Trained
+    qat: Quantized | None = None
+    files: tuple[FileRow, ...] = ()
+
+
+class SystemsResult(Document):
+    """Everything that the pages show; rows may come from different sessions of `machine`."""
+
+    version: int = 1
+    machine: str
+    tools: dict[str, str]
+    rows: tuple[SystemRecord, ...]

@@ -1,0 +1,292 @@
+"""One row of the systems: trained, calibrated, trained again for INT8, converted and measured.
+
+Each step leaves its result in the row's folder, and a step whose result is there is not done
+again, so that the same call after a kill goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgeskin.benchmarks import latency
+from edgeskin.benchmarks.bench import bench
+from edgeskin.benchmarks.pack import read
+from edgeskin.benchmarks.systems.documents import (
+    Emulated,
+    FileRow,
+    Quantized,
+    SystemRecord,
+    Trained,
+)
+from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
+from edgeskin.benchmarks.systems.sets import made
+from edgeskin.calibration.from_run import calibrate
+from edgeskin.calibration.options import CalibrationOptions
+from edgeskin.calibration.qat_run import qat, qat_recipe
+from edgeskin.converters.audit.inspect import inspect
+from edgeskin.converters.from_source import convert
+from edgeskin.converters.options import ConversionOptions
+from edgeskin.converters.parity.compare import Reference
+from edgeskin.data.grouping import SKIN_TONE, GroupOptions, group_images
+from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.errors import NotBetter, RunFailed
+from edgeskin.files import size_bytes, write_json
+from edgeskin.models.run import load_run
+from edgeskin.predictor import load
+from edgeskin.progress import Progress, silent
+from edgeskin.statistics import ratio_of_medians
+from edgeskin.training.cross_validation import cross_validate
+from edgeskin.training.pretrain import pretrain
+from edgeskin.training.recipe import Recipe, find_recipe
+from edgeskin.training.train import TrainingRecord, recipe_for, train
+from edgeskin.verbs import pack
+
+KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "int8", "qat": "int8"}
+"""What a file is, and its precision."""
+EMULATED, EMULATED_IMAGES = "cortex-a76", 12
+TIMED = ("tflite", "onnx")
+"""Core ML files run by the meaning of their program here, which is no speed."""
+RUNS = 60
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where the sets lie, and where the rows are made."""
+
+    data: Path
+    out: Path
+    emulate: bool = True
+    progress: Progress = silent
+
+    def folder(self, name: str) -> Path:
+        return self.out / name
+
+    def run(self, name: str) -> Path:
+        return self.folder(name) / "run"
+
+    def set_of(self, row: Row) -> Path:
+        folder = made(row.data, self.data, self.out, self.progress)
+        if row.behind is None:
+            return folder
+        return self._behind(row.behind, folder)
+
+    def _behind(self, first: str, folder: Path) -> Path:
+        """The images of a set as the mask of another row's run leaves them."""
+        from edgeskin.pipelines.stage_data import write_stage_data
+
+        out = self.out / "sets" / f"{folder.name}-behind-{first}"
+        if not (out / "manifest.csv").is_file():
+            write_stage_data(self.run(first), folder, out, progress=self.progress)
+        return out
+
+
+def measure(row: Row, desk: Desk) -> SystemRecord:
+    """Everything of a row; rows that it starts from or looks through must be trained."""
+    data = desk.set_of(row)
+    network = trained(row, desk)
+    test = load_split(data, "test")
+    record = SystemRecord(
+        name=row.name, page=row.page, data=row.data, images=len(test), trained=network
+    )
+    if row.files:
+        quantized = _programs(row, data, desk)
+        files = _files(row, test, data, desk)
+        record = record.model_copy(update={"qat": quantized, "files": files})
+    write_json(desk.folder(row.name) / "record.json", record.to_json())
+    return record
+
+
+def trained(row: Row, desk: Desk) -> Trained:
+    """The row's network, and what it is worth."""
+    data = desk.set_of(row)
+    place, run = desk.folder(row.name) / "trained.json", desk.run(row.name)
+    if place.is_file():
+        return Trained.from_json(json.loads(place.read_bytes()))
+    start = None if row.start is None else _features(row.start, desk)
+    recipe = recipe_for(row.recipe)
+    began = time.monotonic()
+    if row.folds is not None:
+        result = _cross_validated(row, recipe, data, desk)
+    else:
+        record = train(
+            recipe.task, recipe.arch, data, run, recipe=recipe, start=start, force=True,
+            progress=desk.progress,
+        )  # fmt: skip
+        result = _of_record(row, record)
+    result = result.model_copy(update={"seconds": time.monotonic() - began})
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_json(place, result.to_json())
+    return result
+
+
+def _of_record(row: Row, record: TrainingRecord) -> Trained:
+    assert record.test is not None
+    return Trained(
+        recipe=row.recipe,
+        task=record.recipe.task,
+        arch=record.recipe.arch,
+        started_from=record.started_from,
+        train_images=record.train_images,
+        epochs=record.recipe.epochs,
+        seconds=0.0,
+        threads=torch.get_num_threads(),
+        test=record.test,
+    )
+
+
+def _cross_validated(row: Row, recipe: Recipe, data: Path, desk: Desk) -> Trained:
+    assert row.folds is not None
+    result = cross_validate(
+        recipe, data, desk.folder(row.name), row.folds, force=True, progress=desk.progress
+    )
+    first = _of_record(row, result.folds[0])
+    folds = {name: spread.folds for name, spread in result.spread.items()}
+    return first.model_copy(update={"test": result.pooled, "folds": folds})
+
+
+def _features(name: str, desk: Desk) -> Path:
+    recipe, sets = FEATURES
+    run = desk.run(name)
+    if not (run / "metrics.json").is_file():
+        settings = Recipe.load(find_recipe(recipe))
+        folders = [desk.data / part for part in sets]
+        pretrain(settings.arch, folders, run, recipe=settings, progress=desk.progress)
+    return run
+
+
+def _programs(row: Row, data: Path, desk: Desk) -> Quantized:
+    """Both programs, `ptq.pt2` and `qat.pt2`; the second only if it is better."""
+    folder, run = desk.folder(row.name), desk.run(row.name)
+    ptq, result = folder / "ptq.pt2", folder / "qat.json"
+    options = CalibrationOptions(exclude=row.exclude)
+    if not ptq.is_file():
+        calibrate(run, data, ptq, options, progress=desk.progress)
+    if result.is_file():
+        return Quantized.from_json(json.loads(result.read_bytes()))
+    began, better = time.monotonic(), True
+    recipe = qat_recipe(run, find_recipe(row.recipe))
+    try:
+        program = qat(
+            run, data, folder / "qat.pt2", options, recipe=recipe, program=ptq,
+            progress=desk.progress,
+        )  # fmt: skip
+        record = program.calibration.qat
+        assert record is not None
+        best = record.epochs[record.best_epoch - 1]
+        line = f"epoch {record.best_epoch} of {len(record.epochs)}"
+        line += f", held-out loss {record.start} to {best}"
+    except NotBetter as error:
+        better, line = False, str(error)
+    quantized = Quantized(better=better, line=line, seconds=time.monotonic() - began)
+    write_json(result, quantized.to_json())
+    return quantized
+
+
+def _files(row: Row, test: Dataset, data: Path, desk: Desk) -> tuple[FileRow, ...]:
+    paths = _converted(row, desk)
+    model = load_run(desk.run(row.name))
+    skin = desk.run(SKIN) if SKIN_TONE in row.by else None
+    groupings = group_images(test, GroupOptions(by=row.by, skin_model=skin))
+    reference = Reference.of(model, test, groupings)
+    times = _times(paths, reference)
+    rows: list[FileRow] = []
+    for (kind, target), path in paths.items():
+        desk.progress(f"verifying {path.name}", len(rows), len(paths))
+        found = reference.verify(path)
+        rows.append(
+            FileRow(
+                name=path.name,
+                target=target,
+                kind=kind,
+                size_bytes=size_bytes(path),
+                sqnr_db=found.sqnr_db,
+                equal_decisions=found.equal_decisions,
+                metrics=found.metrics,
+                groups=found.subgroups,
+                float_operators=_float_operators(path) if KINDS[kind] == "int8" else {},
+                **times.get((kind, target), {}),  # type: ignore[arg-type]
+            )
+        )
+    emulated = _emulated(row, paths, data, desk) if desk.emulate else {}
+    return tuple(r.model_copy(update={"emulated": emulated.get(r.name)}) for r in rows)
+
+
+def _float_operators(path: Path) -> dict[str, int]:
+    return {row.type: row.float for row in inspect(path).operators if row.float}
+
+
+Key = tuple[str, str]
+
+
+def _converted(row: Row, desk: Desk) -> dict[Key, Path]:
+    """Files by kind and target."""
+    folder, run = desk.folder(row.name), desk.run(row.name)
+    options = ConversionOptions(timing=False)
+    sources = {"fp32": run, "fp16": run, "ptq": folder / "ptq.pt2", "qat": folder / "qat.pt2"}
+    paths: dict[Key, Path] = {}
+    for kind, precision in KINDS.items():
+        out = folder / f"files-{kind}"
+        if kind == "qat" and not sources[kind].is_file():
+            continue
+        if not (out / "manifest.json").is_file():
+            shutil.rmtree(out, ignore_errors=True)
+            convert(
+                sources[kind], out, precision=precision, options=options,  # type: ignore[arg-type]
+                progress=desk.progress,
+            )  # fmt: skip
+        manifest = json.loads((out / "manifest.json").read_bytes())["artifacts"]
+        paths |= {(kind, entry["target"]): out / name for name, entry in manifest.items()}
+    return paths
+
+
+def _times(paths: Mapping[Key, Path], reference: Reference) -> dict[Key, dict[str, object]]:
+    """Medians, and ratios to the float file of the same format, the files taking turns."""
+    with ExitStack() as stack:
+        timed = {key: path for key, path in paths.items() if key[1] in TIMED}
+        predictors = {str(key): stack.enter_context(load(path)) for key, path in timed.items()}
+        pixels = list(reference.pixels[:8])
+        found = latency.measure(predictors, pixels, runs=RUNS, warmup_runs=5)
+    samples = {key: np.array(found[str(key)].samples_ms) for key in timed}
+    return {
+        (kind, target): {
+            "p50_ms": found[str((kind, target))].p50_ms,
+            "latency_ratio": ratio_of_medians(samples["fp32", target], values),
+        }
+        for (kind, target), values in samples.items()
+    }
+
+
+def _emulated(row: Row, paths: Mapping[Key, Path], data: Path, desk: Desk) -> dict[str, Emulated]:
+    """INT8 files on an emulated arm64 CPU, beside this machine, by name."""
+    kind = "qat" if ("qat", "tflite") in paths else "ptq"
+    chosen = [paths[kind, target] for target in TIMED]
+    packed = desk.folder(row.name) / "pack"
+    if not (packed / "pack.json").is_file():
+        pack(desk.run(row.name), data, packed, samples=EMULATED_IMAGES, ready=True, force=True)
+    results = bench(
+        chosen, packed, desk.folder(row.name) / "emulated",
+        devices=(f"emulated:{EMULATED}",), protocol="none", force=True, progress=desk.progress,
+    )  # fmt: skip
+    (found,) = results.values()
+    if not isinstance(found, list):
+        raise RunFailed(f"{row.name} did not run on {EMULATED}: {found}")
+    return {
+        result.artifact.name: Emulated(
+            cpu=EMULATED,
+            images=len(read(packed)),
+            sqnr_db=min(part.sqnr_db for part in result.accuracy.host.agreement.values()),
+            equal_decisions=result.accuracy.host.equal_decisions,
+            bit_equal=result.accuracy.host.bit_equal,
+        )
+        for result in found
+        if result.accuracy is not None and result.accuracy.host is not None
+    }

@@ -1,0 +1,144 @@
+"""The systems as tables for people: Markdown that reads well as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgeskin.benchmarks.peers.int8_page import compact_json, grid
+from edgeskin.benchmarks.systems.documents import FileRow, SystemRecord, SystemsResult
+from edgeskin.benchmarks.systems.rows import ROWS, limit_of
+from edgeskin.estimate import Estimate
+from edgeskin.evaluation import MetricChange
+from edgeskin.files import atomic
+from edgeskin.subgroups import GapChange, Subgroups
+
+TITLES = {"tflite": "TFLite", "coreml": "Core ML", "onnx": "ONNX"}
+KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "INT8 PTQ", "qat": "INT8 QAT"}
+
+
+def save(result: SystemsResult, page: Path) -> None:
+    """Write the result as a page and, beside it, as JSON."""
+    text = compact_json(result.to_json())
+    for path, content in ((page, markdown(result)), (page.with_suffix(".json"), text)):
+        with atomic(path, force=True) as fresh:
+            fresh.write_text(content, encoding="utf-8")
+
+
+def markdown(result: SystemsResult) -> str:
+    """The whole page."""
+    parts = [
+        "# The five systems, measured",
+        "Written by `python -m edgeskin.benchmarks.systems --data DATA --out DIR --page "
+        "docs/results/systems.md`. Trained on the train split of each set, measured on its test "
+        "split; intervals are 95 % bootstraps over images, changes are paired. Times are of one "
+        "thread of the machine, which other work shared; Core ML files ran by the meaning of "
+        "their program, which is no speed. Ultrasound is breast ultrasound, a stand-in.",
+        f"Machine: {result.machine}. Tools: "
+        + ", ".join(f"{name} {version}" for name, version in result.tools.items())
+        + ".",
+        "## Float networks",
+        _networks(result.rows),
+    ]
+    if missing := [name for name in ROWS if name not in {row.name for row in result.rows}]:
+        parts.append(f"Not measured yet: {', '.join(missing)}.")
+    for row in result.rows:
+        if row.files:
+            parts += [f"## {row.name}", _files(row)]
+            parts += [_groups(row)] if any(f.groups for f in row.files) else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _networks(rows: Sequence[SystemRecord]) -> str:
+    table = []
+    for row in rows:
+        goals = ROWS[row.name].goals
+        for name, found in row.trained.test.metrics.items():
+            goal = f"{goals[name]:g}" if name in goals else ""
+            estimate = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+            unit = "" if found.unit == "ratio" else found.unit
+            table.append((row.name, name, estimate, unit, goal, f"{row.images}"))
+    return grid(("row", "metric", "value", "unit", "goal", "test images"), table)
+
+
+def _files(row: SystemRecord) -> str:
+    trained = row.trained
+    lines = [
+        f"{trained.arch} by recipe `{trained.recipe}` on {row.data}: {trained.train_images} "
+        f"images, {trained.epochs} epochs, {trained.seconds / 60:.0f} minutes on {trained.threads} "
+        f"thread(s); started from {trained.started_from}."
+    ]
+    if row.qat:
+        better = "better than" if row.qat.better else "not better than"
+        lines.append(
+            f"QAT ({row.qat.seconds / 60:.0f} minutes) was {better} the calibrated program: "
+            f"{row.qat.line}."
+        )
+    lost = [line for file in row.files for line in losses(file)]
+    lines.append("Beyond the limits: " + ("; ".join(lost) if lost else "nothing") + ".")
+    names = list(row.files[0].metrics)
+    columns = ("file", "KB", "SQNR dB", "equal decisions", *names, "p50 ms", "of float", "arm64")
+    return "\n\n".join([" ".join(lines), grid(columns, [_file(file) for file in row.files])])
+
+
+def _file(file: FileRow) -> tuple[str, ...]:
+    equal = ", ".join(f"{100 * share:.1f} %" for share in file.equal_decisions.values())
+    ratio = "" if file.latency_ratio is None else f"{file.latency_ratio.value:.2f}"
+    arm64 = "" if file.emulated is None else f"{file.emulated.sqnr_db:.1f} dB"
+    return (
+        f"{TITLES[file.target]} {KINDS[file.kind]}",
+        f"{file.size_bytes / 1000:.0f}",
+        f"{file.sqnr_db:.1f}",
+        equal,
+        *(_change(change) for change in file.metrics.values()),
+        "" if file.p50_ms is None else f"{file.p50_ms:.2f}",
+        ratio,
+        arm64,
+    )
+
+
+def losses(file: FileRow) -> Iterator[str]:
+    """A line for each metric that a file loses more of than `rows.MOST_LOST` allows."""
+    for name, change in file.metrics.items():
+        most = limit_of(name)
+        lost = -change.change.value if change.higher_is_better else change.change.value
+        if most is not None and lost > most:
+            yield f"{TITLES[file.target]} {KINDS[file.kind]} loses {_change(change)} of {name}"
+
+
+def _change(change: MetricChange) -> str:
+    return _signed(change.change, 100 if change.unit == "ratio" else 1)
+
+
+def _signed(found: Estimate, times: float) -> str:
+    value, low, high = (times * x for x in (found.value, found.low, found.high))
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _groups(row: SystemRecord) -> str:
+    """By grouping: the worst group of the last INT8 files, and how the gap between groups grew."""
+    table = []
+    for file in row.files:
+        for by, groups in (file.groups or {}).items():
+            for name, gap in groups.gaps.items():
+                if limit_of(name) is not None:
+                    table.append(_gap(file, by, name, gap, groups))
+    if not table:
+        return "By group: too few images to say."
+    columns = ("file", "by", "metric", "worst group", "images", "gap", "growth", "verdict")
+    return grid(columns, table)
+
+
+def _gap(file: FileRow, by: str, metric: str, gap: GapChange, groups: Subgroups) -> tuple[str, ...]:
+    times = 100 if gap.unit == "ratio" else 1
+    worst = gap.candidate.worst
+    return (
+        f"{TITLES[file.target]} {KINDS[file.kind]}",
+        by,
+        metric,
+        worst,
+        str(groups.groups[worst].images),
+        f"{times * gap.candidate.gap:.2f}",
+        _signed(gap.growth, times),
+        gap.verdict or "",
+    )

@@ -1,0 +1,128 @@
+"""The rows of the systems' tables: what is trained, on what, and what its figures are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SKIN = "face_skin"
+"""The row whose run says which pixels are skin, for the apparent skin tone."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trained network.
+
+    Attributes:
+        name: Of the row and of its folder.
+        page: Of docs/systems that it stands on.
+        recipe: Of `edgeskin train`.
+        data: A set of `--data`, or one of `sets.SETS`.
+        goals: What its float metrics should reach, by name: at least, or at most where lower is
+            better.
+        by: What accuracy is given by, as `--by` takes it.
+        start: The row whose run it starts from.
+        behind: The row whose mask its images are filtered by.
+        exclude: Layers that stay in float in INT8 files, as patterns of module paths.
+        files: Whether it is quantized and converted; else it is a figure to compare with.
+        folds: Cross-validated so many times in place of one training.
+    """
+
+    name: str
+    page: str
+    recipe: str
+    data: str
+    goals: dict[str, float] = field(default_factory=dict)
+    by: tuple[str, ...] = ()
+    start: str | None = None
+    behind: str | None = None
+    exclude: tuple[str, ...] = ()
+    files: bool = True
+    folds: int | None = None
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        Row(SKIN, "acne-presence", "face_skin", "face_skin_segmentation", {"skin_skin_dice": 0.92}),
+        Row(
+            "acne_lite0",
+            "acne",
+            "acne_lite0",
+            "acne_severity",
+            by=("severity", "skin_tone"),
+        ),
+        Row("acne_lite0_l2", "acne", "acne_lite0_l2", "acne_severity", files=False),
+        Row("acne_lite0_kl", "acne", "acne_lite0_kl", "acne_severity", files=False),
+        Row("acne_lite0_annotated", "acne", "acne_lite0_annotated", "acne_severity", files=False),
+        Row("acne_lite0_384", "acne", "acne_lite0_384", "acne_severity", files=False),
+        Row("acne_resnet18", "acne", "acne_resnet18", "acne_severity"),
+        Row("acne_vit", "acne", "acne_vit", "acne_severity"),
+        Row("acne_fusion", "acne", "acne_fusion", "acne_severity"),
+        Row("acne_folds", "acne", "acne_lite0", "acne_severity", files=False, folds=5),
+        Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
+        Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
+        Row("grades_whole", "acne-presence", "acne_presence", "grades", files=False),
+        Row("grades_skin", "acne-presence", "acne_presence", "grades", behind=SKIN, files=False),
+        Row(
+            "skin_lesions",
+            "skin-lesions",
+            "skin_lesions",
+            "regions",
+            {"regions_lesion_dice": 0.87},
+            by=("kind",),
+        ),
+        Row(
+            "lesion_classes",
+            "skin-lesions",
+            "lesion_classes",
+            "lesion_classification",
+            {"label_balanced_accuracy": 0.70},
+            by=("sex", "age:30,50,70"),
+        ),
+        Row(
+            "melanoma",
+            "skin-lesions",
+            "melanoma",
+            "lesion_melanoma_cc0",
+            {"label_auroc": 0.75},
+            by=("sex",),
+        ),
+        Row(
+            "age_transfer",
+            "perceived-age",
+            "age_transfer",
+            "face_age",
+            {"age_mae": 8.0},
+            by=("age:19,39,59", "skin_tone"),
+        ),
+        Row("age_finetuned", "perceived-age", "age_finetuned", "face_age", {"age_mae": 8.0}),
+        Row(
+            "age_self_supervised",
+            "perceived-age",
+            "age_self_supervised",
+            "face_age",
+            {"age_mae": 8.0},
+            by=("age:19,39,59", "skin_tone"),
+            start="face_features",
+        ),
+        Row(
+            "ultrasound",
+            "ultrasound",
+            "ultrasound",
+            "ultrasound_busi",
+            {"label_balanced_accuracy": 0.80},
+        ),
+    )
+}
+"""In the order of the tables; `face_features` is made on the way by what starts from it."""
+
+FEATURES = ("face_features", ("acne_severity", "face_age", "face_skin_segmentation"))
+"""The recipe of features without labels, and the sets that they are learnt from."""
+
+MOST_LOST = {"accuracy": 0.005, "dice": 0.003, "auroc": 0.005, "mae": 0.15}
+"""What INT8 and fp16 files may lose of a metric that ends so, in its unit."""
+
+
+def limit_of(metric: str) -> float | None:
+    """What a file may lose of a metric; None where nothing is said."""
+    return next((most for end, most in MOST_LOST.items() if metric.endswith(end)), None)
