@@ -31,7 +31,7 @@ from edgeskin.spec import (
 )
 from edgeskin.tasks import Objective
 from edgeskin.tasks.any_heads import relative_error
-from edgeskin.training.loop import ParameterGroup, Trainer
+from edgeskin.training.loop import ParameterGroup, Trainer, class_head
 
 BATCH = 16
 Heads = tuple[Tensor, ...]
@@ -55,7 +55,17 @@ class Judge:
         self.normalize = AppModel(nn.Identity(), spec).normalize
         self.teacher_raw = self._run(teacher)
         self.measure = _deciding(spec, task, self.labels, self._values(self.teacher_raw))
-        _check_recipe(recipe, self.labels, self.measure)
+        self._check_recipe()
+
+    def _check_recipe(self) -> None:
+        """Refuse a recipe that needs labels which are not at hand."""
+        if self.recipe.distill == 0 and not self.labels:
+            raise InvalidData(
+                "the manifest has no labels, and distill is 0: there is nothing to learn from. "
+                "Set distill above 0, or add a label column."
+            )
+        if self.recipe.balanced:
+            class_head(self.spec, self.truth)
 
     def __call__(self, network: nn.Module) -> Score:
         """Score a network of normalised float32 (N, 3, H, W), which is left in eval mode."""
@@ -81,7 +91,7 @@ class Judge:
         """The loss of training; of a balanced recipe, the mean of the losses of the classes."""
         if not self.recipe.balanced:
             return self._loss_of(raw, torch.arange(len(self.pixels)))
-        classes = torch.from_numpy(np.asarray(self.measure.truth))
+        classes = self.truth[class_head(self.spec, self.truth)]
         losses = [self._loss_of(raw, (classes == c).nonzero()[:, 0]) for c in classes.unique()]
         return sum(losses) / len(losses)
 
@@ -116,17 +126,6 @@ def _deciding(
     else:
         kind, metric = "cosine", metrics.cosine_ratio
     return Measure(f"{name}_{kind}", "ratio", True, metric, teacher[name], name)
-
-
-def _check_recipe(recipe: QatRecipe, labels: Mapping[str, NDArray[Any]], measure: Measure) -> None:
-    """Refuse a recipe that needs labels which are not at hand."""
-    if recipe.distill == 0 and not labels:
-        raise InvalidData(
-            "the manifest has no labels, and distill is 0: there is nothing to learn from. "
-            "Set distill above 0, or add a label column."
-        )
-    if recipe.balanced and measure.metric not in (metrics.accuracy, metrics.balanced_accuracy):
-        raise InvalidData("a balanced recipe needs class labels, and the manifest has none")
 
 
 class BestState(TypedDict):

@@ -136,7 +136,7 @@ class Trainer:
         count = len(self.images)
         if not self.recipe.balanced:
             return torch.randperm(count, generator=generator)
-        labels = self.truth[_class_head(self.spec, self.truth)]
+        labels = self.truth[class_head(self.spec, self.truth)]
         weights = 1.0 / torch.bincount(labels)[labels]
         return torch.multinomial(weights, count, replacement=True, generator=generator)
 
@@ -209,8 +209,8 @@ class Trainer:
         return f"{settings} {data.hexdigest()}{self.identity()}"
 
 
-def _class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:
-    """The first softmax classification with labels."""
+def class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:
+    """The first softmax classification with labels; raises InvalidData where there is none."""
     for head in spec.heads:
         is_class = isinstance(head, ClassificationHead) and head.activation == "softmax"
         if is_class and head.name in truth:

@@ -1,0 +1,53 @@
+"""The recipes that come with edgeskin, and how they are found."""
+
+from pathlib import Path
+
+import pytest
+
+from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.errors import InvalidSpec, UnknownName
+from edgeskin.models import ARCHS
+from edgeskin.tasks import TASKS
+from edgeskin.training.recipe import Recipe, find_recipe, read_recipe, recipes
+from edgeskin.training.train import recipe_for
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_a_recipe_names_its_task_its_network_and_what_it_is(name: str) -> None:
+    recipe = Recipe.load(find_recipe(name))
+    assert recipe.arch in ARCHS
+    assert recipe.task in TASKS or recipe.task == "features"
+    assert recipe.summary
+    assert recipe.pretrained <= (ARCHS[recipe.arch].pretrained is not None)
+    assert QatRecipe.load(find_recipe(name)).epochs >= 1
+
+
+def test_a_recipe_lies_over_its_tasks_defaults() -> None:
+    recipe = recipe_for("melanoma")
+    assert (recipe.balanced, recipe.rotation_deg) == (True, 180.0)  # of the task
+    assert recipe_for("melanoma", epochs=3).epochs == 3
+    assert recipe_for(None, task="melanoma", arch="resnet18").balanced
+
+
+def test_the_table_qat_is_for_qat_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('task = "acne"\narch = "resnet18"\nepochs = 7\n[qat]\nepochs = 3\n')
+    assert (Recipe.load(path).epochs, QatRecipe.load(path).epochs) == (7, 3)
+    path.write_text('task = "acne"\nepochs = 7\n')
+    assert QatRecipe.load(path).epochs == QatRecipe().epochs
+    path.write_text("epochs = 5\n")  # a file for qat alone
+    assert QatRecipe.load(path).epochs == 5
+    path.write_text("qat = 3\n")
+    with pytest.raises(InvalidSpec, match="recipe: qat: Extra inputs"):
+        QatRecipe.load(path)
+
+
+def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="no recipe 'acme'; name a .toml file, or one of acne_"):
+        find_recipe("acme")
+    with pytest.raises(InvalidSpec, match="is missing"):
+        read_recipe(find_recipe(str(tmp_path / "none.toml")))
+    with pytest.raises(InvalidSpec, match="which task"):
+        recipe_for(None, arch="resnet18")
+    with pytest.raises(InvalidSpec, match="which arch"):
+        recipe_for(None, task="acne")
