@@ -60,6 +60,20 @@ def pointer(array: NDArray[Any], kind: str = "void *") -> Any:
     return ffi.cast(kind, array.ctypes.data)
 
 
+def c_mask(pixels: Any) -> tuple[Any, NDArray[np.uint8]]:
+    """A mask, uint8 (H, W), as es_mask, and the array that must outlive it."""
+    array = np.ascontiguousarray(as_array(pixels))
+    if array.dtype != np.uint8 or array.ndim != 2:
+        raise InvalidInput(
+            f"a mask is uint8 (H, W), got {array.dtype} {array.shape}", "ES_BAD_SIZE"
+        )
+    mask = ffi.new("es_mask *")
+    mask.pixels, mask.stride = pointer(array, "uint8_t *"), array.shape[1]
+    mask.height, mask.width = array.shape
+    mask.bytes = array.nbytes
+    return mask, array
+
+
 def use_kernels(name: str) -> None:
     """Choose the code path of the whole process: best, scalar, avx2 or neon. Bytes are the same."""
     check(lib.es_use_kernels, code("ES_KERNELS_", name))

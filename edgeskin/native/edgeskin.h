@@ -81,7 +81,7 @@ typedef struct es_error {
 /* The name of a status, "ES_BAD_SIZE"; "ES_UNKNOWN" for anything else. Never NULL. */
 ES_API const char *es_status_name(int32_t status);
 
-#define ES_VERSION 3 /* grows when functions or fields are added, or what they do changes */
+#define ES_VERSION 4 /* grows when functions or fields are added, or what they do changes */
 ES_API int32_t es_version(void);
 
 typedef enum es_kernels {
@@ -144,6 +144,13 @@ typedef struct es_image {
 /* Upright, BT.601, video range, tight strides, exact byte counts; planes NULL, to be set. */
 ES_API es_status es_image_init(int32_t format, int32_t width, int32_t height, es_image *image,
                                es_error *error);
+
+/* One byte a pixel: a class index, as es_segment writes it. */
+typedef struct es_mask {
+  const uint8_t *pixels; /* first byte of the top row */
+  size_t stride, bytes;  /* from row to row, at least width; readable from pixels */
+  int32_t width, height; /* 1..ES_MAX_SIDE */
+} es_mask;
 
 /* ---- Pre-processing ------------------------------------------------------------------------ */
 
@@ -279,8 +286,8 @@ ES_API es_status es_recipe_from_spec(const char *text, size_t bytes, es_recipe *
 /* Bytes that es_preprocess writes: width * height * channels * element size. */
 ES_API es_status es_output_bytes(const es_recipe *recipe, size_t *bytes, es_error *error);
 
-/* Bytes of workspace that es_preprocess needs for this image's size and this recipe. Plane
- * pointers may still be NULL. Never above 2 MB (2000000). */
+/* Bytes of workspace that es_preprocess and es_preprocess_masked need for this image's size and
+ * this recipe. Plane pointers may still be NULL. Never above 2 MB (2000000). */
 ES_API es_status es_preprocess_workspace(const es_image *image, const es_recipe *recipe,
                                          size_t *bytes, es_error *error);
 
@@ -289,6 +296,25 @@ ES_API es_status es_preprocess_workspace(const es_image *image, const es_recipe 
 ES_API es_status es_preprocess(const es_image *image, const es_recipe *recipe, void *output,
                                size_t output_bytes, void *workspace, size_t workspace_bytes,
                                es_error *error);
+
+/* The pixels that a model is to see, by the mask of another: the second of two stages. The mask
+ * has the image's width and height, as stored (what es_segment gives), or it is ES_BAD_SIZE; stored
+ * pixel (x, y), of value v there, stays if keep[v] is not 0. ES_OUTSIDE is a value like any other.
+ * A table that keeps no value is ES_BAD_VALUE. */
+typedef struct es_selection {
+  es_mask mask;
+  uint8_t keep[256];
+  uint8_t fill[3]; /* red, green, blue of all other pixels */
+} es_selection;
+
+/* es_preprocess of the image whose other pixels are `fill`: after colour conversion, before
+ * orientation and resize, so around an edge of the mask the filter mixes both. In an image of
+ * ES_GREY, and where the output is grey, `fill` is its grey (see channels of es_recipe). There is
+ * no copy of the image. Without a selection (NULL) it is es_preprocess. */
+ES_API es_status es_preprocess_masked(const es_image *image, const es_recipe *recipe,
+                                      const es_selection *selection, void *output,
+                                      size_t output_bytes, void *workspace, size_t workspace_bytes,
+                                      es_error *error);
 
 /* Where the output's pixels came from: what it takes to go back to the image. See es_fit. */
 typedef struct es_placement {
@@ -321,8 +347,8 @@ typedef enum es_activation {
   ES_SIGMOID = 2
 } es_activation;
 
-/* count values to float32: (float)(scale * (q - zero_point)), the product in double. All there is to
- * do for an embedding (of l2, divide by the Euclidean norm) and for a plain tensor. */
+/* count values to float32: (float)(scale * (q - zero_point)), the product in double. All there is
+ * to do for an embedding (of l2, divide by the Euclidean norm) and for a plain tensor. */
 ES_API es_status es_dequantize(const es_tensor *tensor, size_t count, float *values,
                                size_t values_bytes, es_error *error);
 
@@ -410,12 +436,6 @@ typedef struct es_box {
   int64_t area; /* pixels of the component; of lesion for es_find_crops */
   double x, y;  /* centroid of those pixels; of the box for es_find_crops */
 } es_box;
-
-typedef struct es_mask {
-  const uint8_t *pixels;
-  size_t stride, bytes;
-  int32_t width, height; /* 1..ES_MAX_SIDE */
-} es_mask;
 
 /* Connected components of the pixels equal to `value`, 4- or 8-connected, of at least min_area
  * pixels: the largest `capacity` of them in `boxes`, by falling area, then by top, by left, by the

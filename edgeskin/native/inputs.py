@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidInput
-from edgeskin.native.core import TYPES, as_array, check, code, ffi, lib, pointer
+from edgeskin.native.core import TYPES, as_array, c_mask, check, code, ffi, lib, pointer
 
 if TYPE_CHECKING:
     from edgeskin.spec import InputSpec
@@ -164,12 +164,24 @@ class Recipe:
         return (*plane, n) if self.layout == "nhwc" else (n, *plane)
 
 
-def preprocess(image: Image | Any, recipe: Recipe, *, out: Any = None) -> NDArray[Any]:
+def preprocess(
+    image: Image | Any,
+    recipe: Recipe,
+    *,
+    mask: Any = None,
+    keep: Iterable[int] = (1,),
+    fill: Sequence[int] = (0, 0, 0),
+    out: Any = None,
+) -> NDArray[Any]:
     """Pixels to a model's input, in one call.
 
     Args:
         image: An Image, or an RGB array (H, W, 3).
         recipe: What the model eats.
+        mask: Of another model's classes, uint8 (H, W) as `segment` gives it, of the image as
+            stored; all pixels count if not given.
+        keep: Values of the mask, 0 to 255, whose pixels stay.
+        fill: Red, green and blue of all other pixels, before orientation and resize.
         out: Where to write, C-contiguous, of the recipe's type and as many values; a new array
             if not given.
 
@@ -188,12 +200,31 @@ def preprocess(image: Image | Any, recipe: Recipe, *, out: Any = None) -> NDArra
             f"out must be C-contiguous {recipe.type}, got {result.dtype} {result.strides}",
             "ES_BUFFER_TOO_SMALL",
         )
+    selection, pixels = (ffi.NULL, None) if mask is None else _selection(mask, keep, fill)
     size = ffi.new("size_t *")
     check(lib.es_preprocess_workspace, c_image, c_recipe, size)
     scratch = workspace(size[0])
-    arguments = (c_image, c_recipe, pointer(result), result.nbytes, pointer(scratch), size[0])
-    check(lib.es_preprocess, *arguments)
+    arguments = (pointer(result), result.nbytes, pointer(scratch), size[0])
+    check(lib.es_preprocess_masked, c_image, c_recipe, selection, *arguments)
+    del pixels  # alive until here
     return result
+
+
+def _selection(
+    mask: Any, keep: Iterable[int], fill: Sequence[int]
+) -> tuple[Any, NDArray[np.uint8]]:
+    """es_selection, and the array that must outlive it."""
+    kept, colour = [int(value) for value in keep], tuple(int(value) for value in fill)
+    if len(colour) != 3 or not all(0 <= value <= 255 for value in (*kept, *colour)):
+        raise InvalidInput(
+            f"keep holds values from 0 to 255 and fill three, got {kept} and {colour}",
+            "ES_BAD_VALUE",
+        )
+    c, pixels = c_mask(mask)
+    selection = ffi.new("es_selection *", {"mask": c[0], "fill": colour})
+    for value in kept:
+        selection.keep[value] = 1
+    return selection, pixels
 
 
 @dataclass(frozen=True)

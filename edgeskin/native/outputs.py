@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidInput
-from edgeskin.native.core import TYPES, as_array, check, code, ffi, lib, pointer
+from edgeskin.native.core import TYPES, as_array, c_mask, check, code, ffi, lib, pointer
 from edgeskin.native.inputs import Placement, workspace
 
 Activation = Literal["no_activation", "softmax", "sigmoid"]
@@ -141,19 +141,6 @@ class Box:
     y: float
 
 
-def _mask(pixels: Any) -> tuple[Any, NDArray[np.uint8]]:
-    array = np.ascontiguousarray(as_array(pixels))
-    if array.dtype != np.uint8 or array.ndim != 2:
-        raise InvalidInput(
-            f"a mask is uint8 (H, W), got {array.dtype} {array.shape}", "ES_BAD_SIZE"
-        )
-    mask = ffi.new("es_mask *")
-    mask.pixels, mask.stride = pointer(array, "uint8_t *"), array.shape[1]
-    mask.height, mask.width = array.shape
-    mask.bytes = array.nbytes
-    return mask, array
-
-
 def _boxes(found: Any, count: int) -> list[Box]:
     names = Box.__dataclass_fields__
     return [Box(**{name: getattr(found[i], name) for name in names}) for i in range(count)]
@@ -163,7 +150,7 @@ def components(
     mask: Any, value: int = 1, *, connectivity: int = 8, min_area: int = 1, capacity: int = 256
 ) -> tuple[list[Box], int]:
     """The largest connected components of `value`, largest first, and how many there are."""
-    c, array = _mask(mask)
+    c, array = c_mask(mask)
     found, count = ffi.new("es_box[]", max(capacity, 1)), ffi.new("int32_t *")
     size = ffi.new("size_t *")
     check(lib.es_components_workspace, array.shape[1], size)
@@ -187,7 +174,7 @@ def find_crops(
     capacity: int = 16,
 ) -> list[Box]:
     """Squares with more than `min_skin` skin and `min_lesion` lesion, most lesion first."""
-    (a, array), (b, other) = _mask(skin), _mask(lesion)
+    (a, array), (b, other) = c_mask(skin), c_mask(lesion)
     values = (side, step, skin_value, lesion_value, min_skin, min_lesion, max_overlap)
     found, count = ffi.new("es_box[]", max(capacity, 1)), ffi.new("int32_t *")
     size = ffi.new("size_t *")

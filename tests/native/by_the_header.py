@@ -73,9 +73,18 @@ class ByTheHeader:
         else:
             stored = planes[0].reshape(*size, step)[..., :3]
             stored = stored[..., ::-1] if format_.startswith("bgr") else stored
+        if "selection.mask.pixels" in given:
+            stored = self.selected(stored, given)
         if grey and stored.shape[2] == 3:
-            stored = (stored @ np.array([19595, 38470, 7471]) + 32768 >> 16)[..., None]
+            stored = luma(stored)
         return upright(stored, int(given.get("image.orientation", "1")))
+
+    def selected(self, stored: NDArray[np.int64], given: Words) -> NDArray[np.int64]:
+        kept = [int(value) for value in items(given["selection.keep"])]
+        values = self.blob(given["selection.mask.pixels"]).reshape(stored.shape[:2])
+        fill = np.array([[[int(x) for x in items(given.get("selection.fill", "0,0,0"))]]])
+        fill = luma(fill) if stored.shape[2] == 1 else fill
+        return np.where(np.isin(values, kept)[..., None], stored, fill)
 
     def from_yuv(
         self, planes: list[NDArray[np.int64]], format_: str, given: Words
@@ -114,6 +123,8 @@ class ByTheHeader:
         out = normalized(pixels[..., ::-1] if channels == "bgr" else pixels, given)
         layout = (2, 0, 1) if given.get("recipe.layout") == "nchw" else (0, 1, 2)
         return {"output": out.transpose(layout).tobytes()}
+
+    _preprocess_masked = _preprocess
 
     # ---- Post-processing
 
@@ -247,6 +258,10 @@ class ByTheHeader:
         middle = (side - 1) / 2
         found = [(x, y, side, side, -ill, x + middle, y + middle) for ill, y, x in kept]
         return boxes(found, len(found), len(found))
+
+
+def luma(rgb: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (rgb @ np.array([19595, 38470, 7471]) + 32768 >> 16)[..., None]
 
 
 def source(x: int, y: int, w: int, h: int, orientation: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = bytes(256) + np.array([0, np.nan, 0, 0], np.float32).tobytes()
 PICTURE = "image.width=8 image.height=6 recipe.width=4 recipe.height=4"
 LOGITS = "logits.data=0:12 logits.type=float32"
+BEHIND = "selection.mask.width=8 selection.mask.height=6"
 MASK = "mask.width=8 mask.height=6 min_area=1 capacity=4"
 REFUSED = f"""
 preprocess no_planes {PICTURE}
@@ -34,6 +35,14 @@ preprocess unknown_filter {PICTURE} image.planes=0:144 recipe.filter=6
 preprocess unknown_channels {PICTURE} image.planes=0:144 recipe.channels=2
 preprocess unknown_type {PICTURE} image.planes=0:144 recipe.type=4
 preprocess unknown_layout {PICTURE} image.planes=0:144 recipe.layout=2
+preprocess_masked of_another_size {PICTURE} image.planes=0:144 selection.mask.pixels=0:42 \
+selection.mask.width=7 selection.mask.height=6 selection.keep=1
+preprocess_masked turned {PICTURE} image.planes=0:144 selection.mask.pixels=0:48 \
+selection.mask.width=6 selection.mask.height=8 selection.keep=1
+preprocess_masked a_byte_short {PICTURE} image.planes=0:144 selection.mask.pixels=0:47 {BEHIND} \
+selection.keep=1
+preprocess_masked keeps_nothing {PICTURE} image.planes=0:144 selection.mask.pixels=0:48 {BEHIND}
+preprocess_masked no_planes {PICTURE} selection.mask.pixels=0:48 {BEHIND} selection.keep=1
 recipe_from_spec empty text=0:0
 recipe_from_spec zeros text=0:9
 classify unknown_activation {LOGITS} classes=3 activation=3 top_count=1

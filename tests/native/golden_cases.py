@@ -13,7 +13,7 @@ from typing import Any
 from edgeskin.native.core import ffi, lib
 
 FOLDER = Path(__file__).parent / "golden"
-HEADING = "# edgeskin golden vectors, version 2"
+HEADING = "# edgeskin golden vectors, version 3"
 ENUMS = {"format", "orientation", "matrix", "range", "fit", "filter", "channels", "type", "layout"}
 ENUMS |= {"activation"}
 BOX = ("left", "top", "width", "height", "area", "x", "y")
@@ -92,7 +92,7 @@ class Runner:
     def fill(self, structure: Any, given: Words, prefix: str) -> Any:
         for key, word in given.items():
             owner, _, field = key.rpartition(".")
-            if owner == prefix and field not in ("planes", "strides", "data", "pixels"):
+            if owner == prefix and field not in ("planes", "strides", "data", "pixels", "keep"):
                 setattr(structure, field, value(field, word))
         return structure
 
@@ -127,14 +127,30 @@ class Runner:
         mask.stride = mask.width
         return mask
 
+    def selection(self, given: Words) -> Any:
+        if "selection.mask.pixels" not in given:
+            return ffi.NULL
+        selection = self.fill(ffi.new("es_selection *"), given, "selection")
+        selection.mask = self.mask(given, "selection.mask")[0]
+        for word in items(given.get("selection.keep")):
+            selection.keep[int(word)] = 1
+        return selection
+
     # ---- One method a function
 
     def _preprocess(self, given: Words) -> dict[str, Any]:
+        return self.preprocessed(given, lib.es_preprocess)
+
+    def _preprocess_masked(self, given: Words) -> dict[str, Any]:
+        return self.preprocessed(given, lib.es_preprocess_masked, self.selection(given))
+
+    def preprocessed(self, given: Words, function: Any, *selection: Any) -> dict[str, Any]:
         image, recipe, size = self.image(given), self.recipe(given), ffi.new("size_t *")
         call(lib.es_output_bytes, recipe, size)
         output = ffi.new("uint8_t[]", size[0])
         scratch = workspace(lib.es_preprocess_workspace, image, recipe)
-        call(lib.es_preprocess, image, recipe, output, len(output), scratch, len(scratch))
+        out = (output, len(output), scratch, len(scratch))
+        call(function, image, recipe, *selection, *out)
         return {"output": bytes(output)}
 
     def placement(self, given: Words) -> Any:
@@ -247,6 +263,8 @@ def value(field: str, word: str) -> Any:
         return getattr(lib, f"ES_{word.upper()}")
     if field in ("crop", "mean", "std"):
         return [float(x) for x in items(word)]
+    if field == "fill":
+        return [int(x) for x in items(word)]
     return float(word) if "." in word or "e" in word or word in ("inf", "nan") else int(word)
 
 

@@ -402,7 +402,59 @@ def refusals() -> Iterator[Given]:
     yield "components", "bad_short_mask", mask | more | {"mask.height": 3}
 
 
-SECTIONS = (pictures, resizes, fits, outputs, numbers, masks, regions, specs, refusals)
+def selection(values: NDArray[np.uint8], **more: Any) -> Arguments:
+    """What `values` keep; black elsewhere, unless `more` has a `fill`."""
+    height, width = values.shape
+    fields = {"mask.pixels": values, "mask.width": width, "mask.height": height, **more}
+    return {f"selection.{key}": value for key, value in fields.items()}
+
+
+def selections() -> Iterator[Given]:
+    """A mask with skin (1) around a lesion (2), background (0) and pixels not seen (255)."""
+    rows, columns = np.mgrid[:30, :40]
+    away = np.hypot(rows - 14.0, columns - 19.0)
+    face = np.select([away < 4, away < 12], [2, 1], 0).astype(np.uint8)
+    face[:, 33:] = 255
+    violet = selection(face, keep=(1, 2), fill=(200, 30, 90))
+    for format_, channels in product(FORMATS, ("rgb", "bgr", "grey")):
+        arguments = show(EVEN, format_) | violet | recipe(16, 12, channels=channels)
+        yield "preprocess_masked", f"{format_}_to_{channels}", arguments
+    for format_, turn in product(("rgb", "bgra", "grey", "i420"), range(1, 9)):
+        arguments = show(EVEN, format_, orientation=turn) | violet
+        arguments |= recipe(9, 14, crop=(2.0, 1.0, 24.5, 29.25), filter="bicubic")
+        yield "preprocess_masked", f"{format_}_orientation_{turn}", arguments
+    for filter_ in FILTERS:
+        arguments = show(EVEN) | violet | recipe(31, 5, filter=filter_)
+        yield "preprocess_masked", f"{filter_}_up_and_down", arguments
+    for kept in ((0,), (1,), (2, 255), (0, 1, 2, 255)):
+        arguments = show(EVEN) | selection(face, keep=kept) | recipe(20, 20, fit="letterbox")
+        name = "keep_" + "_".join(map(str, kept))
+        yield "preprocess_masked", name, arguments | {"recipe.pad_value": 114}
+    nothing = selection(face, keep=(7,), fill=(1, 2, 3)) | recipe(16, 12)
+    yield "preprocess_masked", "no_pixel_of_a_kept_value", show(EVEN) | nothing
+    # Noise leaves no run of equal values; the phantom's bytes, read as a wide and a tall image.
+    noise = RNG.integers(0, 4, 4096, np.uint8)
+    for width, height in ((1024, 4), (4, 1024)):
+        arguments = image("rgb", width, height, FACE) | recipe(11, 9, filter="lanczos")
+        arguments |= selection(noise.reshape(height, width), keep=(1, 3), fill=(0, 128, 255))
+        yield "preprocess_masked", f"noise_of_{width}_x_{height}", arguments
+    wide = padded(EVEN, "nv21", 11, orientation=6) | violet
+    more = {"type": "int8", "scale": 0.0186584, "zero_point": -14, "layout": "nchw"}
+    model = recipe(24, 24, fit="letterbox", pad_value=114, mean=MEAN, std=STD, **more)
+    yield "preprocess_masked", "a_camera_frame", wide | model
+    yield "preprocess_masked", "without_a_selection", show(EVEN) | recipe(16, 12)
+
+    plain = show(EVEN) | recipe(8, 8)
+    short = violet | {"selection.mask.pixels": face.reshape(-1)[:-1]}
+    yield "preprocess_masked", "bad_keep", plain | violet | {"selection.keep": ()}
+    yield "preprocess_masked", "bad_size", plain | selection(face[:, :39].copy(), keep=(1,))
+    yield "preprocess_masked", "bad_turned", plain | selection(face.T.copy(), keep=(1,))
+    yield "preprocess_masked", "bad_short_mask", plain | short
+
+
+SECTIONS = (
+    pictures, resizes, fits, outputs, numbers, masks, regions, specs, refusals, selections
+)  # fmt: skip
 
 
 class Writer:

@@ -78,8 +78,8 @@ Case parse(const std::string &line) {
 
 std::vector<Case> read_cases(const std::string &path) {
   const auto lines = split(contents(path), '\n');
-  if (lines.empty() || lines[0] != "# edgeskin golden vectors, version 2")
-    throw Unreadable(path + " is not of version 2");
+  if (lines.empty() || lines[0] != "# edgeskin golden vectors, version 3")
+    throw Unreadable(path + " is not of version 3");
   std::vector<Case> cases;
   for (const auto &line : lines)
     if (!line.empty() && line[0] != '#') cases.push_back(parse(line));
@@ -226,6 +226,13 @@ class Arguments {
             integer(name + ".height")};
   }
 
+  es_selection selection() {
+    es_selection selection = {mask("selection.mask"), {}, {}};
+    for (const double value : reals("selection.keep")) selection.keep[static_cast<int>(value)] = 1;
+    if (has("selection.fill")) read_list(text("selection.fill"), selection.fill, 3);
+    return selection;
+  }
+
  private:
   void set(const std::string &key, int32_t &field) const {
     if (has(key)) field = integer(key);
@@ -295,16 +302,26 @@ std::string difference(const Result &result, const std::string &expected, Argume
 
 // ---- One function a function ----------------------------------------------------------------
 
-Results preprocess(Arguments &a) {
+// By es_preprocess, or the other function with what there is of a selection.
+Results preprocessed(Arguments &a, bool masked) {
   const es_image image = a.image();
   const es_recipe recipe = a.recipe();
+  const bool all = !a.has("selection.mask.pixels");
+  const es_selection selection = all ? es_selection{} : a.selection();
   size_t bytes = 0, scratch = 0;
   CALL(es_output_bytes, &recipe, &bytes);
   CALL(es_preprocess_workspace, &image, &recipe, &scratch);
   Bytes output(bytes), workspace(scratch);
-  CALL(es_preprocess, &image, &recipe, output.data(), bytes, workspace.data(), scratch);
+  if (masked)
+    CALL(es_preprocess_masked, &image, &recipe, all ? nullptr : &selection, output.data(), bytes,
+         workspace.data(), scratch);
+  else
+    CALL(es_preprocess, &image, &recipe, output.data(), bytes, workspace.data(), scratch);
   return {bytes_of("output", output)};
 }
+
+Results preprocess(Arguments &a) { return preprocessed(a, false); }
+Results preprocess_masked(Arguments &a) { return preprocessed(a, true); }
 
 es_placement placed(Arguments &a) {
   const es_image image = a.image();
@@ -438,10 +455,17 @@ Results find_crops(Arguments &a) {
 }
 
 const std::map<std::string, Results (*)(Arguments &)> kFunctions = {
-    {"preprocess", preprocess}, {"place", place},       {"recipe_from_spec", recipe_from_spec},
-    {"dequantize", dequantize}, {"classify", classify}, {"measure", measure},
-    {"grade", grade},           {"segment", segment},   {"components", components},
-    {"find_crops", find_crops}};
+    {"preprocess", preprocess},
+    {"place", place},
+    {"recipe_from_spec", recipe_from_spec},
+    {"dequantize", dequantize},
+    {"classify", classify},
+    {"measure", measure},
+    {"grade", grade},
+    {"segment", segment},
+    {"components", components},
+    {"find_crops", find_crops},
+    {"preprocess_masked", preprocess_masked}};
 
 // The first difference of a case, empty when there is none.
 std::string run(const Case &found, const std::string &data) {

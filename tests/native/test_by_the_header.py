@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from by_the_header import ByTheHeader
 from golden_cases import FOLDER, Case, Runner, read
-from golden_make import FILTERS, FORMATS, Writer, image, recipe, stored
+from golden_make import FILTERS, FORMATS, Writer, image, recipe, selection, stored
 from spec_table import fields, python
 
 DATA = (FOLDER / "data.bin").read_bytes()
@@ -46,8 +46,35 @@ def random_case(seed: int) -> tuple[bytes, Case]:
     return bytes(writer.data), Case("preprocess", f"random_{seed}", words, {})
 
 
+def masked(seed: int, data: bytes, case: Case) -> tuple[bytes, Case]:
+    """The case behind a mask of tiles, noise or both, with any values kept and any fill."""
+    rng = np.random.default_rng([seed, 1])
+    height, width = (int(case.given[f"image.{side}"]) for side in ("height", "width"))
+    tile, values = int(rng.integers(1, 30)), rng.choice(256, int(rng.integers(2, 6)), False)
+    mask = rng.choice(values, (height // tile + 1, width // tile + 1)).astype(np.uint8)
+    mask = np.ascontiguousarray(mask.repeat(tile, 0).repeat(tile, 1)[:height, :width])
+    spots = rng.random(mask.shape) < rng.choice([0.0, 0.02, 0.5])
+    mask[spots] = rng.choice(values, int(spots.sum()))
+    kept = [int(x) for x in rng.choice(values, int(rng.integers(1, len(values))), False)]
+    fill = [int(x) for x in rng.integers(0, 256, 3)]
+    writer = Writer()
+    writer.data += data
+    words = {key: writer.word(x) for key, x in selection(mask, keep=kept, fill=fill).items()}
+    return bytes(writer.data), Case("preprocess_masked", case.name, case.given | words, {})
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_random_pictures(seed: int) -> None:
     data, case = random_case(seed)
     found = ByTheHeader(data).run(case.function, case.given)
     assert found == Runner(data).run(case)
+
+
+@pytest.mark.usefixtures("each_code_path")
+@pytest.mark.parametrize("seed", range(60))
+def test_random_pictures_behind_a_mask(seed: int) -> None:
+    plain = random_case(seed)
+    data, case = masked(seed, *plain)
+    found = ByTheHeader(data).run(case.function, case.given)
+    assert found == Runner(data).run(case)
+    assert found != Runner(plain[0]).run(plain[1])  # the mask took something away

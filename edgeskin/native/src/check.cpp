@@ -150,6 +150,18 @@ es_status check_mask(const es_mask *mask, const char *name, es_error *error) {
   return ES_OK;
 }
 
+es_status check_selection(const es_selection *selection, const es_image &image, es_error *error) {
+  if (!selection) return ES_OK;
+  const es_mask &mask = selection->mask;
+  ES_TRY(check_mask(&mask, "mask", error));
+  if (mask.width != image.width || mask.height != image.height)
+    return report(error, ES_BAD_SIZE, "the mask is %d x %d, the image as stored %d x %d",
+                  mask.width, mask.height, image.width, image.height);
+  for (const uint8_t kept : selection->keep)
+    if (kept) return ES_OK;
+  return report(error, ES_BAD_VALUE, "keep has no value, so no pixel would stay");
+}
+
 es_status check_workspace(const void *workspace, size_t bytes, size_t needed, es_error *error) {
   ES_NEED(workspace);
   if (bytes < needed)

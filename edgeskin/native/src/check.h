@@ -18,6 +18,7 @@ es_status check_recipe(const es_recipe *recipe, es_error *error);
 es_status check_quantization(int32_t type, double scale, int32_t zero_point, es_error *error);
 es_status check_tensor(const es_tensor *tensor, size_t count, es_error *error);
 es_status check_mask(const es_mask *mask, const char *name, es_error *error);
+es_status check_selection(const es_selection *selection, const es_image &image, es_error *error);
 es_status check_workspace(const void *workspace, size_t bytes, size_t needed, es_error *error);
 
 inline bool finite(double x) { return x - x == 0.0; }

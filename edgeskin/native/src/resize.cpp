@@ -90,7 +90,7 @@ Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *ba
   // both ends are rounded by less than a pixel each.
   const double reach = (columns - 1) * r.across_.scale() + r.across_.max_count() + 2;
   span = reach < r.source_width_ ? static_cast<int32_t>(reach) : r.source_width_;
-  scratch = carver.take<uint8_t>(Source::scratch_bytes(r.image_, r.to_grey_, span));
+  scratch = carver.take<uint8_t>(Source::scratch_bytes(r.input_, span));
   result = carver.take<uint8_t>(row_pitch(columns, r.channels()));
   if (order == Order::kNearest) {
     picked = carver.take<int32_t>(static_cast<size_t>(columns));
@@ -111,23 +111,21 @@ Resizer::Layout::Layout(const Resizer &r, Order order, int32_t columns, void *ba
     // kBatch - 1 rows behind the window, all of which must still be there.
     ring = r.down_.max_count() + kBatch - 1;
     pitch = order == Order::kDownFirst ? wide_pitch : row_pitch(columns, r.channels());
-    const bool lies = order == Order::kDownFirst && Source::in_place(r.image_, r.to_grey_);
+    const bool lies = order == Order::kDownFirst && Source::in_place(r.input_);
     ring_rows = carver.take<uint8_t>(lies ? 0 : static_cast<size_t>(ring) * pitch);
   }
   wide = carver.take<uint8_t>(order == Order::kAcrossFirst ? 0 : wide_pitch);
   bytes = carver.used();
 }
 
-Resizer::Resizer(const es_image &image, const es_placement &p, int32_t filter, bool to_grey,
-                 Target target)
-    : image_(image),
+Resizer::Resizer(const Input &input, const es_placement &p, int32_t filter, Target target)
+    : input_(input),
       filter_(filter),
-      to_grey_(to_grey),
       target_(target),
-      across_(filter, p.crop[0], p.crop[2], upright_width(image), p.resized_width),
-      down_(filter, p.crop[1], p.crop[3], upright_height(image), p.resized_height),
-      source_width_(upright_width(image)),
-      source_height_(upright_height(image)),
+      across_(filter, p.crop[0], p.crop[2], upright_width(input.image), p.resized_width),
+      down_(filter, p.crop[1], p.crop[3], upright_height(input.image), p.resized_height),
+      source_width_(upright_width(input.image)),
+      source_height_(upright_height(input.image)),
       // Pillow 13 begins with the pass down where the height shrinks by over twice the pixels
       // that the width does; by the sizes of the whole image, whatever the box.
       vertical_first_(p.resized_height < source_height_ &&
@@ -165,7 +163,7 @@ void Resizer::strip(int32_t x, int32_t columns, void *workspace, const Output &o
     const int32_t end = at.windows[i].first + at.windows[i].count;
     span = end > span ? end : span;
   }
-  Source source(image_, to_grey_, first, span, at.scratch);
+  Source source(input_, first, span, at.scratch);
   switch (order_) {
     case Order::kDownFirst: return down_first(at, taps, source, x, span, output);
     case Order::kDownSpread: return down_spread(at, taps, source, x, span, output);
@@ -199,7 +197,7 @@ void Resizer::nearest(const Layout &at, int32_t x0, int32_t columns, const Outpu
   for (int32_t x = 0; x < columns; ++x, position += across_.scale())
     at.picked[x] = least(static_cast<int32_t>(position), source_width_ - 1);
   const int32_t first = at.picked[0], span = at.picked[columns - 1] - first + 1;
-  Source source(image_, to_grey_, first, span, at.scratch);
+  Source source(input_, first, span, at.scratch);
   const int from = step(), to = channels();
   position = down_.nearest_start(target_.top);
   for (int32_t y = 0; y < target_.height; ++y, position += down_.scale()) {
@@ -251,7 +249,7 @@ void Resizer::across_first(const Layout &at, const Taps &taps, Source &source, i
 void Resizer::down_first(const Layout &at, const Taps &taps, Source &source, int32_t x,
                          int32_t span, const Output &output) const {
   const Kernels &run = kernels();
-  const bool lies = Source::in_place(image_, to_grey_);
+  const bool lies = Source::in_place(input_);
   const size_t bytes = static_cast<size_t>(span) * step();
   int32_t made = 0;
   for (int32_t y = 0; y < target_.height; ++y) {

@@ -14,8 +14,7 @@ class Output;
 
 class Resizer {
  public:
-  Resizer(const es_image &image, const es_placement &placement, int32_t filter, bool to_grey,
-          Target target);
+  Resizer(const Input &input, const es_placement &placement, int32_t filter, Target target);
 
   size_t workspace_bytes() const;
   void run(void *workspace, const Output &output) const;
@@ -39,12 +38,11 @@ class Resizer {
   void down_spread(const Layout &at, const Taps &taps, Source &source, int32_t x, int32_t span,
                    const Output &output) const;
   Taps taps_of(const Layout &at, int32_t x, int32_t columns) const;
-  int step() const { return Source::step(image_, to_grey_); }
-  int channels() const { return Source::channels(image_, to_grey_); }
+  int step() const { return Source::step(input_); }
+  int channels() const { return Source::channels(input_); }
 
-  const es_image &image_;
+  Input input_;
   int32_t filter_;
-  bool to_grey_;
   Target target_;
   Axis across_, down_;
   int32_t source_width_, source_height_;

@@ -11,6 +11,8 @@ constexpr int32_t kMostTurned = 32;
 
 bool coloured(const es_image &image) { return image.format != ES_GREY; }
 
+bool blue_first(const es_image &image) { return image.format == ES_BGR || image.format == ES_BGRA; }
+
 int stored_step(int32_t format) { return format <= ES_BGR ? 3 : format <= ES_BGRA ? 4 : 1; }
 
 size_t pitch_of(int32_t count, int channels) {
@@ -32,8 +34,8 @@ Chroma chroma_of(const es_image &image) {
 }
 
 // Pillow's convert("L"): ITU-R 601-2 luma in 1/65536.
-uint8_t grey_of(const uint8_t *p, bool blue_first) {
-  const uint32_t red = p[blue_first ? 2 : 0], blue = p[blue_first ? 0 : 2];
+uint8_t grey_of(const uint8_t *p, bool reversed) {
+  const uint32_t red = p[reversed ? 2 : 0], blue = p[reversed ? 0 : 2];
   return static_cast<uint8_t>((red * 19595 + p[1] * 38470u + blue * 7471 + 0x8000) >> 16);
 }
 
@@ -49,45 +51,63 @@ void spread(const uint8_t *from, int32_t count, int channels, bool backwards, ui
     for (int32_t i = 0; i < count; ++i, from += step, to += stride) std::memcpy(to, from, 4);
 }
 
+// Where the run of equal bytes ends that begins at `from`: masks are made of long ones.
+int32_t end_of_run(const uint8_t *values, int32_t from, int32_t count) {
+  const uint64_t eight = values[from] * 0x0101010101010101u;
+  int32_t x = from + 1;
+  for (uint64_t next; x + 8 <= count; x += 8) {
+    std::memcpy(&next, values + x, 8);
+    if (next != eight) break;
+  }
+  while (x < count && values[x] == values[from]) ++x;
+  return x;
+}
+
 }  // namespace
 
-bool Source::in_place(const es_image &image, bool to_grey) {
-  return (image.orientation == 1 || image.orientation == 4) && !is_yuv(image.format) &&
-         !(to_grey && coloured(image));
+bool Source::in_place(const Input &input) {
+  const int32_t o = input.image.orientation;
+  return (o == 1 || o == 4) && !is_yuv(input.image.format) &&
+         !(input.to_grey && coloured(input.image)) && !input.selection;
 }
 
-int Source::channels(const es_image &image, bool to_grey) {
-  return to_grey || !coloured(image) ? 1 : 3;
+int Source::channels(const Input &input) { return input.to_grey || !coloured(input.image) ? 1 : 3; }
+
+int Source::step(const Input &input) {
+  return in_place(input) ? stored_step(input.image.format) : channels(input);
 }
 
-int Source::step(const es_image &image, bool to_grey) {
-  return in_place(image, to_grey) ? stored_step(image.format) : channels(image, to_grey);
-}
-
-size_t Source::scratch_bytes(const es_image &image, bool to_grey, int32_t count) {
-  if (in_place(image, to_grey)) return 0;
-  const int n = channels(image, to_grey);
-  const size_t rows = static_cast<size_t>(block_rows(image, count, n));
+size_t Source::scratch_bytes(const Input &input, int32_t count) {
+  if (in_place(input)) return 0;
+  const int n = channels(input);
+  const size_t rows = static_cast<size_t>(block_rows(input.image, count, n));
   // One more row: a segment of a stored row, in colour, before it is turned or made grey.
   return rows * pitch_of(count, n) + pitch_of(count > kMostTurned ? count : kMostTurned, 3);
 }
 
-Source::Source(const es_image &image, bool to_grey, int32_t first, int32_t count, uint8_t *scratch)
-    : image_(image),
-      to_grey_(to_grey && coloured(image)),
-      in_place_(in_place(image, to_grey)),
+Source::Source(const Input &input, int32_t first, int32_t count, uint8_t *scratch)
+    : image_(input.image),
+      selection_(input.selection),
+      to_grey_(input.to_grey && coloured(image_)),
+      in_place_(in_place(input)),
       flip_x_(false),
       flip_y_(false),
-      turned_(image.orientation > 4),
+      turned_(image_.orientation > 4),
       first_(first),
       count_(count),
-      channels_(channels(image, to_grey)),
+      channels_(channels(input)),
       scratch_(scratch),
       pitch_(pitch_of(count, channels_)),
-      block_rows_(block_rows(image, count, channels_)) {
-  const int32_t o = image.orientation;  // in stored coordinates: which axis runs backwards
+      block_rows_(block_rows(image_, count, channels_)) {
+  const int32_t o = image_.orientation;  // in stored coordinates: which axis runs backwards
   flip_x_ = o == 2 || o == 3 || o == 7 || o == 8;
   flip_y_ = o == 3 || o == 4 || o == 6 || o == 7;
+  if (!selection_) return;
+  const uint8_t *rgb = selection_->fill;
+  if (channels_ == 1)
+    fill_[0] = grey_of(rgb, false);
+  else
+    for (int c = 0; c < 3; ++c) fill_[c] = rgb[blue_first(image_) ? 2 - c : c];
 }
 
 const uint8_t *Source::row(int32_t y) {
@@ -137,13 +157,30 @@ void Source::fill_turned(int32_t y) {
 }
 
 void Source::stored_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const {
-  if (is_yuv(image_.format)) return yuv_row(y, first, count, out);
+  is_yuv(image_.format) ? yuv_row(y, first, count, out) : converted_row(y, first, count, out);
+  if (selection_) cover(y, first, count, out);
+}
+
+// The selection's fill over pixels that are not kept.
+void Source::cover(int32_t y, int32_t first, int32_t count, uint8_t *out) const {
+  const es_mask &mask = selection_->mask;
+  const uint8_t *values = mask.pixels + static_cast<size_t>(y) * mask.stride + first;
+  for (int32_t x = 0, end; x < count; x = end) {
+    end = end_of_run(values, x, count);
+    if (selection_->keep[values[x]]) continue;
+    if (channels_ == 1)
+      std::memset(out + x, fill_[0], static_cast<size_t>(end - x));
+    else
+      for (int32_t i = x; i < end; ++i) std::memcpy(out + 3 * static_cast<size_t>(i), fill_, 3);
+  }
+}
+
+void Source::converted_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const {
   const int step = stored_step(image_.format);
-  const bool blue_first = image_.format == ES_BGR || image_.format == ES_BGRA;
   const uint8_t *in = image_.planes[0] + static_cast<size_t>(y) * image_.strides[0] +
                       static_cast<size_t>(first) * step;
   if (to_grey_)
-    for (int32_t x = 0; x < count; ++x) out[x] = grey_of(in + x * step, blue_first);
+    for (int32_t x = 0; x < count; ++x) out[x] = grey_of(in + x * step, blue_first(image_));
   else if (step != 4)
     std::memcpy(out, in, static_cast<size_t>(count) * step);
   else

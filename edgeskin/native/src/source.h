@@ -5,18 +5,25 @@
 
 namespace es {
 
+// What is read: an image, as grey or as it is, through a selection or (null) all of it.
+struct Input {
+  const es_image &image;
+  bool to_grey;
+  const es_selection *selection;
+};
+
 // Working pixels keep the stored order of channels (RGB for 4:2:0); a row of the stored image is
 // handed out where it lies if its pixels need no work, else copied to scratch in blocks.
 class Source {
  public:
   // Upright columns first .. first + count - 1. `scratch` has scratch_bytes(...) bytes.
-  Source(const es_image &image, bool to_grey, int32_t first, int32_t count, uint8_t *scratch);
+  Source(const Input &input, int32_t first, int32_t count, uint8_t *scratch);
 
-  static size_t scratch_bytes(const es_image &image, bool to_grey, int32_t count);
-  static bool in_place(const es_image &image, bool to_grey);
+  static size_t scratch_bytes(const Input &input, int32_t count);
+  static bool in_place(const Input &input);
   // Bytes from pixel to pixel (1, 3 or 4), and values in a pixel (1 or 3).
-  static int step(const es_image &image, bool to_grey);
-  static int channels(const es_image &image, bool to_grey);
+  static int step(const Input &input);
+  static int channels(const Input &input);
 
   // The first wanted pixel of upright row y. Fast when y grows.
   const uint8_t *row(int32_t y);
@@ -30,12 +37,16 @@ class Source {
   void fill(int32_t y);
   void fill_turned(int32_t y);
   void stored_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const;
+  void converted_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const;
   void yuv_row(int32_t y, int32_t first, int32_t count, uint8_t *out) const;
+  void cover(int32_t y, int32_t first, int32_t count, uint8_t *out) const;
 
   const es_image &image_;
+  const es_selection *selection_;
   bool to_grey_, in_place_, flip_x_, flip_y_, turned_;
   int32_t first_, count_;
   int channels_;
+  uint8_t fill_[3] = {};  // of the selection, as a working pixel
   uint8_t *scratch_;
   size_t pitch_;
   int32_t block_rows_, block_begin_ = 0, block_end_ = 0;

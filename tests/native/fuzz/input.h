@@ -106,3 +106,16 @@ inline es_tensor tensor(Input &input, const Buffer &data, int32_t type) {
 inline size_t element_bytes(int32_t type) {
   return type == ES_FLOAT32 ? 4 : type == ES_FLOAT16 ? 2 : 1;
 }
+
+// Values 0, 1 and 2; mostly all there.
+struct Mask {
+  Mask(Input &in, int32_t width, int32_t height) : data(0) {
+    const bool usual = width > 0 && width < 999 && height > 0 && height < 999;
+    const size_t stride = (usual ? static_cast<size_t>(width) : 8) + in.raw<uint8_t>() % 3;
+    data = in.buffer(in.enough(usual ? stride * static_cast<size_t>(height) : 64));
+    for (size_t i = 0; i < data.bytes; ++i) data.as<uint8_t>()[i] %= 3;
+    mask = {data.as<uint8_t>(), stride, data.bytes, width, height};
+  }
+  Buffer data;
+  es_mask mask;
+};

@@ -1,5 +1,6 @@
 // es_image_init, es_recipe_init, es_output_bytes, es_place, es_preprocess_workspace, es_preprocess,
-// es_use_kernels: any image and recipe, on every code path, with the same bytes.
+// es_preprocess_masked, es_use_kernels: any image, recipe and mask, on every code path, with the
+// same bytes.
 #include "input.h"
 
 namespace {
@@ -37,12 +38,23 @@ void any_crop(Input &in, const es_image &image, es_recipe &recipe) {
   }
 }
 
-// Runs with buffers of exactly these sizes; the output when all was well.
-bool run(const es_image &image, const es_recipe &recipe, const Buffer &output, size_t scratch) {
+es_selection any_selection(Input &in, const es_mask &mask) {
+  es_selection selection = {mask, {}, {}};
+  const int kept = in.raw<uint8_t>() + 1;  // zeros, behind the input's end, keep a value too
+  for (int value = 0; value < 3; ++value) selection.keep[value] = kept >> value & 1;
+  for (uint8_t &channel : selection.fill) channel = in.raw<uint8_t>();
+  return selection;
+}
+
+// Runs with buffers of exactly these sizes; whether all was well.
+bool run(const es_image &image, const es_recipe &recipe, const es_selection *selection,
+         const Buffer &output, size_t scratch) {
   es_error error;
   const Buffer workspace(scratch);
-  return fine(es_preprocess(&image, &recipe, output.data.get(), output.bytes, workspace.data.get(),
-                            scratch, &error),
+  void *const out = output.data.get(), *const space = workspace.data.get();
+  return fine(selection ? es_preprocess_masked(&image, &recipe, selection, out, output.bytes, space,
+                                               scratch, &error)
+                        : es_preprocess(&image, &recipe, out, output.bytes, space, scratch, &error),
               error);
 }
 
@@ -83,11 +95,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const size_t given = in.enough(scratch);
   const size_t room = in.enough(bytes < kLargest ? bytes : kLargest);
   const Buffer first(room), second(room);
-  MUST(es_use_kernels(ES_KERNELS_SCALAR, nullptr) == ES_OK);
-  const bool done = run(image, recipe, first, given);
-  MUST(es_use_kernels(ES_KERNELS_BEST, nullptr) == ES_OK);
-  MUST(run(image, recipe, second, given) == done);
-  MUST(!done || (placed && room == bytes && given == scratch));
-  MUST(!done || std::memcmp(first.data.get(), second.data.get(), bytes) == 0);
+  const Mask mask(in, in.number(width, width), in.number(height, height));
+  const es_selection behind = any_selection(in, mask.mask);
+  const es_selection *const without_and_with[] = {nullptr, &behind};
+  for (const es_selection *selection : without_and_with) {
+    MUST(es_use_kernels(ES_KERNELS_SCALAR, nullptr) == ES_OK);
+    const bool done = run(image, recipe, selection, first, given);
+    MUST(es_use_kernels(ES_KERNELS_BEST, nullptr) == ES_OK);
+    MUST(run(image, recipe, selection, second, given) == done);
+    MUST(!done || (placed && room == bytes && given == scratch));
+    MUST(!done || std::memcmp(first.data.get(), second.data.get(), bytes) == 0);
+  }
   return 0;
 }

@@ -4,7 +4,7 @@ import edgeskin.*
 import java.nio.ByteBuffer
 
 fun run(case: Case): Map<String, Any> = when (case.function) {
-    "preprocess" -> preprocess(case)
+    "preprocess", "preprocess_masked" -> preprocess(case)
     "place" -> place(case)
     "recipe_from_spec" -> fromSpec(case)
     "dequantize" -> mapOf("values" to tensor(case, "tensor").dequantized(case.int("count")))
@@ -61,13 +61,13 @@ private fun preprocess(case: Case): Map<String, Any> {
     val preprocessor = Preprocessor(recipe(case))
     fun planes(buffer: (ByteArray) -> ByteBuffer) = blobs.mapIndexed { i, b -> Plane(buffer(b), strides.getOrNull(i)) }
     val bytes = case.given["output_bytes"]?.toInt() ?: preprocessor.recipe.outputBytes()
-    val output = direct(ByteArray(bytes))
-    preprocessor.run(image(case, planes(::direct)), output)
+    val (output, selection) = direct(ByteArray(bytes)) to selection(case)
+    preprocessor.run(image(case, planes(::direct)), output, selection)
     val array = ByteArray(bytes)
-    preprocessor.run(image(case, planes { ByteBuffer.wrap(it).asReadOnlyBuffer() }), ByteBuffer.wrap(array))
+    preprocessor.run(image(case, planes { ByteBuffer.wrap(it).asReadOnlyBuffer() }), ByteBuffer.wrap(array), selection)
     val direct = ByteArray(bytes).also(output::get)
     val same = direct.contentEquals(array) && frames(image(case, planes(::direct))).all {
-        preprocessor.run(it, output.also(ByteBuffer::rewind))
+        preprocessor.run(it, output.also(ByteBuffer::rewind), selection)
         ByteArray(bytes).also(output::get).contentEquals(direct)
     }
     return if (same) mapOf("output" to direct) else mapOf("not the same" to case.name)
@@ -162,6 +162,13 @@ private fun segmented(case: Case): Map<String, Any> {
 
 private fun mask(case: Case, key: String) =
     Mask(case.blobs("$key.pixels").single(), case.int("$key.width"), case.int("$key.height"))
+
+private fun selection(case: Case): Selection? {
+    if ("selection.mask.pixels" !in case.given) return null
+    val keep = case.doubles("selection.keep").map(Double::toInt).toSet()
+    val fill = case.doubles("selection.fill").map(Double::toInt).ifEmpty { listOf(0, 0, 0) }
+    return Selection(mask(case, "selection.mask"), keep, fill)
+}
 
 private fun boxes(found: Boxes): Map<String, Any> = mapOf(
     "count" to found.count,

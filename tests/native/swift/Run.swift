@@ -8,7 +8,7 @@ struct Unknown: Error { let function: String }
 extension Case {
   func run() throws -> [String: Value] {
     switch function {
-    case "preprocess": return try preprocess()
+    case "preprocess", "preprocess_masked": return try preprocess()
     case "place": return try placed()
     case "recipe_from_spec": return try fromSpec()
     case "dequantize":
@@ -75,21 +75,24 @@ extension Case {
     let strides = list("image.strides").map { Int($0)! }
     let planes = blobs.enumerated().map { i, b in Plane(b.bytes, stride: i < strides.count ? strides[i] : nil) }
     let preprocessor = Preprocessor(recipe: recipe())
-    if given["output_bytes"] == nil, let typed = try typed(preprocessor, image(planes)) {
+    if given["output_bytes"] == nil, let typed = try typed(preprocessor, image(planes), selection()) {
       return ["output": .bytes(typed)]
     }
     let output = Aligned([UInt8](repeating: 0, count: try int("output_bytes", preprocessor.recipe.outputBytes())))
-    try preprocessor.run(image(planes), into: output.memory)
+    try preprocessor.run(image(planes), into: output.memory, selection: selection())
     return ["output": .bytes(Array(output.bytes))]
   }
 
   /// Through the typed arrays.
-  private func typed(_ preprocessor: Preprocessor, _ image: Image) throws -> [UInt8]? {
+  private func typed(_ preprocessor: Preprocessor, _ image: Image, _ chosen: Selection?) throws -> [UInt8]? {
+    func bytes<T: Edgeskin.Element>(_ type: T.Type) throws -> [UInt8] {
+      try preprocessor.run(image, selection: chosen, as: type).withUnsafeBytes(Array.init)
+    }
     switch preprocessor.recipe.type {
-    case .uint8: return try preprocessor.run(image, as: UInt8.self)
-    case .int8: return try preprocessor.run(image, as: Int8.self).withUnsafeBytes(Array.init)
-    case .float32: return try preprocessor.run(image, as: Float.self).withUnsafeBytes(Array.init)
-    case .float16: return try preprocessor.run(image, as: Float16.self).withUnsafeBytes(Array.init)
+    case .uint8: return try bytes(UInt8.self)
+    case .int8: return try bytes(Int8.self)
+    case .float32: return try bytes(Float.self)
+    case .float16: return try bytes(Float16.self)
     default: return nil
     }
   }
@@ -147,6 +150,14 @@ extension Case {
 
   private func mask(_ key: String) -> Mask {
     Mask(blob(key: key + ".pixels"), width: int(key + ".width"), height: int(key + ".height"))
+  }
+
+  private func selection() -> Selection? {
+    guard given["selection.mask.pixels"] != nil else { return nil }
+    var chosen = Selection(mask("selection.mask"), keep: Set(doubles("selection.keep").map { UInt8($0) }))
+    let fill = doubles("selection.fill").map { UInt8($0) }
+    if !fill.isEmpty { chosen.fill = (fill[0], fill[1], fill[2]) }
+    return chosen
   }
 
   private func boxes(_ found: [Box], _ count: Int) -> [String: Value] {

@@ -243,8 +243,9 @@ NATIVE(jlong, preprocessWorkspace)(JNIEnv *env, jobject, jintArray image_numbers
 
 NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject plane0,
                          jobject plane1, jobject plane2, jintArray offsets, jintArray ints,
-                         jdoubleArray reals, jobject output, jint output_offset, jint output_bytes,
-                         jobject workspace) {
+                         jdoubleArray reals, jbyteArray mask, jint mask_width, jint mask_height,
+                         jbyteArray keep_and_fill, jobject output, jint output_offset,
+                         jint output_bytes, jobject workspace) {
   es_image image;
   es_recipe recipe;
   es_error error;
@@ -261,7 +262,14 @@ NATIVE(void, preprocess)(JNIEnv *env, jobject, jintArray image_numbers, jobject 
     }
     const Memory out(env, output, output_offset, output_bytes, true),
         scratch = whole(env, workspace);
-    status = es_preprocess(&image, &recipe, out.data, out.size, scratch.data, scratch.size, &error);
+    const Memory pixels(env, mask, 0, INT64_MAX);
+    es_selection selection = {mask_of(pixels, mask_width, mask_height), {}, {}};
+    if (keep_and_fill) {
+      env->GetByteArrayRegion(keep_and_fill, 0, 256, reinterpret_cast<jbyte *>(selection.keep));
+      env->GetByteArrayRegion(keep_and_fill, 256, 3, reinterpret_cast<jbyte *>(selection.fill));
+    }
+    status = es_preprocess_masked(&image, &recipe, keep_and_fill ? &selection : nullptr, out.data,
+                                  out.size, scratch.data, scratch.size, &error);
   }
   fine(env, status, error);
 }

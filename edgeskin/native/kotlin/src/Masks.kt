@@ -6,6 +6,27 @@ import java.nio.ByteBuffer
 class Mask(val pixels: ByteArray, val width: Int, val height: Int)
 
 /**
+ * The pixels that a model is to see, by the mask of another: es_selection of edgeskin.h.
+ *
+ * @param mask of the image as stored, as `segment` gives it.
+ * @param keep values of the mask, 0 to 255, whose pixels stay.
+ * @param fill red, green and blue of all other pixels.
+ */
+class Selection(val mask: Mask, val keep: Set<Int> = setOf(1), val fill: List<Int> = listOf(0, 0, 0)) {
+    init {
+        if (fill.size != 3 || (keep + fill).any { it !in 0..255 }) {
+            throw EdgeskinException("ES_BAD_VALUE", "keep holds values from 0 to 255 and fill three, got $keep and $fill")
+        }
+    }
+
+    /** The fields keep[256] and fill[3], side by side. */
+    internal fun bytes() = ByteArray(259).also { bytes ->
+        for (value in keep) bytes[value] = 1
+        fill.forEachIndexed { i, value -> bytes[256 + i] = value.toByte() }
+    }
+}
+
+/**
  * @param mask a class index a pixel of the image as stored; 255 where the model did not see it.
  * @param counts pixels of each class.
  */
@@ -59,12 +80,12 @@ fun components(
 /** es_crop_rule of edgeskin.h; the shares are the published rule's. */
 data class CropRule(
     val side: Int, val step: Int, val skinValue: Int = 1, val lesionValue: Int = 1,
-    val minSkin: Double = 0.8, val minLesion: Double = 0.1, val maxOverlap: Double = 0.0,
+    val minSkin: Double = 0.8, val minLesion: Double = 0.1, val maxOverlap: Double = 0.5,
 )
 
 /** Squares with enough skin and enough lesion, best first. */
 fun findCrops(
-    skin: Mask, lesion: Mask, rule: CropRule, capacity: Int = 64, workspace: Workspace = Workspace(),
+    skin: Mask, lesion: Mask, rule: CropRule, capacity: Int = 16, workspace: Workspace = Workspace(),
 ): Boxes {
     val scratch = workspace.reserve(Native.findCropsWorkspace(skin.width))
     val n = intArrayOf(rule.side, rule.step, rule.skinValue, rule.lesionValue)

@@ -28,7 +28,8 @@ internal object Native {
     external fun preprocessWorkspace(image: IntArray, ints: IntArray, reals: DoubleArray): Long
     external fun preprocess(
         image: IntArray, plane0: Any?, plane1: Any?, plane2: Any?, offsets: IntArray,
-        ints: IntArray, reals: DoubleArray, output: Any, outputOffset: Int, outputBytes: Int, workspace: ByteBuffer,
+        ints: IntArray, reals: DoubleArray, mask: ByteArray?, maskWidth: Int, maskHeight: Int, keepAndFill: ByteArray?,
+        output: Any, outputOffset: Int, outputBytes: Int, workspace: ByteBuffer,
     )
     external fun interleaved(first: ByteBuffer, firstAt: Int, second: ByteBuffer, secondAt: Int, secondBytes: Int): ByteBuffer?
 

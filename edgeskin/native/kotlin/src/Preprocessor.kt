@@ -86,8 +86,11 @@ class Preprocessor(val recipe: Recipe) {
         scale: Double = 1.0 / 255.0, zeroPoint: Int = 0,
     ) : this(spec.toByteArray(), type, layout, scale, zeroPoint)
 
-    /** Writes the model's input into `output` from its position on: a tensor's own buffer will do. */
-    fun run(image: Image, output: ByteBuffer) {
+    /**
+     * Writes the model's input into `output` from its position on: a tensor's own buffer will do.
+     * With a selection the image's other pixels are its `fill`.
+     */
+    fun run(image: Image, output: ByteBuffer, selection: Selection? = null) {
         if (output.isReadOnly) throw EdgeskinException("ES_NULL_POINTER", "the output is a read-only buffer")
         val numbers = image.ints()
         val scratch = workspace.reserve(Native.preprocessWorkspace(numbers, ints, reals))
@@ -96,19 +99,21 @@ class Preprocessor(val recipe: Recipe) {
         val out = Memory.of(output)
         Native.preprocess(
             numbers, planes.getOrNull(0)?.base, planes.getOrNull(1)?.base, planes.getOrNull(2)?.base, offsets,
-            ints, reals, out.base, out.offset, out.bytes, scratch,
+            ints, reals, selection?.mask?.pixels, selection?.mask?.width ?: 0, selection?.mask?.height ?: 0,
+            selection?.bytes(), out.base, out.offset, out.bytes, scratch,
         )
     }
 
     /** The model's input in a new direct buffer, in the machine's byte order. */
-    fun run(image: Image): ByteBuffer = direct(recipe.outputBytes()).also { run(image, it) }
+    fun run(image: Image, selection: Selection? = null): ByteBuffer =
+        direct(recipe.outputBytes()).also { run(image, it, selection) }
 
     /** The model's input as floats: `recipe.type` must be FLOAT32. */
-    fun runToFloats(image: Image): FloatArray {
+    fun runToFloats(image: Image, selection: Selection? = null): FloatArray {
         if (recipe.type != ElementType.FLOAT32) {
             throw EdgeskinException("ES_BAD_VALUE", "the recipe's type is ${recipe.type.code}, the array's 2")
         }
-        val values = run(image).asFloatBuffer()
+        val values = run(image, selection).asFloatBuffer()
         return FloatArray(values.remaining()).also(values::get)
     }
 }

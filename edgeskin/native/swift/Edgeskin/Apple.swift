@@ -5,8 +5,10 @@
 
   extension Preprocessor {
     /// A camera frame, read in place: 420v, 420f, y420, f420, BGRA, RGBA, 24-bit or 8-bit grey.
-    public func run<T: Element>(_ frame: CVPixelBuffer, orientation: Int = 1, as: T.Type = T.self) throws -> [T] {
-      try withImage(of: frame, orientation: orientation) { try run($0) }
+    public func run<T: Element>(
+      _ frame: CVPixelBuffer, orientation: Int = 1, selection: Selection? = nil, as: T.Type = T.self
+    ) throws -> [T] {
+      try withImage(of: frame, orientation: orientation) { try run($0, selection: selection) }
     }
   }
 
@@ -65,7 +67,9 @@
 
   extension Preprocessor {
     /// A picture, drawn once as 8-bit sRGB on black. Its EXIF orientation is not part of a CGImage.
-    public func run<T: Element>(_ picture: CGImage, orientation: Int = 1, as: T.Type = T.self) throws -> [T] {
+    public func run<T: Element>(
+      _ picture: CGImage, orientation: Int = 1, selection: Selection? = nil, as: T.Type = T.self
+    ) throws -> [T] {
       let (width, height) = (picture.width, picture.height)
       var pixels = [UInt8](repeating: 0, count: width * height * 4)
       let drawn = pixels.withUnsafeMutableBytes { memory -> Bool in
@@ -81,7 +85,8 @@
       guard drawn else {
         throw EdgeskinError(status: "ES_BAD_VALUE", message: "the picture cannot be drawn as 8-bit sRGB")
       }
-      return try run(pixels, .rgba, width: width, height: height, orientation: orientation)
+      return try run(
+        pixels, .rgba, width: width, height: height, orientation: orientation, selection: selection)
     }
   }
 #endif

@@ -12,12 +12,37 @@ public struct Mask {
     (self.pixels, self.width, self.height) = (pixels, width, height)
   }
 
-  fileprivate func withC<R>(_ body: (inout es_mask) throws -> R) rethrows -> R {
+  func withC<R>(_ body: (inout es_mask) throws -> R) rethrows -> R {
     try pixels.withUnsafeBufferPointer { buffer in
       var mask = es_mask(
         pixels: buffer.baseAddress, stride: max(0, width), bytes: buffer.count, width: Int32(size: width),
         height: Int32(size: height))
       return try body(&mask)
+    }
+  }
+}
+
+/// The pixels that a model is to see, by the mask of another: es_selection of edgeskin.h.
+public struct Selection {
+  /// Of the image as stored, as `segment` gives it.
+  public var mask: Mask
+  /// Values of the mask whose pixels stay.
+  public var keep: Set<UInt8>
+  /// Red, green and blue of all other pixels.
+  public var fill: (UInt8, UInt8, UInt8)
+
+  public init(_ mask: Mask, keep: Set<UInt8> = [1], fill: (UInt8, UInt8, UInt8) = (0, 0, 0)) {
+    (self.mask, self.keep, self.fill) = (mask, keep, fill)
+  }
+
+  func withC<R>(_ body: (inout es_selection) throws -> R) rethrows -> R {
+    try mask.withC { mask in
+      var c = es_selection()
+      (c.mask, c.fill) = (mask, fill)
+      withUnsafeMutableBytes(of: &c.keep) { table in
+        for value in keep { table[Int(value)] = 1 }
+      }
+      return try body(&c)
     }
   }
 }
@@ -85,7 +110,7 @@ public func components(
 /// es_crop_rule of edgeskin.h; the shares are the published rule's.
 public struct CropRule {
   public var side, step, skinValue, lesionValue: Int
-  public var minSkin = 0.8, minLesion = 0.1, maxOverlap = 0.0
+  public var minSkin = 0.8, minLesion = 0.1, maxOverlap = 0.5
 
   public init(side: Int, step: Int, skinValue: Int = 1, lesionValue: Int = 1) {
     (self.side, self.step, self.skinValue, self.lesionValue) = (side, step, skinValue, lesionValue)
@@ -94,7 +119,7 @@ public struct CropRule {
 
 /// Squares with enough skin and enough lesion, best first, and how many.
 public func findCrops(
-  skin: Mask, lesion: Mask, rule: CropRule, capacity: Int = 64, workspace: Workspace = Workspace()
+  skin: Mask, lesion: Mask, rule: CropRule, capacity: Int = 16, workspace: Workspace = Workspace()
 ) throws -> (boxes: [Box], count: Int) {
   var c = es_crop_rule(
     side: Int32(size: rule.side), step: Int32(size: rule.step), skin_value: Int32(size: rule.skinValue),

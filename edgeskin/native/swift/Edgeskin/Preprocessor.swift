@@ -94,24 +94,30 @@ public final class Preprocessor {
     (recipe.type, recipe.layout, recipe.scale, recipe.zeroPoint) = (type, layout, scale, zeroPoint)
   }
 
-  /// Writes the model's input into `output`: a tensor's own memory, without a copy.
-  public func run(_ image: Image, into output: UnsafeMutableRawBufferPointer) throws {
+  /// Writes the model's input into `output`: a tensor's own memory, without a copy. With a
+  /// selection the image's other pixels are its `fill`.
+  public func run(_ image: Image, into output: UnsafeMutableRawBufferPointer, selection: Selection? = nil) throws {
     var (image, recipe) = (try image.c(), try recipe.c())
     let scratch = try workspace.reserve { es_preprocess_workspace(&image, &recipe, $0, $1) }
-    try check {
-      es_preprocess(&image, &recipe, output.baseAddress, output.count, scratch.baseAddress, scratch.count, $0)
+    func run(_ selection: UnsafePointer<es_selection>?) throws {
+      try check {
+        es_preprocess_masked(
+          &image, &recipe, selection, output.baseAddress, output.count, scratch.baseAddress, scratch.count, $0)
+      }
     }
+    guard let selection else { return try run(nil) }
+    try selection.withC { try run(&$0) }
   }
 
   /// The model's input as an array of the recipe's type.
-  public func run<T: Element>(_ image: Image, as: T.Type = T.self) throws -> [T] {
+  public func run<T: Element>(_ image: Image, selection: Selection? = nil, as: T.Type = T.self) throws -> [T] {
     let count = try recipe.outputBytes() / MemoryLayout<T>.stride
     guard T.type == recipe.type else {
       throw EdgeskinError(
         status: "ES_BAD_VALUE", message: "the recipe's type is \(recipe.type.code), the array's \(T.type.code)")
     }
     return try [T](unsafeUninitializedCapacity: count) { buffer, filled in
-      try run(image, into: UnsafeMutableRawBufferPointer(buffer))
+      try run(image, into: UnsafeMutableRawBufferPointer(buffer), selection: selection)
       filled = count
     }
   }
@@ -119,11 +125,12 @@ public final class Preprocessor {
   /// Pixels of a one-plane format that lie in an array.
   public func run<T: Element>(
     _ pixels: [UInt8], _ format: PixelFormat = .rgb, width: Int, height: Int, stride: Int? = nil,
-    orientation: Int = 1, as: T.Type = T.self
+    orientation: Int = 1, selection: Selection? = nil, as: T.Type = T.self
   ) throws -> [T] {
     try pixels.withUnsafeBytes {
       let planes = [Plane($0, stride: stride)]
-      return try run(Image(format, width: width, height: height, planes: planes, orientation: orientation))
+      let image = Image(format, width: width, height: height, planes: planes, orientation: orientation)
+      return try run(image, selection: selection)
     }
   }
 }
