@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.manifest import open_data as open_data
     from edgeskin.data.phantoms import render_phantom as render_phantom
+    from edgeskin.data.stage_data import stage_data as stage_data
     from edgeskin.errors import EdgeskinError as EdgeskinError
     from edgeskin.loading import load as load
     from edgeskin.models.run import load_run as load_run
@@ -67,6 +68,7 @@ _HOMES = {
     "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",
     "render_phantom": "edgeskin.data.phantoms",
+    "stage_data": "edgeskin.data.stage_data",
     "train": "edgeskin.training.train",
     "verify": "edgeskin.converters.parity.compare",
 }

@@ -256,6 +256,7 @@ def test_public_names() -> None:
         "pack",
         "qat",
         "render_phantom",
+        "stage_data",
         "train",
         "verify",
     ]

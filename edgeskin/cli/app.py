@@ -24,6 +24,7 @@ from edgeskin.cli import (
     qat,
     schema,
     spec,
+    stage_data,
     train,
     verify,
 )
@@ -49,6 +50,7 @@ for name, command in (
     ("qat", qat.qat),
     ("convert", convert.convert),
     ("pipeline", pipeline.pipeline),
+    ("stage-data", stage_data.stage_data),
     ("inspect", inspect.inspect),
     ("predict", predict.predict),
     ("verify", verify.verify),

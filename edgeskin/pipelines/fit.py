@@ -16,11 +16,12 @@ AVERAGED = (ClassificationHead, DistributionHead, RegressionHead)
 """Kinds of head whose decoded values can be averaged over crops."""
 
 
-def check_fit(join: Join, names: tuple[str, str], first: Spec, last: Spec) -> None:
+def check_fit(join: Join, names: tuple[str, str], first: Spec, last: Spec | None = None) -> None:
     """Check that the first stage has the masks of a join, and the last one can follow it.
 
     Args:
         names: Of the stages, for messages.
+        last: None where there is no last stage yet.
 
     Raises:
         InvalidSpec: A head or label is missing or of the wrong kind; or crops are to be
@@ -32,7 +33,7 @@ def check_fit(join: Join, names: tuple[str, str], first: Spec, last: Spec) -> No
             find_head(region, first)
     except InvalidSpec as error:
         raise InvalidSpec(f"the first stage, '{names[0]}', {error}") from error
-    for head in last.heads:
+    for head in last.heads if last else ():
         if isinstance(join, CropJoin) and not isinstance(head, AVERAGED):
             raise InvalidSpec(
                 f"the last stage, '{names[1]}', has the {head.kind} head '{head.name}', which "
