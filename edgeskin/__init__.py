@@ -29,10 +29,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.manifest import open_data as open_data
     from edgeskin.data.phantoms import render_phantom as render_phantom
+    from edgeskin.data.stage_data import stage_data as stage_data
     from edgeskin.errors import EdgeskinError as EdgeskinError
+    from edgeskin.loading import load as load
     from edgeskin.models.run import load_run as load_run
+    from edgeskin.pipelines.pipeline_folder import make_pipeline as make_pipeline
     from edgeskin.predictor import Predictor as Predictor
-    from edgeskin.predictor import load as load
     from edgeskin.sources.importing import import_run as import_run
     from edgeskin.sources.spec_answers import SpecAnswers as SpecAnswers
     from edgeskin.spec import Spec as Spec
@@ -60,13 +62,15 @@ _HOMES = {
     "drift": "edgeskin.converters.parity.drift",
     "import_run": "edgeskin.sources.importing",
     "inspect": "edgeskin.converters.audit.inspect",
-    "load": "edgeskin.predictor",
+    "load": "edgeskin.loading",
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",
+    "make_pipeline": "edgeskin.pipelines.pipeline_folder",
     "open_data": "edgeskin.data.manifest",
     "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",
     "render_phantom": "edgeskin.data.phantoms",
+    "stage_data": "edgeskin.data.stage_data",
     "train": "edgeskin.training.train",
     "verify": "edgeskin.converters.parity.compare",
 }

@@ -70,8 +70,8 @@ def check_writable(target: Path, *, force: bool = False) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """A run, a pack, a demo, a failing layer, a Core ML package: what --force may replace."""
-    marks = ("spec.json", "pack.json", "demo.json", "case.json")
+    """A run, pack, demo, pipeline, failing layer, Core ML package: what --force may replace."""
+    marks = ("spec.json", "pack.json", "demo.json", "case.json", "pipeline.json", "stage.json")
     return folder.suffix == ".mlpackage" or any((folder / name).exists() for name in marks)
 
 

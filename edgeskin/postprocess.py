@@ -126,7 +126,7 @@ class Prediction(Mapping[str, HeadPrediction]):
     def __len__(self) -> int:
         return len(self.heads)
 
-    def to_json(self) -> dict[str, dict[str, Any]]:
+    def to_json(self) -> dict[str, Any]:
         """The JSON documents of the heads, by name."""
         return {name: head.to_json() for name, head in self.items()}
 

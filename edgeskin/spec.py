@@ -69,9 +69,12 @@ Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 Real = Annotated[float, Field(strict=True)]
 Labels = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 Channels = tuple[Real, Real, Real]
+Version = Annotated[Literal[1], BeforeValidator(_known_version)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Base of what travels with a model: no unknown field, no field twice, no loose types."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -100,7 +103,7 @@ class _Strict(BaseModel):
             raise InvalidSpec(f"{where} is not JSON: {error}") from error
 
 
-class InputSpec(_Strict):
+class InputSpec(Strict):
     """How an image becomes the network's input tensor.
 
     The image is sRGB. `resize` is one of
@@ -165,7 +168,7 @@ class InputSpec(_Strict):
         return self
 
 
-class RangeTable(_Strict):
+class RangeTable(Strict):
     """Named grades of a count: grade i holds values up to `upper[i]`, inclusive.
 
     The last grade is open: `upper` has one entry fewer than `labels`.
@@ -190,7 +193,7 @@ class RangeTable(_Strict):
         return self
 
 
-class _Head(_Strict):
+class _Head(Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name of the output, and of the label column in a data folder's manifest.csv."""
 
@@ -310,10 +313,10 @@ LABELLED = (ClassificationHead, DistributionHead, RegressionHead)
 """Kinds of head that find labels in a manifest's column of their name."""
 
 
-class Spec(_Strict):
+class Spec(Strict):
     """Everything an app must know to use the model, and a person to judge it."""
 
-    version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
+    version: Version = 1
     """Of this format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name of the model; its files are called after it."""

@@ -71,6 +71,8 @@ MAY_IMPORT = {
     ),
     # A predictor opens runs too, inside the function that needs torch.
     "edgeskin.predictor": ("edgeskin.models",),
+    # What a run holds, to copy it.
+    "edgeskin.pipelines": ("edgeskin.models",),
     "edgeskin.runtimes": ("edgeskin.models",),
 }
 LAYERS = (
@@ -197,6 +199,7 @@ UNTYPED = {
     "edgeskin.formats.coreml.reader._images",
     "edgeskin.formats.tflite.tflite_facts._image",
     "edgeskin.formats.tflite.tflite_facts._metadata",
+    "edgeskin.pipelines.pipeline_predictor.to_json",
     "edgeskin.postprocess.to_json",
     "edgeskin.spec.json_schema",
 }
@@ -249,10 +252,12 @@ def test_public_names() -> None:
         "load",
         "load_run",
         "load_split",
+        "make_pipeline",
         "open_data",
         "pack",
         "qat",
         "render_phantom",
+        "stage_data",
         "train",
         "verify",
     ]

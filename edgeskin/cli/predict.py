@@ -13,11 +13,13 @@ from edgeskin.cli import console
 from edgeskin.cli.options import Json, Trust
 
 if TYPE_CHECKING:
-    from edgeskin.postprocess import HeadPrediction
+    from edgeskin.postprocess import HeadPrediction, Prediction
 
 
 def predict(
-    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx, .mlpackage, or a run.")],
+    artifact: Annotated[
+        Path, typer.Argument(help=".tflite, .onnx, .mlpackage, a run, or a pipeline.")
+    ],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     trust: Trust = False,
     json: Json = False,
@@ -30,7 +32,7 @@ def predict(
 ) -> None:
     """Predict on image files; the spec inside the artifact says how."""
     from edgeskin.errors import InvalidImage
-    from edgeskin.predictor import load
+    from edgeskin.loading import load
 
     documents: dict[str, dict[str, Any]] = {}
     lines: list[str] = []
@@ -47,8 +49,7 @@ def predict(
                 documents[str(path)] = {"error": str(error)}
             else:
                 documents[str(path)] = prediction.to_json()
-                words = "; ".join(f"{name} {_words(head)}" for name, head in prediction.items())
-                lines.append(f"{console.printable(str(path))}: {words}")
+                lines.append(f"{console.printable(str(path))}: {_answer(prediction)}")
             if json_lines and not json:
                 line = {"image": str(path), **documents[str(path)]}
                 print(jsonlib.dumps(line, ensure_ascii=False))
@@ -78,6 +79,21 @@ def _files(paths: list[Path]) -> Iterator[Path]:
         if not found:
             raise InvalidImage(f"{path}: the folder holds no image ({', '.join(SUFFIXES)})")
         yield from found
+
+
+def _answer(prediction: Prediction) -> str:
+    """Every head in words; of a pipeline what it saw, too, and why it says nothing."""
+    from edgeskin.pipelines.pipeline_predictor import PipelinePrediction
+
+    words = [f"{name} {_words(head)}" for name, head in prediction.items()]
+    if isinstance(prediction, PipelinePrediction):
+        if not prediction.answered:
+            words.append(prediction.status)
+        if (share := prediction.seen.kept_share) is not None:
+            words.append(f"{100 * share:.1f} % of the image kept")
+        for crop in prediction.seen.crops or ():
+            words.append(f"{crop.side} pixels from ({crop.left}, {crop.top})")
+    return "; ".join(words)
 
 
 def _words(head: HeadPrediction) -> str:

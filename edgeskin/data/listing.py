@@ -41,7 +41,10 @@ SPLITS = {
 FILE, SPLIT, GROUP, MASK = "file", "split", "group", "mask"
 MASKS = "|"
 """Between the files of an image that has several masks, which lie over each other."""
+PICTURE_OF, CROP = "picture_of", "crop"
+"""Of a stage's data: the image that a picture was made of, and where it lies in that."""
 NO_LABELS = {FILE, SPLIT, GROUP, MASK, "license", "source", "source_path", "width", "height"}
+NO_LABELS |= {PICTURE_OF, CROP}
 """Columns that label no image."""
 BETWEEN_LABELS = "|"
 """In a cell with any number of labels."""
