@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from edgeskin.artifacts import Artifact, Io, Precision, Target
 from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert_files
+from edgeskin.converters.model_card import write_card
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
@@ -108,7 +109,7 @@ def convert(
 
             program = Path(scratch) / "program.pt2"
             calibrate(path, data, program, options.calibration, trust=trust, progress=progress)
-        return convert_files(
+        made = convert_files(
             path,
             targets,
             precisions,
@@ -119,6 +120,8 @@ def convert(
             trust=trust,
             progress=progress,
         )
+        write_card(out, origin.spec(), path)
+        return made
 
 
 def _is_imported(source: Path | str) -> bool:

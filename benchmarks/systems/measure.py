@@ -38,6 +38,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.parity.compare import Reference
 from edgeskin.data.grouping import SKIN_TONE, GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.data.stage_data import stage_data
 from edgeskin.errors import NotBetter, RunFailed
 from edgeskin.files import size_bytes, write_json
 from edgeskin.models.run import load_run
@@ -56,6 +57,8 @@ EMULATED, EMULATED_IMAGES = "cortex-a76", 12
 TIMED = ("tflite", "onnx")
 """Core ML files run by the meaning of their program here, which is no speed."""
 RUNS = 60
+BEHIND = "acne_presence"
+"""The rules of a mask over the image."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,9 @@ class Desk:
 
     def _behind(self, first: str, folder: Path) -> Path:
         """The images of a set as the mask of another row's run leaves them."""
-        from edgeskin.pipelines.stage_data import write_stage_data
-
         out = self.out / "sets" / f"{folder.name}-behind-{first}"
         if not (out / "manifest.csv").is_file():
-            write_stage_data(self.run(first), folder, out, progress=self.progress)
+            stage_data(self.run(first), folder, out, rules=BEHIND, progress=self.progress)
         return out
 
 

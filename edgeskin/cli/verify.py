@@ -74,6 +74,7 @@ def verify(
 
     Two files without a spec are compared on made-up images.
     """
+    from edgeskin.converters.model_card import refresh_card
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.files import check_writable
@@ -94,6 +95,7 @@ def verify(
             dataset = _split(data, split)
             model = open_model(reference, file.predictor.spec, trust=trust)
             comparison = _verify(file, model, dataset, groups, by_layer, trust, progress)
+            refresh_card(file.path, model.spec, reference)
     missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise, max_group_gap)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
