@@ -16,7 +16,7 @@ from edgeskin.tasks.losses import mask_loss
 
 TRAINS_ON = ("skin",)
 METRIC = "dice"
-RECIPE: Mapping[str, Any] = {"size": 256, "resize_to": 288, "zoom": 0.3, "color_jitter": 0.2}
+RECIPE: Mapping[str, Any] = {"size": 256, "resize": "letterbox", "zoom": 0.3, "color_jitter": 0.2}
 INTENDED_USE = "Research: the facial skin of a photo, to measure on or to look at alone."
 LIMITS = (
     "Drawn for frontal faces, neutral or smiling, one in a photo. Beards, glasses, hands, masks "

@@ -19,7 +19,7 @@ TRAINS_ON = ("regions",)
 METRIC = "lesion_dice"
 RECIPE: Mapping[str, Any] = {
     "size": 256,
-    "resize_to": 288,
+    "resize": "letterbox",
     "rotation_deg": 180.0,
     "zoom": 0.5,
     "color_jitter": 0.2,

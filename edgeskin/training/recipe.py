@@ -69,7 +69,8 @@ class Recipe(Training):
     """Training settings; the defaults are those of the acne system on a mobile network.
 
     `size` and `resize_to` are pixels: images are scaled to `resize_to`, then a
-    random `size` crop is trained on and the centre crop predicted on. `arch_options` are the
+    random `size` crop is trained on and the centre crop predicted on. `squash` and `letterbox`
+    leave no room for a crop and see the whole image, as masks must. `arch_options` are the
     network's own settings, `head_options` the task's. `frozen` trains the heads alone, on the
     features of a network that stays as it was. `temperature` divides the logits of
     distributions by what fits the held-out images best, so that their spread can be believed.
@@ -79,6 +80,7 @@ class Recipe(Training):
     arch: str = ""
     summary: str = ""
     size: int = Field(default=224, ge=32, le=1024)
+    resize: Literal["shortest_edge", "squash", "letterbox"] = "shortest_edge"
     resize_to: int = Field(default=256, ge=32, le=1024)
     pretrained: bool = True
     frozen: bool = False

@@ -181,7 +181,8 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
         input=InputSpec(
             height=recipe.size,
             width=recipe.size,
-            resize_to=recipe.resize_to,
+            resize=recipe.resize,
+            resize_to=recipe.resize_to if recipe.resize == "shortest_edge" else None,
             mean=MEAN,
             std=STD,
         ),
