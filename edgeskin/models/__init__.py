@@ -121,5 +121,25 @@ ARCHS = {
             builder=_DEEPLAB,
             multiple=16,
         ),
+        Arch(
+            "acne_fusion",
+            "vit_tiny_patch16_224",
+            LITE0,
+            "16.7 M parameters, ResNet-18 and ViT-Tiny side by side; attention on patch channels",
+            builder="edgeskin.models.acne_fusion:acne_fusion",
+            options={"global_pool": "avg"},
+            multiple=16,
+            starts="the CNN branch (EfficientNet-Lite0)",
+        ),
+        Arch(
+            "ultrasound_v2",
+            "efficientnet_lite0",
+            LITE0,
+            "4.5 M parameters, EfficientNetV2 with GELU, layer norm and attention: hard for INT8",
+            builder="edgeskin.models.ultrasound:ultrasound_v2",
+            options=LITE0_OPTIONS,
+            multiple=32,
+            starts="the stem, the stages and the last convolution",
+        ),
     )
 }
