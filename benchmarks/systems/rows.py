@@ -112,6 +112,15 @@ ROWS = {
             "ultrasound_busi",
             {"label_balanced_accuracy": 0.80},
         ),
+        *(
+            Row(name, "ultrasound", name, "ultrasound_busi", files=False)
+            for name in (
+                "ultrasound_no_hierarchy",
+                "ultrasound_no_attention",
+                "ultrasound_no_path_dropout",
+                "ultrasound_batch_norm",
+            )
+        ),
     )
 }
 """In the order of the tables; `face_features` is made on the way by what starts from it."""
