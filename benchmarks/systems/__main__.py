@@ -3,7 +3,7 @@
     python -m edgeskin.benchmarks.systems --data DATA --out DIR [--only a,b] [--train]
 
 DATA holds the sets as folders (acne_severity, face_age, ...). Every row has a folder in DIR; what
-is there already is not made again. `--page` writes docs/results/systems.md and systems.json.
+is there already is not made again. `--docs docs` fills the tables of docs/systems.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.benchmarks.systems.documents import SystemRecord, SystemsResult
 from edgeskin.benchmarks.systems.measure import Desk, measure, trained
-from edgeskin.benchmarks.systems.page import save
+from edgeskin.benchmarks.systems.page import json_path, save
 from edgeskin.benchmarks.systems.rows import ROWS
 from edgeskin.errors import EdgeskinError
 
@@ -31,14 +31,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", help="rows, divided by commas; else all")
     parser.add_argument("--train", action="store_true", help="train, and stop there")
     parser.add_argument("--no-emulated", action="store_true", help="leave the emulated CPU out")
-    parser.add_argument("--page", type=Path, help="the page to write, beside its .json")
+    parser.add_argument("--docs", type=Path, help="the folder whose systems/*.md get the tables")
     options = parser.parse_args(arguments)
     desk = Desk(options.data, options.out, not options.no_emulated, _tell)
     try:
         for name in options.only.split(",") if options.only else ROWS:
             (trained if options.train else measure)(ROWS[name], desk)
-        if options.page:
-            save(_result(options.out, options.page), options.page)
+        if options.docs:
+            save(_result(options.out, options.docs), options.docs)
     except KeyError as error:
         print(f"no row {error}; there are {', '.join(ROWS)}", file=sys.stderr)
         return 2
@@ -48,9 +48,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _result(out: Path, page: Path) -> SystemsResult:
+def _result(out: Path, docs: Path) -> SystemsResult:
     """The rows that were measured, with those that the page has already and nobody repeated."""
-    before = page.with_suffix(".json")
+    before = json_path(docs)
     rows = {}
     if before.is_file():
         known = SystemsResult.from_json(json.loads(before.read_bytes()))

@@ -17,36 +17,67 @@ TITLES = {"tflite": "TFLite", "coreml": "Core ML", "onnx": "ONNX"}
 KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "INT8 PTQ", "qat": "INT8 QAT"}
 
 
-def save(result: SystemsResult, page: Path) -> None:
-    """Write the result as a page and, beside it, as JSON."""
-    text = compact_json(result.to_json())
-    for path, content in ((page, markdown(result)), (page.with_suffix(".json"), text)):
+def save(result: SystemsResult, docs: Path) -> None:
+    """Fill the tables of DOCS/systems/*.md, and write DOCS/results/systems.json."""
+    with atomic(json_path(docs), force=True) as fresh:
+        fresh.write_text(compact_json(result.to_json()), encoding="utf-8")
+    for path in sorted((docs / "systems").glob("*.md")):
+        text = filled(path.read_text(encoding="utf-8"), path.stem, result)
         with atomic(path, force=True) as fresh:
-            fresh.write_text(content, encoding="utf-8")
+            fresh.write_text(text, encoding="utf-8")
 
 
-def markdown(result: SystemsResult) -> str:
-    """The whole page."""
-    parts = [
-        "# The five systems, measured",
-        "Written by `python -m edgeskin.benchmarks.systems --data DATA --out DIR --page "
-        "docs/results/systems.md`. Trained on the train split of each set, measured on its test "
-        "split; intervals are 95 % bootstraps over images, changes are paired. Times are of one "
-        "thread of the machine, which other work shared; Core ML files ran by the meaning of "
-        "their program, which is no speed. Ultrasound is breast ultrasound, a stand-in.",
-        f"Machine: {result.machine}. Tools: "
-        + ", ".join(f"{name} {version}" for name, version in result.tools.items())
-        + ".",
-        "## Float networks",
-        _networks(result.rows),
-    ]
+def json_path(docs: Path) -> Path:
+    return docs / "results" / "systems.json"
+
+
+def filled(text: str, page: str, result: SystemsResult) -> str:
+    """A page with its tables, between `<!-- measured -->` and `<!-- end -->`."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    rows = [row for row in result.rows if page in (row.page, OVERVIEW)]
+    tables = overview(result) if page == OVERVIEW else markdown(rows)
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+OVERVIEW = "README"
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+
+
+def overview(result: SystemsResult) -> str:
+    """The machine, and every float network beside its goal."""
+    tools = ", ".join(f"{name} {version}" for name, version in result.tools.items())
+    parts = [f"Machine: {result.machine}. Tools: {tools}.", _networks(result.rows)]
     if missing := [name for name in ROWS if name not in {row.name for row in result.rows}]:
         parts.append(f"Not measured yet: {', '.join(missing)}.")
-    for row in result.rows:
+    return "\n\n".join(parts)
+
+
+def markdown(rows: Sequence[SystemRecord]) -> str:
+    """The tables of one page."""
+    if not rows:
+        return "Not measured yet."
+    parts = [_networks(rows)]
+    for row in rows:
+        parts += [f"### {row.name}", _training(row)]
+        if row.trained.test.per_class:
+            parts.append(_classes(row))
         if row.files:
-            parts += [f"## {row.name}", _files(row)]
+            parts.append(_files(row))
             parts += [_groups(row)] if any(f.groups for f in row.files) else []
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
+
+
+def _classes(row: SystemRecord) -> str:
+    """Precision, sensitivity, specificity and Youden index by class."""
+    columns = ("precision", "SE", "SP", "YI")
+    table = []
+    for head, found in row.trained.test.per_class.items():
+        for i, values in enumerate(zip(*(getattr(found, c) for c in columns), strict=True)):
+            table.append((head, str(i), *(f"{value:.3f}" for value in values)))
+        means = (getattr(found, f"mean_{c}") for c in columns)
+        table.append((head, "mean", *(f"{value:.3f}" for value in means)))
+    return grid(("head", "class", *columns), table)
 
 
 def _networks(rows: Sequence[SystemRecord]) -> str:
@@ -61,13 +92,24 @@ def _networks(rows: Sequence[SystemRecord]) -> str:
     return grid(("row", "metric", "value", "unit", "goal", "test images"), table)
 
 
-def _files(row: SystemRecord) -> str:
+def _training(row: SystemRecord) -> str:
     trained = row.trained
-    lines = [
+    line = (
         f"{trained.arch} by recipe `{trained.recipe}` on {row.data}: {trained.train_images} "
         f"images, {trained.epochs} epochs, {trained.seconds / 60:.0f} minutes on {trained.threads} "
         f"thread(s); started from {trained.started_from}."
-    ]
+    )
+    if trained.folds:
+        line += f" {len(next(iter(trained.folds.values())))}-fold cross-validation, all pooled: "
+        line += "; ".join(
+            f"{name} by fold {', '.join(f'{value:.3f}' for value in values)}"
+            for name, values in trained.folds.items()
+        )
+    return line
+
+
+def _files(row: SystemRecord) -> str:
+    lines = []
     if row.qat:
         better = "better than" if row.qat.better else "not better than"
         lines.append(
