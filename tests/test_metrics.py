@@ -12,7 +12,12 @@ from edgeskin.metrics import (
     balanced_accuracy,
     confusion,
     cosine_ratio,
+    coverage,
     decibels,
+    f1,
+    interval_hit,
+    interval_mae,
+    interval_rmse,
     label_accuracy,
     mae,
     max_difference,
@@ -109,3 +114,25 @@ def test_each_label_has_the_table_of_its_own_two_classes() -> None:
     assert table["SE"] == [0.5, pytest.approx(2 / 3)]
     assert table["SP"] == [0.5, 1.0]
     assert label_accuracy(truth, predicted) == 5 / 8
+
+
+def test_interval_metrics_take_the_labels_that_they_are_for() -> None:
+    truth = np.array([[24.0, 24], [30, 30], [20, 29], [40, 49], [0, 2]])
+    predicted = np.array([26.0, 27, 29.4, 39.4, 1])
+    assert interval_mae(truth, predicted) == pytest.approx(2.5)
+    assert interval_rmse(truth, predicted) == pytest.approx(math.sqrt((4 + 9) / 2))
+    assert interval_hit(truth, predicted) == pytest.approx(2 / 3)  # 39.4 rounds to 39
+    spans = np.array([[20.0, 25], [31, 40], [0, 1], [0, 1], [0, 1]])
+    assert coverage(truth, spans) == pytest.approx(1 / 2)  # 24 within, 30 not
+    exact, wide = truth[:2], truth[2:]
+    assert math.isnan(interval_hit(exact, predicted[:2]))
+    for metric in (interval_mae, interval_rmse):
+        assert math.isnan(metric(wide, predicted[2:]))
+    assert math.isnan(coverage(wide, spans[2:]))
+
+
+def test_f1_is_scikit_learns() -> None:
+    rng = np.random.default_rng(4)
+    truth, predicted = rng.integers(0, 2, (2, 50))
+    assert f1(truth, predicted) == pytest.approx(sk.f1_score(truth, predicted))
+    assert math.isnan(f1(np.zeros(3), np.zeros(3)))
