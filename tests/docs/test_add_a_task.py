@@ -20,7 +20,7 @@ def test_the_task_of_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyP
     code, row = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "wrinkles_of_the_page.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    task = eval(row.strip().rstrip(","), {"Task": Task})
+    task = eval(row.strip(), {"Task": Task})
     monkeypatch.setitem(TASKS, task.name, Task(task.name, "wrinkles_of_the_page", task.summary))
     folder = tmp_path / "faces"
     find_set("ages")(folder, train=9, val=0, test=6, size=128)
