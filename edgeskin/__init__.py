@@ -21,10 +21,14 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.converters.audit.inspect import inspect as inspect
     from edgeskin.converters.from_source import convert as convert
     from edgeskin.converters.options import ConversionOptions as ConversionOptions
-    from edgeskin.converters.parity.compare import verify as verify
+    from edgeskin.converters.parity.any_artifact import drift as drift
+    from edgeskin.converters.parity.any_artifact import verify as verify
     from edgeskin.converters.parity.drift import DriftOptions as DriftOptions
+<<<<<<< HEAD
     from edgeskin.converters.parity.drift import drift as drift
     from edgeskin.data.grouping import GroupOptions as GroupOptions
+=======
+>>>>>>> w-pipe
     from edgeskin.data.manifest import Dataset as Dataset
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.manifest import open_data as open_data
@@ -59,7 +63,7 @@ _HOMES = {
     "convert": "edgeskin.converters.from_source",
     "demo": "edgeskin.walkthrough.demo",
     "devices": "edgeskin.benchmarks.devices.names",
-    "drift": "edgeskin.converters.parity.drift",
+    "drift": "edgeskin.converters.parity.any_artifact",
     "import_run": "edgeskin.sources.importing",
     "inspect": "edgeskin.converters.audit.inspect",
     "load": "edgeskin.loading",
@@ -72,7 +76,7 @@ _HOMES = {
     "render_phantom": "edgeskin.data.phantoms",
     "stage_data": "edgeskin.data.stage_data",
     "train": "edgeskin.training.train",
-    "verify": "edgeskin.converters.parity.compare",
+    "verify": "edgeskin.converters.parity.any_artifact",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -79,13 +79,17 @@ class Reference:
         return rounding_db(self.model, self.pixels)
 
     def verify(
-        self, artifact: OpenedFile | Path | str, progress: Progress = silent
+        self,
+        artifact: OpenedFile | Path | str,
+        progress: Progress = silent,
+        outputs: Outputs | None = None,
     ) -> Verification:
-        """What the function `verify` returns."""
+        """What the function `verify` returns; `outputs` are the artifact's, if known already."""
         with opened(artifact) as file:
             predictor, precision = file.predictor, file.metadata.precision
             same_model(self.model.spec, predictor.spec)
-            outputs = predictor.run_all(self.pixels, progress)
+            if outputs is None:
+                outputs = predictor.run_all(self.pixels, progress)
             comparison = compare_outputs(predictor, self.outputs, outputs, self.truth)
             disagreements = disagrees(file, self.model)
         floor = whole_db(precision, self.rounding_db)

@@ -6,10 +6,13 @@ gate of one's own (`--min-sqnr-db`) stands in their place.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.parity.diagnose import NONE_FITS
 from edgeskin.converters.parity.documents import FileComparison, Verification
 from edgeskin.converters.parity.opened import OpenedFile
+from edgeskin.converters.parity.pipeline_documents import PipelineVerification
 from edgeskin.converters.parity.reference import Model
 from edgeskin.formats import format_of
 
@@ -20,6 +23,8 @@ def faults(
     """Why the artifact is not that of its reference; empty where nothing speaks against it."""
     if isinstance(comparison, FileComparison):
         return _too_low(comparison, min_sqnr_db, "")
+    if isinstance(comparison, PipelineVerification):
+        return (*_of_stages(comparison, min_sqnr_db), *_of_end(comparison, min_sqnr_db))
     cause = comparison.cause
     none_fits = "" if min_sqnr_db is not None else f". {NONE_FITS}"
     low = _too_low(comparison, min_sqnr_db, f": {cause}" if cause else none_fits)
@@ -36,6 +41,19 @@ def _too_low(
     if comparison.sqnr_db >= limit:
         return ()
     return (f"SQNR is {comparison.sqnr_db:.1f} dB, {name} is {limit:g} dB{why}",)
+
+
+def _of_stages(comparison: PipelineVerification, min_sqnr_db: float | None) -> Iterator[str]:
+    for name, stage in comparison.stages.items():
+        yield from (f"stage '{name}': {line}" for line in faults(stage, min_sqnr_db))
+
+
+def _of_end(comparison: PipelineVerification, min_sqnr_db: float | None) -> tuple[str, ...]:
+    if comparison.images == 0:
+        counts = comparison.statuses["artifact"]
+        said = ", ".join(f"{n} {status}" for status, n in counts.items())
+        return (f"no image is answered by both: the artifact says {said}",)
+    return () if min_sqnr_db is None else _too_low(comparison, min_sqnr_db, ", at the end")
 
 
 def _lines(cause: object) -> tuple[str, ...]:

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from edgeskin.data.grouping import GroupOptions
     from edgeskin.data.manifest import Dataset
     from edgeskin.estimate import Estimate
+    from edgeskin.spec import Spec
 
 
 @takes_data
 @takes_groups
 def drift(
-    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
-    reference: Annotated[Path, typer.Option(help="The run that was trained.")],
+    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx, .mlpackage, or a pipeline")],
+    reference: Annotated[
+        Path, typer.Option(help="The run that was trained; of a pipeline, that of the runs.")
+    ],
     data: Data,
     groups: GroupOptions,
     program: Annotated[
@@ -70,9 +73,8 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
-    from edgeskin.artifacts import read_metadata
+    from edgeskin.converters.parity.any_artifact import drift as split_changes
     from edgeskin.converters.parity.drift import DriftOptions
-    from edgeskin.converters.parity.drift import drift as split_changes
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
@@ -91,7 +93,7 @@ def drift(
         report = split_changes(
             artifact, reference, dataset, options, trust=trust, progress=progress
         )
-    console.remark(dataset.unlabelled(read_metadata(artifact).spec))
+    console.remark(dataset.unlabelled(_end_spec(artifact)))
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
     missed = tuple(missed_gaps(report.subgroups or {}, max_group_gap))
@@ -107,13 +109,22 @@ def drift(
         raise typer.Exit(1)
 
 
+def _end_spec(artifact: Path) -> Spec:
+    """Of a model, or of the last stage of a pipeline."""
+    from edgeskin.artifacts import read_metadata
+    from edgeskin.pipelines.pipeline_folder import is_pipeline, read_pipeline
+
+    if is_pipeline(artifact):
+        return read_pipeline(artifact).specs[1]
+    return read_metadata(artifact).spec
+
+
 def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
     """Check before anything runs that there is a metric to draw."""
-    from edgeskin.artifacts import read_metadata
     from edgeskin.errors import UnknownName
     from edgeskin.evaluation import measures
 
-    spec = read_metadata(artifact).spec
+    spec = _end_spec(artifact)
     names = [measure.name for measure in measures(spec, dataset.truth(spec))]
     chosen = wanted or (names[0] if names else "of any kind")
     if chosen not in names:
@@ -121,6 +132,11 @@ def _check_metric(artifact: Path, dataset: Dataset, wanted: str | None) -> None:
 
 
 def print_report(report: DriftReport) -> None:
+    from edgeskin.cli.verify import print_statuses
+    from edgeskin.converters.parity.pipeline_documents import PipelineDrift
+
+    if isinstance(report, PipelineDrift):
+        print_statuses(report.statuses, report.looked_at)
     for stage in report.stages:
         known = stage.sqnr_db is not None
         sqnr = f", {stage.sqnr_db:.1f} dB against the one before" if known else ""

@@ -24,6 +24,7 @@ from edgeskin.progress import Progress
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
     from edgeskin.converters.parity.opened import OpenedFile
+    from edgeskin.converters.parity.pipeline_documents import PipelineVerification, Statuses
     from edgeskin.converters.parity.reference import Model
     from edgeskin.data.grouping import GroupOptions
     from edgeskin.data.manifest import Dataset, ImageData
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 @takes_data
 @takes_groups
 def verify(
-    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx or .mlpackage")],
+    artifact: Annotated[Path, typer.Argument(help=".tflite, .onnx, .mlpackage, or a pipeline")],
     reference: Annotated[
         Path,
         typer.Option(
             help="The run that the artifact was made from, its program (.pt2), or a float "
-            ".onnx or .tflite file of the same network."
+            ".onnx or .tflite file of the same network; of a pipeline, that of its runs."
         ),
     ],
     groups: GroupOptions,
@@ -79,6 +80,7 @@ def verify(
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.files import check_writable
     from edgeskin.formats import is_artifact
+    from edgeskin.pipelines.pipeline_folder import is_pipeline
 
     groups = with_gate(groups, max_group_gap)
     by_layer = None
@@ -88,8 +90,16 @@ def verify(
             check_writable(out, force=force)
     with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
+<<<<<<< HEAD
         if is_artifact(reference) and not file.has_spec:
             _refuse_groups(groups)
+=======
+        if is_pipeline(artifact):
+            comparison = _verify_pipeline(
+                artifact, reference, _split(data, split), by_layer, trust, progress
+            )
+        elif is_artifact(reference) and not file.has_spec:
+>>>>>>> w-pipe
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split)
@@ -169,11 +179,38 @@ def _verify(
     return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
 
 
+<<<<<<< HEAD
 def _refuse_groups(groups: GroupOptions) -> None:
     from edgeskin.errors import InvalidData
 
     if groups.by:
         raise InvalidData(f"--by {groups.by[0]}: two files without a spec have no images to group")
+=======
+def _verify_pipeline(
+    artifact: Path,
+    reference: Path,
+    data: Dataset,
+    by_layer: LayerOptions | None,
+    trust: bool,
+    progress: Progress,
+) -> PipelineVerification:
+    from edgeskin.artifacts import record
+    from edgeskin.converters.parity.pipeline_compare import verify_pipeline
+    from edgeskin.errors import InvalidArtifact
+    from edgeskin.pipelines.pipeline_folder import read_pipeline
+
+    if by_layer is not None:
+        raise InvalidArtifact(
+            f"{artifact} is a pipeline: layers are of one stage. Verify it by itself, on the data "
+            "that edgeskin stage-data writes"
+        )
+    verification = verify_pipeline(artifact, reference, data, trust=trust, progress=progress)
+    pipeline = read_pipeline(artifact)
+    console.remark(data.unlabelled(pipeline.specs[1]))
+    for path, stage in zip(pipeline.paths, verification.stages.values(), strict=True):
+        record(path, stage)
+    return verification
+>>>>>>> w-pipe
 
 
 def _split(data: ImageData | None, split: str) -> Dataset:
@@ -254,13 +291,32 @@ SQNR = (
 
 def print_report(comparison: Verification | FileComparison) -> None:
     from edgeskin.converters.parity.documents import FileComparison
+    from edgeskin.converters.parity.pipeline_documents import PipelineVerification
 
+    if isinstance(comparison, PipelineVerification):
+        for name, stage in comparison.stages.items():
+            print(f"stage '{name}', by itself")
+            _print_agreement(stage)
+            _print_task(stage)
+        print_statuses(comparison.statuses, comparison.looked_at)
+        print(f"equal statuses: {100 * comparison.equal_statuses:.1f} %")
+        print("at the end, of the images that both answer")
     _print_agreement(comparison)
     if not isinstance(comparison, FileComparison):
         _print_task(comparison)
     print(SQNR)
     if comparison.layers is not None:
         _print_layers(comparison.layers)
+
+
+def print_statuses(statuses: Statuses, looked_at: int) -> None:
+    """How many of the images each pipeline answers, and what it says of the others."""
+    columns = list(dict.fromkeys(status for counts in statuses.values() for status in counts))
+    rows = [
+        (name, *(str(counts.get(status, 0)) for status in columns))
+        for name, counts in statuses.items()
+    ]
+    console.table(f"{looked_at} images by status", ("pipeline", *columns), rows)
 
 
 def _print_agreement(comparison: Verification | FileComparison) -> None:

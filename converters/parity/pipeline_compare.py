@@ -1,0 +1,250 @@
+"""Agreement of a pipeline of artifacts with its float reference: by stage, and at the end.
+
+By itself, a stage is held against the reference's stage on what the reference pipeline gives it,
+so that no stage answers for another one. At the end both pipelines start from the same images, so
+that what a first stage does to the last one's answer is in the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeskin.artifacts import Precision
+from edgeskin.converters.parity.compare import Reference, compare_outputs, same_model
+from edgeskin.converters.parity.documents import TaskComparison
+from edgeskin.converters.parity.gates import faults
+from edgeskin.converters.parity.opened import OpenedFile
+from edgeskin.converters.parity.pipeline_documents import PipelineVerification, Statuses
+from edgeskin.converters.parity.reference import Model, open_model
+from edgeskin.data.manifest import Dataset, ImageData, load_split
+from edgeskin.errors import InvalidArtifact, InvalidData, ShapeMismatch
+from edgeskin.evaluation import Truth
+from edgeskin.formats import is_artifact
+from edgeskin.pipelines.handover import Handover, hand_over
+from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
+from edgeskin.postprocess import Outputs
+from edgeskin.progress import Progress, silent
+
+RunAll = Callable[[NDArray[np.uint8]], Outputs]
+_COARSEST: Sequence[Precision] = ("int8", "fp16", "fp32")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a pipeline says of a set of images.
+
+    `outputs` are the last stage's, decoded, a row a picture of `handover`; empty where there
+    are no pictures.
+    """
+
+    first: Outputs
+    handover: Handover
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class FloatPipeline:
+    """A reference: a pipeline on disk with both its models."""
+
+    pipeline: Pipeline
+    first: Model
+    last: Model
+
+
+def open_reference(path: Path | str, *, trust: bool = False) -> FloatPipeline:
+    """Load a pipeline of runs, or of files, to hold another one against.
+
+    Raises:
+        InvalidArtifact, InvalidSpec, InvalidRun: It is none, damaged, or a stage of it is.
+        NotTrusted: A run that names a factory that needs `trust`.
+    """
+    pipeline = read_pipeline(path)
+    first, last = (
+        open_model(stage, spec, trust=trust)
+        for stage, spec in zip(pipeline.paths, pipeline.specs, strict=True)
+    )
+    return FloatPipeline(pipeline, first, last)
+
+
+def verify_pipeline(
+    artifact: Path | str,
+    reference: Path | str,
+    data: Dataset | ImageData | Path | str,
+    *,
+    trust: bool = False,
+    progress: Progress = silent,
+) -> PipelineVerification:
+    """Run both pipelines on every image and say how far they agree.
+
+    Args:
+        reference: The pipeline of the runs that the artifacts were made from.
+        data: A split, or what `open_data` takes or gave, whose test split is taken.
+        trust: Run the code that a run names, whoever wrote it.
+
+    Raises:
+        ShapeMismatch: The pipelines join otherwise, or have other stages.
+        InvalidData: The reference answers none of the images.
+        NotTrusted: A run names a factory that needs `trust`.
+    """
+    made, known = read_pipeline(artifact), open_reference(reference, trust=trust)
+    same_pipeline(known.pipeline, made)
+    data = data if isinstance(data, Dataset) else load_split(data, "test")
+    with ExitStack() as stack:
+        files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(made)]
+        precision = next(p for p in _COARSEST if p in [f.metadata.precision for f in files])
+        first = Reference.of(known.first, data)
+        expected = answers(made, data, first.outputs, known.last.run_all, progress)
+        check_answered(expected.handover, known.pipeline, data)
+        last = _on_pictures(known.last, data, expected)
+        outputs = files[0].predictor.run_all(first.pixels, progress)
+        by_stage = {
+            made.names[0]: first.verify(files[0], progress, outputs),
+            made.names[1]: last.verify(files[1], progress),
+        }
+        given = answers(made, data, outputs, files[1].predictor.run_all, progress)
+        end = _compare_ends(files[1], expected, given, data.truth(known.last.spec))
+    verification = PipelineVerification(
+        **dict(end),
+        artifact=made.folder.name,
+        data=data.name,
+        split=data.split,
+        data_rule=data.rule_for(known.last.spec),
+        pixels_sha256=first.pixels_sha256,
+        reference_sha256=known.pipeline.sha256,
+        precision=precision,
+        floor_db=float("-inf"),
+        rounding_db=None,
+        cause=None,
+        disagrees=(),
+        faults=(),
+        stages=by_stage,
+        looked_at=len(data),
+        statuses=_statuses(reference=expected.handover, artifact=given.handover),
+        equal_statuses=equal_statuses(expected.handover, given.handover),
+    )
+    return verification.model_copy(update={"faults": faults(verification)})
+
+
+def answers(
+    pipeline: Pipeline,
+    data: Dataset,
+    first: Outputs,
+    last: RunAll,
+    progress: Progress = silent,
+) -> Answers:
+    """What the last stage says of the pictures that a first stage's outputs leave.
+
+    Args:
+        first: Decoded outputs of a first stage for all of `data`.
+        last: Preprocessed pixels, uint8 (M, H, W, 3), to decoded outputs.
+    """
+    images = [image.decode for image in data.images]
+    handover = hand_over(pipeline.spec.join, pipeline.specs, images, first, progress)
+    return Answers(first, handover, last(handover.pixels) if len(handover.pixels) else {})
+
+
+def same_pipeline(reference: Pipeline, artifact: Pipeline) -> None:
+    """Check that two pipelines join the same networks in the same way.
+
+    Raises:
+        ShapeMismatch: Other stages, or another join.
+    """
+    if reference.names != artifact.names:
+        raise ShapeMismatch(
+            f"the reference joins {' and '.join(reference.names)}, the artifact "
+            f"{' and '.join(artifact.names)}: they are not the same pipeline"
+        )
+    if reference.spec.join != artifact.spec.join:
+        expected, join = (p.spec.join.model_dump() for p in (reference, artifact))
+        name = next(n for n in expected | join if expected.get(n) != join.get(n))
+        raise ShapeMismatch(
+            f"the pipelines join otherwise: {name} is {expected.get(name)} in the reference, "
+            f"{join.get(name)} in the artifact. Make both with the same rules."
+        )
+    for name, expected_spec, spec in zip(
+        reference.names, reference.specs, artifact.specs, strict=True
+    ):
+        try:
+            same_model(expected_spec, spec)
+        except ShapeMismatch as error:
+            raise ShapeMismatch(f"stage '{name}': {error}") from error
+
+
+def artifact_paths(pipeline: Pipeline) -> tuple[Path, Path]:
+    """The files of a pipeline of artifacts.
+
+    Raises:
+        InvalidArtifact: A stage is a run.
+    """
+    for name, path in zip(pipeline.names, pipeline.paths, strict=True):
+        if not is_artifact(path):
+            raise InvalidArtifact(
+                f"stage '{name}' of {pipeline.folder} is a run, which is a reference: convert the "
+                "stages, and join the files with edgeskin pipeline"
+            )
+    return pipeline.paths
+
+
+def check_answered(handover: Handover, pipeline: Pipeline, data: Dataset) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        InvalidData: No image is answered.
+    """
+    if not handover.answered.any():
+        raise InvalidData(
+            f"{pipeline.folder.name} answers none of the {len(data)} images of {data.where}: "
+            f"'{handover.statuses[0]}'. Are they what the first stage was made for?"
+        )
+
+
+def equal_statuses(before: Handover, after: Handover) -> float:
+    """The share of images that have the same status."""
+    pairs = zip(before.statuses, after.statuses, strict=True)
+    return float(np.mean([a == b for a, b in pairs]))
+
+
+def _statuses(**handovers: Handover) -> Statuses:
+    return {name: handover.counts for name, handover in handovers.items()}
+
+
+def _on_pictures(model: Model, data: Dataset, expected: Answers) -> Reference:
+    """The reference's last stage, on the pictures that the reference hands over."""
+    owner = expected.handover.owner
+    return Reference(
+        model=model,
+        data=data.name,
+        split=data.split,
+        rule="; ".join(filter(None, (data.rule_for(model.spec), "pictures of the reference"))),
+        pixels=expected.handover.pixels,
+        outputs=expected.outputs,
+        truth=rows_of(data.truth(model.spec), owner),
+    )
+
+
+def rows_of(truth: Truth, chosen: NDArray[np.generic]) -> Truth:
+    """The labels of some images, by index or by a mask."""
+    return {name: labels[chosen] for name, labels in truth.items()}
+
+
+def _compare_ends(
+    file: OpenedFile, expected: Answers, given: Answers, truth: Truth
+) -> TaskComparison:
+    both = expected.handover.answered & given.handover.answered
+    if not both.any():
+        return TaskComparison(
+            runtime=file.predictor.session.runtime,
+            images=0,
+            sqnr_db=float("nan"),
+            agreement={},
+            equal_decisions={},
+            metrics={},
+        )
+    before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
+    return compare_outputs(file.predictor, before, after, rows_of(truth, both))
