@@ -24,11 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.converters.parity.any_artifact import drift as drift
     from edgeskin.converters.parity.any_artifact import verify as verify
     from edgeskin.converters.parity.drift import DriftOptions as DriftOptions
-<<<<<<< HEAD
-    from edgeskin.converters.parity.drift import drift as drift
     from edgeskin.data.grouping import GroupOptions as GroupOptions
-=======
->>>>>>> w-pipe
     from edgeskin.data.manifest import Dataset as Dataset
     from edgeskin.data.manifest import load_split as load_split
     from edgeskin.data.manifest import open_data as open_data

@@ -12,6 +12,7 @@ from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.pipeline_compare import verify_pipeline
 from edgeskin.converters.parity.pipeline_drift import drift_pipeline
 from edgeskin.converters.parity.reference import Model
+from edgeskin.data.grouping import GroupOptions
 from edgeskin.data.manifest import Dataset, ImageData
 from edgeskin.errors import InvalidArtifact
 from edgeskin.models.run import Run
@@ -23,6 +24,7 @@ def verify(
     artifact: OpenedFile | Path | str,
     reference: Run | Model | Path | str,
     data: Dataset | ImageData | Path | str,
+    groups: GroupOptions = GroupOptions(),
     *,
     trust: bool = False,
     progress: Progress = silent,
@@ -33,6 +35,7 @@ def verify(
         data: A split, or what `open_data` takes or gave, whose test split is taken.
         reference: The run that the artifact was made from, its program (`.pt2`), or a float
             `.onnx` or `.tflite` file; of a pipeline, the pipeline of its runs.
+        groups: What to give the metrics by, beside those of all images.
         trust: Run the code that the reference names, whoever wrote it.
 
     Returns:
@@ -44,12 +47,12 @@ def verify(
         NotTrusted: The reference names a factory that needs `trust`.
     """
     if isinstance(artifact, OpenedFile) or not is_pipeline(artifact):
-        return compare.verify(artifact, reference, data, trust=trust, progress=progress)
+        return compare.verify(artifact, reference, data, groups, trust=trust, progress=progress)
     if not isinstance(reference, Path | str):
         raise InvalidArtifact(
             f"{artifact} is a pipeline: its reference is the folder of the pipeline of its runs"
         )
-    return verify_pipeline(artifact, reference, data, trust=trust, progress=progress)
+    return verify_pipeline(artifact, reference, data, groups, trust=trust, progress=progress)
 
 
 def drift(
@@ -83,9 +86,10 @@ def drift(
     """
     if not is_pipeline(artifact):
         return single.drift(artifact, reference, data, options, trust=trust, progress=progress)
-    if options.program or options.under or options.measured or options.preprocess != "core":
+    if options != DriftOptions():
         raise InvalidArtifact(
-            f"{artifact} is a pipeline: programs, resizes, other processors and devices are of one "
-            "stage. Measure its drift by itself, on the data that edgeskin stage-data writes"
+            f"{artifact} is a pipeline: programs, resizes, other processors, devices and groups "
+            "are of one stage. Measure its drift by itself, on the data that edgeskin stage-data "
+            "writes; verify gives the end of a pipeline by groups"
         )
     return drift_pipeline(artifact, reference, data, trust=trust, progress=progress)

@@ -7,9 +7,9 @@ that what a first stage does to the last one's answer is in the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from edgeskin.converters.parity.gates import faults
 from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.pipeline_documents import PipelineVerification, Statuses
 from edgeskin.converters.parity.reference import Model, open_model
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidArtifact, InvalidData, ShapeMismatch
 from edgeskin.evaluation import Truth
@@ -30,6 +31,8 @@ from edgeskin.pipelines.handover import Handover, hand_over
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import Outputs
 from edgeskin.progress import Progress, silent
+from edgeskin.spec import Spec
+from edgeskin.subgroups import Grouping, Subgroups, by_groupings
 
 RunAll = Callable[[NDArray[np.uint8]], Outputs]
 _COARSEST: Sequence[Precision] = ("int8", "fp16", "fp32")
@@ -76,6 +79,7 @@ def verify_pipeline(
     artifact: Path | str,
     reference: Path | str,
     data: Dataset | ImageData | Path | str,
+    groups: GroupOptions = GroupOptions(),
     *,
     trust: bool = False,
     progress: Progress = silent,
@@ -85,6 +89,7 @@ def verify_pipeline(
     Args:
         reference: The pipeline of the runs that the artifacts were made from.
         data: A split, or what `open_data` takes or gave, whose test split is taken.
+        groups: What to give the metrics of the end by, over the images that both answer.
         trust: Run the code that a run names, whoever wrote it.
 
     Raises:
@@ -108,7 +113,10 @@ def verify_pipeline(
             made.names[1]: last.verify(files[1], progress),
         }
         given = answers(made, data, outputs, files[1].predictor.run_all, progress)
-        end = _compare_ends(files[1], expected, given, data.truth(known.last.spec))
+        truth = data.truth(known.last.spec)
+        end = _compare_ends(files[1], expected, given, truth)
+        groupings = group_images(data, groups, trust=trust, progress=progress)
+        parts = _by_group(known.last.spec, expected, given, truth, groupings)
     verification = PipelineVerification(
         **dict(end),
         artifact=made.folder.name,
@@ -127,6 +135,7 @@ def verify_pipeline(
         looked_at=len(data),
         statuses=_statuses(reference=expected.handover, artifact=given.handover),
         equal_statuses=equal_statuses(expected.handover, given.handover),
+        subgroups=parts or None,
     )
     return verification.model_copy(update={"faults": faults(verification)})
 
@@ -248,3 +257,23 @@ def _compare_ends(
         )
     before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
     return compare_outputs(file.predictor, before, after, rows_of(truth, both))
+
+
+def _by_group(
+    spec: Spec,
+    expected: Answers,
+    given: Answers,
+    truth: Truth,
+    groupings: Mapping[str, Grouping],
+) -> dict[str, Subgroups]:
+    both = expected.handover.answered & given.handover.answered
+    if not both.any():
+        return {}
+    before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
+    answered = {
+        name: replace(
+            g, labels=tuple(label for label, is_in in zip(g.labels, both, strict=True) if is_in)
+        )
+        for name, g in groupings.items()
+    }
+    return by_groupings(spec, before, after, rows_of(truth, both), answered)

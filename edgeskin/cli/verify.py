@@ -90,16 +90,12 @@ def verify(
             check_writable(out, force=force)
     with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
-<<<<<<< HEAD
-        if is_artifact(reference) and not file.has_spec:
-            _refuse_groups(groups)
-=======
         if is_pipeline(artifact):
             comparison = _verify_pipeline(
-                artifact, reference, _split(data, split), by_layer, trust, progress
+                artifact, reference, _split(data, split), groups, by_layer, trust, progress
             )
         elif is_artifact(reference) and not file.has_spec:
->>>>>>> w-pipe
+            _refuse_groups(groups)
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split)
@@ -179,17 +175,18 @@ def _verify(
     return verification.model_copy(update={"layers": _drawn(layers, by_layer)})
 
 
-<<<<<<< HEAD
 def _refuse_groups(groups: GroupOptions) -> None:
     from edgeskin.errors import InvalidData
 
     if groups.by:
         raise InvalidData(f"--by {groups.by[0]}: two files without a spec have no images to group")
-=======
+
+
 def _verify_pipeline(
     artifact: Path,
     reference: Path,
     data: Dataset,
+    groups: GroupOptions,
     by_layer: LayerOptions | None,
     trust: bool,
     progress: Progress,
@@ -204,13 +201,14 @@ def _verify_pipeline(
             f"{artifact} is a pipeline: layers are of one stage. Verify it by itself, on the data "
             "that edgeskin stage-data writes"
         )
-    verification = verify_pipeline(artifact, reference, data, trust=trust, progress=progress)
+    verification = verify_pipeline(
+        artifact, reference, data, groups, trust=trust, progress=progress
+    )
     pipeline = read_pipeline(artifact)
     console.remark(data.unlabelled(pipeline.specs[1]))
     for path, stage in zip(pipeline.paths, verification.stages.values(), strict=True):
         record(path, stage)
     return verification
->>>>>>> w-pipe
 
 
 def _split(data: ImageData | None, split: str) -> Dataset:
