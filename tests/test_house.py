@@ -61,6 +61,13 @@ MAY_IMPORT = {
         "edgeskin.converters",
         "edgeskin.benchmarks",
     ),
+    "edgeskin.benchmarks.systems": (  # as peers: measures what everything together gives
+        *TORCH_LAYERS,
+        "edgeskin.calibration",
+        "edgeskin.converters",
+        "edgeskin.benchmarks",
+        "edgeskin.benchmarks.peers",
+    ),
     "edgeskin.benchmarks": ("edgeskin.benchmarks",),
     "edgeskin.verbs": ("edgeskin.benchmarks", "edgeskin.data"),
     "edgeskin.walkthrough": (
@@ -80,6 +87,7 @@ LAYERS = (
     "edgeskin.calibration",
     "edgeskin.converters",
     "edgeskin.benchmarks.peers",
+    "edgeskin.benchmarks.systems",
     "edgeskin.benchmarks",
     "edgeskin.cli",
 )
@@ -127,7 +135,11 @@ def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> Non
     key = next((k for k in MAY_IMPORT if name == k or name.startswith(k + ".")), None)
     allowed = {*MAY_IMPORT.get(key or "", ()), layer_of(name)}
     if name == "edgeskin":
-        allowed = set(LAYERS) - {"edgeskin.cli", "edgeskin.benchmarks.peers"}
+        allowed = set(LAYERS) - {
+            "edgeskin.cli",
+            "edgeskin.benchmarks.peers",
+            "edgeskin.benchmarks.systems",
+        }
     for imported, _ in imports(path):
         if (layer := layer_of(imported)) is not None:
             assert layer in allowed, f"{name} imports {imported}"
@@ -137,8 +149,8 @@ def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> Non
 def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> None:
     if layer_of(name) in (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"):
         return
-    if layer_of(name) == "edgeskin.benchmarks.peers":
-        return  # measures against everything
+    if layer_of(name) in ("edgeskin.benchmarks.peers", "edgeskin.benchmarks.systems"):
+        return  # they measure everything
     if name.startswith(("edgeskin.runtimes.", "edgeskin.formats.")):
         return  # opened by name, when an artifact asks for it
     allowed = COMMAND if name.startswith("edgeskin.cli") else CORE
@@ -308,6 +320,7 @@ def test_the_native_core_is_the_only_resize() -> None:
     others = {"edgeskin.data.phantom_canvas", "edgeskin.converters.selfcheck"}  # draw pictures
     others |= {"edgeskin.converters.parity.foreign"}  # draws some too
     others |= {"edgeskin.converters.parity.resizes"}  # shows what another resize would cost
+    others |= {"edgeskin.benchmarks.systems.sets"}  # draws composites
     others |= {"edgeskin.models.deeplab"}  # enlarges features, not pictures
     others |= {"edgeskin.sources.onnx_graph.ops.resize"}  # the same, where a file says so
     for name, path in modules():

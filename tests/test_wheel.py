@@ -28,7 +28,8 @@ from edgeskin.errors import NotSupportedHere
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLACES = {folder: name for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()}
-NOT_PACKED = "edgeskin/benchmarks/peers/"  # measures other tools: run from a checkout
+NOT_PACKED = ("edgeskin/benchmarks/peers/", "edgeskin/benchmarks/systems/")
+"""They measure other tools, and real sets: run from a checkout."""
 NOT_NEEDED_TO_RUN = "torch,torchvision,timm,torchao,nncf,litert_torch,ai_edge_quantizer,onnxscript"
 # What a core made for another machine must do there: load, and know a picture's format.
 USE_THE_CORE = """
@@ -68,7 +69,7 @@ def wheel(tree: Path) -> Path:
 
 
 def test_it_holds_what_users_run(tree: Path, wheel: Path) -> None:
-    """Every file of the four folders but `peers`; nothing of tests, where the device lab is."""
+    """Every file of the four folders but what only measures; nothing of tests."""
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if not name.split("/")[0].endswith("dist-info")}
     wanted = set()

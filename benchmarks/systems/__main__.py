@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from edgeskin.benchmarks.peers.setting import machine
-from edgeskin.benchmarks.systems.documents import SystemRecord, SystemsResult
 from edgeskin.benchmarks.systems.measure import Desk, measure, trained
 from edgeskin.benchmarks.systems.page import json_path, save
 from edgeskin.benchmarks.systems.rows import ROWS
+from edgeskin.benchmarks.systems.systems_documents import SystemRecord, SystemsResult
 from edgeskin.errors import EdgeskinError
 
 TOOLS = ("torch", "torchao", "timm", "ai-edge-litert", "onnxruntime", "coremltools", "lightly")

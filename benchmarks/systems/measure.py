@@ -20,15 +20,15 @@ import torch
 from edgeskin.benchmarks import latency
 from edgeskin.benchmarks.bench import bench
 from edgeskin.benchmarks.pack import read
-from edgeskin.benchmarks.systems.documents import (
+from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
+from edgeskin.benchmarks.systems.sets import made
+from edgeskin.benchmarks.systems.systems_documents import (
     Emulated,
     FileRow,
     Quantized,
     SystemRecord,
     Trained,
 )
-from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
-from edgeskin.benchmarks.systems.sets import made
 from edgeskin.calibration.from_run import calibrate
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_run import qat, qat_recipe

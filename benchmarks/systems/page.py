@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
-from edgeskin.benchmarks.systems.documents import FileRow, SystemRecord, SystemsResult
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
+from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemRecord, SystemsResult
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic

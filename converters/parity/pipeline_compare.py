@@ -270,10 +270,10 @@ def _by_group(
     if not both.any():
         return {}
     before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
-    answered = {
-        name: replace(
-            g, labels=tuple(label for label, is_in in zip(g.labels, both, strict=True) if is_in)
-        )
-        for name, g in groupings.items()
-    }
+    answered = {name: _only(grouping, both) for name, grouping in groupings.items()}
     return by_groupings(spec, before, after, rows_of(truth, both), answered)
+
+
+def _only(grouping: Grouping, chosen: NDArray[np.bool_]) -> Grouping:
+    """The grouping of some of its images."""
+    return replace(grouping, labels=tuple(np.array(grouping.labels, object)[chosen]))
