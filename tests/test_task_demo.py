@@ -27,7 +27,7 @@ from edgeskin.training.recipe import Recipe
 from edgeskin.walkthrough import demo_plans
 from edgeskin.walkthrough.answer_panels import PANELS
 from edgeskin.walkthrough.demo_plans import BUILTIN_TASK, PLANS, find_plan
-from edgeskin.walkthrough.shown_answers import MOST_SHOWN, Shown, choose
+from edgeskin.walkthrough.shown_answers import MOST_SHOWN, Shown, choose, moved
 
 
 def spec_of(task: str) -> Spec:
@@ -76,16 +76,26 @@ def test_an_unknown_task_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "demo").exists()
 
 
-def test_shown_images_are_of_each_class_or_all_over_the_range() -> None:
+def test_shown_images_are_the_most_moved_of_each_class_or_stretch() -> None:
     classes = np.array([2, 0, 1, 1, 0, 2, 0, 1, 2, 0])
-    assert classes[choose(classes)].tolist() == [0, 0, 1, 1, 2, 2]
-    ages = np.array([[a, a] for a in range(80, 18, -1)])
-    chosen = ages[choose(ages)][:, 0]
+    moves = np.array([3, 1, 9, 0, 2, 1, 8, 4, 5, 0])
+    # Of 0: images 6 and 4, of 1: 2 and 7, of 2: 8 and 0.
+    assert choose(classes, moves) == [6, 4, 2, 7, 8, 0]
+    ages = np.array([[a, a + 2] for a in range(80, 17, -1)])  # 63 images, 9 a stretch
+    moves = np.zeros(63)
+    moves[[0, 13, 60]] = 1.0
+    chosen = ages[choose(ages, moves)][:, 0]
     assert len(chosen) == MOST_SHOWN
-    assert chosen[0] == 19
-    assert chosen[-1] == 80
     assert (np.diff(chosen) > 0).all()
-    assert choose(np.zeros((3, 8, 8))) == [0, 1, 2]
+    assert {80, 67, 20} <= set(chosen.tolist())
+    assert choose(np.zeros((9, 8, 8)), np.arange(9)) == [3, 4, 5, 6, 7, 8]
+
+
+def test_a_move_is_that_of_one_image_s_outputs() -> None:
+    before = {"age": np.zeros((3, 1)), "mass": np.zeros((3, 4))}
+    after = {"age": np.array([[0.0], [2.0], [0.0]]), "mass": np.zeros((3, 4))}
+    after["mass"][2] = [1.0, 0.0, 0.0, -1.0]
+    assert moved(before, after).tolist() == [0.0, 2.0, 0.5]
 
 
 @contextmanager

@@ -64,7 +64,7 @@ PLANS = {
             "dermoscopy",
             ("label_balanced_accuracy",),
             test=96,
-            settings=_CLASSES,
+            settings={"epochs": 6},
         ),
         DemoPlan(
             "melanoma", "melanoma", ("label_balanced_accuracy", "label_auroc"), settings=_CLASSES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,32 +30,44 @@ class Shown:
 
 
 def ask(out: Path, test: Dataset, report: DemoReport) -> Shown:
-    """Ask the float run and the smallest INT8 file that runs here."""
+    """Ask the float run and an INT8 file that runs here; keep the images that INT8 moved most."""
     from edgeskin.models.run import load_run
     from edgeskin.predictor import load
 
     name = next(r.file for r in report.rows if r.precision == "int8" and r.p50_ms is not None)
     spec = load_run(out / "run").spec
     truth = test.truth(spec)[spec.heads[0].name]
-    chosen = choose(truth)
-    pixels = test.pixels(spec.input)[chosen]
+    pixels = test.pixels(spec.input)
     answers = []
     for path in (out / "run", out / "artifacts" / name):
         with load(path) as predictor:
             answers.append(predictor.run_all(pixels))
-    names = ("float PyTorch", name)
-    return Shown(spec, pixels, truth[chosen], names, (answers[0], answers[1]))
+    chosen = choose(truth, moved(*answers))
+    before, after = ({key: a[chosen] for key, a in answer.items()} for answer in answers)
+    return Shown(spec, pixels[chosen], truth[chosen], ("float PyTorch", name), (before, after))
 
 
-def choose(truth: NDArray[Any]) -> list[int]:
-    """Some images, of labels (N,) or (N, 2) all over their range, in order; of masks the first."""
+def moved(before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Mean absolute difference of all outputs of each image, (N,)."""
+    differences = [np.abs(before[name] - after[name]) for name in before]
+    return np.sum([d.reshape(len(d), -1).mean(axis=1) for d in differences], axis=0)
+
+
+def choose(truth: NDArray[Any], moves: NDArray[Any]) -> list[int]:
+    """Images that moved most: of all, or of each class or of each stretch of labels.
+
+    Args:
+        truth: Classes or values (N,), intervals (N, 2), or masks (N, H, W).
+        moves: How far the answers for each moved, (N,).
+    """
+    by_move = np.argsort(-moves, kind="stable")
     if truth.ndim > 2:
-        return list(range(min(len(truth), MOST_SHOWN - 1)))
+        return sorted(int(i) for i in by_move[: MOST_SHOWN - 1])
     values = truth.reshape(len(truth), -1).mean(axis=1)
-    order = np.argsort(values, kind="stable")
     classes = np.unique(values)
-    if len(classes) <= MOST_SHOWN and MOST_SHOWN // len(classes) > 0:
-        each = MOST_SHOWN // len(classes)
-        return [int(i) for value in classes for i in np.flatnonzero(values == value)[:each]]
-    places = np.linspace(0, len(order) - 1, MOST_SHOWN).astype(int)
-    return [int(i) for i in order[places]]
+    if len(classes) <= MOST_SHOWN:
+        groups, each = [values == value for value in classes], MOST_SHOWN // len(classes)
+    else:
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+        groups, each = [ranks * MOST_SHOWN // len(values) == k for k in range(MOST_SHOWN)], 1
+    return [int(i) for inside in groups for i in by_move[inside[by_move]][:each]]

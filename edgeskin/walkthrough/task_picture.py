@@ -36,4 +36,5 @@ def draw(out: Path, test: Dataset, report: DemoReport) -> None:
 
 
 def _title(report: DemoReport, shown: Shown) -> str:
-    return f"{report.task}: rendered phantoms, read by {shown.names[0]} and by {shown.names[1]}"
+    before, after = shown.names
+    return f"{report.task}: phantoms whose answers moved most from {before} to {after}"
