@@ -195,9 +195,11 @@ def _signed(found: Estimate, times: float) -> str:
 
 
 def _groups(row: SystemRecord) -> str:
-    """By grouping: the worst group of the last INT8 files, and how the gap between groups grew."""
+    """The worst group of each smaller file, and how the gap between groups grew."""
     table = []
     for file in row.files:
+        if file.kind == "fp32":
+            continue
         for by, groups in (file.groups or {}).items():
             for name, gap in groups.gaps.items():
                 if limit_of(name) is not None:
