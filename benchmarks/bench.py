@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -81,21 +81,36 @@ def bench(
     packed = read(Path(pack))
 
     def work(there: Device) -> list[BenchResult]:
-        paths = [Path(artifact) for artifact in artifacts]
+        return bench_all(
+            [Path(artifact) for artifact in artifacts],
+            packed,
+            there,
+            Path(out),
+            protocol=wanted,
+            choice=choice,
+            force=force,
+            progress=progress,
+        )
+
+    return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
+
+
+def on_devices(
+    devices: Sequence[str],
+    work: Callable[[Device], list[BenchResult]],
+    *,
+    ssh_config: Path | None,
+    progress: Progress,
+) -> dict[str, list[BenchResult] | EdgeskinError]:
+    """What `work` gives on each device, all at once, nobody else on them; or what went wrong."""
+
+    def alone(there: Device) -> list[BenchResult]:
         with there, reserved(there):
-            return bench_all(
-                paths,
-                packed,
-                there,
-                Path(out),
-                protocol=wanted,
-                choice=choice,
-                force=force,
-                progress=progress,
-            )
+            return work(there)
 
     names = dict.fromkeys(devices)
-    return together([open_device(n, ssh_config=ssh_config, progress=progress) for n in names], work)
+    opened = [open_device(n, ssh_config=ssh_config, progress=progress) for n in names]
+    return together(opened, alone)
 
 
 def bench_all(

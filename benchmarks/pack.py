@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
@@ -27,6 +27,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidPack
 from edgeskin.files import atomic, inside, sha256
+from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
@@ -130,6 +131,28 @@ class Pack:
         return flat.reshape(shape)
 
 
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An image for a pack: RGB uint8 (H, W, 3) as stored, its file's hash, outputs with N = 1."""
+
+    image: NDArray[np.uint8]
+    source_sha256: str
+    outputs: Outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a pack is of: names for records, the model, and labels and groups by image."""
+
+    data: str
+    split: str
+    data_rule: str | None
+    spec: Spec
+    ready: bool
+    truth: Mapping[str, NDArray[Any]]
+    groups: Mapping[str, Grouping]
+
+
 def make(
     reference: Predictor,
     data: Dataset,
@@ -163,31 +186,47 @@ def make(
                 f"the groups by {by} are of {len(grouping.labels)} images, {data.where} has "
                 f"{len(data)} of split '{data.split}'. Group the images that are packed."
             )
-    truth = data.labels(reference.spec)
+    subject = Subject(
+        data=data.name,
+        split=data.split,
+        data_rule=data.rule_for(reference.spec),
+        spec=reference.spec,
+        ready=ready,
+        truth=data.labels(reference.spec),
+        groups=groups,
+    )
     with atomic(out, force=force) as fresh:
         fresh.mkdir()
-        items, outputs = _write_images(reference, data, fresh, ready, shard_bytes, progress)
-        np.savez(fresh / REFERENCE, **cast(Mapping[str, Any], outputs))
-        files = sorted(path.name for path in fresh.iterdir())
-        document = PackDocument(
-            version=VERSION,
-            data=data.name,
-            split=data.split,
-            data_rule=data.rule_for(reference.spec),
-            spec=json.loads(reference.spec.to_json()),
-            ready=ready,
-            items=tuple(items),
-            labels={name: _plain(values) for name, values in truth.items()},
-            groups={by: grouping.labels for by, grouping in groups.items()},
-            group_names={by: grouping.names for by, grouping in groups.items()},
-            group_rules={by: grouping.rule for by, grouping in groups.items()},
-            sha256={name: sha256(fresh / name) for name in files},
-        )
-        (fresh / PACK).write_text(json.dumps(document.to_json(), indent=1), encoding="utf-8")
+        write(fresh, subject, _entries(reference, data, ready, progress), shard_bytes)
     return read(out)
 
 
-def _plain(values: NDArray[Any]) -> tuple[Any, ...]:
+def write(
+    folder: Path, subject: Subject, entries: Iterable[Entry], shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Fill an empty folder with a pack of `entries`; labels and groups are in their order."""
+    items, outputs = _write_images(entries, folder, shard_bytes)
+    np.savez(folder / REFERENCE, **cast(Mapping[str, Any], outputs))
+    files = sorted(path.name for path in folder.iterdir())
+    groups = subject.groups
+    document = PackDocument(
+        version=VERSION,
+        data=subject.data,
+        split=subject.split,
+        data_rule=subject.data_rule,
+        spec=json.loads(subject.spec.to_json()),
+        ready=subject.ready,
+        items=tuple(items),
+        labels={name: plain(values) for name, values in subject.truth.items()},
+        groups={by: grouping.labels for by, grouping in groups.items()},
+        group_names={by: grouping.names for by, grouping in groups.items()},
+        group_rules={by: grouping.rule for by, grouping in groups.items()},
+        sha256={name: sha256(folder / name) for name in files},
+    )
+    (folder / PACK).write_text(json.dumps(document.to_json(), indent=1), encoding="utf-8")
+
+
+def plain(values: NDArray[Any]) -> tuple[Any, ...]:
     """An array (N,) or (N, C) as pack.json holds it."""
     return tuple(tuple(v) if isinstance(v, list) else v for v in values.tolist())
 
@@ -303,25 +342,27 @@ def _labels_a_row(head: Head) -> int | None:
     return None
 
 
+def _entries(
+    reference: Predictor, data: Dataset, ready: bool, progress: Progress
+) -> Iterator[Entry]:
+    for done, source in enumerate(data.images, start=1):
+        image = source.decode()
+        pixels = preprocess(image, reference.spec.input)
+        yield Entry(pixels if ready else image, source.sha256(), reference.run(pixels))
+        progress("packing", done, len(data))
+
+
 def _write_images(
-    reference: Predictor,
-    data: Dataset,
-    folder: Path,
-    ready: bool,
-    shard_bytes: int,
-    progress: Progress,
+    entries: Iterable[Entry], folder: Path, shard_bytes: int
 ) -> tuple[list[Item], dict[str, NDArray[Any]]]:
     items: list[Item] = []
     outputs = []
     with _Shards(folder, shard_bytes) as shards:
-        for done, source in enumerate(data.images, start=1):
-            image = source.decode()
-            pixels = preprocess(image, reference.spec.input)
-            shard, offset = shards.append(stored := pixels if ready else image)
-            height, width = stored.shape[:2]
-            items.append(Item(shard, offset, width, height, source.sha256()))
-            outputs.append(reference.run(pixels))
-            progress("packing", done, len(data))
+        for entry in entries:
+            shard, offset = shards.append(entry.image)
+            height, width = entry.image.shape[:2]
+            items.append(Item(shard, offset, width, height, entry.source_sha256))
+            outputs.append(entry.outputs)
     return items, {name: np.concatenate([row[name] for row in outputs]) for name in outputs[0]}
 
 

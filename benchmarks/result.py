@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -216,8 +217,47 @@ class BenchResult(Document):
     trtexec: EngineTimes | EngineRefused | None = None
 
 
+class JoinTime(Document):
+    """What it took to make the last stage's pictures, an image each; answered ones only.
+
+    `where` is the machine that joined, with the native core's kernels: the host, by the code that
+    an app calls on its device.
+    """
+
+    where: str
+    p50_ms: float
+    samples_ms: tuple[float, ...]
+
+
+class PipelineResult(BenchResult):
+    """A pipeline on one device, each stage by the device, joined on the host between them.
+
+    `accuracy` is of the end: the images that both the device and the float pipeline answer,
+    each with its answer from the device's own masks. `engine` and `device` are as the last stage
+    found them; there is no `latency` but that of the stages.
+
+    Attributes:
+        stages: By name. The last one's accuracy is of single pictures, each against the float
+            pipeline's answer to its image.
+        looked_at: Images of the pack; `pack.images` too.
+        statuses: Images by status, of `reference` and `device`.
+        equal_statuses: The share of images of the same status.
+        pictures_per_image: How often the last stage runs for an answered image.
+        whole_p50_ms: Medians of a whole query: the first stage's and, times
+            `pictures_per_image`, the last one's, without the join.
+    """
+
+    stages: dict[str, BenchResult]
+    looked_at: int
+    statuses: dict[str, dict[str, int]]
+    equal_statuses: float
+    pictures_per_image: float
+    join: JoinTime
+    whole_p50_ms: float | None = None
+
+
 def read_result(path: Path | str) -> BenchResult:
-    """The result that `bench` wrote to `path`.
+    """The result that `bench` wrote to `path`; of a pipeline a `PipelineResult`.
 
     Raises:
         InvalidResult: Missing, damaged, or of another version.
@@ -226,4 +266,14 @@ def read_result(path: Path | str) -> BenchResult:
         text = Path(path).read_bytes()
     except OSError as error:
         raise InvalidResult(f"{path} cannot be read: {error.strerror}") from error
-    return BenchResult.from_json(text, where=path)
+    kind = PipelineResult if _has_stages(text) else BenchResult
+    return kind.from_json(text, where=path)
+
+
+def _has_stages(text: bytes) -> bool:
+    """Whether a result is a pipeline's; what is damaged is told where it is read."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and "stages" in document

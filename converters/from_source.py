@@ -13,11 +13,13 @@ from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert_files
 from edgeskin.converters.model_card import write_card
 from edgeskin.converters.options import ConversionOptions
+from edgeskin.converters.pipeline_convert import convert_pipeline
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
 from edgeskin.errors import InvalidData, InvalidSpec, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
+from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.spec_answers import SpecAnswers
 from edgeskin.spec import Spec
@@ -48,7 +50,7 @@ def convert(
 
     Args:
         source: A run, a program, or whatever `import_run` takes: it is imported on the way,
-            and the run is not kept.
+            and the run is not kept. Or a pipeline of runs, which gives pipelines.
         precision: By default fp32 for a run and int8 for a program.
         data: Images to calibrate a run with, where int8 is asked; their train
             split is used. The program is not kept: `edgeskin.calibrate` does that.
@@ -72,6 +74,32 @@ def convert(
         raise UnknownName(f"no io '{options.io}'; there are app and tensor")
     out = Path(out)
     targets = list(FORMATS) if target == "all" else [target]
+    if isinstance(source, Path | str) and is_pipeline(source):
+        unused = (spec, weights, example, input_size)
+        if answers != SpecAnswers() or any(x is not None for x in unused):
+            raise InvalidSpec(
+                f"{source} is a pipeline of runs: its specs say what it eats and says"
+            )
+        return convert_pipeline(
+            Path(source),
+            out,
+            lambda run, place, images: convert(
+                run,
+                place,
+                target=target,
+                precision=precision,
+                data=images,
+                options=options,
+                trust=trust,
+                progress=progress,
+            ),
+            targets=targets,
+            precisions=list(PRECISIONS) if precision == "all" else [precision or "fp32"],
+            data=data,
+            force=force,
+            trust=trust,
+            progress=progress,
+        )
     with tempfile.TemporaryDirectory(prefix="edgeskin-") as scratch:
         if not isinstance(source, Path | str) or _is_imported(source):
             from edgeskin.sources.importing import import_run

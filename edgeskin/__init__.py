@@ -13,7 +13,6 @@ from edgeskin.offline import disable_telemetry
 from edgeskin.version import __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same to Python
-    from edgeskin.benchmarks.bench import bench as bench
     from edgeskin.benchmarks.devices.names import devices as devices
     from edgeskin.calibration.from_run import calibrate as calibrate
     from edgeskin.calibration.options import CalibrationOptions as CalibrationOptions
@@ -39,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.sources.spec_answers import SpecAnswers as SpecAnswers
     from edgeskin.spec import Spec as Spec
     from edgeskin.training.train import train as train
+    from edgeskin.verbs import bench as bench
     from edgeskin.verbs import pack as pack
     from edgeskin.walkthrough.demo import demo as demo
 
@@ -54,7 +54,7 @@ _HOMES = {
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
     "SpecAnswers": "edgeskin.sources.spec_answers",
-    "bench": "edgeskin.benchmarks.bench",
+    "bench": "edgeskin.verbs",
     "calibrate": "edgeskin.calibration.from_run",
     "convert": "edgeskin.converters.from_source",
     "demo": "edgeskin.walkthrough.demo",

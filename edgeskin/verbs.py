@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeskin.benchmarks import pack as packs
+from edgeskin.benchmarks.bench import bench as bench_files
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
+from edgeskin.benchmarks.pipeline_bench import bench_pipelines
+from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack
+from edgeskin.benchmarks.result import BenchResult
+from edgeskin.benchmarks.setup import Choice
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import ImageData, load_split
+from edgeskin.errors import EdgeskinError, InvalidArtifact, InvalidPack
 from edgeskin.files import check_writable
+from edgeskin.pipelines.pipeline_folder import is_pipeline
+from edgeskin.pipelines.pipeline_predictor import load_pipeline
 from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
 
@@ -29,8 +38,10 @@ def pack(
 ) -> Pack:
     """Pack images, labels and the float model's outputs, to be run on devices.
 
+    Of a pipeline it is a `PipelinePack`, with outputs of the first stage and of the end.
+
     Args:
-        run: The float model.
+        run: The float model, or the pipeline of runs.
         samples: At most so many images of the split, drawn with a fixed seed.
         ready: Store the images at the model's size (smaller): the device's own pre-processing
             is then no part of what is measured.
@@ -39,14 +50,32 @@ def pack(
         trust: Run the code that the run names, whoever wrote it.
 
     Raises:
-        InvalidData: The folder cannot be used, or `groups` are none of its images'.
+        InvalidData: The folder cannot be used, or `groups` are none of its images'; or a
+            pipeline answers none of them.
+        InvalidPack: `ready` images of a pipeline.
         CannotWrite: `out` exists and `force` is False.
         NotTrusted: The run names a factory that needs `trust`.
     """
     out = Path(out)
     check_writable(out, force=force)
+    if is_pipeline(run) and ready:
+        raise InvalidPack(
+            f"{run} is a pipeline, whose masks lie over the images as they were taken: leave "
+            "--ready out"
+        )
     dataset = load_split(data, split)
     dataset = dataset.take(samples) if samples else dataset
+    if is_pipeline(run):
+        with load_pipeline(run, trust=trust) as pipeline:
+            return make_pipeline_pack(
+                pipeline,
+                dataset,
+                out,
+                groups=group_images(dataset, groups, trust=trust, progress=progress),
+                shard_bytes=shard_bytes,
+                force=force,
+                progress=progress,
+            )
     with load(run, trust=trust) as reference:
         return packs.make(
             reference,
@@ -58,3 +87,48 @@ def pack(
             force=force,
             progress=progress,
         )
+
+
+def bench(
+    artifacts: Sequence[Path | str],
+    pack: Path | str,
+    out: Path | str,
+    *,
+    devices: Sequence[str] = ("host",),
+    protocol: str = "standard",
+    choice: Choice | None = None,
+    ssh_config: Path | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> dict[str, list[BenchResult] | EdgeskinError]:
+    """Run artifacts on devices, all devices at once; their results are written to `out`.
+
+    Args:
+        artifacts: Files, or pipelines.
+        pack: A pack of the model, or pipeline, that the artifacts were made from.
+        devices: Names, as `open_device` takes them.
+        protocol: A name of `PROTOCOLS`, or "none": accuracy only.
+        ssh_config: Another file than `~/.ssh/config`.
+
+    Returns:
+        By device, its results, `PipelineResult`s of pipelines; or what went wrong there.
+
+    Raises:
+        UnknownName, InvalidPack, MissingPackage: Before any device is asked.
+        InvalidArtifact: Files and pipelines, which have no pack in common.
+    """
+    kinds = {is_pipeline(artifact) for artifact in artifacts}
+    if len(kinds) > 1:
+        raise InvalidArtifact("files and pipelines have no pack in common: bench them in turn")
+    run = bench_pipelines if kinds == {True} else bench_files
+    return run(
+        artifacts,
+        pack,
+        out,
+        devices=devices,
+        protocol=protocol,
+        choice=choice,
+        ssh_config=ssh_config,
+        force=force,
+        progress=progress,
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    artifacts: Annotated[list[Path], typer.Argument(help=".tflite and .onnx files.")],
+    artifacts: Annotated[list[Path], typer.Argument(help=".tflite and .onnx files, or pipelines.")],
     pack: Annotated[Path, typer.Option(help="A pack of the model they were made from.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     device: Annotated[
@@ -51,8 +51,8 @@ def bench(
     json: Json = False,
 ) -> None:
     """Run artifacts on devices: what they compute, how fast, and why not to believe it."""
-    from edgeskin.benchmarks.bench import bench as run
     from edgeskin.benchmarks.setup import Choice
+    from edgeskin.verbs import bench as run
 
     choice = Choice(library, accelerator, accelerator_library, _options(option or []), threads)
     with console.progress() as progress:
@@ -92,10 +92,14 @@ def _options(texts: list[str]) -> dict[str, str]:
 def _print(results: list[BenchResult], out: Path) -> None:
     columns = ("device", "artifact", "kernels", "p50 ms", "p90 ms", "p99 ms", "load ms", "peak MB")
     title = f"{len(results)} results; every sample is in {out}"
-    rows = [_row(result) for result in results]
+    rows = [row for result in results for row in _rows(result)]
     console.table(title, (*columns, "equal decisions %", "as here dB"), rows)
     for result in results:
-        for remark in (*_of_tensorrt(result.trtexec), *(result.doubts or ())):
+        for remark in (
+            *_of_pipeline(result),
+            *_of_tensorrt(result.trtexec),
+            *(result.doubts or ()),
+        ):
             print(f"{result.device.name}, {result.artifact.name}: {remark}")
 
 
@@ -107,6 +111,34 @@ def _of_tensorrt(times: EngineTimes | EngineRefused | None) -> list[str]:
     if isinstance(times, EngineRefused):
         return [f"TensorRT: {times.error}"]
     return [f"TensorRT by trtexec: p50 {median(times.compute_ms):.3f} ms on the GPU"]
+
+
+def _rows(result: BenchResult) -> list[tuple[str, ...]]:
+    """A row; of a pipeline one for each stage, and one for the end with the sum of its times."""
+    from edgeskin.benchmarks.result import PipelineResult
+
+    if not isinstance(result, PipelineResult):
+        return [_row(result)]
+    rows = [_row(stage) for stage in result.stages.values()]
+    device, name, *_, equal, host = _row(result)
+    sum_ms = "-" if result.device.emulated else f"{result.whole_p50_ms or 0:.3f}"
+    times = ("",) * 5 if result.whole_p50_ms is None else (sum_ms, *("",) * 4)
+    return [*rows, (device, name, "", *times, equal, host)]
+
+
+def _of_pipeline(result: BenchResult) -> list[str]:
+    """What the rows do not say: how many answers there are, and the join."""
+    from edgeskin.benchmarks.result import PipelineResult
+
+    if not isinstance(result, PipelineResult):
+        return []
+    device, reference = (result.statuses[name] for name in ("device", "reference"))
+    return [
+        f"{device['answered']} of {result.looked_at} images answered, by the float pipeline "
+        f"{reference['answered']}; equal statuses {100 * result.equal_statuses:.1f} %",
+        f"p50 is the stages' sum, the last one {result.pictures_per_image:.2f} times an image, "
+        f"without the join: {result.join.p50_ms:.3f} ms on the {result.join.where}",
+    ]
 
 
 def _row(result: BenchResult) -> tuple[str, ...]:

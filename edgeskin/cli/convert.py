@@ -26,7 +26,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="A run (fp32, fp16), a program (int8), or a file or name that `import` takes."
+            help="A run (fp32, fp16), a program (int8), a pipeline of runs, or a file or name that "
+            "`import` takes."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the files and manifest.json.")],

@@ -87,8 +87,8 @@ def drift(
     dataset = dataset if images is None else dataset.take(images)
     if metric or plot:
         _check_metric(artifact, dataset, metric)
-    results = [read_measured(path) for path in measured or ()]
-    options = DriftOptions(program, preprocess, under or (), results, groups)
+    results = tuple(read_measured(path) for path in measured or ())
+    options = DriftOptions(program, preprocess, tuple(under or ()), results, groups)
     with console.progress() as progress:
         report = split_changes(
             artifact, reference, dataset, options, trust=trust, progress=progress

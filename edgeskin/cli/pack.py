@@ -12,13 +12,15 @@ from edgeskin.cli.groups import takes_groups
 from edgeskin.cli.options import Data, Force, Split, Trust, takes_data
 
 if TYPE_CHECKING:
+    from edgeskin.benchmarks.pack import Pack
     from edgeskin.data.grouping import GroupOptions
+    from edgeskin.spec import Spec
 
 
 @takes_data
 @takes_groups
 def pack(
-    run: Annotated[Path, typer.Argument(help="The float model: a run.")],
+    run: Annotated[Path, typer.Argument(help="The float model: a run, or a pipeline of runs.")],
     data: Data,
     groups: GroupOptions,
     out: Annotated[Path, typer.Option(help="Folder to write the pack to.")],
@@ -48,5 +50,12 @@ def pack(
             trust=trust,
             progress=progress,
         )
-    console.remark(data.split(split).unlabelled(made.spec))
+    console.remark(data.split(split).unlabelled(_end_spec(made)))
     console.say(f"{len(made)} images in {len(made.shards)} shards: {out}")
+
+
+def _end_spec(made: Pack) -> Spec:
+    """Whose labels count: a pipeline's last stage's."""
+    from edgeskin.benchmarks.pipeline_pack import PipelinePack
+
+    return made.last if isinstance(made, PipelinePack) else made.spec

@@ -141,6 +141,20 @@ def read_rules(rules: Rules | Path | str) -> Rules:
     return Rules.from_fields(fields, where=str(rules))
 
 
+def rules_of(spec: PipelineSpec) -> Rules:
+    """The rules that a pipeline was made by, to make another one of other files."""
+    first, last = spec.stages
+    return Rules(
+        name=spec.name,
+        task=spec.task,
+        intended_use=spec.intended_use,
+        limits=spec.limits,
+        join=spec.join,
+        license=spec.license,
+        stages=(first.name, last.name),
+    )
+
+
 def make_pipeline(
     rules: Rules | Path | str,
     stages: Mapping[str, Path | str],

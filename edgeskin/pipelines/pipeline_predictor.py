@@ -83,11 +83,11 @@ class PipelinePredictor(Predictor):
         joined = join_image(self.pipeline.spec.join, self.first.spec, outputs, image)
         heads: Mapping[str, HeadPrediction] = {}
         if joined.pictures:
-            heads = postprocess.predict(self.spec, self._look(joined.pictures)).heads
+            heads = postprocess.predict(self.spec, self.look(joined.pictures)).heads
         first = postprocess.predict(self.first.spec, outputs).heads
         return PipelinePrediction(heads, joined.status, joined.seen, first)
 
-    def _look(self, pictures: tuple[NDArray[np.uint8], ...]) -> Outputs:
+    def look(self, pictures: tuple[NDArray[np.uint8], ...]) -> Outputs:
         """The last stage's outputs for the pictures of one image, averaged."""
         outputs = self.run_all([preprocess(picture, self.spec.input) for picture in pictures])
         return {name: mean_by(np.zeros(len(pictures), np.int64), x) for name, x in outputs.items()}

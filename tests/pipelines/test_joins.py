@@ -159,3 +159,18 @@ def test_many_images_are_handed_over_in_order() -> None:
     some = np.array([True, False, False, False, True])
     assert handed.answers(rows)["x"].tolist() == [10.0, 12.0, 14.0]
     assert handed.answers(rows, some)["x"].tolist() == [10.0, 14.0]
+
+
+def test_apps_get_the_same_pixels_from_the_core_s_own_masked_preprocessing() -> None:
+    """`native.preprocess(mask=)` never holds the painted image; its bytes are those of it."""
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (64, 96, 3), np.uint8)
+    image[..., 0] = half_red()[..., 0]  # red on the left, so that the left is skin
+    image[..., 2] = 0
+    outputs, last = outputs_of(image), plain_input(40, 40)
+    [picture] = join_image(rules("mask").join, areas_spec(), outputs, image).pictures
+    mask = class_mask(outputs["area"][0], areas_spec().input, image)
+    kept = [areas_spec().heads[0].labels.index("skin")]
+    recipe = native.Recipe.from_spec(last)
+    pixels = native.preprocess(image, recipe, mask=mask, keep=kept, fill=(0, 102, 0))
+    np.testing.assert_array_equal(pixels, preprocess(picture, last))
