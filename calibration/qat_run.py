@@ -102,7 +102,8 @@ def qat(
 
 def qat_recipe(run: Path, path: Path | None = None, **overrides: Any) -> QatRecipe:
     """The settings in `path` over those that the task, and the run's own training, used."""
-    defaults = dict(objective_of(Spec.load(run)).RECIPE)
+    settings = objective_of(Spec.load(run)).RECIPE
+    defaults = {key: value for key, value in settings.items() if key in QatRecipe.model_fields}
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         used = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["recipe"]
         defaults |= {key: used[key] for key in _OF_THE_RUN if key in used}

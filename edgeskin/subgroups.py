@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ NOT_STATED, NO_SKIN, NO_COLOUR = "not stated", "no skin found", "no colour"
 UNKNOWN = (NOT_STATED, NO_SKIN, NO_COLOUR)
 """Images whose group nobody knows: counted and measured, but no group that others are held to."""
 
+TOO_FEW: Final = "too few to say"
 Verdict = Literal["held", "grew", "too few to say"]
 Compare = Callable[[Spec, Outputs, Outputs, Truth], dict[str, MetricChange]]
 
@@ -205,11 +206,12 @@ def missed_gaps(subgroups: Mapping[str, Subgroups], max_points: float | None) ->
 def _missed(by: str, name: str, gap: GapChange, parts: Subgroups, max_points: float) -> str:
     worst, growth = parts.groups[gap.candidate.worst], gap.growth
     change = (worst.metrics or {})[name]
+    unsure = "" if gap.verdict == "grew" else f" ({TOO_FEW}: the interval reaches below the gate)"
     return (
         f"{name} by {by}: the gap between groups grew by {100 * growth.value:.2f} points "
         f"[{100 * growth.low:+.2f}, {100 * growth.high:+.2f}] to {100 * gap.candidate.gap:.2f}, "
         f"the gate is {max_points:g} points; worst is '{gap.candidate.worst}' "
-        f"({worst.images} images), {change.reference:.4f} to {change.candidate:.4f}"
+        f"({worst.images} images), {change.reference:.4f} to {change.candidate:.4f}{unsure}"
     )
 
 
@@ -276,4 +278,4 @@ def _verdict(growth: Estimate, allowed: float, images: int) -> Verdict:
     if growth.low > allowed:
         return "grew"
     unseen = 3.0 / images if growth.low == growth.high else 0.0
-    return "held" if growth.high + unseen <= allowed else "too few to say"
+    return "held" if growth.high + unseen <= allowed else TOO_FEW

@@ -212,7 +212,10 @@ def test_a_missed_gate_names_group_metric_and_numbers() -> None:
     assert len(lines) == 2  # balanced accuracy is the same of one class
     start, end = lines[0].split(" [", 1)
     assert start == f"{ACCURACY} by tone: the gap between groups grew by 3.00 points"
-    assert "to 13.00, the gate is 2.9 points; worst is 'b' (100 images), 0.8000 to 0.7700" in end
+    assert (
+        "to 13.00, the gate is 2.9 points; worst is 'b' (100 images), 0.8000 to 0.7700 (too few"
+        in end
+    )
     assert list(missed_gaps({"tone": parts}, 3.0)) == []  # exactly at the gate
     assert list(missed_gaps({"tone": parts}, None)) == []
     (line,) = missed_gaps({"tone": split({"a": (9, 12)}, {"a": (9, 12)})}, 1.0)

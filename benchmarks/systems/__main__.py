@@ -18,7 +18,12 @@ from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.benchmarks.systems.measure import Desk, measure, trained
 from edgeskin.benchmarks.systems.page import json_path, save
 from edgeskin.benchmarks.systems.rows import ROWS
-from edgeskin.benchmarks.systems.systems_documents import SystemRecord, SystemsResult
+from edgeskin.benchmarks.systems.systems_documents import (
+    PipelineRecord,
+    SystemRecord,
+    SystemsResult,
+)
+from edgeskin.benchmarks.systems.two_stages import PAIRS, measure_pair
 from edgeskin.errors import EdgeskinError
 
 TOOLS = ("torch", "torchao", "timm", "ai-edge-litert", "onnxruntime", "coremltools", "lightly")
@@ -35,12 +40,15 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     desk = Desk(options.data, options.out, not options.no_emulated, _tell)
     try:
-        for name in options.only.split(",") if options.only else ROWS:
-            (trained if options.train else measure)(ROWS[name], desk)
+        for name in options.only.split(",") if options.only else (*ROWS, *PAIRS):
+            if name in PAIRS:
+                measure_pair(PAIRS[name], desk)
+            else:
+                (trained if options.train else measure)(ROWS[name], desk)
         if options.docs:
             save(_result(options.out, options.docs), options.docs)
     except KeyError as error:
-        print(f"no row {error}; there are {', '.join(ROWS)}", file=sys.stderr)
+        print(f"no row {error}; there are {', '.join((*ROWS, *PAIRS))}", file=sys.stderr)
         return 2
     except EdgeskinError as error:
         print(f"edgeskin: {error}", file=sys.stderr)
@@ -51,10 +59,15 @@ def main(arguments: list[str]) -> int:
 def _result(out: Path, docs: Path) -> SystemsResult:
     """The rows that were measured, with those that the page has already and nobody repeated."""
     before = json_path(docs)
-    rows = {}
+    rows: dict[str, SystemRecord] = {}
+    pipelines: dict[str, PipelineRecord] = {}
     if before.is_file():
         known = SystemsResult.from_json(json.loads(before.read_bytes()))
         rows = {row.name: row for row in known.rows}
+        pipelines = {row.name: row for row in known.pipelines}
+    for name in PAIRS:
+        if (path := out / f"pipeline-{name}" / "record.json").is_file():
+            pipelines[name] = PipelineRecord.from_json(json.loads(path.read_bytes()))
     for name in ROWS:
         if (path := out / name / "record.json").is_file():
             rows[name] = SystemRecord.from_json(json.loads(path.read_bytes()))
@@ -63,6 +76,7 @@ def _result(out: Path, docs: Path) -> SystemsResult:
         machine=f"{here.processor}, {here.processors} processors, {', '.join(here.cpu_features)}",
         tools={name: importlib.metadata.version(name) for name in TOOLS},
         rows=tuple(rows[name] for name in ROWS if name in rows),
+        pipelines=tuple(pipelines[name] for name in PAIRS if name in pipelines),
     )
 
 

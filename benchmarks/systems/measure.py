@@ -218,7 +218,7 @@ def _files(row: Row, test: Dataset, data: Path, desk: Desk) -> tuple[FileRow, ..
             )
         )
     emulated = _emulated(row, paths, data, desk) if desk.emulate else {}
-    return tuple(r.model_copy(update={"emulated": emulated.get(r.name)}) for r in rows)
+    return tuple(r.model_copy(update={"emulated": emulated.get((r.kind, r.target))}) for r in rows)
 
 
 def _float_operators(path: Path) -> dict[str, int]:
@@ -266,22 +266,22 @@ def _times(paths: Mapping[Key, Path], reference: Reference) -> dict[Key, dict[st
     }
 
 
-def _emulated(row: Row, paths: Mapping[Key, Path], data: Path, desk: Desk) -> dict[str, Emulated]:
-    """INT8 files on an emulated arm64 CPU, beside this machine, by name."""
+def _emulated(row: Row, paths: Mapping[Key, Path], data: Path, desk: Desk) -> dict[Key, Emulated]:
+    """The best INT8 files on an emulated arm64 CPU, beside this machine."""
     kind = "qat" if ("qat", "tflite") in paths else "ptq"
-    chosen = [paths[kind, target] for target in TIMED]
+    chosen = {paths[kind, target].name: (kind, target) for target in TIMED}
     packed = desk.folder(row.name) / "pack"
     if not (packed / "pack.json").is_file():
         pack(desk.run(row.name), data, packed, samples=EMULATED_IMAGES, ready=True, force=True)
     results = bench(
-        chosen, packed, desk.folder(row.name) / "emulated",
+        [paths[key] for key in chosen.values()], packed, desk.folder(row.name) / "emulated",
         devices=(f"emulated:{EMULATED}",), protocol="none", force=True, progress=desk.progress,
     )  # fmt: skip
     (found,) = results.values()
     if not isinstance(found, list):
         raise RunFailed(f"{row.name} did not run on {EMULATED}: {found}")
     return {
-        result.artifact.name: Emulated(
+        chosen[result.artifact.name]: Emulated(
             cpu=EMULATED,
             images=len(read(packed)),
             sqnr_db=min(part.sqnr_db for part in result.accuracy.host.agreement.values()),

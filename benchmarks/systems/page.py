@@ -7,7 +7,12 @@ from pathlib import Path
 
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
-from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemRecord, SystemsResult
+from edgeskin.benchmarks.systems.systems_documents import (
+    FileRow,
+    PipelineRecord,
+    SystemRecord,
+    SystemsResult,
+)
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
@@ -36,7 +41,8 @@ def filled(text: str, page: str, result: SystemsResult) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     rows = [row for row in result.rows if page in (row.page, OVERVIEW)]
-    tables = overview(result) if page == OVERVIEW else markdown(rows)
+    joined = [pair for pair in result.pipelines if pair.page == page]
+    tables = overview(result) if page == OVERVIEW else markdown(rows, joined)
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 
@@ -53,11 +59,13 @@ def overview(result: SystemsResult) -> str:
     return "\n\n".join(parts)
 
 
-def markdown(rows: Sequence[SystemRecord]) -> str:
+def markdown(rows: Sequence[SystemRecord], pipelines: Sequence[PipelineRecord] = ()) -> str:
     """The tables of one page."""
     if not rows:
         return "Not measured yet."
     parts = [_networks(rows)]
+    for pair in pipelines:
+        parts += [f"### Pipeline {pair.name}", *_pipeline(pair)]
     for row in rows:
         parts += [f"### {row.name}", _training(row)]
         if row.trained.test.per_class:
@@ -66,6 +74,35 @@ def markdown(rows: Sequence[SystemRecord]) -> str:
             parts.append(_files(row))
             parts += [_groups(row)] if any(f.groups for f in row.files) else []
     return "\n\n".join(parts)
+
+
+def _pipeline(pair: PipelineRecord) -> Iterator[str]:
+    """The pipeline beside whole images, and its INT8 files beside its runs."""
+    counts = ", ".join(f"{count} {status}" for status, count in pair.statuses.items())
+    yield (
+        f"Rules `{pair.rules}` on {pair.images} test images of {pair.data}: {counts}; the last "
+        f"stage saw {pair.pictures} pictures. Of the answered images, seen whole and through the "
+        "pipeline:"
+    )
+    table = [
+        (name, f"{m.reference:.4f}", f"{m.candidate:.4f}", _change(m))
+        for name, m in pair.metrics.items()
+    ]
+    yield grid(("metric", "whole", "pipeline", "change"), table)
+    if pair.files:
+        names = list(next(iter(pair.files.values())).metrics)
+        rows = [
+            (
+                TITLES[target],
+                ", ".join(f"{name} {db:.1f}" for name, db in file.stages_db.items()),
+                f"{100 * file.equal_statuses:.1f} %",
+                ", ".join(f"{100 * share:.1f} %" for share in file.equal_decisions.values()),
+                *(_change(m) for m in file.metrics.values()),
+            )
+            for target, file in pair.files.items()
+        ]
+        yield "INT8 files beside the float pipeline:"
+        yield grid(("files", "stages, dB", "equal answers", "equal decisions", *names), rows)
 
 
 def _classes(row: SystemRecord) -> str:
@@ -158,9 +195,11 @@ def _signed(found: Estimate, times: float) -> str:
 
 
 def _groups(row: SystemRecord) -> str:
-    """By grouping: the worst group of the last INT8 files, and how the gap between groups grew."""
+    """The worst group of each smaller file, and how the gap between groups grew."""
     table = []
     for file in row.files:
+        if file.kind == "fp32":
+            continue
         for by, groups in (file.groups or {}).items():
             for name, gap in groups.gaps.items():
                 if limit_of(name) is not None:

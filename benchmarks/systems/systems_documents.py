@@ -78,6 +78,35 @@ class SystemRecord(Document):
     files: tuple[FileRow, ...] = ()
 
 
+class JoinedFiles(Document):
+    """A pipeline of INT8 files beside that of the runs: at its end, and by stage."""
+
+    sqnr_db: float
+    stages_db: dict[str, float]
+    equal_statuses: float
+    equal_decisions: dict[str, float]
+    metrics: dict[str, MetricChange]
+
+
+class PipelineRecord(Document):
+    """A pipeline of two float networks beside the whole images, where it answers.
+
+    `metrics` has the whole image as reference and the pipeline as candidate, over the images
+    that have an answer; `pictures` is how many the last stage saw, `files` the INT8 files by
+    format.
+    """
+
+    name: str
+    page: str
+    rules: str
+    data: str
+    images: int
+    statuses: dict[str, int]
+    pictures: int
+    metrics: dict[str, MetricChange]
+    files: dict[str, JoinedFiles] | None = None
+
+
 class SystemsResult(Document):
     """Everything that the pages show; rows may come from different sessions of `machine`."""
 
@@ -85,3 +114,4 @@ class SystemsResult(Document):
     machine: str
     tools: dict[str, str]
     rows: tuple[SystemRecord, ...]
+    pipelines: tuple[PipelineRecord, ...] = ()

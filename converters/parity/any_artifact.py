@@ -86,7 +86,8 @@ def drift(
     """
     if not is_pipeline(artifact):
         return single.drift(artifact, reference, data, options, trust=trust, progress=progress)
-    if options != DriftOptions():
+    of_one = (options.program, options.under, options.measured, options.groups.by)
+    if any(of_one) or options.preprocess != "core":
         raise InvalidArtifact(
             f"{artifact} is a pipeline: programs, resizes, other processors, devices and groups "
             "are of one stage. Measure its drift by itself, on the data that edgeskin stage-data "

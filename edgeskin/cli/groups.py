@@ -25,7 +25,6 @@ MaxGroupGap = Annotated[
         rich_help_panel="Groups",
     ),
 ]
-_TOO_FEW = "too few to say"
 
 
 def _of_groups(
@@ -96,10 +95,12 @@ def worst_columns(subgroups: Mapping[str, Subgroups] | None) -> tuple[str, ...]:
 
 def worst_cells(subgroups: Mapping[str, Subgroups] | None, metric: str) -> Iterator[str]:
     """What stands in them, of one metric."""
+    from edgeskin.subgroups import TOO_FEW
+
     for parts in (subgroups or {}).values():
         found = parts.worst(metric)
         if found is None:
-            yield _TOO_FEW
+            yield TOO_FEW
             continue
         name, group = found
         value = (group.metrics or {})[metric].candidate
@@ -108,6 +109,8 @@ def worst_cells(subgroups: Mapping[str, Subgroups] | None, metric: str) -> Itera
 
 def print_groups(subgroups: Mapping[str, Subgroups] | None) -> None:
     """A table a grouping: each metric of each group, and how far the groups are apart."""
+    from edgeskin.subgroups import TOO_FEW
+
     columns = ("metric", "group", "images", "reference", "artifact", "change")
     for by, parts in (subgroups or {}).items():
         rows = [row for metric in _metrics(parts) for row in _rows(metric, parts)]
@@ -117,7 +120,7 @@ def print_groups(subgroups: Mapping[str, Subgroups] | None) -> None:
             console.table(title, (*columns, "paired 95 % interval", ""), rows)
         if few:
             images = ", ".join(f"{console.printable(n)} ({parts.groups[n].images})" for n in few)
-            print(f"{_TOO_FEW}, by {console.printable(by)}: {images}")
+            print(f"{TOO_FEW}, by {console.printable(by)}: {images}")
 
 
 def _metrics(parts: Subgroups) -> list[str]:

@@ -335,7 +335,7 @@ class Dataset:
     def _value(
         self, head: DistributionHead | RegressionHead, row: Row, column: LabelColumn
     ) -> float:
-        least = head.first if isinstance(head, DistributionHead) else -np.inf
+        least = _least(head) if isinstance(head, DistributionHead) else -np.inf
         try:
             if (value := _finite(column.cell(row))) >= least:
                 return value
@@ -374,6 +374,17 @@ class Dataset:
 
 
 _ENDS = ("low", "high")
+
+
+def _least(head: DistributionHead) -> float:
+    """The smallest label: one step below the first value, such as no lesion of 1 to 65.
+
+    It counts as the first value; nothing below 0 does where no value is.
+    """
+    below = head.first - head.step
+    return max(0.0, below) if head.first >= 0 else below
+
+
 _FOREGROUND = SegmentationHead(name="foreground", labels=("foreground",), activation="sigmoid")
 
 

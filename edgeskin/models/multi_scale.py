@@ -38,8 +38,8 @@ class ScaleSequence(nn.Module):
     def __init__(self, widths: Sequence[int], style: Style, state: int, path_dropout: float):
         super().__init__()
         self.enter = nn.ModuleList(style.layer(width, state) for width in widths)
-        self.update = nn.Conv2d(3 * state, state, 1)
-        self.candidate = nn.Conv2d(3 * state, state, 1)
+        self.update = _Seen(state)
+        self.candidate = _Seen(state)
         self.active = style.active()
         self.drop_path = DropPath(path_dropout)
         self.leave = zeros(nn.Conv2d(state, widths[-1], 1))
@@ -56,10 +56,24 @@ class ScaleSequence(nn.Module):
         return maps[-1] + self.leave(state)
 
     def _step(self, x: Tensor, state: Tensor) -> Tensor:
-        whole = x.mean((2, 3), keepdim=True).expand_as(x)
-        seen = torch.cat([x, state, whole], dim=1)
-        change = self.active(self.candidate(seen)) - state
-        return state + self.drop_path(self.update(seen).sigmoid() * change)
+        change = self.active(self.candidate(x, state)) - state
+        return state + self.drop_path(self.update(x, state).sigmoid() * change)
+
+
+class _Seen(nn.Module):
+    """One convolution on a place of the map, the state there, and the mean of the whole map.
+
+    As a sum of two: litert-torch cannot concatenate what is the same at every place.
+    """
+
+    def __init__(self, state: int):
+        super().__init__()
+        self.place = nn.Conv2d(2 * state, state, 1)
+        self.whole = nn.Conv2d(state, state, 1, bias=False)
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        whole = self.whole(x.mean((2, 3), keepdim=True))
+        return self.place(torch.cat([x, state], dim=1)) + whole
 
 
 class DoubleAttention(nn.Module):

@@ -20,7 +20,7 @@ from edgeskin.tasks.losses import interval_loss, label_distribution
 FIRST, SIZE = 0, 101
 TRAINS_ON = ("age",)
 METRIC = "mae"
-RECIPE: Mapping[str, Any] = {"temperature": True, "zoom": 0.2, "color_jitter": 0.2}
+RECIPE: Mapping[str, Any] = {"fit_temperature": True, "zoom": 0.2, "color_jitter": 0.2}
 INTENDED_USE = (
     "Research on perceived age, a marker in studies of ageing. Not for decisions about people: not "
     "for proof of age, access or identity."

@@ -99,7 +99,7 @@ def _fold(
         if record.recipe == recipe:
             return record
     held_out = [held]
-    if recipe.temperature:
+    if recipe.fit_temperature:
         kept, tenth = without_a_tenth(kept, recipe.seed)
         held_out = [tenth, held]
     return fit(

@@ -72,8 +72,8 @@ class Recipe(Training):
     random `size` crop is trained on and the centre crop predicted on. `squash` and `letterbox`
     leave no room for a crop and see the whole image, as masks must. `arch_options` are the
     network's own settings, `head_options` the task's. `frozen` trains the heads alone, on the
-    features of a network that stays as it was. `temperature` divides the logits of
-    distributions by what fits the held-out images best, so that their spread can be believed.
+    features of a network that stays as it was. `fit_temperature` divides the logits
+    of distributions by what fits the held-out images best, so that their spread can be believed.
     """
 
     task: str = ""
@@ -84,7 +84,7 @@ class Recipe(Training):
     resize_to: int = Field(default=256, ge=32, le=1024)
     pretrained: bool = True
     frozen: bool = False
-    temperature: bool = False
+    fit_temperature: bool = False
     arch_options: dict[str, JsonValue] = Field(default_factory=dict)
     head_options: dict[str, str] = Field(default_factory=dict)
 

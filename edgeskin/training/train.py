@@ -129,7 +129,7 @@ def fit(
     network = trainer.fit(
         checkpoint, lambda epoch, loss: progress(f"training, loss {loss:.3f}", epoch, recipe.epochs)
     )
-    if recipe.temperature:
+    if recipe.fit_temperature:
         fit_temperature(spec, network, held_out[0])
     evaluations = {split.split: measure(spec, network, split) for split in held_out}
     record = TrainingRecord(
@@ -243,7 +243,7 @@ def _splits(data: ImageData, recipe: Recipe) -> tuple[Dataset, list[Dataset]]:
     """
     train_split = data.split("train")
     held_out = [data.split(split) for split in ("val", "test") if data.has(split)]
-    if recipe.temperature and not data.has("val"):
+    if recipe.fit_temperature and not data.has("val"):
         train_split, val = without_a_tenth(train_split, recipe.seed)
         held_out.insert(0, replace(val, split="val"))
     return train_split, held_out

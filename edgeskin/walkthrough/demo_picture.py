@@ -24,12 +24,17 @@ def draw(path: Path, test: Dataset, report: DemoReport) -> None:
     figure: Any = plt.figure(figsize=(11, 5.2), dpi=110, layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     _phantoms(top, path.parent / "artifacts", test, report)
-    timed = [row for row in report.rows if row.p50_ms is not None]
-    sizes, times = bottom.subplots(1, 2)
-    _bars(sizes, report.rows, [row.size_bytes / 1e6 for row in report.rows], "size, MB")
-    _bars(times, timed, [row.p50_ms or 0.0 for row in timed], "latency, ms (median, one thread)")
+    draw_bars(bottom, report)
     figure.savefig(path)
     plt.close(figure)
+
+
+def draw_bars(figure: Any, report: DemoReport) -> None:
+    """Size of all files and latency of those that were timed, side by side."""
+    timed = [row for row in report.rows if row.p50_ms is not None]
+    sizes, times = figure.subplots(1, 2)
+    _bars(sizes, report.rows, [row.size_bytes / 1e6 for row in report.rows], "size, MB")
+    _bars(times, timed, [row.p50_ms or 0.0 for row in timed], "latency, ms (median, one thread)")
 
 
 def _phantoms(figure: Any, artifacts: Path, test: Dataset, report: DemoReport) -> None:

@@ -25,8 +25,13 @@ class DemoRow(Document):
 
 
 class DemoReport(Document):
-    """All files of the demo, on the same phantoms."""
+    """All files of the demo of a task, on the same phantoms.
+
+    `shown` names the task metrics that its table has, of those that each verification holds.
+    """
 
     version: int = 1
+    task: str = "acne"
+    shown: tuple[str, ...] = ("severity_accuracy", "count_mae")
     images: int
     rows: tuple[DemoRow, ...]

@@ -91,7 +91,7 @@ def test_the_real_command_refuses_as_run_does(refused: Refused, tmp_path: Path) 
     ("option", "line"),
     [
         ("--task", "no task 'bogus'; there are acne"),
-        ("--arch", "no network 'bogus'; there are efficientnet_lite0"),
+        ("--arch", "no network 'bogus'; there are acne_fusion"),
     ],
 )
 def test_unknown_names_in_train(

@@ -54,3 +54,11 @@ def test_without_intervals_labels_are_numbers(tmp_path: Path) -> None:
 def test_a_wrong_age_is_refused_with_its_image(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(InvalidData, match=message):
         labels(folder(tmp_path, "age,age_low,age_high", row))
+
+
+def test_no_lesion_is_a_count_though_the_support_begins_at_one(tmp_path: Path) -> None:
+    place = folder(tmp_path, "count", "0", "65")
+    assert load_split(place, "train").labels(acne_spec())["count"].tolist() == [0.0, 65.0]
+    place = folder(tmp_path, "count", "-1", "65")
+    with pytest.raises(InvalidData, match="0.png has count '-1', expected a number from 0 on"):
+        load_split(place, "train").labels(acne_spec())

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from samples import acne_spec
 
 from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.calibration.qat_run import qat_recipe
 from edgeskin.errors import InvalidSpec, UnknownName
 from edgeskin.models import ARCHS
 from edgeskin.tasks import TASKS
@@ -51,3 +53,13 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         recipe_for(None, arch="resnet18")
     with pytest.raises(InvalidSpec, match="which arch"):
         recipe_for(None, task="acne")
+
+
+def test_qat_takes_of_a_task_what_it_knows(tmp_path: Path) -> None:
+    for name, task in TASKS.items():
+        module = task.load()
+        spec = acne_spec(task=name, heads=module.heads())
+        (tmp_path / "spec.json").write_text(spec.to_json())
+        recipe = qat_recipe(tmp_path)
+        assert recipe.balanced == module.RECIPE.get("balanced", False)
+        assert recipe.temperature == QatRecipe().temperature  # of the distillation

@@ -1,0 +1,139 @@
+"""Pipelines: what the first stage changes for the last one, and INT8 at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeskin.benchmarks.systems.measure import Desk
+from edgeskin.benchmarks.systems.sets import made
+from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
+from edgeskin.converters.parity.pipeline_compare import (
+    FloatPipeline,
+    answers,
+    open_reference,
+    rows_of,
+    verify_pipeline,
+)
+from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.evaluation import compare
+from edgeskin.files import write_json
+from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
+
+TARGETS = ("tflite", "onnx", "coreml")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pipeline of two rows, and the set that it is measured on.
+
+    Attributes:
+        rules: Of `edgeskin pipeline`.
+        first, last: The rows of its stages.
+        whole: The row whose network sees whole images: the last one, or its twin that was
+            trained on them.
+    """
+
+    name: str
+    page: str
+    rules: str
+    first: str
+    last: str
+    whole: str
+    data: str
+
+
+PAIRS = {
+    pair.name: pair
+    for pair in (
+        Pair(
+            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
+            "lesion_classes", "scenes",
+        ),
+        Pair(
+            "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",
+            "presence_whole", "presence",
+        ),
+        Pair(
+            "grades", "acne-presence", "acne_presence", "face_skin", "grades_skin",
+            "grades_whole", "grades",
+        ),
+    )
+}  # fmt: skip
+
+
+def measure_pair(pair: Pair, desk: Desk) -> PipelineRecord:
+    """The pipeline against whole images, and its INT8 files against its runs."""
+    data = load_split(made(pair.data, desk.data, desk.out, desk.progress), "test")
+    folder = desk.folder(f"pipeline-{pair.name}")
+    reference = open_reference(_joined(pair, folder, desk, "float"))
+    record = _against_whole(pair, reference, data, desk)
+    files = {}
+    for target in TARGETS:
+        if all(_int8(desk, name, target) for name in (pair.first, pair.last)):
+            place = _joined(pair, folder, desk, target)
+            found = verify_pipeline(place, reference.pipeline.folder, data, progress=desk.progress)
+            files[target] = JoinedFiles(
+                sqnr_db=found.sqnr_db,
+                stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
+                equal_statuses=found.equal_statuses,
+                equal_decisions=found.equal_decisions,
+                metrics=found.metrics,
+            )
+    record = record.model_copy(update={"files": files})
+    write_json(folder / "record.json", record.to_json())
+    return record
+
+
+def _against_whole(
+    pair: Pair, reference: FloatPipeline, data: Dataset, desk: Desk
+) -> PipelineRecord:
+    """The same images seen whole and through the first stage."""
+    first = reference.first.run_all(data.pixels(reference.first.spec.input))
+    through = answers(reference.pipeline, data, first, reference.last.run_all, desk.progress)
+    answered = through.handover.answered
+    spec = reference.last.spec
+    whole = _whole(pair, desk, data)
+    seen = rows_of(whole, answered)
+    truth = rows_of(data.truth(spec), answered)
+    pictures = len(through.handover.owner)
+    return PipelineRecord(
+        name=pair.name,
+        page=pair.page,
+        rules=pair.rules,
+        data=pair.data,
+        images=len(data),
+        statuses=through.handover.counts,
+        pictures=pictures,
+        metrics=compare(spec, seen, through.handover.answers(through.outputs), truth),
+    )
+
+
+def _whole(pair: Pair, desk: Desk, data: Dataset) -> dict[str, np.ndarray]:
+    from edgeskin.converters.parity.reference import of_run
+    from edgeskin.models.run import load_run
+
+    model = of_run(load_run(desk.run(pair.whole)))
+    return dict(model.run_all(data.pixels(model.spec.input)))
+
+
+def _joined(pair: Pair, folder: Path, desk: Desk, what: str) -> Path:
+    """The pipeline of the runs ("float"), or of INT8 files of a format."""
+    out = folder / f"{pair.name}-{what}.pipeline"
+    names = read_rules(pair.rules).stages
+    rows = (pair.first, pair.last)
+    paths = [desk.run(row) if what == "float" else _int8(desk, row, what) for row in rows]
+    stages = {name: path for name, path in zip(names, paths, strict=True) if path}
+    make_pipeline(pair.rules, stages, out, force=True)
+    return out
+
+
+def _int8(desk: Desk, row: str, target: str) -> Path | None:
+    """The INT8 file of a row, trained for it where that was better; None where it was not made."""
+    suffix = {"tflite": ".tflite", "onnx": ".onnx", "coreml": ".mlpackage"}[target]
+    for kind in ("qat", "ptq"):
+        for path in sorted((desk.folder(row) / f"files-{kind}").glob(f"*{suffix}")):
+            return path
+    return None
