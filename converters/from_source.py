@@ -77,9 +77,7 @@ def convert(
     if isinstance(source, Path | str) and is_pipeline(source):
         unused = (spec, weights, example, input_size)
         if answers != SpecAnswers() or any(x is not None for x in unused):
-            raise InvalidSpec(
-                f"{source} is a pipeline of runs: its specs say what it eats and says"
-            )
+            raise InvalidSpec(f"{source} is a pipeline, and its stages have their specs already")
         return convert_pipeline(
             Path(source),
             out,
