@@ -30,8 +30,14 @@ def draw_classes(figure: Any, shown: Shown) -> None:
         answer = said[0] if said[0] == said[1] else f"{said[0]}, INT8: {said[1]}"
         right = set(said) == {head.labels[truth]}
         chart.set_title(answer, fontsize=8, color="black" if right else INT8)
-    chart.legend(fontsize=7, loc="lower right")
+    _legend(figure, chart)
     figure.supxlabel("probability; the truth is shaded", fontsize=7.5)
+
+
+def _legend(figure: Any, chart: Any) -> None:
+    """Below all charts, where it hides none of them."""
+    handles, names = chart.get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=7.5, loc="outside lower right", ncols=2, frameon=False)
 
 
 def _photos_over_charts(figure: Any, shown: Shown) -> Iterator[tuple[int, Any, Any]]:
@@ -64,13 +70,13 @@ def draw_distributions(figure: Any, shown: Shown) -> None:
     top = 1.15 * max(float(mass.max()) for mass in masses)
     for i, photo, chart in _photos_over_charts(figure, shown):
         low, high = (float(end) for end in np.broadcast_to(np.ravel(shown.truth[i]), (2,)))
-        chart.axvspan(low - 0.5, high + 0.5, color=TRUTH, alpha=0.18, linewidth=0)
+        chart.axvspan(low - 1.0, high + 1.0, color=TRUTH, alpha=0.18, linewidth=0)
         _curves(chart, support(head), [mass[i] for mass in masses], top)
         label = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         photo.set_title(f"truth: {label} {head.unit}", fontsize=8.5)
         means = [float(answer[head.name][i, 0]) for answer in shown.answers]
         chart.set_title(f"float {means[0]:.1f}, INT8 {means[1]:.1f}", fontsize=8)
-    chart.legend(fontsize=7, loc="upper right")
+    _legend(figure, chart)
     figure.supxlabel(
         f"{head.unit}; the truth is shaded, the bar is INT8's 80 % interval", fontsize=7.5
     )
