@@ -18,7 +18,7 @@ def test_pack_then_bench_on_this_machine(tiny_run: Path, phantom_set: Path, tmp_
     convert(tiny_run, tmp_path / "app", target="onnx", precision="fp32")
     artifact = next((tmp_path / "app").glob("*.onnx"))
     pack, out = tmp_path / "pack", tmp_path / "out"
-    options = ["--data", phantom_set, "--samples", "6", "--group", "severity", "--out", pack]
+    options = ["--data", phantom_set, "--samples", "6", "--by", "severity", "--out", pack]
     subprocess.run([*COMMAND, "pack", tiny_run, *options], check=True, capture_output=True)
     arguments = [artifact, "--pack", pack, "--out", out, "--protocol", "quick", "--json"]
     done = subprocess.run(
