@@ -1,0 +1,85 @@
+"""The systems' rows and pages; what they measure is measured by hand, on sets nobody ships."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeskin.benchmarks.systems import sets
+from edgeskin.benchmarks.systems.page import filled, json_path, losses
+from edgeskin.benchmarks.systems.rows import ROWS, limit_of
+from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
+from edgeskin.benchmarks.systems.two_stages import PAIRS
+from edgeskin.errors import InvalidData
+from edgeskin.estimate import Estimate
+from edgeskin.evaluation import MetricChange
+from edgeskin.pipelines.pipeline_folder import read_rules
+from edgeskin.training.recipe import Recipe, find_recipe
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_pages_show_what_is_in_the_json() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    for path in (DOCS / "systems").glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert filled(text, path.stem, result) == text, path.name
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_row_has_a_recipe_a_page_and_rows_that_it_needs(name: str) -> None:
+    row = ROWS[name]
+    recipe = Recipe.load(find_recipe(row.recipe))
+    assert (DOCS / "systems" / f"{row.page}.md").is_file()
+    assert row.behind is None or row.behind in ROWS
+    assert recipe.task in (DOCS / "systems" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+def test_a_pipeline_joins_two_rows_by_rules_that_there_are(name: str) -> None:
+    pair = PAIRS[name]
+    assert {pair.first, pair.last, pair.whole} <= ROWS.keys()
+    assert len(read_rules(pair.rules).stages) == 2
+
+
+@pytest.mark.parametrize(("value", "beyond"), [(-0.0051, 1), (-0.0049, 0), (0.3, 0)])
+def test_a_loss_beyond_its_limit_is_a_line(value: float, beyond: int) -> None:
+    change = MetricChange(
+        unit="ratio",
+        higher_is_better=True,
+        reference=0.9,
+        candidate=0.9 + value,
+        change=Estimate(value=value, low=value, high=value),
+    )
+    file = FileRow(
+        name="a.onnx", target="onnx", kind="fp16", size_bytes=1, sqnr_db=40.0, equal_decisions={},
+        metrics={"label_accuracy": change, "label_f1": change},
+    )  # fmt: skip
+    assert len(list(losses(file))) == beyond
+    assert limit_of("label_f1") is None
+
+
+@pytest.mark.slow
+def test_a_composite_has_its_lesion_where_the_mask_says(tmp_path: Path) -> None:
+    folder = tmp_path / "lesion_segmentation"
+    folder.mkdir()
+    y, x = np.mgrid[:224, :224]
+    mask = np.hypot(x - 112, y - 112) < 40
+    image = np.where(mask[..., None], (90, 40, 30), (225, 180, 160)).astype(np.uint8)
+    Image.fromarray(image).save(folder / "a.png")
+    Image.fromarray(mask).save(folder / "m.png")
+    (folder / "manifest.csv").write_text(
+        "file,mask,split,label,lesion_id,license\na.png,m.png,train,nv,L1,CC0\n"
+    )
+    pixels, levels, row = next(sets.composites(tmp_path))
+    assert (row["label"], row["kind"], row["group"]) == ("nv", "composite", "L1")
+    assert set(np.unique(levels)) == {sets.OTHER, sets.SKIN, sets.LESION}
+    dark = [pixels[levels == level].mean() for level in (sets.SKIN, sets.LESION)]
+    assert dark[1] < dark[0] - 20
+
+
+def test_a_set_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="has no set 'moles'"):
+        sets.made("moles", tmp_path, tmp_path)
