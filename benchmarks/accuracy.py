@@ -272,7 +272,7 @@ def _metrics(
     changes = compare(spec, reference, outputs, truth)
     ours, theirs = predicted_values(spec, reference), predicted_values(spec, outputs)
     tests = {
-        m.name: _paired_test(m, ours[m.predicted], theirs[m.predicted])
+        m.name: _paired_test(m, m.predicted_by(ours), m.predicted_by(theirs))
         for m in measures(spec, truth)
     }
     return {

@@ -40,10 +40,13 @@ class Measure:
     predicted: str
     overlap: Overlap | None = None
     """Of masks: how far each image's two masks agree, which `metric` then takes."""
+    rows: NDArray[np.intp] | None = None
+    """Which images `truth` is of, where others have no such label."""
 
     def predicted_by(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """What `metric` takes beside the truth, one value an image, of `predicted_values`."""
         predicted = values[self.predicted]
+        predicted = predicted if self.rows is None else predicted[self.rows]
         return predicted if self.overlap is None else self.overlap(predicted)
 
 
@@ -249,17 +252,21 @@ def _of_two_classes(head: ClassificationHead, labels: NDArray[Any]) -> list[Meas
 
 def _of_intervals(head: DistributionHead, labels: NDArray[Any]) -> list[Measure]:
     """Of labels that are exact or intervals, (N, 2)."""
-    name, exact = head.name, labels[:, 0] == labels[:, 1]
+    name, is_exact = head.name, labels[:, 0] == labels[:, 1]
+    exact, wide = np.flatnonzero(is_exact), np.flatnonzero(~is_exact)
     found = []
-    if exact.any():
-        covered = f"{name}_coverage_{round(100 * SHARE)}"
+    if len(exact):
+        values, covered = labels[exact, 0], f"{name}_coverage_{round(100 * SHARE)}"
         found += [
-            Measure(f"{name}_mae", head.unit, False, metrics.interval_mae, labels, name),
-            Measure(f"{name}_rmse", head.unit, False, metrics.interval_rmse, labels, name),
-            Measure(covered, "ratio", True, metrics.coverage, labels, f"{name}_interval"),
+            Measure(f"{name}_mae", head.unit, False, metrics.mae, values, name, rows=exact),
+            Measure(f"{name}_rmse", head.unit, False, metrics.rmse, values, name, rows=exact),
+            Measure(
+                covered, "ratio", True, metrics.coverage, values, f"{name}_interval", rows=exact
+            ),
         ]
-    if not exact.all():
-        found.append(Measure(f"{name}_hit", "ratio", True, metrics.interval_hit, labels, name))
+    if len(wide):
+        hit = metrics.interval_hit
+        found.append(Measure(f"{name}_hit", "ratio", True, hit, labels[wide], name, rows=wide))
     return found
 
 

@@ -87,38 +87,21 @@ def rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
     return math.sqrt(float(np.mean((truth - predicted) ** 2)))
 
 
-def interval_mae(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """`mae` over the exact labels among intervals (N, 2): those of equal ends; else `nan`."""
-    exact = truth[:, 0] == truth[:, 1]
-    return mae(truth[exact, 0], predicted[exact]) if exact.any() else math.nan
-
-
-def interval_rmse(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """`rmse` over the exact labels among intervals (N, 2), as `interval_mae`."""
-    exact = truth[:, 0] == truth[:, 1]
-    return rmse(truth[exact, 0], predicted[exact]) if exact.any() else math.nan
-
-
 def interval_hit(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """The share of predictions (N,) inside their interval (N, 2), of labels that are not exact.
+    """The share of predictions (N,) inside their intervals (N, 2), both ends included.
 
-    Both ends belong to the interval, rounding included: 29.4 lies within 20 to 29; `nan` where
-    all are exact.
+    Predictions are rounded first: 29.4 lies within 20 to 29.
     """
-    wide = truth[:, 0] < truth[:, 1]
-    inside = (truth[:, 0] <= np.rint(predicted)) & (np.rint(predicted) <= truth[:, 1])
-    return float(np.mean(inside[wide])) if wide.any() else math.nan
+    rounded = np.rint(predicted)
+    return float(np.mean((truth[:, 0] <= rounded) & (rounded <= truth[:, 1])))
 
 
 def coverage(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """The share of exact labels among intervals (N, 2) inside the predicted intervals (N, 2).
+    """The share of values (N,) inside the predicted intervals (N, 2).
 
     Of intervals that are to hold 80 % it should be 0.8: below, the model is too sure of itself.
-    `nan` where no label is exact.
     """
-    exact = truth[:, 0] == truth[:, 1]
-    inside = (predicted[:, 0] <= truth[:, 0]) & (truth[:, 0] <= predicted[:, 1])
-    return float(np.mean(inside[exact])) if exact.any() else math.nan
+    return float(np.mean((predicted[:, 0] <= truth) & (truth <= predicted[:, 1])))
 
 
 def f1(truth: NDArray[Any], predicted: NDArray[Any]) -> float:

@@ -10,7 +10,7 @@ from edgeskin.errors import InvalidResult
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import Evaluation, MetricChange, compare, evaluate
 from edgeskin.models.run import BUILTIN
-from edgeskin.spec import SegmentationHead
+from edgeskin.spec import DistributionHead, SegmentationHead
 
 SHIPPED = json.loads((BUILTIN / "metrics.json").read_text())["val"]
 
@@ -77,3 +77,19 @@ def test_masks_are_compared_at_the_size_of_the_output() -> None:
     head = SegmentationHead(name="lesion", labels=("lesion",), activation="sigmoid")
     evaluation = evaluate(acne_spec(heads=(head,)), decoded, {"lesion": truth[..., None]})
     assert evaluation.metrics["lesion_lesion_iou"].value == 1.0
+
+
+def test_metrics_of_ages_take_the_labels_that_they_are_for() -> None:
+    head = DistributionHead(name="age", first=0, size=101, unit="years")
+    spec = acne_spec(heads=(head,))
+    truth = {"age": np.array([[24.0, 24], [20, 29], [30, 30], [40, 49]])}
+    mass = np.zeros((4, 101), np.float32)
+    mass[range(4), [26, 29, 27, 39]] = 1.0
+    decoded = {"age": np.array([[26.0], [29], [27], [39]]), "age_distribution": mass}
+    found = {name: m.value for name, m in evaluate(spec, decoded, truth).metrics.items()}
+    assert found == {
+        "age_mae": 2.5,
+        "age_rmse": pytest.approx(np.sqrt((4 + 9) / 2)),
+        "age_coverage_80": 0.0,
+        "age_hit": 0.5,
+    }
