@@ -22,7 +22,7 @@ MASK = (SegmentationHead(name="mask", labels=("lesion",), activation="sigmoid"),
 ULTRASOUND = (
     Stage(8, 1, kernel=3, stride=1, expansion=1, fused=True),
     Stage(8, 2, kernel=3, stride=2, expansion=2, fused=True),
-    Stage(16, 2, kernel=5, stride=2, expansion=2),
+    Stage(16, 2, kernel=5, stride=2, expansion=2, fused=True),
     Stage(16, 1, kernel=3, stride=2, expansion=2),
     Stage(24, 2, kernel=3, stride=2, expansion=2),
 )

@@ -37,6 +37,11 @@ class ScaleSequence(nn.Module):
 
     def __init__(self, widths: Sequence[int], style: Style, state: int, path_dropout: float):
         super().__init__()
+        steps = reversed(range(len(widths)))
+        self.means = nn.ModuleList(
+            nn.Sequential(*(Halved(width) for _ in range(count)))
+            for width, count in zip(widths, steps, strict=True)
+        )
         self.enter = nn.ModuleList(style.layer(width, state) for width in widths)
         self.update = _Seen(state)
         self.candidate = _Seen(state)
@@ -46,10 +51,9 @@ class ScaleSequence(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps (N, width, H, W), fine to coarse; returns the coarsest with the others in it."""
-        factors = [2**steps for steps in reversed(range(len(maps)))]
         state, *others = (
-            enter(F.avg_pool2d(scale, factor) if factor > 1 else scale)
-            for enter, scale, factor in zip(self.enter, maps, factors, strict=True)
+            enter(mean(scale))
+            for enter, mean, scale in zip(self.enter, self.means, maps, strict=True)
         )
         for x in others:
             state = self._step(x, state)
@@ -58,6 +62,24 @@ class ScaleSequence(nn.Module):
     def _step(self, x: Tensor, state: Tensor) -> Tensor:
         change = self.active(self.candidate(x, state)) - state
         return state + self.drop_path(self.update(x, state).sigmoid() * change)
+
+
+class Halved(nn.Module):
+    """Means of 2 x 2 values, as a depthwise convolution whose weights are fixed.
+
+    LiteRT's converter gives the result of a pool and the map that it reads one scale, and
+    refuses a map that has another scale for the next stage.
+    """
+
+    weight: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        weight = torch.full((channels, 1, 2, 2), 0.25)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, stride=2, groups=self.weight.shape[0])
 
 
 class _Seen(nn.Module):

@@ -16,7 +16,7 @@ from edgeskin.models import ARCHS
 from edgeskin.models.architectures import build
 from edgeskin.models.efficient_blocks import LayerNorm, SqueezeExcitation, Style
 from edgeskin.models.lite0_start import _copy, fused, linear_relu6, start_from_lite0
-from edgeskin.models.multi_scale import DoubleAttention, ScaleSequence
+from edgeskin.models.multi_scale import DoubleAttention, Halved, ScaleSequence
 from edgeskin.models.pretrained import load_pretrained
 from edgeskin.models.ultrasound import STAGES, UltrasoundFeatures
 
@@ -96,6 +96,13 @@ def test_a_layer_norm_gives_each_image_a_mean_and_a_variance() -> None:
     y = LayerNorm(8)(5.0 + 3.0 * normal(2, 8, 6, 7))
     torch.testing.assert_close(y.mean((1, 2, 3)), torch.zeros(2), rtol=0.0, atol=1e-5)
     torch.testing.assert_close(y.var((1, 2, 3), correction=0), torch.ones(2), rtol=0.0, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_halved_maps_are_means_of_windows() -> None:
+    x = normal(2, 3, 8, 16)
+    means = nn.Sequential(Halved(3), Halved(3))(x)
+    torch.testing.assert_close(means, nn.functional.avg_pool2d(x, 4))
 
 
 @torch.inference_mode()
