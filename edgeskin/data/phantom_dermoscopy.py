@@ -4,19 +4,17 @@ The patterns stand in `phantom_patterns`; determinism: see `phantom_canvas`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.data.phantom_canvas import Canvas, Dice, photograph
-from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
+from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
 from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern
 from edgeskin.data.phantom_shapes import bend, cover_of, draw_stroke, paint
 from edgeskin.data.phantom_skin import bare_skin
 from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
 from edgeskin.errors import InvalidData
-from edgeskin.progress import Progress, silent
 
 LABELS = tuple(PATTERNS)
 MELANOMA = "mel"
@@ -72,36 +70,28 @@ def render_dermoscopy(
     return Dermoscopy(seed, label, ita, image, mask, covered)
 
 
-def write_dermoscopy_set(
-    folder: Path,
-    *,
-    train: int,
-    val: int,
-    test: int,
-    seed: int = 0,
-    size: int = 256,
-    melanoma: bool = False,
-    progress: Progress = silent,
-) -> Path:
-    """Draw a set of dermatoscopic phantoms; the other arguments as of `phantoms.write_set`.
+def _sheet(seed: int, size: int) -> Sheet:
+    phantom = render_dermoscopy(seed, size=size)
+    return _filed(phantom, phantom.label)
 
-    Args:
-        melanoma: Labels are melanoma and not_melanoma, half of each; of the latter, each of the
-            other classes in turn.
-    """
-    check_drawable(seed, size, SIZE_RANGE)
+
+def _melanoma_sheet(seed: int, size: int) -> Sheet:
     others = tuple(label for label in LABELS if label != MELANOMA)
+    label = others[seed // 2 % len(others)] if seed % 2 else MELANOMA
+    phantom = render_dermoscopy(seed, size=size, label=label)
+    return _filed(phantom, "melanoma" if label == MELANOMA else "not_melanoma")
 
-    def draw(_: str, image_seed: int) -> Sheet:
-        other = others[image_seed // 2 % len(others)] if image_seed % 2 else MELANOMA
-        phantom = render_dermoscopy(image_seed, size=size, label=other if melanoma else None)
-        share = np.count_nonzero(phantom.mask) / phantom.mask.size
-        binary = "melanoma" if phantom.label == MELANOMA else "not_melanoma"
-        label = binary if melanoma else phantom.label
-        labels = (label, f"{share:.4f}", f"{phantom.ita_deg:.2f}")
-        return Sheet(phantom.image, phantom.mask, labels)
 
-    return write_sheets(folder, COLUMNS, draw, (train, val, test), seed, progress)
+def _filed(phantom: Dermoscopy, label: str) -> Sheet:
+    share = np.count_nonzero(phantom.mask) / phantom.mask.size
+    return Sheet(phantom.image, phantom.mask, (label, f"{share:.4f}", f"{phantom.ita_deg:.2f}"))
+
+
+DERMOSCOPY_SET = SetKind(COLUMNS, SIZE_RANGE, _sheet)
+"""Dermatoscopic phantoms of the seven classes."""
+
+MELANOMA_SET = SetKind(COLUMNS, SIZE_RANGE, _melanoma_sheet)
+"""Labels are melanoma and not_melanoma, half of each; of the latter, each other class in turn."""
 
 
 def _lens(canvas: Canvas, dice: Dice) -> NDArray[np.bool_]:

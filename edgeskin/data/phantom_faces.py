@@ -6,7 +6,6 @@ and acne, one for age. Determinism: see `phantom_canvas`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from edgeskin.data.phantom_ageing import draw_ageing, draw_signs
 from edgeskin.data.phantom_canvas import Canvas, Dice, photograph
 from edgeskin.data.phantom_features import draw_brows, draw_eyes, draw_lips, draw_nose
-from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
+from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
 from edgeskin.data.phantom_head import (
     draw_behind,
     draw_build,
@@ -29,7 +28,6 @@ from edgeskin.data.phantom_skin import bare_skin
 from edgeskin.data.phantoms import severity_of
 from edgeskin.data.skin_tone import ITA_RANGE_DEG, skin_lab
 from edgeskin.errors import InvalidData
-from edgeskin.progress import Progress, silent
 
 AGES = (18, 80)
 """Youngest and oldest face, years."""
@@ -170,53 +168,31 @@ def _has_room(
     )
 
 
-def write_face_set(
-    folder: Path,
-    *,
-    train: int,
-    val: int,
-    test: int,
-    seed: int = 0,
-    size: int = 256,
-    progress: Progress = silent,
-) -> Path:
-    """Draw faces with masks of skin, half of them with acne; the rest as `phantoms.write_set`."""
-    check_drawable(seed, size, SIZE_RANGE)
-
-    def draw(_: str, image_seed: int) -> Sheet:
-        face = render_face(image_seed, size=size)
-        share = np.count_nonzero(face.mask) / face.mask.size
-        affected = "affected" if face.lesions else "unaffected"
-        labels = (f"{share:.4f}", affected, face.severity, face.lesions, f"{face.ita_deg:.2f}")
-        return Sheet(face.image, face.mask, (f"P{image_seed}", *labels))
-
-    return write_sheets(folder, FACE_COLUMNS, draw, (train, val, test), seed, progress)
+def _face_sheet(seed: int, size: int) -> Sheet:
+    face = render_face(seed, size=size)
+    share = np.count_nonzero(face.mask) / face.mask.size
+    affected = "affected" if face.lesions else "unaffected"
+    labels = (f"{share:.4f}", affected, face.severity, face.lesions, f"{face.ita_deg:.2f}")
+    return Sheet(face.image, face.mask, (f"P{seed}", *labels))
 
 
-def write_age_set(
-    folder: Path,
-    *,
-    train: int,
-    val: int,
-    test: int,
-    seed: int = 0,
-    size: int = 256,
-    progress: Progress = silent,
-) -> Path:
-    """Draw faces of 18 to 80 years without acne; the rest as `phantoms.write_set`.
+FACE_SET = SetKind(FACE_COLUMNS, SIZE_RANGE, _face_sheet)
+"""Faces with masks of skin, half of them with acne."""
 
-    Every second label is exact, `age` in years; of the others only the group is told,
-    `age_low` to `age_high`, with `age` empty.
-    """
-    check_drawable(seed, size, SIZE_RANGE)
 
-    def draw(_: str, image_seed: int) -> Sheet:
-        face = render_face(image_seed, size=size, lesions=0)
-        exact = image_seed % 2 == 0
-        group = next(pair for pair in GROUPS if pair[0] <= face.age <= pair[1])
-        low, high = (face.age, face.age) if exact else group
-        kind = "exact" if exact else "group"
-        labels = (face.age if exact else "", low, high, kind, f"{face.ita_deg:.2f}")
-        return Sheet(face.image, face.mask, (f"P{image_seed}", *labels))
+def _age_sheet(seed: int, size: int) -> Sheet:
+    face = render_face(seed, size=size, lesions=0)
+    exact = seed % 2 == 0
+    group = next(pair for pair in GROUPS if pair[0] <= face.age <= pair[1])
+    low, high = (face.age, face.age) if exact else group
+    kind = "exact" if exact else "group"
+    labels = (face.age if exact else "", low, high, kind, f"{face.ita_deg:.2f}")
+    return Sheet(face.image, face.mask, (f"P{seed}", *labels))
 
-    return write_sheets(folder, AGE_COLUMNS, draw, (train, val, test), seed, progress)
+
+AGE_SET = SetKind(AGE_COLUMNS, SIZE_RANGE, _age_sheet)
+"""Faces of 18 to 80 years without acne.
+
+Every second label is exact, `age` in years; of the others only the group is told, `age_low` to
+`age_high`, with `age` empty.
+"""

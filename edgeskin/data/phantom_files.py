@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin.errors import CannotWrite, InvalidData
-from edgeskin.progress import Progress
+from edgeskin.progress import Progress, silent
 
 SPLITS = ("train", "val", "test")
 SPLIT_LIMIT = 1_000_000
@@ -30,6 +30,40 @@ class Sheet:
 
 Extras = tuple[str, tuple[str, ...], Callable[[], Iterable[tuple[object, ...]]]]
 """A further table: its name, its columns, and its rows once all phantoms are drawn."""
+
+
+@dataclass(frozen=True)
+class SetKind:
+    """A kind of set: the columns of its manifest, how wide its images can be, and what draws one.
+
+    `draw` takes a seed and a width in pixels.
+    """
+
+    columns: tuple[str, ...]
+    size_range: tuple[int, int]
+    draw: Callable[[int, int], Sheet]
+
+    def write(
+        self,
+        folder: Path,
+        *,
+        train: int,
+        val: int,
+        test: int,
+        seed: int = 0,
+        size: int = 256,
+        progress: Progress = silent,
+    ) -> Path:
+        """Draw a set; arguments, files and errors are those of `phantoms.write_set`."""
+        check_drawable(seed, size, self.size_range)
+        return write_sheets(
+            folder,
+            self.columns,
+            lambda _, image_seed: self.draw(image_seed, size),
+            (train, val, test),
+            seed,
+            progress,
+        )
 
 
 def write_sheets(

@@ -5,20 +5,18 @@ over 10 % lesion. Determinism: see `phantom_canvas`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.data.phantom_backdrop import backdrop
 from edgeskin.data.phantom_canvas import Canvas, Dice, photograph, smooth_noise
-from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
+from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
 from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern
 from edgeskin.data.phantom_shapes import cover_of
 from edgeskin.data.phantom_skin import bare_skin
 from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
 from edgeskin.errors import InvalidData
-from edgeskin.progress import Progress, silent
 
 LABELS = tuple(PATTERNS)
 LEVELS = ("other", "skin", "lesion")
@@ -78,29 +76,15 @@ def render_longshot(
     return LongShot(seed, label, ita, image, mask, places)
 
 
-def write_longshot_set(
-    folder: Path,
-    *,
-    train: int,
-    val: int,
-    test: int,
-    seed: int = 0,
-    size: int = 256,
-    progress: Progress = silent,
-) -> Path:
-    """Draw a set of long shots; arguments, files and errors as `phantoms.write_set`.
+def _sheet(seed: int, size: int) -> Sheet:
+    shot = render_longshot(seed, size=size)
+    shares = [f"{np.count_nonzero(shot.mask == k) / shot.mask.size:.4f}" for k in (2, 1)]
+    labels = (shot.label, len(shot.lesions), *shares, f"{shot.ita_deg:.2f}")
+    return Sheet(shot.image, shot.mask, labels)
 
-    Masks are grey PNG files of levels 0, 1 and 2, as in `LEVELS`.
-    """
-    check_drawable(seed, size, SIZE_RANGE)
 
-    def draw(_: str, image_seed: int) -> Sheet:
-        shot = render_longshot(image_seed, size=size)
-        shares = [f"{np.count_nonzero(shot.mask == k) / shot.mask.size:.4f}" for k in (2, 1)]
-        labels = (shot.label, len(shot.lesions), *shares, f"{shot.ita_deg:.2f}")
-        return Sheet(shot.image, shot.mask, labels)
-
-    return write_sheets(folder, COLUMNS, draw, (train, val, test), seed, progress)
+LONGSHOT_SET = SetKind(COLUMNS, SIZE_RANGE, _sheet)
+"""Long shots; masks are grey PNG files of levels 0, 1 and 2, as in `LEVELS`."""
 
 
 def _body(dice: Dice, size: int) -> tuple[FloatArray, FloatArray]:

@@ -5,15 +5,14 @@ that its task trains on. The same seed gives the same bytes on every machine.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from edgeskin.data import phantoms
-from edgeskin.data.phantom_dermoscopy import write_dermoscopy_set
-from edgeskin.data.phantom_faces import write_age_set, write_face_set
-from edgeskin.data.phantom_longshots import write_longshot_set
-from edgeskin.data.phantom_ultrasound import write_ultrasound_set
+from edgeskin.data.phantom_dermoscopy import DERMOSCOPY_SET, MELANOMA_SET
+from edgeskin.data.phantom_faces import AGE_SET, FACE_SET
+from edgeskin.data.phantom_longshots import LONGSHOT_SET
+from edgeskin.data.phantom_ultrasound import ULTRASOUND_SET
 from edgeskin.errors import UnknownName
 from edgeskin.progress import Progress, silent
 
@@ -36,12 +35,12 @@ class WriteSet(Protocol):
 
 SETS: Mapping[str, WriteSet] = {
     "acne": phantoms.write_set,
-    "faces": write_face_set,
-    "ages": write_age_set,
-    "dermoscopy": write_dermoscopy_set,
-    "melanoma": partial(write_dermoscopy_set, melanoma=True),
-    "longshots": write_longshot_set,
-    "ultrasound": write_ultrasound_set,
+    "faces": FACE_SET.write,
+    "ages": AGE_SET.write,
+    "dermoscopy": DERMOSCOPY_SET.write,
+    "melanoma": MELANOMA_SET.write,
+    "longshots": LONGSHOT_SET.write,
+    "ultrasound": ULTRASOUND_SET.write,
 }
 
 

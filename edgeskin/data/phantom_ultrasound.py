@@ -13,17 +13,15 @@ Determinism: see `phantom_canvas`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.data.phantom_canvas import Dice, smooth_noise, stretched_noise
-from edgeskin.data.phantom_files import Sheet, check_drawable, write_sheets
+from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
 from edgeskin.data.phantom_shapes import cover_of
 from edgeskin.data.skin_tone import FloatArray
 from edgeskin.errors import InvalidData
-from edgeskin.progress import Progress, silent
 
 LABELS = ("normal", "benign", "malignant")
 COLUMNS = ("label", "lesion_db", "area_fraction")
@@ -80,26 +78,15 @@ def render_ultrasound(seed: int, *, size: int = 256, label: str | None = None) -
     return Ultrasound(seed, label, lesion_db, image, mask)
 
 
-def write_ultrasound_set(
-    folder: Path,
-    *,
-    train: int,
-    val: int,
-    test: int,
-    seed: int = 0,
-    size: int = 256,
-    progress: Progress = silent,
-) -> Path:
-    """Draw a set of ultrasound phantoms; arguments, files and errors as `phantoms.write_set`."""
-    check_drawable(seed, size, SIZE_RANGE)
+def _sheet(seed: int, size: int) -> Sheet:
+    phantom = render_ultrasound(seed, size=size)
+    share = np.count_nonzero(phantom.mask) / phantom.mask.size
+    labels = (phantom.label, f"{phantom.lesion_db:.2f}", f"{share:.4f}")
+    return Sheet(phantom.image, phantom.mask, labels)
 
-    def draw(_: str, image_seed: int) -> Sheet:
-        phantom = render_ultrasound(image_seed, size=size)
-        share = np.count_nonzero(phantom.mask) / phantom.mask.size
-        labels = (phantom.label, f"{phantom.lesion_db:.2f}", f"{share:.4f}")
-        return Sheet(phantom.image, phantom.mask, labels)
 
-    return write_sheets(folder, COLUMNS, draw, (train, val, test), seed, progress)
+ULTRASOUND_SET = SetKind(COLUMNS, SIZE_RANGE, _sheet)
+"""Ultrasound phantoms, grey."""
 
 
 def _tissue(dice: Dice, size: int) -> FloatArray:

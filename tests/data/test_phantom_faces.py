@@ -11,12 +11,12 @@ from phantom_tables import picture, rows_of
 from scipy.stats import spearmanr
 
 from edgeskin.data.phantom_faces import (
+    AGE_SET,
     AGES,
+    FACE_SET,
     GROUPS,
     MOST_LESIONS,
     render_face,
-    write_age_set,
-    write_face_set,
 )
 from edgeskin.data.skin_tone import ITA_RANGE_DEG, ita_deg, srgb_to_lab
 from edgeskin.errors import InvalidData
@@ -136,7 +136,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
 
 
 def test_a_set_of_faces_agrees_with_its_manifest(tmp_path: Path) -> None:
-    rows = rows_of(write_face_set(tmp_path, train=6, val=0, test=2, size=96, seed=3))
+    rows = rows_of(FACE_SET.write(tmp_path, train=6, val=0, test=2, size=96, seed=3))
     assert {row["affected"] for row in rows} == {"affected", "unaffected"}
     for row in rows:
         mask = picture(tmp_path / row["mask"], "1")
@@ -148,7 +148,7 @@ def test_a_set_of_faces_agrees_with_its_manifest(tmp_path: Path) -> None:
 
 
 def test_a_set_of_ages_has_exact_and_group_labels(tmp_path: Path) -> None:
-    rows = rows_of(write_age_set(tmp_path, train=10, val=0, test=4, size=64))
+    rows = rows_of(AGE_SET.write(tmp_path, train=10, val=0, test=4, size=64))
     exact = [row for row in rows if row["age"]]
     assert len(exact) == len(rows) / 2
     for row in rows:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from phantom_tables import picture, rows_of
 
 from edgeskin.data.phantom_dermoscopy import (
+    DERMOSCOPY_SET,
     LABELS,
+    MELANOMA_SET,
     Dermoscopy,
     render_dermoscopy,
-    write_dermoscopy_set,
 )
-from edgeskin.data.phantom_longshots import LEVELS, RADII, render_longshot, write_longshot_set
+from edgeskin.data.phantom_longshots import LEVELS, LONGSHOT_SET, RADII, render_longshot
 from edgeskin.data.skin_tone import ITA_RANGE_DEG, ita_deg, srgb_to_lab
 from edgeskin.errors import InvalidData
 from edgeskin.tasks.lesion_classification import LABELS as TASK_LABELS
@@ -147,7 +148,7 @@ def test_bad_arguments_are_refused(render: Any, arguments: dict[str, Any], messa
 
 
 def test_a_set_of_classes_agrees_with_its_manifest(tmp_path: Path) -> None:
-    rows = rows_of(write_dermoscopy_set(tmp_path, train=8, val=0, test=1, size=64))
+    rows = rows_of(DERMOSCOPY_SET.write(tmp_path, train=8, val=0, test=1, size=64))
     for row in rows:
         assert row["label"] in LABELS
         mask = picture(tmp_path / row["mask"], "1")
@@ -156,14 +157,14 @@ def test_a_set_of_classes_agrees_with_its_manifest(tmp_path: Path) -> None:
 
 
 def test_a_set_of_melanoma_has_half_of_each(tmp_path: Path) -> None:
-    rows = rows_of(write_dermoscopy_set(tmp_path, train=12, val=0, test=0, size=64, melanoma=True))
+    rows = rows_of(MELANOMA_SET.write(tmp_path, train=12, val=0, test=0, size=64))
     labels = [row["label"] for row in rows]
     assert sorted(set(labels)) == sorted(MELANOMA_LABELS)
     assert labels.count("melanoma") == 6
 
 
 def test_a_set_of_long_shots_has_masks_of_three_levels(tmp_path: Path) -> None:
-    rows = rows_of(write_longshot_set(tmp_path, train=4, val=0, test=1, size=128))
+    rows = rows_of(LONGSHOT_SET.write(tmp_path, train=4, val=0, test=1, size=128))
     for row in rows:
         mask = picture(tmp_path / row["mask"], "L")
         assert set(np.unique(mask)) == {0, 1, 2}

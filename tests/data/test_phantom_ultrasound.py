@@ -14,10 +14,10 @@ from edgeskin.data.phantom_ultrasound import (
     LABELS,
     LESION_DB,
     LOOKS,
+    ULTRASOUND_SET,
     log2,
     render_ultrasound,
     speckle_db,
-    write_ultrasound_set,
 )
 from edgeskin.errors import InvalidData
 from edgeskin.tasks.ultrasound_grading import LABELS as TASK_LABELS
@@ -148,7 +148,7 @@ def test_bad_arguments_are_refused() -> None:
 
 
 def test_a_set_agrees_with_its_manifest(tmp_path: Path) -> None:
-    rows = rows_of(write_ultrasound_set(tmp_path, train=10, val=1, test=1, size=64))
+    rows = rows_of(ULTRASOUND_SET.write(tmp_path, train=10, val=1, test=1, size=64))
     for row in rows:
         assert picture(tmp_path / row["file"], "L").shape == (64, 64)
         mask = picture(tmp_path / row["mask"], "1")
