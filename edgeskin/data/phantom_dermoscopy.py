@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from edgeskin.data.phantom_canvas import Canvas, Dice, photograph
 from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
-from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern
+from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern, drawn_class
 from edgeskin.data.phantom_shapes import bend, cover_of, draw_stroke, paint
 from edgeskin.data.phantom_skin import bare_skin
-from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
-from edgeskin.errors import InvalidData
+from edgeskin.data.skin_tone import FloatArray
 
 LABELS = tuple(PATTERNS)
 MELANOMA = "mel"
@@ -53,11 +52,7 @@ def render_dermoscopy(
         InvalidData: An argument is out of range.
     """
     check_drawable(seed, size, SIZE_RANGE)
-    labels = Dice(seed, _LABELS)
-    drawn_ita, drawn = labels.between(*ITA_RANGE_DEG), LABELS[labels.integer(0, len(LABELS) - 1)]
-    label, ita = label or drawn, drawn_ita if ita_deg is None else float(ita_deg)
-    if label not in PATTERNS:
-        raise InvalidData(f"label is {label!r}, lesions are of class {', '.join(LABELS)}.")
+    label, ita = drawn_class(Dice(seed, _LABELS), label, ita_deg)
     canvas, dice = bare_skin(Dice(seed, _SKIN), size, ita), Dice(seed, _LESION)
     where = (
         dice.between(0.42, 0.58) * size,

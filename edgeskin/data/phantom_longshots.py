@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from edgeskin.data.phantom_backdrop import backdrop
 from edgeskin.data.phantom_canvas import Canvas, Dice, photograph, smooth_noise
 from edgeskin.data.phantom_files import SetKind, Sheet, check_drawable
-from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern
+from edgeskin.data.phantom_patterns import PATTERNS, draw_pattern, drawn_class
 from edgeskin.data.phantom_shapes import cover_of
 from edgeskin.data.phantom_skin import bare_skin
-from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
-from edgeskin.errors import InvalidData
+from edgeskin.data.skin_tone import FloatArray
 
 LABELS = tuple(PATTERNS)
 LEVELS = ("other", "skin", "lesion")
@@ -60,10 +59,7 @@ def render_longshot(
     """
     check_drawable(seed, size, SIZE_RANGE)
     labels = Dice(seed, _LABELS)
-    drawn_ita, drawn = labels.between(*ITA_RANGE_DEG), LABELS[labels.integer(0, len(LABELS) - 1)]
-    label, ita = label or drawn, drawn_ita if ita_deg is None else float(ita_deg)
-    if label not in PATTERNS:
-        raise InvalidData(f"label is {label!r}, lesions are of class {', '.join(LABELS)}.")
+    label, ita = drawn_class(labels, label, ita_deg)
     canvas, dice = bare_skin(Dice(seed, _SKIN), size, ita), Dice(seed, _LESIONS)
     depth, scene = _body(Dice(seed, _SCENE), size)
     places = _places(dice, depth, labels.integer(1, 3))

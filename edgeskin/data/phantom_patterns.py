@@ -24,7 +24,8 @@ from edgeskin.data.phantom_shapes import (
     draw_stroke,
     tint,
 )
-from edgeskin.data.skin_tone import FloatArray
+from edgeskin.data.skin_tone import ITA_RANGE_DEG, FloatArray
+from edgeskin.errors import InvalidData
 
 _BLACK_BELOW = 50.0  # L* under which a darkening of the skin gets weaker
 
@@ -221,3 +222,16 @@ def _outline(dice: Dice, pattern: Pattern, radius: float, side: int) -> FloatArr
     out += smooth_noise(dice, side, 0.5 * radius) * pattern.broad
     out += smooth_noise(dice, side, max(0.13 * radius, 1.0)) * pattern.fine
     return out
+
+
+def drawn_class(dice: Dice, label: str | None, ita_deg: float | None) -> tuple[str, float]:
+    """The class and the skin tone of a phantom; what is None is drawn, the other draw is the same.
+
+    Raises:
+        InvalidData: No such class.
+    """
+    classes = tuple(PATTERNS)
+    ita, drawn = dice.between(*ITA_RANGE_DEG), classes[dice.integer(0, len(classes) - 1)]
+    if label is not None and label not in PATTERNS:
+        raise InvalidData(f"label is {label!r}, lesions are of class {', '.join(classes)}.")
+    return label or drawn, ita if ita_deg is None else float(ita_deg)
