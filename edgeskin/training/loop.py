@@ -25,7 +25,12 @@ from edgeskin.models.app_model import AppModel
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
 from edgeskin.tasks import Objective
 from edgeskin.training.augment import augment
-from edgeskin.training.memory import fast_arithmetic, float32_depthwise, keep_freed_memory
+from edgeskin.training.memory import (
+    fast_arithmetic,
+    float32_depthwise,
+    keep_freed_memory,
+    precision_here,
+)
 from edgeskin.training.recipe import Training
 
 Report = Callable[[int, float], None]
@@ -55,7 +60,9 @@ class Trainer:
         recipe = self.recipe
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces itself
         self.steps = math.ceil(len(self.images) / recipe.batch_size)
-        self.fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+        self.fabric = Fabric(
+            accelerator="cpu", devices=1, precision=precision_here(recipe.precision)
+        )
         network = self.network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(
             self.parameter_groups(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay

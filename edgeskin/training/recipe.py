@@ -18,13 +18,16 @@ from edgeskin.errors import InvalidSpec, UnknownName
 FOLDER = Path(__file__).parent / "recipes"
 """The recipes that come with edgeskin."""
 QAT = "qat"
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+"""Of a training's arithmetic, as Fabric names it; `auto` is the faster one of the machine."""
 
 
 class Training(BaseModel):
     """What every kind of training sets: how long, how fast, on which variations of the images.
 
     `balanced` draws the classes of the first labelled classification equally often. `zoom` is
-    the most that a crop is enlarged by at random, a share of its size.
+    the most that a crop is enlarged by at random, a share of its size. `precision` `auto` is
+    bfloat16 on a CPU that multiplies in it, else float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +41,7 @@ class Training(BaseModel):
     rotation_deg: float = Field(default=20.0, ge=0, le=180)
     zoom: float = Field(default=0.0, ge=0, le=1)
     color_jitter: float = Field(default=0.1, ge=0, le=0.5)
-    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    precision: Precision = "auto"
     balanced: bool = False
     seed: int = 0
     loss_options: dict[str, float | str] = Field(default_factory=dict)

@@ -77,6 +77,5 @@ def _recipe(plan: DemoPlan) -> Recipe:
         "resize_to": plan.drawn,
         "batch_size": 16,
         "average_decay": 0.95,
-        "precision": "32-true",  # the faster one where a CPU has no matrix unit for bfloat16
     }
     return Recipe(**{**find_task(plan.task).load().RECIPE, **quick, **plan.settings})
