@@ -25,8 +25,8 @@ from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.names import open_device, reserved, together
 from edgeskin.benchmarks.doubts import doubts
-from edgeskin.benchmarks.pack import Pack, read
-from edgeskin.benchmarks.protocol import Protocol, protocol_named
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.result import (
     ArtifactIdentity,
     BenchedDevice,
@@ -51,50 +51,6 @@ def result_path(out: Path, device: str, artifact: Path) -> Path:
     return out / f"{plain}.json"
 
 
-def bench(
-    artifacts: Sequence[Path | str],
-    pack: Path | str,
-    out: Path | str,
-    *,
-    devices: Sequence[str] = ("host",),
-    protocol: str = "standard",
-    choice: Choice | None = None,
-    ssh_config: Path | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> dict[str, list[BenchResult] | EdgeskinError]:
-    """Run artifacts on devices, all devices at once; their results are written to `out`.
-
-    Args:
-        pack: A pack of the model that the artifacts were made from.
-        devices: Names, as `open_device` takes them.
-        protocol: A name of `PROTOCOLS`, or "none": accuracy only.
-        ssh_config: Another file than `~/.ssh/config`.
-
-    Returns:
-        By device, its results; or what went wrong there.
-
-    Raises:
-        UnknownName, InvalidPack, MissingPackage: Before any device is asked.
-    """
-    wanted = None if protocol == "none" else protocol_named(protocol)
-    packed = read(Path(pack))
-
-    def work(there: Device) -> list[BenchResult]:
-        return bench_all(
-            [Path(artifact) for artifact in artifacts],
-            packed,
-            there,
-            Path(out),
-            protocol=wanted,
-            choice=choice,
-            force=force,
-            progress=progress,
-        )
-
-    return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
-
-
 def on_devices(
     devices: Sequence[str],
     work: Callable[[Device], list[BenchResult]],
@@ -102,7 +58,15 @@ def on_devices(
     ssh_config: Path | None,
     progress: Progress,
 ) -> dict[str, list[BenchResult] | EdgeskinError]:
-    """What `work` gives on each device, all at once, nobody else on them; or what went wrong."""
+    """What `work` gives on each device, all at once, nobody else on them; or what went wrong.
+
+    Args:
+        devices: Names, as `open_device` takes them.
+        ssh_config: Another file than `~/.ssh/config`.
+
+    Raises:
+        UnknownName, MissingPackage: Before any device is asked.
+    """
 
     def alone(there: Device) -> list[BenchResult]:
         with there, reserved(there):

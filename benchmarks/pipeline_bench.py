@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from edgeskin import files, native
 from edgeskin.benchmarks import accuracy
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import bench_all, on_devices, result_path
+from edgeskin.benchmarks.bench import bench_all, result_path
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.pack import Entry, Pack, Subject
-from edgeskin.benchmarks.pipeline_pack import PipelinePack, read_pipeline_pack
-from edgeskin.benchmarks.protocol import Protocol, protocol_named
+from edgeskin.benchmarks.pipeline_pack import PipelinePack
+from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.result import (
     ArtifactIdentity,
     BenchResult,
@@ -38,7 +38,7 @@ from edgeskin.benchmarks.result import (
     read_result,
 )
 from edgeskin.benchmarks.setup import Choice
-from edgeskin.errors import EdgeskinError, InvalidPack, NotSupportedHere, RunFailed
+from edgeskin.errors import InvalidPack, NotSupportedHere, RunFailed
 from edgeskin.formats import is_artifact
 from edgeskin.pipelines.handover import mean_by
 from edgeskin.pipelines.joins import join_image
@@ -49,45 +49,16 @@ from edgeskin.subgroups import Grouping
 from edgeskin.version import __version__
 
 
-def bench_pipelines(
-    pipelines: Sequence[Path | str],
-    pack: Path | str,
-    out: Path | str,
-    *,
-    devices: Sequence[str] = ("host",),
-    protocol: str = "standard",
-    choice: Choice | None = None,
-    ssh_config: Path | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> dict[str, list[BenchResult] | EdgeskinError]:
-    """`bench` for pipelines, with a pack of one of them; the results are `PipelineResult`s.
+def open_all(pipelines: Sequence[Path | str], pack: PipelinePack) -> list[Pipeline]:
+    """Pipelines that the pack is of.
 
     Raises:
-        UnknownName, InvalidPack, InvalidArtifact, InvalidSpec: Before any device is asked.
+        InvalidPack, InvalidArtifact, InvalidSpec: One is not, or is no pipeline of files.
     """
-    wanted = None if protocol == "none" else protocol_named(protocol)
-    packed = read_pipeline_pack(pack)
     opened = [read_pipeline(path) for path in pipelines]
     for pipeline in opened:
-        _check(pipeline, packed)
-
-    def work(there: Device) -> list[BenchResult]:
-        return [
-            bench_pipeline(
-                pipeline,
-                packed,
-                there,
-                Path(out),
-                protocol=wanted,
-                choice=choice,
-                force=force,
-                progress=progress,
-            )
-            for pipeline in opened
-        ]
-
-    return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
+        _check(pipeline, pack)
+    return opened
 
 
 @dataclass(frozen=True)

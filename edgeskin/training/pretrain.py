@@ -15,14 +15,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgeskin.data.manifest import ImageData, open_data
+from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, MissingPackage
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.linear_heads import MultiHead
-from edgeskin.models.pretrained import started_from
+from edgeskin.models.pretrained import started_from, weights_license
 from edgeskin.models.run import save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import EmbeddingHead, InputSpec, Spec
@@ -87,7 +87,7 @@ def pretrain(
     splits = [open_data(part).split("train") for part in data]
     if not splits:
         raise InvalidData("pretraining needs at least one --data folder of images")
-    spec = _spec(arch, recipe, [split.name for split in splits])
+    spec = _spec(arch, recipe, splits)
     torch.manual_seed(recipe.seed)
     network = build(spec, pretrained=recipe.pretrained)
     if not isinstance(network, MultiHead):
@@ -177,7 +177,8 @@ def _spread(trainer: Trainer, siamese: Siamese) -> float:
     return float(unit.std(dim=0).mean() * SIZE**0.5)
 
 
-def _spec(arch: str, recipe: Recipe, sets: Sequence[str]) -> Spec:
+def _spec(arch: str, recipe: Recipe, splits: Sequence[Dataset]) -> Spec:
+    licenses = dict.fromkeys(text for split in splits for text in split.licenses)
     return Spec(
         name=f"features-{arch}",
         task="features",
@@ -187,8 +188,8 @@ def _spec(arch: str, recipe: Recipe, sets: Sequence[str]) -> Spec:
             height=recipe.size, width=recipe.size, resize_to=recipe.resize_to, mean=MEAN, std=STD
         ),
         heads=(EmbeddingHead(name="features", size=SIZE, normalize="l2"),),
-        license="Weights follow their training images",
+        license=weights_license(find_arch(arch), licenses, pretrained=recipe.pretrained),
         intended_use="Features to start training from: `edgeskin train --start`.",
-        training_data=f"train splits of {', '.join(sets)}, without labels",
+        training_data=f"train splits of {', '.join(s.name for s in splits)}, without labels",
         limits="Its embedding was not trained; use its backbone.",
     )

@@ -21,7 +21,7 @@ from edgeskin.evaluation import Evaluation, evaluate
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
-from edgeskin.models.pretrained import started_from
+from edgeskin.models.pretrained import started_from, weights_license
 from edgeskin.models.run import load_run, save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
@@ -112,7 +112,7 @@ def fit(
     """`train` on one split, measured on others; a temperature is fitted to the first of those."""
     chosen = find_task(task)
     module = chosen.load()
-    spec = make_spec(chosen, arch, recipe, train_split)
+    spec = make_spec(chosen, arch, recipe, train_split, start)
     truth = trainable_labels(spec, module, train_split)
     for dataset in held_out:  # a bad label shows now, not after the last epoch
         dataset.labels(spec)
@@ -168,11 +168,11 @@ def recipe_for(name: str | None, **overrides: Any) -> Recipe:
     return Recipe.load(path, task.load().RECIPE, **overrides)
 
 
-def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
+def make_spec(
+    task: Task, arch: str, recipe: Recipe, dataset: Dataset, start: Path | str | None = None
+) -> Spec:
     """The spec of a run: input from the recipe, heads from the task, origin from the data."""
     module: TaskModule = task.load()
-    find_arch(arch)
-    licenses = "; ".join(dataset.licenses) or "no licence stated with the data"
     return Spec(
         name=f"{task.name}-{arch}",
         task=task.name,
@@ -187,7 +187,12 @@ def make_spec(task: Task, arch: str, recipe: Recipe, dataset: Dataset) -> Spec:
             std=STD,
         ),
         heads=module.heads(**recipe.head_options),
-        license=f"Weights follow their training images: {licenses}",
+        license=weights_license(
+            find_arch(arch),
+            dataset.licenses,
+            pretrained=recipe.pretrained,
+            start=None if start is None else f"a run ({Spec.load(Path(start)).license})",
+        ),
         intended_use=module.INTENDED_USE,
         training_data=f"{len(dataset)} images of {dataset.name}, train split",
         limits=module.LIMITS,

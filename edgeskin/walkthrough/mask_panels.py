@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.metrics import dice
+from edgeskin.pipelines.pipeline_spec import CropJoin
 from edgeskin.spec import SegmentationHead
 from edgeskin.walkthrough.shown_answers import Shown
 
 COLOURS = ((0.10, 0.55, 0.95), (0.95, 0.20, 0.15), (0.2, 0.7, 0.3), (0.9, 0.7, 0.1))
 """Of a mask's labels but the first, which is the background."""
 FLIPPED = (1.0, 0.0, 0.9)
-MIN_SKIN, MIN_LESION = 0.8, 0.1
-"""A crop is usable over 80 % skin, a lesion's included, and over 10 % lesion."""
-CROP_SHARE = 0.25  # side of a crop, of the photo's
+CROPS = "lesion_crops"
+"""The rules of a pipeline that frames are drawn by, where there are lesions on skin."""
 
 
 def draw_masks(figure: Any, shown: Shown) -> None:
@@ -77,16 +77,16 @@ def _crops(panel: Any, pixels: NDArray[Any], mask: NDArray[Any], head: Segmentat
     """Frames round the crops that the rule takes."""
     from matplotlib.patches import Rectangle
 
-    from edgeskin import native
+    from edgeskin.pipelines.joins import find_boxes
+    from edgeskin.pipelines.pipeline_folder import read_rules
 
-    skin = np.isin(mask, [head.labels.index("skin"), head.labels.index("lesion")])
-    lesion = mask == head.labels.index("lesion")
-    side = int(CROP_SHARE * mask.shape[0])
-    planes = (skin.astype(np.uint8), lesion.astype(np.uint8))
+    join = cast(CropJoin, read_rules(CROPS).join)
+    skin, lesion = (
+        np.isin(mask, [head.labels.index(label) for label in region.labels])
+        for region in (join.skin, join.lesion)
+    )
     scale = pixels.shape[0] / mask.shape[0]
-    for box in native.find_crops(
-        *planes, side, max(side // 8, 1), min_skin=MIN_SKIN, min_lesion=MIN_LESION, max_overlap=0.0
-    ):
+    for box in find_boxes(join, skin, lesion):
         corner = (box.left * scale - 0.5, box.top * scale - 0.5)
         size = (box.width * scale, box.height * scale)
         panel.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=2.6))

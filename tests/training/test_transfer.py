@@ -15,7 +15,7 @@ from edgeskin.data.manifest import load_split
 from edgeskin.data.phantom_sets import find_set
 from edgeskin.errors import InvalidRun, TrainingDiverged
 from edgeskin.models.run import load_run
-from edgeskin.spec import DistributionHead
+from edgeskin.spec import DistributionHead, Spec
 from edgeskin.training.cross_validation import cross_validate
 from edgeskin.training.pretrain import pretrain
 from edgeskin.training.recipe import Recipe
@@ -52,6 +52,10 @@ def test_features_without_labels_are_what_training_starts_from(ages: Path, tmp_p
         "perceived_age", ARCH, ages, tmp_path / "run", recipe=frozen, start=tmp_path / "features"
     )
     assert made.started_from.startswith("the backbone of features-mobilenet_v3_small")
+    assert Spec.load(tmp_path / "run").license == (
+        "Weights follow their training images: CC0-1.0. They started from a run "
+        "(Weights follow their training images: CC0-1.0)"
+    )
     for name, tensor in backbone(tmp_path / "run").items():  # frozen: batch norms, too
         assert torch.equal(tensor, features[name]), name
     with pytest.raises(InvalidRun, match="another network than is to be trained"):
