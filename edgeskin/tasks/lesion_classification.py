@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from edgeskin.spec import ClassificationHead, Head, Spec
+from edgeskin.spec import ClassificationHead, Head
+from edgeskin.tasks.losses import class_loss
 
 LABELS = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 """Actinic keratosis, basal cell carcinoma, benign keratosis, dermatofibroma, melanoma,
@@ -30,20 +28,8 @@ LIMITS = (
     "Knows seven classes and calls every image one of them. Not validated on clinical photos, "
     "nor across skin tones and cameras other than those of its training data."
 )
+loss = class_loss
 
 
 def heads() -> tuple[Head, ...]:
     return (ClassificationHead(name="label", labels=LABELS),)
-
-
-def loss(
-    spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], *, smoothing: float = 0.1
-) -> Tensor:
-    """Cross-entropy, mean over the batch, in nats.
-
-    Args:
-        raw: Logits (N, 7).
-        truth: `label`, (N,), class indices.
-        smoothing: Share of each label spread evenly over all classes.
-    """
-    return F.cross_entropy(raw[0].float(), truth["label"], label_smoothing=smoothing)

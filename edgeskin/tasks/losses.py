@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from edgeskin.spec import Spec
 
 
 def label_distribution(value: Tensor, values: Tensor, sigma: float) -> Tensor:
@@ -25,6 +29,20 @@ def earth_movers(target: Tensor, predicted: Tensor) -> Tensor:
     costs more than what lies one away (Hou, Yu and Samaras, arXiv 1611.05916, 2016).
     """
     return (target.cumsum(dim=1) - predicted.cumsum(dim=1)).square().sum(dim=1).mean()
+
+
+def class_loss(
+    spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], *, smoothing: float = 0.1
+) -> Tensor:
+    """The `loss` of a task with one classification: cross-entropy in nats.
+
+    Args:
+        raw: Logits (N, labels).
+        truth: Class indices (N,), by the name of the head.
+        smoothing: Share of each label spread evenly over all classes.
+    """
+    (head,) = spec.heads
+    return F.cross_entropy(raw[0].float(), truth[head.name], label_smoothing=smoothing)
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:

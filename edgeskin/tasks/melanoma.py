@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from edgeskin.spec import ClassificationHead, Head, Spec
+from edgeskin.spec import ClassificationHead, Head
+from edgeskin.tasks.losses import class_loss
 
 LABELS = ("not_melanoma", "melanoma")
 TRAINS_ON = ("label",)
@@ -26,19 +24,8 @@ LIMITS = (
     "Calls every image one of two. Not validated on clinical photos, nor across skin tones and "
     "cameras other than those of its training data."
 )
+loss = class_loss
 
 
 def heads() -> tuple[Head, ...]:
     return (ClassificationHead(name="label", labels=LABELS),)
-
-
-def loss(
-    spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], *, smoothing: float = 0.1
-) -> Tensor:
-    """Cross-entropy of logits (N, 2), mean over the batch, in nats.
-
-    Args:
-        truth: `label`, (N,), class indices.
-        smoothing: Share of each label spread evenly over all classes.
-    """
-    return F.cross_entropy(raw[0].float(), truth["label"], label_smoothing=smoothing)

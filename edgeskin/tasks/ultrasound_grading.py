@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from edgeskin.spec import ClassificationHead, Head, Spec
+from edgeskin.spec import ClassificationHead, Head
+from edgeskin.tasks.losses import class_loss
 
 LABELS = ("normal", "benign", "malignant")
 TRAINS_ON = ("label",)
@@ -29,19 +27,8 @@ INTENDED_USE = (
     "medical device; it makes no diagnosis."
 )
 LIMITS = "Breast ultrasound of one hospital, a stand-in: it says nothing about skin ageing."
+loss = class_loss
 
 
 def heads() -> tuple[Head, ...]:
     return (ClassificationHead(name="label", labels=LABELS),)
-
-
-def loss(
-    spec: Spec, raw: tuple[Tensor, ...], truth: Mapping[str, Tensor], *, smoothing: float = 0.1
-) -> Tensor:
-    """Cross-entropy of logits (N, 3), mean over the batch, in nats.
-
-    Args:
-        truth: `label`, (N,), class indices.
-        smoothing: Share of each label spread evenly over all classes.
-    """
-    return F.cross_entropy(raw[0].float(), truth["label"], label_smoothing=smoothing)

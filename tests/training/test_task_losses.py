@@ -26,6 +26,25 @@ def test_a_task_has_heads_and_trains_on_some_of_them(name: str) -> None:
     assert task.LIMITS
 
 
+@pytest.mark.parametrize("name", ["melanoma", "lesion_classification", "acne_presence"])
+def test_the_class_loss_is_smoothed_cross_entropy(name: str) -> None:
+    module = TASKS[name].load()
+    (head,) = module.heads()
+    labels, smoothing = len(head.labels), 0.2  # type: ignore[union-attr]
+    raw = np.random.default_rng(0).normal(size=(5, labels))
+    truth = np.arange(5) % labels
+    logp = raw - np.log(np.exp(raw).sum(axis=1, keepdims=True))
+    target = np.full((5, labels), smoothing / labels)
+    target[np.arange(5), truth] += 1 - smoothing
+    found = module.loss(
+        acne_spec(task=name, heads=(head,)),
+        (torch.tensor(raw),),
+        {head.name: torch.tensor(truth)},
+        smoothing=smoothing,
+    )
+    assert float(found) == pytest.approx(-(target * logp).sum(axis=1).mean(), rel=1e-5)
+
+
 def test_the_mask_loss_is_cross_entropy_of_known_pixels_and_dice() -> None:
     logits, truth = RNG.normal(size=(2, 3, 4, 5)), RNG.integers(-1, 3, (2, 4, 5))
     p = special.softmax(logits, axis=1)
