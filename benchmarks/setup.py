@@ -17,6 +17,7 @@ from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
 from edgeskin.benchmarks.runner.request import ACCELERATORS, DELEGATES, Engine, request
 from edgeskin.errors import InvalidPack, NotSupportedHere, UnknownName
 from edgeskin.formats import format_of
+from edgeskin.formats.onnx import saturation
 
 LOADED = "loader"  # where a C library lies on a device that has none
 
@@ -83,7 +84,7 @@ class Setup:
             library=lib.name,
             accelerator=accelerator,
             accelerator_library=delegate.name if delegate else "",
-            options=choice.options,
+            options=_options(runtime, facts) | dict(choice.options),
             threads=choice.threads,
         )
         return cls(artifact, metadata, pack, engine, pushed)
@@ -119,6 +120,12 @@ def _accelerator(runtime: str, wanted: str | None) -> str:
     if wanted not in (None, *known):
         raise UnknownName(f"{runtime} has no accelerator {wanted!r}; there are {', '.join(known)}")
     return wanted or known[0]
+
+
+def _options(runtime: str, facts: Facts) -> dict[str, str]:
+    """What a device needs, and nobody has to ask for."""
+    precise = runtime == "onnx" and saturation.saturates(facts.machine, facts.features)
+    return {saturation.OPTION: "1"} if precise else {}
 
 
 def _same_model(pack: Pack, metadata: Metadata, artifact: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
+from edgeskin.formats.onnx.saturation import OPTION, saturates_here
 from edgeskin.runtimes import BaseSession, Kernels, TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64"}  # the others are called as numpy calls them
@@ -33,15 +34,18 @@ class OnnxSession(BaseSession):
         options.log_severity_level = _ERRORS_ONLY
         if kernels == "reference":
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self.runtime = f"ONNX Runtime {ort.__version__}"
+        if kernels == "reference":
+            self.runtime += ", graph as written"
+        elif saturates_here():
+            options.add_session_config_entry(OPTION, "1")
+            self.runtime += ", sums in 32 bits"
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
             raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
-        self.runtime = f"ONNX Runtime {ort.__version__}"
-        if kernels == "reference":
-            self.runtime += ", graph as written"
         self.inputs = tuple(map(_tensor_spec, self._session.get_inputs()))
         self.outputs = tuple(map(_tensor_spec, self._session.get_outputs()))
 
