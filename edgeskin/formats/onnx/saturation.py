@@ -2,25 +2,43 @@
 
 Without VNNI they add products of uint8 and int8 in 16 bits, which some networks overflow: the file
 is right, the sums are not. With `OPTION` set to "1" they add in 32 bits, at half the speed or less.
-An app on such a CPU must set it too (docs/parity.md).
+An app on such a CPU must set it too (docs/parity.md). Not every file loads with it: ONNX Runtime
+replaces the zero points of each weight, and refuses two weights that share one.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 OPTION = "session.x64quantprecision"
 _X86 = ("x86_64", "AMD64")
 _VNNI = {"avx512_vnni", "avx_vnni"}
 _CPU = Path("/proc/cpuinfo")
 
+T = TypeVar("T")
+
 
 def saturates(machine: str, features: Iterable[str]) -> bool:
     """Whether sums overflow on a CPU, in the words of `uname -m` and /proc/cpuinfo."""
     return machine in _X86 and _VNNI.isdisjoint(features)
+
+
+def open_precise(open_session: Callable[[dict[str, str]], T]) -> tuple[T, bool]:
+    """A session that sums in 32 bits where this CPU needs to be told; whether it was.
+
+    Args:
+        open_session: Opens it with entries of its configuration, or raises.
+    """
+    if saturates_here():
+        try:
+            return open_session({OPTION: "1"}), True
+        except Exception:  # ONNX Runtime's own types share no base but Exception
+            pass  # its zero points are shared; or it fails below too, and says why
+    return open_session({}), False
 
 
 @cache

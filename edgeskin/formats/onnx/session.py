@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidArtifact
-from edgeskin.formats.onnx.saturation import OPTION, saturates_here
+from edgeskin.formats.onnx.saturation import open_precise
 from edgeskin.runtimes import BaseSession, Kernels, TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64"}  # the others are called as numpy calls them
@@ -28,22 +28,24 @@ class OnnxSession(BaseSession):
         super().__init__()
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        if kernels == "reference":
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        def start(entries: Mapping[str, str]) -> Any:
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+            options.log_severity_level = _ERRORS_ONLY
+            if kernels == "reference":
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+            for key, value in entries.items():
+                options.add_session_config_entry(key, value)
+            return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
         self.runtime = f"ONNX Runtime {ort.__version__}"
-        if kernels == "reference":
-            self.runtime += ", graph as written"
-        elif saturates_here():
-            options.add_session_config_entry(OPTION, "1")
-            self.runtime += ", sums in 32 bits"
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            if kernels == "reference":
+                self._session, self.runtime = start({}), f"{self.runtime}, graph as written"
+            else:
+                self._session, precise = open_precise(start)
+                self.runtime += ", sums in 32 bits" if precise else ""
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
             raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
         self.inputs = tuple(map(_tensor_spec, self._session.get_inputs()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,22 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto
 
+from edgeskin.formats.onnx.saturation import open_precise, saturates_here
 from edgeskin.formats.onnx.session import OnnxSession
+from edgeskin.runtimes import Kernels
 from edgeskin.sources.onnx_graph.onnx_input import OnnxImage
 from edgeskin.sources.onnx_graph.onnx_network import OnnxNetwork
 from edgeskin.sources.source_model import Step
 
 _ERRORS_ONLY = 3
+_INTEGERS = {"QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger"}
 
 
 class OnnxAnswers:
     """A file on ONNX Runtime's CPU provider, its graph as written.
+
+    Where sums of its integer operators would overflow on this machine, the graph is optimized: the
+    option against that acts on those.
 
     `model` is what the network was read from: the file with its functions
     inlined, and converted where its operator set was too old.
@@ -31,7 +37,10 @@ class OnnxAnswers:
         self._model = model
         self._image = image
         self._network = network
-        self._session = OnnxSession(path, threads=1, kernels="reference")
+        integers = any(node.op_type in _INTEGERS for node in model.graph.node)
+        self._precise = integers and saturates_here()
+        kernels: Kernels = "fast" if self._precise else "reference"
+        self._session = OnnxSession(path, threads=1, kernels=kernels)
         self.runtime = self._session.runtime
 
     def answer(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -66,9 +75,16 @@ class OnnxAnswers:
         names = [call.outputs[0] for call in self._network.calls if call.outputs[0] in made]
         known = {value.name for value in model.graph.output}
         model.graph.output.extend(ValueInfoProto(name=n) for n in names if n not in known)
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        providers = ["CPUExecutionProvider"]
-        return ort.InferenceSession(model.SerializeToString(), options, providers), names
+
+        def start(entries: Mapping[str, str]) -> Any:
+            options = ort.SessionOptions()
+            if not self._precise:
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.intra_op_num_threads = 1
+            options.log_severity_level = _ERRORS_ONLY
+            for key, value in entries.items():
+                options.add_session_config_entry(key, value)
+            providers = ["CPUExecutionProvider"]
+            return ort.InferenceSession(model.SerializeToString(), options, providers)
+
+        return (open_precise(start)[0] if self._precise else start({})), names
