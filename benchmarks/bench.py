@@ -39,7 +39,7 @@ from edgeskin.benchmarks.result import (
 from edgeskin.benchmarks.runner.request import ANYWHERE, EngineUsed
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps
-from edgeskin.benchmarks.summarize import latency
+from edgeskin.benchmarks.summarize import assigned, latency
 from edgeskin.errors import EdgeskinError, NotSupportedHere, RunFailed
 from edgeskin.progress import Progress, silent
 from edgeskin.version import __version__
@@ -166,6 +166,7 @@ def bench_artifact(
     files.check_writable(target, force=force)
     facts = device.probe()
     setup = Setup.of(artifact, pack, facts, choice or Choice())
+    protocol = None if facts.simulated else protocol  # no times, which would take hours
     parts = out / ".parts" / target.stem
     parts.mkdir(parents=True, exist_ok=True)
     steps = Steps(setup, device, parts, sensors, progress)
@@ -180,6 +181,7 @@ def bench_artifact(
         accuracy=accuracy.report(
             pack, outputs, bit_equal_inputs=steps.bit_equal_inputs(), twin=twin
         ),
+        assigned=assigned(steps.events),
         **_timed(setup, device, facts, steps, protocol, parts) if protocol else _Timed(),
     )
     np.savez(parts / "outputs.npz", **cast(Mapping[str, Any], outputs))

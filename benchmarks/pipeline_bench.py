@@ -112,6 +112,7 @@ def bench_pipeline(
         InvalidPack, NotSupportedHere, CannotWrite: Before anything is sent.
     """
     _check(pipeline, pack)
+    protocol = None if device.probe().simulated else protocol
     target = result_path(out, device.name, pipeline.folder)
     files.check_writable(target, force=force)
     parts = out / ".parts" / f"{target.stem}-{_key(pipeline, pack, choice)}"

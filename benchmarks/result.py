@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from edgeskin.benchmarks.runner.request import EngineUsed
 from edgeskin.document import Document
 from edgeskin.errors import InvalidResult
 from edgeskin.measured import VERSION
+
+CPU = "CPUExecutionProvider"
 
 
 class ArtifactIdentity(Document):
@@ -168,6 +171,39 @@ class Operators(Document):
     placement: Placement | None = None
 
 
+class Part(Document):
+    """A part of the graph that one provider took: its operators by type."""
+
+    provider: str
+    operators: dict[str, int]
+
+
+class Assigned(Document):
+    """What an accelerator took of the graph, by the runtime's own record.
+
+    `parts` are those of every provider, the CPU's last; None where the runtime only says whether
+    it took the `whole`.
+    """
+
+    provider: str
+    whole: bool
+    parts: tuple[Part, ...] | None = None
+
+    @property
+    def taken(self) -> Counter[str]:
+        """Operators on the accelerator, by type."""
+        return self._operators(CPU, there=False)
+
+    @property
+    def left(self) -> Counter[str]:
+        """Operators on the CPU, by type."""
+        return self._operators(CPU, there=True)
+
+    def _operators(self, provider: str, *, there: bool) -> Counter[str]:
+        chosen = [p.operators for p in self.parts or () if (p.provider == provider) is there]
+        return sum(map(Counter, chosen), Counter())
+
+
 class Latency(Document):
     """One run of a protocol.
 
@@ -196,6 +232,8 @@ class EngineRefused(Document):
 class BenchResult(Document):
     """One artifact on one device.
 
+    `assigned` is told of accelerators that are libraries of their own: NPUs, and GPUs by WebGPU.
+
     What comes of a protocol is left out where accuracy alone was asked for: `latency`, the
     device's state after it, its `doubts` (why the figures may be wrong, a sentence each), and of
     a Jetson `tegrastats` (a reading a second, see `nvidia.read_line`) and `trtexec`.
@@ -209,6 +247,7 @@ class BenchResult(Document):
     harness: Harness
     engine: EngineUsed
     accuracy: Accuracy
+    assigned: Assigned | None = None
     protocol: Protocol | None = None
     latency: Latency | None = None
     device_after: Facts | None = None

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgeskin import files
 from edgeskin.artifacts import Metadata, check_manifest, read_metadata
 from edgeskin.benchmarks.devices.facts import Facts
+from edgeskin.benchmarks.devices.simulated import find_simulator
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.runner.cross_compile import PROGRAM, build
 from edgeskin.benchmarks.runner.libraries import LOADER, library, loader
-from edgeskin.benchmarks.runner.request import ACCELERATORS, DELEGATES, Engine, request
+from edgeskin.benchmarks.runner.request import (
+    ACCELERATORS,
+    DELEGATES,
+    PLUGIN,
+    WEBGPU,
+    Engine,
+    request,
+)
 from edgeskin.errors import InvalidPack, NotSupportedHere, UnknownName
 from edgeskin.formats import format_of
 from edgeskin.formats.onnx import saturation
@@ -29,7 +37,7 @@ class Choice:
     Attributes:
         library: A runtime's shared library of the user's own.
         accelerator: One of `runner.request.ACCELERATORS`.
-        accelerator_library: Of a gpu or external delegate.
+        accelerator_library: Of a gpu or external delegate, or a provider of its own.
         options: Of the accelerator.
     """
 
@@ -62,32 +70,8 @@ class Setup:
         check_manifest(artifact)
         metadata = read_metadata(artifact)
         _same_model(pack, metadata, artifact)
-        file_type = format_of(artifact)
-        if (runtime := file_type.runner) is None:
-            raise NotSupportedHere(
-                f"{artifact.name} cannot be benched: the device runner has no runtime for "
-                f"{file_type.title} files"
-            )
-        accelerator = _accelerator(runtime, choice.accelerator)
-        lib = choice.library or library(
-            runtime, facts.machine, facts.glibc, for_delegate=accelerator in DELEGATES
-        )
-        pushed = {PROGRAM: build(facts.machine), lib.name: lib, artifact.name: artifact}
-        if (delegate := choice.accelerator_library) is not None:
-            pushed[delegate.name] = delegate
-        if choice.accelerator in ("cuda", "tensorrt"):  # ONNX Runtime looks for them beside itself
-            pushed |= {p.name: p for p in lib.parent.glob("libonnxruntime_providers_*.so")}
-        if facts.glibc is None:
-            pushed |= {f"{LOADED}/{n}": path for n, path in loader(facts.machine).items()}
-        engine = Engine(
-            runtime=runtime,
-            library=lib.name,
-            accelerator=accelerator,
-            accelerator_library=delegate.name if delegate else "",
-            options=_options(runtime, facts) | dict(choice.options),
-            threads=choice.threads,
-        )
-        return cls(artifact, metadata, pack, engine, pushed)
+        engine, pushed = engine_for(artifact, facts, choice)
+        return cls(artifact, metadata, pack, engine, {**pushed, artifact.name: artifact})
 
     def request(self, shard: int, **wanted: Any) -> str:
         return request(
@@ -102,10 +86,7 @@ class Setup:
 
     def command(self, request_file: str) -> list[str]:
         """What starts the runner there."""
-        command = [f"./{PROGRAM}", request_file]
-        if f"{LOADED}/{LOADER[0]}" in self.files:
-            return [f"./{LOADED}/{LOADER[0]}", "--library-path", f"./{LOADED}", *command]
-        return command
+        return command(self.files, request_file)
 
     def digest(self, text: str) -> str:
         """Of a step: its request and all files that it depends on."""
@@ -120,6 +101,83 @@ def _accelerator(runtime: str, wanted: str | None) -> str:
     if wanted not in (None, *known):
         raise UnknownName(f"{runtime} has no accelerator {wanted!r}; there are {', '.join(known)}")
     return wanted or known[0]
+
+
+def command(pushed: Container[str], request_file: str) -> list[str]:
+    """What starts the runner where these files were pushed."""
+    started = [f"./{PROGRAM}", request_file]
+    if f"{LOADED}/{LOADER[0]}" in pushed:
+        return [f"./{LOADED}/{LOADER[0]}", "--library-path", f"./{LOADED}", *started]
+    return started
+
+
+def environment(engine: Engine) -> dict[str, str]:
+    """What the runner is started with: LiteRT looks for its GPU library where the system does."""
+    return {"LD_LIBRARY_PATH": "."} if engine.accelerator == WEBGPU else {}
+
+
+def engine_for(artifact: Path, facts: Facts, choice: Choice) -> tuple[Engine, dict[str, Path]]:
+    """What runs a file on a device, and what is pushed for it, by name there.
+
+    Raises:
+        NotSupportedHere, UnknownName: The device, or the runtime, cannot do what is asked.
+        CannotFetch: The runtime's library cannot be had.
+    """
+    file_type = format_of(artifact)
+    if (runtime := file_type.runner) is None:
+        raise NotSupportedHere(
+            f"{artifact.name} cannot be benched: the device runner has no runtime for "
+            f"{file_type.title} files"
+        )
+    if facts.simulated:
+        choice = _simulated(choice, facts.simulated, artifact, runtime)
+    accelerator = _accelerator(runtime, choice.accelerator)
+    lib = choice.library or library(
+        runtime, facts.machine, facts.glibc, for_delegate=accelerator in DELEGATES
+    )
+    pushed, delegate = {PROGRAM: build(facts.machine), lib.name: lib}, ""
+    if (own := choice.accelerator_library) is not None:
+        pushed[own.name], delegate = own, own.name
+    elif accelerator == PLUGIN:
+        raise NotSupportedHere(f"{PLUGIN} is a library of its maker's: --accelerator-library")
+    if accelerator == WEBGPU:
+        gpu = library(WEBGPU, facts.machine, facts.glibc)
+        pushed[gpu.name] = gpu
+    if facts.simulated:
+        simulator, _ = find_simulator(facts.simulated)
+        pushed, delegate = {**pushed, **simulator.files()}, simulator.library
+    if choice.accelerator in ("cuda", "tensorrt"):  # ONNX Runtime looks for them beside itself
+        pushed |= {p.name: p for p in lib.parent.glob("libonnxruntime_providers_*.so")}
+    if facts.glibc is None:
+        pushed |= {f"{LOADED}/{n}": path for n, path in loader(facts.machine).items()}
+    engine = Engine(
+        runtime=runtime,
+        library=lib.name,
+        accelerator=accelerator,
+        accelerator_library=delegate,
+        options=_options(runtime, facts) | dict(choice.options),
+        threads=choice.threads,
+    )
+    return engine, pushed
+
+
+def _simulated(choice: Choice, what: str, artifact: Path, runtime: str) -> Choice:
+    """The choice with the simulator in it.
+
+    Raises:
+        NotSupportedHere: It takes no files of this runtime.
+    """
+    simulator, variant = find_simulator(what)
+    if runtime != simulator.runtime:
+        raise NotSupportedHere(
+            f"{artifact.name}: simulated:{simulator.name} takes {simulator.runtime} files"
+        )
+    if choice.accelerator not in (None, simulator.accelerator):
+        raise NotSupportedHere(f"simulated:{what} is no {choice.accelerator}")
+    if choice.accelerator_library is not None:
+        raise NotSupportedHere(f"simulated:{what} brings its own library")
+    options = {**simulator.options(variant), **choice.options}
+    return replace(choice, accelerator=simulator.accelerator, options=options)
 
 
 def _options(runtime: str, facts: Facts) -> dict[str, str]:

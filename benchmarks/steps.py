@@ -18,7 +18,7 @@ from edgeskin.benchmarks import accuracy
 from edgeskin.benchmarks.devices.device import Device, Job, collect, follow
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.runner.events import Event, Events
-from edgeskin.benchmarks.setup import Setup
+from edgeskin.benchmarks.setup import Setup, environment
 from edgeskin.benchmarks.summarize import onnx_operators
 from edgeskin.errors import DeviceError, RunFailed
 from edgeskin.files import inside
@@ -97,7 +97,11 @@ class Steps:
 
     def _run(self, name: str, text: str, shard: int, log: Path) -> Events:
         self._push(name, text, shard)
-        job = self._device.start(self._setup.command(f"{name}.request"), log=f"{name}.jsonl")
+        job = self._device.start(
+            self._setup.command(f"{name}.request"),
+            env=environment(self._setup.engine),
+            log=f"{name}.jsonl",
+        )
         self._note(name).write_text(json.dumps(asdict(job)))
         return self._listen(job, log)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgeskin.benchmarks.result import (
+    CPU,
+    Assigned,
     Latency,
     Load,
     Operators,
     OperatorTime,
+    Part,
     Percentiles,
     Placement,
     Samples,
@@ -68,6 +72,23 @@ def operators(events: Events) -> Operators:
         placement=Placement(graph=placement["graph"], plan=placement["plan"])
         if placement
         else None,
+    )
+
+
+def assigned(events: Events) -> Assigned | None:
+    """What the accelerator took, where the runtime says so."""
+    if (told := events.last("assigned")) is None:
+        return None
+    if "whole" in told:
+        return Assigned(provider=told["provider"], whole=told["whole"])
+    parts = [
+        Part(provider=part["provider"], operators=dict(Counter(part["operators"])))
+        for part in told["parts"]
+    ]
+    return Assigned(
+        provider=told["provider"],
+        whole=bool(parts) and all(part.provider != CPU for part in parts),
+        parts=tuple(sorted(parts, key=lambda part: part.provider == CPU)),
     )
 
 

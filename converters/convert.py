@@ -17,6 +17,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
+from edgeskin.destinations import check_scheme, destinations_of, is_portable
 from edgeskin.errors import (
     CannotWrite,
     ConversionFailed,
@@ -46,6 +47,10 @@ class _Order:
     precision: str
     path: Path
 
+    def destinations(self, options: ConversionOptions) -> tuple[str, ...]:
+        """Where this file is to run."""
+        return destinations_of(options.destinations, self.target.name)
+
 
 @dataclass(frozen=True)
 class _Desk:
@@ -71,7 +76,7 @@ class _Desk:
             timing=self.options.timing,
             float_source=self.run,
             trust=self.trust,
-            portable=self.options.portable,
+            portable=is_portable(order.destinations(self.options)),
         )
         log = order.path.with_name(f"{order.path.name}.log")
         return Process(request, log=log, timeout_s=self.options.timeout_s)
@@ -111,7 +116,7 @@ def convert_files(
         PartlyConverted: That happened to some of several files; the others are there.
     """
     origins, out = [find_source(path) for path in (source, program) if path], Path(out)
-    orders = _orders(origins, targets, precisions, out)
+    orders = _orders(origins, targets, precisions, out, options.destinations)
     for order in orders:
         check_writable(order.path, force=force)
     read_manifest(out)  # refuse a damaged one now, not after the work
@@ -147,6 +152,7 @@ def _orders(
     targets: Sequence[str],
     precisions: Sequence[str],
     out: Path,
+    destinations: Sequence[str],
 ) -> list[_Order]:
     for precision in precisions:
         check_precision(precision)
@@ -160,6 +166,7 @@ def _orders(
         if scheme := origin.scheme():
             for target in found:
                 target.check_scheme(scheme)
+                check_scheme(destinations_of(destinations, target.name), scheme)
     name = origins[0].spec().name
     return [
         _Order(origin, target, precision, out / target.file_name(name, precision))
@@ -242,7 +249,8 @@ def _describe(
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
         warnings=tuple((answer.scales or {}).get("warnings", ())),
-        portable=options.portable,
+        portable=is_portable(order.destinations(options)),
+        destinations=order.destinations(options),
         **{name: value for name, value in answer if name != "timing_s"},
     )
 

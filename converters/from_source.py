@@ -16,6 +16,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.pipeline_convert import convert_pipeline
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
+from edgeskin.destinations import check_scheme, destinations_of, targets_for
 from edgeskin.errors import InvalidData, InvalidSpec, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
@@ -65,7 +66,8 @@ def convert(
         trust: Run the code that a run names, whoever wrote it.
 
     Raises:
-        UnknownName: No such target, precision or io.
+        UnknownName: No such target, precision, io or destination.
+        CannotExpress: A target that no destination takes, or a scheme that one does not.
         InvalidRun: All precisions of a program, which gives int8 only.
         InvalidSpec: Answers for a run or a program, which has a spec.
         EdgeskinError: As `convert_files` and `calibrate`.
@@ -73,7 +75,9 @@ def convert(
     if options.io not in get_args(Io):
         raise UnknownName(f"no io '{options.io}'; there are app and tensor")
     out = Path(out)
-    targets = list(FORMATS) if target == "all" else [target]
+    every = target == "all"
+    targets = list(FORMATS) if every else [find_format(target).name]
+    targets = targets_for(options.destinations, targets, every=every)
     if isinstance(source, Path | str) and is_pipeline(source):
         unused = (spec, weights, example, input_size)
         if answers != SpecAnswers() or any(x is not None for x in unused):
@@ -130,7 +134,7 @@ def convert(
         precisions = _precisions(origin, precision, data)
         program = None
         if "int8" in precisions and "int8" not in origin.precisions and data is not None:
-            _refuse_early(origin, targets, precisions, out, force)
+            _refuse_early(origin, targets, precisions, out, options, force)
             from edgeskin.calibration.from_run import calibrate
 
             program = Path(scratch) / "program.pt2"
@@ -174,13 +178,19 @@ def _spec_beside(source: nn.Module | Path | str) -> Path | None:
 
 
 def _refuse_early(
-    origin: Source, targets: Sequence[str], precisions: Sequence[str], out: Path, force: bool
+    origin: Source,
+    targets: Sequence[str],
+    precisions: Sequence[str],
+    out: Path,
+    options: ConversionOptions,
+    force: bool,
 ) -> None:
     """What `convert` refuses, before the minutes that calibration takes."""
     for precision in precisions:
         check_precision(precision)
     for target in map(find_format, targets):
         target.check_packages()
+        check_scheme(destinations_of(options.destinations, target.name), options.calibration.scheme)
         for precision in precisions:
             check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 

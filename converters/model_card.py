@@ -147,6 +147,11 @@ def _words(head: Head) -> str:
 
 
 def _commands(spec: Spec, source: Path, files: list[tuple[str, ManifestEntry]]) -> list[str]:
-    lines = [f"edgeskin convert {source.name} --target all --data DATA --out FOLDER"]
+    precisions = dict.fromkeys(entry.precision for _, entry in files)
+    lines = [
+        f"edgeskin convert {source.name if source.suffix == '.pt2' else 'RUN'} --precision {p}"
+        f"{' --data DATA' if p == 'int8' and source.suffix != '.pt2' else ''} --out FOLDER"
+        for p in precisions
+    ]
     lines += [f"edgeskin verify {name} --reference RUN --data DATA" for name, _ in files]
     return lines

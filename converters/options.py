@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgeskin.artifacts import Io
 from edgeskin.calibration.options import CalibrationOptions
+from edgeskin.destinations import CPU
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class ConversionOptions:
         io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
         timing: Time each INT8 file against float (`Artifact.speed`), which takes one more
             conversion each.
-        portable: Leave out rewrites that only this machine's CPU gains by, for NPUs and GPUs.
+        destinations: Where the files will run, names of `edgeskin.destinations`, such as "cpu",
+            "snapdragon:SM8750": of several, each file suits all that take its type.
         timeout_s: For each conversion, in seconds.
         workers: Conversions at a time; the number of processors by default.
         calibration: Of a run, where INT8 is asked of it.
@@ -24,7 +26,7 @@ class ConversionOptions:
 
     io: Io = "app"
     timing: bool = True
-    portable: bool = False
+    destinations: tuple[str, ...] = (CPU,)
     timeout_s: float = 900.0
     workers: int | None = None
     calibration: CalibrationOptions = CalibrationOptions()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.training.train import train as train
     from edgeskin.verbs import bench as bench
     from edgeskin.verbs import pack as pack
+    from edgeskin.verbs import try_on as try_on
     from edgeskin.walkthrough.demo import demo as demo
 
 disable_telemetry()
@@ -72,6 +73,7 @@ _HOMES = {
     "render_phantom": "edgeskin.data.phantoms",
     "stage_data": "edgeskin.data.stage_data",
     "train": "edgeskin.training.train",
+    "try_on": "edgeskin.verbs",
     "verify": "edgeskin.converters.parity.any_artifact",
 }
 __all__ = ["__version__", *_HOMES]

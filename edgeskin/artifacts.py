@@ -9,12 +9,12 @@ no converter: a zip directory and a few protobuf fields are all there is to it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from edgeskin.conversion import SelfCheck, SourceRecord, Speed
+from edgeskin.conversion import SelfCheck, SourceRecord, Speed, Tried
 from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
 from edgeskin.files import locked, sha256, write_json
@@ -92,6 +92,8 @@ class ManifestEntry(PartialDocument):
         warnings: What calibration found doubtful in the program of an INT8 file.
         audit: What the file holds, in short.
         portable: Made for other processors than this machine's CPU: docs/decisions/0021.
+        destinations: Where it is to run, as `edgeskin convert --for` names it.
+        tried: By destination, what its compiler made of the file.
         verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
     """
 
@@ -109,6 +111,8 @@ class ManifestEntry(PartialDocument):
     warnings: tuple[str, ...] = ()
     audit: AuditSummary | None = None
     portable: bool = False
+    destinations: tuple[str, ...] = ()
+    tried: dict[str, Tried] | None = None
     verification: dict[str, dict[str, Any]] | None = None
 
     def verified(self, evidence: Evidence) -> ManifestEntry:
@@ -230,13 +234,21 @@ def record(path: Path, evidence: Evidence) -> None:
     One document a data set and split, `verification["DATA/SPLIT"]`: what one
     set showed does not replace what another did.
     """
-    path = Path(path)
+    _update(Path(path), lambda entry: entry.verified(evidence))
+
+
+def record_tried(path: Path, tried: Mapping[str, Tried]) -> None:
+    """Keep what destinations' compilers made of `path`, as `record` does."""
+    _update(Path(path), lambda entry: entry.model_copy(update={"tried": dict(tried)}))
+
+
+def _update(path: Path, change: Callable[[ManifestEntry], ManifestEntry]) -> None:
     if path.name not in read_manifest(path.parent):
         return
     with locked(path.parent):
         entries = read_manifest(path.parent)
         if path.name in entries:
-            entries[path.name] = entries[path.name].verified(evidence)
+            entries[path.name] = change(entries[path.name])
             write_manifest(path.parent, entries)
 
 

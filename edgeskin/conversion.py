@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from edgeskin.document import Document
@@ -29,6 +30,24 @@ class SelfCheck(Document):
     samples: int
     sqnr_db: float | None
     outputs: dict[str, OutputCheck]
+
+
+class Tried(Document):
+    """A file on the compiler of a destination.
+
+    Attributes:
+        whole: Whether it takes all of the file; None: nobody tried, or nobody said.
+        by: What compiled, and for what.
+        taken: Operators that it took; None where it does not count them.
+        left: Operators that the CPU is left with, by type.
+        reason: Why it was not tried, or was refused.
+    """
+
+    whole: bool | None
+    by: str = ""
+    taken: int | None = None
+    left: Mapping[str, int] = {}
+    reason: str = ""
 
 
 class Speed(Document):

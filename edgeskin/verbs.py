@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edgeskin.artifacts import read_manifest, record_tried
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench_all, on_devices
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
 from edgeskin.benchmarks.pipeline_bench import bench_pipeline, open_all
 from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack, read_pipeline_pack
+from edgeskin.benchmarks.placement import place
 from edgeskin.benchmarks.protocol import protocol_named
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.benchmarks.setup import Choice
+from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import ImageData, load_split
-from edgeskin.errors import EdgeskinError, InvalidArtifact, InvalidPack
+from edgeskin.destinations import CPU, find_destination, targets_for
+from edgeskin.errors import (
+    CannotFetch,
+    DeviceError,
+    EdgeskinError,
+    InvalidArtifact,
+    InvalidPack,
+    MissingPackage,
+    NotSupportedHere,
+    ProgramCrashed,
+    RunFailed,
+)
 from edgeskin.files import check_writable
+from edgeskin.formats import format_of
 from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.pipelines.pipeline_predictor import load_pipeline
 from edgeskin.predictor import load
@@ -134,6 +149,72 @@ def bench(
         )
 
     return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
+
+
+def try_on(artifact: Path | str, destination: str, *, progress: Progress = silent) -> Tried:
+    """Compile a file by the destination's own compiler, and run nothing.
+
+    Args:
+        destination: A name of `edgeskin.destinations`, such as "snapdragon:SM8750".
+
+    Returns:
+        What it took; where no compiler is here, why it was not tried.
+
+    Raises:
+        UnknownName: No such destination.
+        CannotExpress: It takes no files of this type.
+    """
+    path, wanted = Path(artifact), find_destination(destination)
+    target = format_of(path).name
+    targets_for([destination], [target], every=False)
+    if wanted.destination.simulator is None:
+        return Tried(whole=None, reason=f"no compiler for {destination} can be had here")
+    try:
+        found = place(path, wanted.simulator, progress)
+    except (RunFailed, ProgramCrashed) as error:
+        if type(error) not in (RunFailed, ProgramCrashed):  # of this machine, not of the file
+            return Tried(whole=None, reason=str(error))
+        reason = f"{error}{_made_for_others(path, destination)}"
+        return Tried(whole=False, by=f"simulated:{wanted.simulator}", reason=reason)
+    except (MissingPackage, NotSupportedHere, CannotFetch, DeviceError) as error:
+        return Tried(whole=None, reason=str(error))
+    return Tried(
+        whole=found.whole,
+        by=f"simulated:{wanted.simulator}",
+        taken=None if found.parts is None else found.taken.total(),
+        left=dict(found.left),
+    )
+
+
+def _made_for_others(path: Path, destination: str) -> str:
+    """What to do where a file of ours was never meant for a destination."""
+    entry = read_manifest(path.parent).get(path.name)
+    if entry is None or entry.portable:
+        return ""
+    return f". It was made for {', '.join(entry.destinations) or CPU}: convert --for {destination}"
+
+
+def try_all(
+    artifacts: Iterable[Path], destinations: Sequence[str], *, progress: Progress = silent
+) -> dict[Path, dict[str, Tried]]:
+    """`try_on` of each file on every destination that takes its type, kept in the manifest.
+
+    CPUs are no matter of trying: a file was run on one when it was made.
+    """
+    found: dict[Path, dict[str, Tried]] = {}
+    named = {text: find_destination(text).destination for text in destinations}
+    others = {text: one for text, one in named.items() if one.name != CPU}
+    for path in artifacts if others else ():
+        target = format_of(path).name
+        tried = {
+            text: try_on(path, text, progress=progress)
+            for text, one in others.items()
+            if target in one.targets
+        }
+        if tried:
+            record_tried(path, tried)
+            found[path] = tried
+    return found
 
 
 def _files(artifacts: list[Path], pack: Path) -> Callable[..., list[BenchResult]]:

@@ -1,8 +1,7 @@
 """Run an ONNX file on the simulator of Qualcomm's NPU: `python on_qnn.py MODEL INPUTS OUTPUTS`.
 
-For a Python that has onnxruntime-qnn, which brings an ONNX Runtime of its own: nothing of
-edgeskin is imported. INPUTS is a `.npy` with one input a row, OUTPUTS a `.npz` by name. No
-operator may fall back to the CPU.
+A process of its own, for the provider can end it. INPUTS is a `.npy` with one input a row, OUTPUTS
+a `.npz` by name. No operator may fall back to the CPU.
 """
 
 import sys

@@ -271,6 +271,7 @@ def test_public_names() -> None:
         "render_phantom",
         "stage_data",
         "train",
+        "try_on",
         "verify",
     ]
     for name in edgeskin.__all__:

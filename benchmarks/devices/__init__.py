@@ -1,4 +1,4 @@
-"""Devices behind one interface: this machine, Android over adb, Linux over ssh, emulated arm64.
+"""Devices behind one interface: here, over adb or ssh, emulated, simulated.
 
 with open_device("ssh:qa@jetson.local") as device:
     device.push(Path("runner"), "runner")

@@ -35,6 +35,7 @@ class Facts(Document):
         jetpack: Release line of the Jetson's system (`/etc/nv_tegra_release`).
         tools: NVIDIA's programs that are there, with their paths.
         emulated: Whether an emulator computes: numerics are the machine's, times mean nothing.
+        simulated: The accelerator that a simulator computes for ("htp:SM8550"); empty elsewhere.
         problems: What would spoil a measurement, a sentence each.
     """
 
@@ -62,6 +63,7 @@ class Facts(Document):
     jetpack: str | None = None
     tools: tuple[str, ...] = ()
     emulated: bool = False
+    simulated: str = ""
     problems: tuple[str, ...] = ()
 
     @model_serializer

@@ -14,6 +14,7 @@ from edgeskin.benchmarks.devices.device import Device, Link, Patience, interrupt
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.devices.simulated import SimulatedLink
 from edgeskin.benchmarks.devices.ssh import SshLink
 from edgeskin.benchmarks.store import cache_folder
 from edgeskin.errors import DeviceBusy, EdgeskinError, MissingPackage, UnknownName
@@ -21,7 +22,10 @@ from edgeskin.progress import Progress, silent
 
 Result = TypeVar("Result")
 
-FORMS = "host, adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU"
+FORMS = (
+    "host, adb:SERIAL, ssh:USER@HOST[:PORT], emulated:CPU, simulated:htp[:CHIP] or "
+    "simulated:gpu[:fp32]"
+)
 
 
 def open_device(
@@ -34,7 +38,8 @@ def open_device(
     """The device of that name; nothing is asked of it yet.
 
     Args:
-        name: "host", "adb:SERIAL", "ssh:USER@HOST[:PORT]" or "emulated:CPU".
+        name: "host", "adb:SERIAL", "ssh:USER@HOST[:PORT]", "emulated:CPU" or
+            "simulated:WHAT".
         ssh_config: Another file than `~/.ssh/config`.
         progress: Progress; the first emulated CPU fetches qemu, which takes a minute.
 
@@ -56,6 +61,8 @@ def _link(name: str, ssh_config: Path | None, progress: Progress) -> Link:
         return SshLink(rest, ssh_config)
     if kind == "emulated" and rest:
         return EmulatedLink(rest, work, progress)
+    if kind == "simulated" and rest:
+        return SimulatedLink(rest, work, progress)
     raise UnknownName(f"device {name!r}: write {FORMS}")
 
 

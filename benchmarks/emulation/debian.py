@@ -31,6 +31,7 @@ def unpack(
     *,
     architecture: str | None = None,
     only: Sequence[str] = (),
+    alone: bool = False,
 ) -> None:
     """Packages of a Debian suite and all they depend on, unpacked into `folder`.
 
@@ -40,6 +41,7 @@ def unpack(
         folder: Made; `bin`, `sbin`, `lib` and `lib64` in it are links into `usr`.
         architecture: Debian's name ("arm64"); without it, this system's.
         only: Names of files, such as "usr/bin/sed"; without any, all.
+        alone: Without what they depend on.
 
     Raises:
         NotSupportedHere: This system has no apt, or apt no Debian mirror; or the
@@ -52,8 +54,9 @@ def unpack(
     with tempfile.TemporaryDirectory(prefix="edgeskin-packages-") as archives:
         Path(archives, "partial").mkdir()
         place = ["-o", f"Dir::Cache::Archives={archives}"]
-        command = ["apt-get", *place, "-qq", "-y", "--download-only", "install", *packages]
-        _run(command, {**os.environ, "APT_CONFIG": str(apt)})
+        how = ["download"] if alone else ["-y", "--download-only", "install"]
+        command = ["apt-get", *place, "-qq", *how, *packages]
+        _run(command, {**os.environ, "APT_CONFIG": str(apt)}, archives if alone else None)
         for name in ("bin", "sbin", "lib", "lib64"):
             (folder / "usr" / name).mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(f"usr/{name}")
@@ -119,9 +122,11 @@ def _extract(package: Path, folder: Path, members: Sequence[str]) -> None:
         subprocess.run(command, stdin=archive.stdout, check=True, timeout=_TIMEOUT_S)
 
 
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+def _run(
+    command: Sequence[str], environment: dict[str, str] | None = None, folder: str | None = None
+) -> str:
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no reason given"]

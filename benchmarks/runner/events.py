@@ -13,6 +13,7 @@ from edgeskin.benchmarks.devices.pipes import END
 from edgeskin.errors import RunFailed
 
 Event = dict[str, Any]
+_REMARKS = ("INFO", "WARNING", "VERBOSE")  # LiteRT tells so of every library that it tries
 
 
 @dataclass
@@ -70,7 +71,11 @@ class Events:
         if not self.ended_well:
             code = self._exit_code()
             left = device.probe().free_disk_bytes if code is None else None
-            raise explain(device.name, code, [*self.noise, *self._errors()], left)
+            raise explain(device.name, code, [*self._told(), *self._errors()], left)
+
+    def _told(self) -> list[str]:
+        """The noise, without what a runtime only remarks."""
+        return [line for line in self.noise if not line.startswith(_REMARKS)]
 
     def last_words(self) -> str:
         return " | ".join(self._errors() or self.noise[-3:] or ["it gave no reason"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.benchmarks.emulation.sysroot import runtime_root
+from edgeskin.benchmarks.runner.request import WEBGPU
 from edgeskin.benchmarks.store import kept
 from edgeskin.errors import CannotFetch, NotSupportedHere
 from edgeskin.files import sha256
@@ -69,6 +70,13 @@ SOURCES = {
             takes_delegates=True,
         ),
     ),
+    (WEBGPU, "x86_64"): (
+        Source(
+            "ai-edge-litert", "2.3.0", "manylinux_2_27_x86_64",
+            "ai_edge_litert/libLiteRtWebGpuAccelerator.so", "2.27",
+            "b67f193ae6eb8ad3a15349f54aba696c97d6f981c92bc2eb1096cbe9e2835b25",
+        ),
+    ),
     ("onnx", "x86_64"): (
         _onnx("x86_64", "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3"),
     ),
@@ -101,6 +109,7 @@ def library(
     """
     source = choose(runtime, machine, glibc, for_delegate=for_delegate)
     name = f"{source.package}-{source.version}-{machine}"
+    name += f"-{runtime}" if runtime == WEBGPU else ""  # of the same package
     return kept(name, lambda folder: _fetch(source, folder / source.name)) / source.name
 
 

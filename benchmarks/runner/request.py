@@ -12,8 +12,8 @@ from edgeskin.errors import NotSupportedHere
 from edgeskin.spec import ClassificationHead, DistributionHead, Head
 
 ACCELERATORS = {
-    "tflite": ("xnnpack", "none", "reference", "gpu", "external"),
-    "onnx": ("none", "xnnpack", "cuda", "tensorrt"),
+    "tflite": ("xnnpack", "none", "reference", "gpu", "external", "webgpu"),
+    "onnx": ("none", "xnnpack", "cuda", "tensorrt", "qnn", "qnn-simulated"),
 }
 """By runtime, the one that is used when none is asked for first."""
 
@@ -22,6 +22,9 @@ ANYWHERE = ("none", "reference")
 
 DELEGATES = ("gpu", "external")
 """Of ACCELERATORS, those that need a library of their own and the TfLite C API."""
+
+PLUGIN, WEBGPU = "qnn", "webgpu"
+"""Of ACCELERATORS: a provider that is a library of the user's, and LiteRT's own for GPUs."""
 
 
 class Engine(Document):
@@ -32,7 +35,7 @@ class Engine(Document):
         library: Its shared library.
         accelerator: One of ACCELERATORS; `none` is the runtime's own optimized CPU kernels,
             `reference` TFLite's plain ones.
-        accelerator_library: Of a gpu or external delegate.
+        accelerator_library: Of a gpu or external delegate, or of qnn.
         options: Of the accelerator; `session.*` are ONNX Runtime's own.
     """
 
@@ -99,6 +102,15 @@ def request(
     if protocol is not None:
         lines += protocol.lines()
     lines += [f"image {item.offset} {item.width} {item.height}" for item in items]
+    return _text(lines)
+
+
+def load_request(engine: Engine, model: str) -> str:
+    """The text that has a model loaded, and nothing run; errors as of `request`."""
+    return _text([*engine.lines(), f"model {model}", "only_load"])
+
+
+def _text(lines: Sequence[str]) -> str:
     if broken := [line for line in lines if "\n" in line]:
         raise NotSupportedHere(
             f"{broken[0]!r} has a line break, which no request to a device can have. Rename it."

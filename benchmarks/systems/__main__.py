@@ -14,10 +14,10 @@ import json
 import sys
 from pathlib import Path
 
-from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.benchmarks.systems.measure import Desk, measure, trained
 from edgeskin.benchmarks.systems.page import json_path, save
 from edgeskin.benchmarks.systems.rows import ROWS
+from edgeskin.benchmarks.systems.sets import SETS, made
 from edgeskin.benchmarks.systems.systems_documents import (
     PipelineRecord,
     SystemRecord,
@@ -34,22 +34,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the rows")
     parser.add_argument("--only", default="", help="rows, divided by commas; else all")
+    parser.add_argument("--sets", default="", help="only make these sets of images, in DIR/sets")
     parser.add_argument("--train", action="store_true", help="train, and stop there")
     parser.add_argument("--no-emulated", action="store_true", help="leave the emulated CPU out")
     parser.add_argument("--docs", type=Path, help="the folder whose systems/*.md get the tables")
     options = parser.parse_args(arguments)
+    names = options.only.split(",") if options.only else [*ROWS, *PAIRS]
+    if unknown := [name for name in options.sets.split(",") if name and name not in SETS]:
+        print(f"no set '{unknown[0]}'; there are {', '.join(SETS)}", file=sys.stderr)
+        return 2
+    if unknown := [name for name in names if name not in (*ROWS, *PAIRS)]:
+        print(f"no row '{unknown[0]}'; there are {', '.join((*ROWS, *PAIRS))}", file=sys.stderr)
+        return 2
     desk = Desk(options.data, options.out, not options.no_emulated, _tell)
     try:
-        for name in options.only.split(",") if options.only else (*ROWS, *PAIRS):
-            if name in PAIRS:
-                measure_pair(PAIRS[name], desk)
-            else:
+        for name in filter(None, options.sets.split(",")):
+            print(made(name, desk.data, desk.out, desk.progress))
+        for name in () if options.sets else names:
+            if name in ROWS:
                 (trained if options.train else measure)(ROWS[name], desk)
+            elif not options.train:
+                measure_pair(PAIRS[name], desk)
         if options.docs:
             save(_result(options.out, options.docs), options.docs)
-    except KeyError as error:
-        print(f"no row {error}; there are {', '.join((*ROWS, *PAIRS))}", file=sys.stderr)
-        return 2
     except EdgeskinError as error:
         print(f"edgeskin: {error}", file=sys.stderr)
         return 2
@@ -71,9 +78,7 @@ def _result(out: Path, docs: Path) -> SystemsResult:
     for name in ROWS:
         if (path := out / name / "record.json").is_file():
             rows[name] = SystemRecord.from_json(json.loads(path.read_bytes()))
-    here = machine()
     return SystemsResult(
-        machine=f"{here.processor}, {here.processors} processors, {', '.join(here.cpu_features)}",
         tools={name: importlib.metadata.version(name) for name in TOOLS},
         rows=tuple(rows[name] for name in ROWS if name in rows),
         pipelines=tuple(pipelines[name] for name in PAIRS if name in pipelines),

@@ -19,6 +19,7 @@ import torch
 
 from edgeskin.benchmarks import latency
 from edgeskin.benchmarks.pack import read
+from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import (
@@ -95,7 +96,12 @@ def measure(row: Row, desk: Desk) -> SystemRecord:
     network = trained(row, desk)
     test = load_split(data, "test")
     record = SystemRecord(
-        name=row.name, page=row.page, data=row.data, images=len(test), trained=network
+        name=row.name,
+        page=row.page,
+        machine=machine_line(),
+        data=row.data,
+        images=len(test),
+        trained=network,
     )
     if row.files:
         quantized = _programs(row, data, desk)
@@ -103,6 +109,12 @@ def measure(row: Row, desk: Desk) -> SystemRecord:
         record = record.model_copy(update={"qat": quantized, "files": files})
     write_json(desk.folder(row.name) / "record.json", record.to_json())
     return record
+
+
+def machine_line() -> str:
+    """This machine, as the tables name it."""
+    here = machine()
+    return f"{here.processor}, {here.processors} processors, {', '.join(here.cpu_features)}"
 
 
 def trained(row: Row, desk: Desk) -> Trained:

@@ -51,9 +51,9 @@ BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
 def overview(result: SystemsResult) -> str:
-    """The machine, and every float network beside its goal."""
+    """Every float network beside its goal."""
     tools = ", ".join(f"{name} {version}" for name, version in result.tools.items())
-    parts = [f"Machine: {result.machine}. Tools: {tools}.", _networks(result.rows)]
+    parts = [f"Tools: {tools}.", _networks(result.rows)]
     if missing := [name for name in ROWS if name not in {row.name for row in result.rows}]:
         parts.append(f"Not measured yet: {', '.join(missing)}.")
     return "\n\n".join(parts)
@@ -125,7 +125,7 @@ def _networks(rows: Sequence[SystemRecord]) -> str:
             goal = f"{goals[name]:g}" if name in goals else ""
             estimate = f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
             unit = "" if found.unit == "ratio" else found.unit
-            table.append((row.name, name, estimate, unit, goal, f"{row.images}"))
+            table.append((row.name, name, estimate, unit, goal, f"{row.trained.test.images}"))
     return grid(("row", "metric", "value", "unit", "goal", "test images"), table)
 
 
@@ -134,7 +134,7 @@ def _training(row: SystemRecord) -> str:
     line = (
         f"{trained.arch} by recipe `{trained.recipe}` on {row.data}: {trained.train_images} "
         f"images, {trained.epochs} epochs, {trained.seconds / 60:.0f} minutes on {trained.threads} "
-        f"thread(s); started from {trained.started_from}."
+        f"thread(s) of {row.machine}; started from {trained.started_from}."
     )
     if trained.folds:
         line += f" {len(next(iter(trained.folds.values())))}-fold cross-validation, all pooled: "

@@ -9,7 +9,7 @@ from edgeskin.subgroups import Subgroups
 
 
 class Trained(Document):
-    """What training gave: `seconds` of wall time on `machine`, which it shared."""
+    """What training gave: `seconds` of wall time on the row's machine, which it shared."""
 
     recipe: str
     task: str
@@ -47,7 +47,7 @@ class Emulated(Document):
 class FileRow(Document):
     """One converted file beside the float model, on the test split.
 
-    `kind` is fp32, fp16, ptq or qat; `p50_ms` of one thread of the machine that the page names,
+    `kind` is fp32, fp16, ptq or qat; `p50_ms` of one thread of the row's machine,
     files taking turns, `latency_ratio` that beside the float file of the same format.
     `float_operators` are those of an INT8 file that compute in float, by type.
     """
@@ -67,10 +67,11 @@ class FileRow(Document):
 
 
 class SystemRecord(Document):
-    """One row of `rows.ROWS`, measured."""
+    """One row of `rows.ROWS`, measured; all its times are of `machine`."""
 
     name: str
     page: str
+    machine: str
     data: str
     images: int
     trained: Trained
@@ -98,6 +99,7 @@ class PipelineRecord(Document):
 
     name: str
     page: str
+    machine: str
     rules: str
     data: str
     images: int
@@ -108,10 +110,9 @@ class PipelineRecord(Document):
 
 
 class SystemsResult(Document):
-    """Everything that the pages show; rows may come from different sessions of `machine`."""
+    """Everything that the pages show; rows may come from different sessions and machines."""
 
     version: int = 1
-    machine: str
     tools: dict[str, str]
     rows: tuple[SystemRecord, ...]
     pipelines: tuple[PipelineRecord, ...] = ()

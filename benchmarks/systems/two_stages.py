@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeskin.benchmarks.systems.measure import Desk
+from edgeskin.benchmarks.systems.measure import Desk, machine_line
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
@@ -102,6 +102,7 @@ def _against_whole(
     return PipelineRecord(
         name=pair.name,
         page=pair.page,
+        machine=machine_line(),
         rules=pair.rules,
         data=pair.data,
         images=len(data),

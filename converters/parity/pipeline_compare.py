@@ -116,7 +116,7 @@ def verify_pipeline(
         truth = data.truth(known.last.spec)
         end = _compare_ends(files[1], expected, given, truth)
         groupings = group_images(data, groups, trust=trust, progress=progress)
-        parts = _by_group(known.last.spec, expected, given, truth, groupings)
+        parts = _by_group(known.last.spec, expected, given, truth, groupings, groups.allowed_points)
     verification = PipelineVerification(
         **dict(end),
         artifact=made.folder.name,
@@ -265,13 +265,16 @@ def _by_group(
     given: Answers,
     truth: Truth,
     groupings: Mapping[str, Grouping],
+    allowed_points: float,
 ) -> dict[str, Subgroups]:
     both = expected.handover.answered & given.handover.answered
     if not both.any():
         return {}
     before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
     answered = {name: _only(grouping, both) for name, grouping in groupings.items()}
-    return by_groupings(spec, before, after, rows_of(truth, both), answered)
+    return by_groupings(
+        spec, before, after, rows_of(truth, both), answered, allowed_points=allowed_points
+    )
 
 
 def _only(grouping: Grouping, chosen: NDArray[np.bool_]) -> Grouping:

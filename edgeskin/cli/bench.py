@@ -24,8 +24,8 @@ def bench(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="host (the default), adb:SERIAL, ssh:USER@HOST[:PORT] or emulated:CPU; "
-            "repeated: several at once."
+            help="host (the default), adb:SERIAL, ssh:USER@HOST[:PORT], emulated:CPU, "
+            "simulated:htp[:CHIP] or simulated:gpu[:fp32]; repeated: several at once."
         ),
     ] = None,
     protocol: Annotated[
@@ -35,7 +35,7 @@ def bench(
         str | None,
         typer.Option(
             help="xnnpack (the default), none (the runtime's own kernels), reference (its plain "
-            "ones), gpu or external; ONNX: none, xnnpack, cuda, tensorrt."
+            "ones), webgpu, gpu or external; ONNX: none, xnnpack, cuda, tensorrt, qnn."
         ),
     ] = None,
     option: Annotated[
@@ -43,7 +43,7 @@ def bench(
     ] = None,
     library: Annotated[Path | None, typer.Option(help="Your own build of the runtime.")] = None,
     accelerator_library: Annotated[
-        Path | None, typer.Option(help="Of a gpu or external delegate.")
+        Path | None, typer.Option(help="Of a gpu or external delegate, or of qnn.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     ssh_config: SshConfig = None,
@@ -97,10 +97,29 @@ def _print(results: list[BenchResult], out: Path) -> None:
     for result in results:
         for remark in (
             *_of_pipeline(result),
+            *_of_accelerator(result),
             *_of_tensorrt(result.trtexec),
             *(result.doubts or ()),
         ):
             print(f"{result.device.name}, {result.artifact.name}: {remark}")
+
+
+def _of_accelerator(result: BenchResult) -> list[str]:
+    """How much of the file it took, and whether its answers are its own."""
+    if (found := result.assigned) is None:
+        return []
+    lines = [f"{found.provider} took {'all' if found.whole else 'a part'} of the file"]
+    if found.parts is not None:
+        taken, left = found.taken.total(), found.left
+        lines = [f"{found.provider} took {taken} of {taken + left.total()} operators"]
+        if left:
+            lines[0] += f"; on the CPU: {', '.join(f'{n} {name}' for name, n in left.items())}"
+    host = result.accuracy.host
+    if host is not None and all(share == 1 for share in host.bit_equal.values()):
+        lines.append("its outputs are the CPU's, bit by bit: it probably ran there")
+    if result.device.simulated:
+        lines.append("simulated: outputs are the accelerator's, times mean nothing")
+    return lines
 
 
 def _of_tensorrt(times: EngineTimes | EngineRefused | None) -> list[str]:
@@ -133,7 +152,9 @@ def _of_pipeline(result: BenchResult) -> list[str]:
     if not isinstance(result, PipelineResult):
         return []
     device, reference = (result.statuses[name] for name in ("device", "reference"))
+    took = [f"{n}: {line}" for n, one in result.stages.items() for line in _of_accelerator(one)]
     return [
+        *took,
         f"{device['answered']} of {result.looked_at} images answered, by the float pipeline "
         f"{reference['answered']}; equal statuses {100 * result.equal_statuses:.1f} %",
         f"p50 is the stages' sum, the last one {result.pictures_per_image:.2f} times an image, "

@@ -13,6 +13,7 @@ from edgeskin.cli.spec_options import Answers, InputSize, size, takes_answers
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
+    from edgeskin.conversion import Tried
 
 CONVERSION_DB = (
     "conversion dB: signal to noise of the file against what it was converted from (int8: its "
@@ -45,9 +46,14 @@ def convert(
     timing: Annotated[
         bool, typer.Option(help="Time INT8 files against float; exit 1 if one is slower.")
     ] = True,
-    portable: Annotated[
-        bool, typer.Option(help="For NPUs and GPUs: nothing that only this machine's CPU gains by.")
-    ] = False,
+    destinations: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="Where it will run: cpu, snapdragon[:CHIP], gpu, tensorrt, ane, or several, "
+            "divided by commas; tried on their compilers where those are here.",
+        ),
+    ] = "cpu",
     spec: Annotated[
         Path | None, typer.Option(help="Spec of a model file; else that beside it, or guessed.")
     ] = None,
@@ -63,12 +69,13 @@ def convert(
     from edgeskin.calibration.options import CalibrationOptions
     from edgeskin.converters.from_source import convert as run
     from edgeskin.converters.options import ConversionOptions
+    from edgeskin.destinations import split_destinations
     from edgeskin.errors import PartlyConverted
 
     options = ConversionOptions(
         io=cast(Any, io),
         timing=timing,
-        portable=portable,
+        destinations=split_destinations(destinations),
         timeout_s=timeout,
         calibration=CalibrationOptions(samples=samples),
     )
@@ -93,6 +100,7 @@ def convert(
             )
     except PartlyConverted as partly:
         artifacts, failures = partly.artifacts, partly.failures
+    artifacts = _tried(artifacts, options.destinations)
     if json:
         console.emit([artifact.to_json() for artifact in artifacts])
     else:
@@ -101,13 +109,43 @@ def convert(
         print(CONVERSION_DB)
     for line in dict.fromkeys(line for a in artifacts for line in a.warnings):
         console.say(f"edgeskin: {line}")
+    refused = False
+    for artifact in artifacts:
+        for destination, tried in (artifact.tried or {}).items():
+            line = told(artifact.path, destination, tried)
+            refused |= tried.whole is False
+            (console.error if tried.whole is False else console.remark)(line)
     slower = [a for a in artifacts if a.speed and a.speed.slower]
     for artifact in slower:
         console.error(slower_than_float(artifact))
     for failure in failures:
         console.error(failure)
-    if failures or any(a.speed and a.speed.for_speed for a in slower):
+    if failures or refused or any(a.speed and a.speed.for_speed for a in slower):
         raise typer.Exit(1)
+
+
+def _tried(artifacts: list[Artifact], destinations: tuple[str, ...]) -> list[Artifact]:
+    """The artifacts with what the compilers of their destinations make of them."""
+    from edgeskin.verbs import try_all
+
+    with console.progress() as progress:
+        found = try_all([a.path for a in artifacts], destinations, progress=progress)
+    return [
+        a.model_copy(update={"tried": found[a.path]}) if a.path in found else a for a in artifacts
+    ]
+
+
+def told(path: Path, destination: str, tried: Tried) -> str:
+    """What a destination's compiler made of a file, in a line."""
+    if tried.whole is None:
+        return f"{path.name} was not tried for {destination}: {tried.reason}"
+    if tried.reason:
+        return f"{path.name} is refused by {destination}: {tried.reason}"
+    count = "" if tried.taken is None else f" ({tried.taken} operators)"
+    if tried.whole:
+        return f"{path.name} is taken whole by {destination}{count}, by {tried.by}"
+    left = ", ".join(f"{count} {name}" for name, count in tried.left.items())
+    return f"{path.name} is not taken whole by {destination}: on the CPU are left {left or 'some'}"
 
 
 def _row(artifact: Artifact) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
+from edgeskin.cli.convert import told
 from edgeskin.cli.options import Json, MaybeData, Split, Trust, takes_data
 
 if TYPE_CHECKING:
+    from edgeskin.conversion import Tried
     from edgeskin.formats.model_audit import (
         Audit,
         BatchNorm,
@@ -51,6 +53,14 @@ def inspect(
             min=0, max=100, help="Gate: exit 1 if fewer % of the multiply-adds are in INT8."
         ),
     ] = None,
+    destinations: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="Gate: exit 1 unless their compilers take the file whole: snapdragon[:CHIP], gpu, "
+            "or both, divided by commas.",
+        ),
+    ] = "",
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -67,14 +77,41 @@ def inspect(
             progress=progress,
         )
     missed = [] if min_int8_share is None else _too_little_int8(audit, min_int8_share)
+    tried = _tried(artifact, destinations)
+    missed += [told(artifact, name, one) for name, one in tried.items() if not one.whole]
     if json:
-        console.emit(audit.to_json() | {"missed_gates": missed})
+        told_of = {name: one.to_json() for name, one in tried.items()}
+        console.emit(audit.to_json() | {"tried": told_of, "missed_gates": missed})
     else:
         print_audit(audit)
+        for name, one in tried.items():
+            if one.whole:
+                print(told(artifact, name, one))
     for line in missed:
         console.error(line)
     if missed:
         raise typer.Exit(1)
+
+
+def _tried(artifact: Path, destinations: str) -> dict[str, Tried]:
+    """What each destination's compiler takes.
+
+    Raises:
+        NotSupportedHere: One cannot be asked here, so that the gate has no answer.
+    """
+    if not destinations:
+        return {}
+    from edgeskin.destinations import split_destinations
+    from edgeskin.errors import NotSupportedHere
+    from edgeskin.verbs import try_on
+
+    with console.progress() as progress:
+        names = split_destinations(destinations)
+        tried = {name: try_on(artifact, name, progress=progress) for name in names}
+    for name, one in tried.items():
+        if one.whole is None:
+            raise NotSupportedHere(told(artifact, name, one))
+    return tried
 
 
 def _too_little_int8(audit: Audit, gate: float) -> list[str]:

@@ -52,7 +52,10 @@ def train(
     if folds is not None:
         with console.progress() as progress:
             print_folds(
-                cross_validate(settings, data, out, folds, force=force, progress=progress), json
+                cross_validate(
+                    settings, data, out, folds, start=start, force=force, progress=progress
+                ),
+                json,
             )
         return
     with console.progress() as progress:

@@ -147,4 +147,6 @@ def _number(data: Dataset, row: Row, column: str) -> float | None:
 
 
 def _cell(row: Row, column: str) -> str:
-    return (row.get(column) or "").strip()
+    """The text of a cell; "" where nothing is known, which pandas writes as nan."""
+    text = (row.get(column) or "").strip()
+    return "" if text.lower() == "nan" else text

@@ -8,18 +8,34 @@ from dataclasses import replace
 import numpy as np
 
 from edgeskin.data.dataset import Dataset
-from edgeskin.data.splits import named_group
+from edgeskin.data.splits import group_of, named_group
 from edgeskin.errors import InvalidData
 
 TENTH = 10
 
 
 def without_a_tenth(train: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """What is left of a split, and a tenth of its images, at least one, drawn at random."""
-    held_out = train.take(max(1, len(train) // TENTH), seed)
-    taken = {row["file"] for row in held_out.rows}
-    kept = tuple(row for row in train.rows if row["file"] not in taken)
-    return replace(train, rows=kept), held_out
+    """What is left of a split, and some tenth of its images, drawn at random.
+
+    Whole groups are drawn, the images of a person or lesion, until they are a tenth; one group
+    at least is left.
+    """
+    groups = _groups(train)
+    names = np.random.default_rng(seed).permutation(sorted(set(groups)))
+    drawn: set[str] = set()
+    for name in names[:-1]:
+        if sum(group in drawn for group in groups) >= max(1, len(train) // TENTH):
+            break
+        drawn.add(str(name))
+    held = np.array([group in drawn for group in groups])
+    if not held.any():
+        raise InvalidData(f"{train.where} has one group of images: none can be held out")
+    return _rows(train, np.flatnonzero(~held), "train"), _rows(train, np.flatnonzero(held), "train")
+
+
+def _groups(data: Dataset) -> list[str]:
+    column = named_group(data.rows)
+    return [group_of(row, column) for row in data.rows]
 
 
 def folds(
@@ -38,8 +54,7 @@ def folds(
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    column = named_group(data.rows)
-    groups = [row[column] if column else row["file"] for row in data.rows]
+    groups = _groups(data)
     if len(set(groups)) < count:
         raise InvalidData(
             f"{data.where}: {len(set(groups))} groups of images cannot make {count} folds"

@@ -43,7 +43,7 @@ def with_splits(rows: Sequence[Row], group_column: str | None, seed: int) -> Spl
     if any(row.get(SPLIT, "").strip() for row in rows):
         named = tuple(row | {SPLIT: split_name(row.get(SPLIT, ""))} for row in rows)
         return Split(named, None, group)
-    keys = [_key(row, group, must=group_column is not None) for row in rows]
+    keys = [group_of(row, group, must=group_column is not None) for row in rows]
     made = tuple(row | {SPLIT: split_of(key, seed)} for row, key in zip(rows, keys, strict=True))
     what = f"'{group}', whole in one split" if group else "path"
     rule = f"80/10/10 by a hash of seed {seed} and each image's {what}: the data have no splits"
@@ -67,7 +67,12 @@ def few(count: int) -> str:
     return " A tenth of so few may be none." if count < _RARE else ""
 
 
-def _key(row: Row, group: str | None, *, must: bool) -> str:
+def group_of(row: Row, group: str | None, *, must: bool = False) -> str:
+    """What of an image others have that belong with it: its group, or its file alone.
+
+    Raises:
+        InvalidData: It `must` have a group, and has none.
+    """
     key = row[group].strip() if group else ""
     if must and not key:
         raise InvalidData(

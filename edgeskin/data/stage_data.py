@@ -196,7 +196,9 @@ def _write_picture(picture: Pixels, row: Row, folder: Path, name: str, crop: Cro
 
 
 def _write_manifest(path: Path, rows: list[Row], group: str | None) -> None:
-    named = [row | ({GROUP: row[group]} if group and GROUP not in row else {}) for row in rows]
+    """Pictures of one image belong together, with those of its group where it has one."""
+    groups = [(row[group].strip() if group else "") or row[PICTURE_OF] for row in rows]
+    named = [row | {GROUP: key} for row, key in zip(rows, groups, strict=True)]
     columns = list(dict.fromkeys([FILE, SPLIT, *(name for row in named for name in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

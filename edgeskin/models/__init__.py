@@ -126,7 +126,7 @@ ARCHS = {
             "acne_fusion",
             "vit_tiny_patch16_224",
             LITE0,
-            "16.7 M parameters, ResNet-18 and ViT-Tiny side by side; attention on patch channels",
+            "8.9 M parameters, EfficientNet-Lite0 and ViT-Tiny; attention on patch channels",
             builder="edgeskin.models.acne_fusion:acne_fusion",
             options={"global_pool": "avg"},
             multiple=16,

@@ -80,7 +80,7 @@ def acne_fusion(
     /,
     *,
     branches: Branches = "both",
-    cnn: Literal["resnet18", "efficientnet_lite0"] = "resnet18",
+    cnn: Literal["resnet18", "efficientnet_lite0"] = "efficientnet_lite0",
     channel_attention: bool = True,
     depth: Depth = 12,
     path_dropout: Share = 0.1,

@@ -95,7 +95,13 @@ def loss(
 
     Returns:
         Mean over the batch, in nats (`emd`, `l2`: without a unit).
+
+    Raises:
+        UnknownName: Another kind, or other grades.
+        InvalidData: Annotated grades that the data do not have.
     """
+    if grades not in ("counted", "annotated"):
+        raise UnknownName(f"no grades '{grades}' of acne; there are counted, annotated")
     head = next(h for h in spec.heads if isinstance(h, DistributionHead))
     assert head.ranges is not None
     values = torch.from_numpy(support(head))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from edgeskin.data.held_out import folds, without_a_tenth
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
-from edgeskin.errors import InvalidData
+from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.evaluation import Evaluation, evaluate
-from edgeskin.files import check_writable, write_json
+from edgeskin.files import check_writable, sha256, write_json
 from edgeskin.models.run import load_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
@@ -24,12 +25,12 @@ from edgeskin.tasks import TaskModule, find_task
 from edgeskin.training.recipe import Recipe
 from edgeskin.training.train import TrainingRecord, fit, make_spec
 
-RESULT = "cross_validation.json"
+RESULT, FOLD, METRICS = "cross_validation.json", "fold.json", "metrics.json"
 BINS = 5
 """A quantity is spread over the folds in so many equal shares of the images."""
 
 
-class Spread(Document):
+class FoldSpread(Document):
     """A metric of each fold, in `unit`; its mean and standard deviation over the folds (N - 1)."""
 
     unit: str
@@ -45,7 +46,7 @@ class CrossValidation(Document):
     data: str
     recipe: Recipe
     folds: tuple[TrainingRecord, ...]
-    spread: dict[str, Spread]
+    spread: dict[str, FoldSpread]
     pooled: Evaluation
 
 
@@ -55,6 +56,7 @@ def cross_validate(
     out: Path | str,
     count: int,
     *,
+    start: Path | str | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> CrossValidation:
@@ -62,20 +64,26 @@ def cross_validate(
 
     Folds that are whole already are kept, so that the same call after a kill goes on.
 
+    Args:
+        data: What `open_data` takes or gave; its train split alone is read.
+        count: Of folds, at least 2.
+        start: As of `train`, for every fold.
+        force: Train folds anew that are there of another recipe, start or data.
+
     Raises:
         InvalidData: The split cannot make so many folds, or has no labels to spread over them.
-        InvalidRun: A fold is there, made by another recipe.
+        InvalidRun: A fold is there of another recipe, start or data.
     """
     out = Path(out)
     check_writable(out / RESULT, force=force)
     dataset = open_data(data).split("train")
     task = find_task(recipe.task)
-    spec = make_spec(task, recipe.arch, recipe, dataset)
+    spec = make_spec(task, recipe.arch, recipe, dataset, start)
     records, outputs, truth = [], [], []
     parts = folds(dataset, _classes(spec, task.load(), dataset), count, recipe.seed)
     for number, (kept, held) in enumerate(parts, start=1):
         run = out / f"fold-{number}"
-        records.append(_fold(recipe, kept, held, run, progress))
+        records.append(_fold(recipe, start, kept, held, run, force, progress))
         loaded = load_run(run)
         outputs.append(run_all(TorchSession(loaded.spec, loaded.network), held.pixels(spec.input)))
         truth.append(held.truth(spec))
@@ -91,20 +99,50 @@ def cross_validate(
 
 
 def _fold(
-    recipe: Recipe, kept: Dataset, held: Dataset, run: Path, progress: Progress
+    recipe: Recipe,
+    start: Path | str | None,
+    kept: Dataset,
+    held: Dataset,
+    run: Path,
+    force: bool,
+    progress: Progress,
 ) -> TrainingRecord:
     """The record of a fold's run, trained unless it is there."""
-    if (run / "metrics.json").is_file():
-        record = TrainingRecord.from_json(json.loads((run / "metrics.json").read_bytes()))
-        if record.recipe == recipe:
-            return record
+    key, marked = _key(recipe, start, kept, held), run / FOLD
+    if (run / METRICS).is_file():
+        if marked.is_file() and json.loads(marked.read_bytes())["sha256"] == key:
+            return TrainingRecord.from_json(json.loads((run / METRICS).read_bytes()))
+        if not force:
+            raise InvalidRun(
+                f"{run} is a fold of another recipe, start or data: pass --force to train it "
+                "anew, or choose another folder"
+            )
     held_out = [held]
     if recipe.fit_temperature:
         kept, tenth = without_a_tenth(kept, recipe.seed)
         held_out = [tenth, held]
-    return fit(
-        recipe.task, recipe.arch, kept, held_out, run, recipe=recipe, force=True, progress=progress
+    record = fit(
+        recipe.task,
+        recipe.arch,
+        kept,
+        held_out,
+        run,
+        recipe=recipe,
+        start=start,
+        force=True,
+        progress=progress,
     )
+    write_json(marked, {"sha256": key})
+    return record
+
+
+def _key(recipe: Recipe, start: Path | str | None, kept: Dataset, held: Dataset) -> str:
+    """What a fold must have been made of to be kept: its settings, its start, its rows."""
+    made = hashlib.sha256(recipe.model_dump_json().encode())
+    if start is not None:
+        made.update(sha256(Path(start) / "weights.safetensors").encode())
+    made.update(json.dumps([kept.rows, held.rows], sort_keys=True).encode())
+    return made.hexdigest()
 
 
 def _classes(spec: Spec, task: TaskModule, data: Dataset) -> NDArray[np.int64]:
@@ -122,12 +160,12 @@ def _classes(spec: Spec, task: TaskModule, data: Dataset) -> NDArray[np.int64]:
     raise InvalidData(f"{data.where} has no labels for {', '.join(task.TRAINS_ON)}")
 
 
-def _spread(records: Sequence[TrainingRecord]) -> dict[str, Spread]:
+def _spread(records: Sequence[TrainingRecord]) -> dict[str, FoldSpread]:
     tests = [record.test for record in records if record.test is not None]
     spread = {}
     for name, first in tests[0].metrics.items():
         values = np.array([t.metrics[name].value for t in tests if name in t.metrics])
-        spread[name] = Spread(
+        spread[name] = FoldSpread(
             unit=first.unit,
             folds=tuple(values.tolist()),
             mean=float(values.mean()),

@@ -42,7 +42,8 @@ ParameterGroup = dict[str, list[nn.Parameter] | float]
 class Trainer:
     """One training run in memory. `images` uint8 (N, 3, H, W), `truth` as `Dataset.truth`.
 
-    Masks in `truth` have the size of the images, not of the network's input.
+    Masks in `truth` have the size of the images, not of the network's input. `started_from` are
+    the words for the weights before the first step: a resumption must start from the same.
 
     Another kind of training overrides `parameter_groups`, `loss`, `step`, `train_mode`,
     `epoch_done`, `state` and `identity`.
@@ -54,6 +55,7 @@ class Trainer:
     recipe: Training
     images: Tensor
     truth: Mapping[str, Tensor]
+    started_from: str = ""
     epoch: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -213,7 +215,7 @@ class Trainer:
         for name, values in sorted(self.truth.items()):
             data.update(name.encode() + values.numpy().tobytes())
         settings = f"{self.spec.to_json()} {self.recipe.model_dump_json()}"
-        return f"{settings} {data.hexdigest()}{self.identity()}"
+        return f"{settings} {self.started_from} {data.hexdigest()}{self.identity()}"
 
 
 def class_head(spec: Spec, truth: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ the heads and the loss of `lightly`.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, MissingPackage
-from edgeskin.files import check_writable
+from edgeskin.files import check_writable, write_json
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.linear_heads import MultiHead
@@ -94,11 +95,13 @@ def pretrain(
         raise InvalidData(f"{arch} has no backbone with one vector of features an image")
     images = torch.cat([training_images(split, spec.input, progress) for split in splits])
     trainer = SiameseTrainer(spec, Siamese(network), objective_of(spec), recipe, images, {})
-    losses: list[float] = []
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
+    told = checkpoint.with_name("losses.json")
+    losses: list[float] = json.loads(told.read_bytes()) if told.is_file() else []
 
     def report(epoch: int, loss: float) -> None:
         losses.append(loss)
+        write_json(told, losses)
         progress(f"pretraining, loss {loss:.3f}", epoch, recipe.epochs)
 
     siamese = trainer.fit(checkpoint, report)

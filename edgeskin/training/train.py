@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,12 @@ def fit(
     """`train` on one split, measured on others; a temperature is fitted to the first of those."""
     chosen = find_task(task)
     module = chosen.load()
+    _check_options(module.loss, recipe.loss_options, "loss_options")
     spec = make_spec(chosen, arch, recipe, train_split, start)
     truth = trainable_labels(spec, module, train_split)
     for dataset in held_out:  # a bad label shows now, not after the last epoch
         dataset.labels(spec)
-    network, started_from = _fresh_network(spec, recipe, start)
+    network, began_with = _fresh_network(spec, recipe, start)
     trainer = (FrozenTrainer if recipe.frozen else Trainer)(
         spec,
         network,
@@ -124,6 +126,7 @@ def fit(
         recipe,
         training_images(train_split, spec.input, progress),
         {name: torch.from_numpy(values) for name, values in truth.items()},
+        began_with,
     )
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
     network = trainer.fit(
@@ -137,7 +140,7 @@ def fit(
         recipe=recipe,
         train_images=len(train_split),
         data_rule=train_split.rule,
-        started_from=started_from,
+        started_from=began_with,
         val=evaluations.get("val"),
         test=evaluations.get("test"),
     )
@@ -171,8 +174,13 @@ def recipe_for(name: str | None, **overrides: Any) -> Recipe:
 def make_spec(
     task: Task, arch: str, recipe: Recipe, dataset: Dataset, start: Path | str | None = None
 ) -> Spec:
-    """The spec of a run: input from the recipe, heads from the task, origin from the data."""
+    """The spec of a run: input from the recipe, heads from the task, origin from the data.
+
+    Raises:
+        InvalidSpec: `head_options` that the task does not have.
+    """
     module: TaskModule = task.load()
+    _check_options(module.heads, recipe.head_options, "head_options")
     return Spec(
         name=f"{task.name}-{arch}",
         task=task.name,
@@ -197,6 +205,18 @@ def make_spec(
         training_data=f"{len(dataset)} images of {dataset.name}, train split",
         limits=module.LIMITS,
     )
+
+
+def _check_options(function: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:
+    """Raise InvalidSpec for an option of a recipe that a task's function does not take."""
+    known = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty
+    ]
+    if unknown := [name for name in given if name not in known]:
+        there = f"there are {', '.join(known)}" if known else "the task has none"
+        raise InvalidSpec(f"recipe: {where}: no option '{unknown[0]}'; {there}")
 
 
 def measure(spec: Spec, network: nn.Module, dataset: Dataset) -> Evaluation:

@@ -19,6 +19,7 @@ from edgeskin.data.manifest import load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
+from edgeskin.formats.onnx.saturation import open_precise
 from edgeskin.models.run import Run
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes.pytorch import TorchSession, run_all
@@ -36,6 +37,13 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True)
 
 
+def onnx_session(path: Path, entries: dict[str, str]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
+    return onnxruntime.InferenceSession(str(path), options)
+
+
 def test_the_report_agrees_with_numpy_on_raw_outputs(converted: Convert, data: Path) -> None:
     """`tensor` files give raw heads: decode, compare and score them here, by hand."""
     path = converted("onnx", "int8", "tensor")
@@ -44,7 +52,7 @@ def test_the_report_agrees_with_numpy_on_raw_outputs(converted: Convert, data: P
     spec = tiny_spec().input
     x = (raw_pixels(data) / 255.0 - np.array(spec.mean)) / np.array(spec.std)
     x = np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32)
-    session = onnxruntime.InferenceSession(str(path))
+    session, _ = open_precise(lambda entries: onnx_session(path, entries))
     name = session.get_inputs()[0].name
     outputs = [session.run(["severity", "count"], {name: image[None]}) for image in x]
     severity, count = (np.concatenate(parts) for parts in zip(*outputs, strict=True))

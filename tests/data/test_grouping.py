@@ -216,3 +216,9 @@ def test_little_skin_is_none_and_large_photos_are_thinned_evenly() -> None:
     few = np.zeros((side, side), bool)
     few.reshape(-1)[: int(LEAST_SKIN * side * side) - 1] = True
     assert apparent_tone(image, few) == NO_SKIN
+
+
+def test_nan_is_no_number(tmp_path: Path) -> None:
+    """So pandas writes a number that is not known."""
+    grouping = by(plain(tmp_path, [{"age": "nan"}, {"age": "40"}]), "age:30")
+    assert grouping.labels == (NOT_STATED, "over 30")

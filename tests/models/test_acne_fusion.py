@@ -28,7 +28,7 @@ def test_heads_see_the_features_of_both_branches() -> None:
     network = fusion()
     branches = network.backbone.branches
     features = torch.cat([branches["cnn"](image()), branches["vit"](image())], dim=1)
-    assert features.shape == (2, 512 + 192)
+    assert features.shape == (2, 1280 + 192)
     severity, count = network(image())
     torch.testing.assert_close(severity, network.heads[0](features))
     torch.testing.assert_close(count, network.heads[1](features))
@@ -67,7 +67,7 @@ def test_the_cnn_branch_starts_from_imagenet() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({}, "resnet18 has no pretrained weights"),
+        ({"cnn": "resnet18"}, "resnet18 has no pretrained weights"),
         ({"branches": "vit"}, "a transformer has no pretrained weights"),
     ],
 )
@@ -76,7 +76,7 @@ def test_branches_without_weights_say_so(arguments: dict[str, object], why: str)
         build(spec_of("acne_fusion", **arguments), pretrained=True)
 
 
-@pytest.mark.parametrize(("branches", "features"), [("cnn", 512), ("vit", 192), ("both", 704)])
+@pytest.mark.parametrize(("branches", "features"), [("cnn", 1280), ("vit", 192), ("both", 1472)])
 def test_each_branch_can_stand_alone(branches: str, features: int) -> None:
     network = fusion(branches=branches)
     assert network.heads[0].in_features == network.backbone.features == features

@@ -7,11 +7,12 @@ from samples import acne_spec
 
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.qat_run import qat_recipe
+from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidSpec, UnknownName
 from edgeskin.models import ARCHS
 from edgeskin.tasks import TASKS
 from edgeskin.training.recipe import Recipe, find_recipe, read_recipe, recipes
-from edgeskin.training.train import recipe_for
+from edgeskin.training.train import fit, recipe_for
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
@@ -63,3 +64,20 @@ def test_qat_takes_of_a_task_what_it_knows(tmp_path: Path) -> None:
         recipe = qat_recipe(tmp_path)
         assert recipe.balanced == module.RECIPE.get("balanced", False)
         assert recipe.temperature == QatRecipe().temperature  # of the distillation
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "line"),
+    [
+        ("melanoma", {"loss_options": {"smoothin": 0.1}}, "loss_options: no option 'smoothin'"),
+        ("acne", {"head_options": {"range": "authors"}}, "head_options: no option 'range'"),
+        ("melanoma", {"head_options": {"ranges": "x"}}, "the task has none"),
+    ],
+)
+def test_options_that_a_task_does_not_have(
+    task: str, settings: dict[str, dict[str, str | float]], line: str, phantom_set: Path
+) -> None:
+    data = load_split(phantom_set, "train")
+    recipe = Recipe(size=64, resize_to=64, pretrained=False, **settings)  # type: ignore[arg-type]
+    with pytest.raises(InvalidSpec, match=line):
+        fit(task, "mobilenet_v3_small", data, [], Path("out"), recipe=recipe)

@@ -79,6 +79,12 @@ def test_each_image_is_held_out_once(ages: Path, tmp_path: Path) -> None:
     again = cross_validate(recipe, ages, tmp_path / "folds", 3, force=True)
     assert [(run / "weights.safetensors").stat().st_mtime_ns for run in runs] == stamps
     assert again.pooled == seen.pooled
+    other = recipe.model_copy(update={"epochs": 2})
+    (tmp_path / "folds" / "cross_validation.json").unlink()
+    with pytest.raises(InvalidRun, match="fold-1 is a fold of another recipe, start or data"):
+        cross_validate(other, ages, tmp_path / "folds", 3)
+    with pytest.raises(InvalidRun, match="fold-1 is a fold of another"):
+        cross_validate(recipe, ages, tmp_path / "folds", 2)  # other images are held out
 
 
 class Answers(nn.Module):

@@ -44,7 +44,7 @@ def the_way() -> None:
     options = edgeskin.CalibrationOptions(scheme="w8a8", method="mse", samples=64)
     assert_type(edgeskin.calibrate("run", "data", "p.pt2", options), Program)
     assert_type(edgeskin.qat("run", "data", "p.pt2", options), Program)
-    portable = edgeskin.ConversionOptions(portable=True)
+    portable = edgeskin.ConversionOptions(destinations=("gpu",))
     files = edgeskin.convert("p.pt2", "app", target="tflite", precision="int8", options=portable)
     assert_type(files, list[Artifact])
     assert_type(edgeskin.inspect(files[0].path), Audit)

@@ -18,7 +18,8 @@
 namespace {
 
 struct Opaque;  // LiteRtEnvironment, LiteRtModel, ..., by pointer only
-constexpr int kCpu = 1;
+constexpr int kCpu = 1, kGpu = 2;
+constexpr char kWebGpu[] = "webgpu";
 constexpr int kDelegate = 51;      // among TFLite's operator codes
 constexpr size_t kAlignment = 64;  // of a tensor buffer's memory
 
@@ -75,6 +76,10 @@ struct Api {
   int (*quantization)(Opaque *, PerTensor *);
   int (*buffer)(const RankedType *, void *, size_t, void (*)(void *), Opaque **);
   int (*packed_size)(Opaque *buffer, size_t *);
+  int (*whole)(Opaque *, bool *);
+  int (*accelerator_count)(Opaque *environment, size_t *);
+  int (*accelerator)(Opaque *environment, size_t, Opaque **);
+  int (*accelerator_hardware)(Opaque *, int *);
   int (*run)(Opaque *, size_t, size_t, Opaque **, size_t, Opaque **);
   int (*profiler)(Opaque *, Opaque **);
   int (*start)(Opaque *);
@@ -84,8 +89,11 @@ struct Api {
   void (*delete_compiled)(Opaque *), (*delete_buffer)(Opaque *);
 
   explicit Api(const Library &from) {
-    void *since_2_3 = nullptr;  // before, signatures differ and kernel_mode is not read
-    from.find(since_2_3, "LiteRtCompiledModelIsNonCpuFullyAccelerated");
+    // Of 2.3, this one: before, signatures differ and kernel_mode is not read.
+    from.find(whole, "LiteRtCompiledModelIsNonCpuFullyAccelerated");
+    from.find(accelerator_count, "LiteRtGetNumAccelerators");
+    from.find(accelerator, "LiteRtGetAccelerator");
+    from.find(accelerator_hardware, "LiteRtGetAcceleratorHardwareSupport");
     from.find(environment, "LiteRtCreateEnvironment");
     from.find(model, "LiteRtCreateModelFromFile");
     from.find(options, "LiteRtCreateOptions");
@@ -167,7 +175,9 @@ class LitertSession : public Session {
     set_options(request, profiled);
     api_.check(api_.compile(environment, model_.get(), options_.get(), compiled_.place()),
                "prepare the model");
-    if (profiled) {
+    if (request.accelerator == kWebGpu)
+      report_whole(environment);
+    else if (profiled) {
       api_.check(api_.profiler(compiled_.get(), &profiler_), "give a profiler");
       api_.check(api_.start(profiler_), "profile");
     }
@@ -207,16 +217,49 @@ class LitertSession : public Session {
  private:
   void set_options(const Request &request, bool profiled) {
     api_.check(api_.options(options_.place()), "make options");
-    api_.check(api_.hardware(options_.get(), kCpu), "choose the CPU");
+    const bool gpu = request.accelerator == kWebGpu;
+    api_.check(api_.hardware(options_.get(), gpu ? kGpu | kCpu : kCpu), "choose the hardware");
+    if (gpu) set_gpu(request);
     const std::string cpu = "kernel_mode = \"" + kernel_mode(request.accelerator) +
                             "\"\nnum_threads = " + std::to_string(request.threads) + "\n";
     set("cpu_delegate", cpu);  // read where operators are resolved: reference or not
     set("xnnpack", cpu);       // read where the delegate is made: at all or not
-    if (profiled) set("runtime_options_string", "enable_profiling = true\n");
+    // The GPU's delegate fails to run where it is to be profiled.
+    if (profiled && !gpu) set("runtime_options_string", "enable_profiling = true\n");
+  }
+
+  // Whether the GPU took all of the graph; LiteRT does not say which parts it left.
+  void report_whole(Opaque *environment) const {
+    check_gpu(environment);
+    bool whole = false;
+    api_.check(api_.whole(compiled_.get(), &whole), "tell what the GPU took");
+    Event("assigned").text("provider", "WebGPU").json("whole", whole ? "true" : "false").emit();
+  }
+
+  // Where LiteRT finds no GPU, it remarks so and runs on the CPU.
+  void check_gpu(Opaque *environment) const {
+    size_t count = 0;
+    api_.check(api_.accelerator_count(environment, &count), "count accelerators");
+    for (size_t i = 0; i < count; ++i) {
+      Opaque *accelerator = nullptr;
+      int hardware = 0;
+      api_.check(api_.accelerator(environment, i, &accelerator), "find an accelerator");
+      api_.check(api_.accelerator_hardware(accelerator, &hardware), "tell an accelerator's kind");
+      if (hardware & kGpu) return;
+    }
+    throw std::runtime_error("LiteRT finds no GPU here that it can use");
+  }
+
+  // What the GPU leaves runs on XNNPACK.
+  void set_gpu(const Request &request) {
+    std::string text;
+    for (const auto &[key, value] : request.options) text += key + " = " + value + "\n";
+    set("gpu_options", text);
   }
 
   static std::string kernel_mode(const std::string &accelerator) {
     if (accelerator == "none") return "builtin";
+    if (accelerator == kWebGpu) return "xnnpack";
     if (accelerator == "xnnpack" || accelerator == "reference") return accelerator;
     throw std::runtime_error("LiteRT's own API takes no delegate such as " + accelerator +
                              ": pass a library that has the TfLite C API");

@@ -46,6 +46,10 @@ void run(const Request &request) {
       .text("accelerator", request.accelerator)
       .emit();
   flush_events();
+  if (request.only_load) {
+    runtime->open(request, false);
+    return;
+  }
   {
     const std::unique_ptr<Session> session = measure_loads(*runtime, request);
     if (!request.outputs.empty()) run_all(*session, request);

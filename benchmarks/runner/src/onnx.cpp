@@ -1,4 +1,5 @@
-// ONNX models by the ONNX Runtime C API, version 15 of its table (ONNX Runtime 1.15 and newer).
+// ONNX models by the ONNX Runtime C API, version 15 of its table (ONNX Runtime 1.15 and newer); for
+// a provider that is a library of its own, version 24.
 //
 // The table is an array of functions whose places never change; those that are used are declared
 // here with their place.
@@ -32,6 +33,16 @@ class Api {
     if (!table_) throw std::runtime_error("ONNX Runtime " + version + " has no table of 1.15");
   }
 
+  // Throws unless the places behind the table of 1.15 are there.
+  void check_plugins() const {
+    check_version("ONNX Runtime", version, {1, 24}, {1, INT_MAX},
+                  "providers of their own from 1.24 on");
+  }
+
+  // What the function at a place says of something.
+  std::string text(int place, const Opaque *of) const {
+    return at<const char *(*)(const Opaque *)>(place)(of);
+  }
   // Calls the function at a place of the table that returns a status.
   template <typename... Arguments>
   void call(int place, Arguments... arguments) const {
@@ -96,6 +107,14 @@ enum Place {
   kUpdateCudaOptions = 206,
   kReleaseCudaOptions = 208,
   kAppendProvider = 216,
+  kRegisterLibrary = 301,  // from here on of version 24
+  kDevices = 303,
+  kAppendDevices = 304,
+  kDeviceProvider = 312,
+  kAssigned = 407,
+  kAssignedProvider = 408,
+  kAssignedNodes = 409,
+  kNodeType = 412,
 };
 
 struct Type {
@@ -143,7 +162,35 @@ void append_versioned(const Api &api, Opaque *options, int create, int update, i
   api.call(append, options, static_cast<const Opaque *>(static_cast<Opaque *>(provider)));
 }
 
-void add_accelerator(const Api &api, Opaque *options, const Request &request) {
+bool is_plugin(const Request &request) {
+  return request.accelerator == "qnn" || request.accelerator == "qnn-simulated";
+}
+
+// The name that its library is registered by. One that ends so has ONNX Runtime list devices that
+// are not in the machine.
+std::string plugin_name(const Request &request) {
+  return request.accelerator == "qnn" ? "qnn" : "qnn.virtual";
+}
+
+constexpr char kRecordAssignment[] = "session.record_ep_graph_assignment_info";
+
+// A provider that is a library of its own, on the first device that it lists.
+void append_plugin(const Api &api, const std::string &name, Opaque *env, Opaque *options,
+                   const std::vector<const char *> &keys, const std::vector<const char *> &values) {
+  const Opaque *const *devices = nullptr;
+  size_t count = 0;
+  api.call(kDevices, static_cast<const Opaque *>(env), &devices, &count);
+  std::vector<const Opaque *> chosen;
+  for (size_t i = 0; i < count && chosen.empty(); ++i)
+    if (api.text(kDeviceProvider, devices[i]) == name) chosen.push_back(devices[i]);
+  if (chosen.empty()) throw std::runtime_error("the provider's library finds no device here");
+  api.call(kAppendDevices, options, env, static_cast<const Opaque *const *>(chosen.data()),
+           chosen.size(), keys.data(), values.data(), keys.size());
+  api.call(kAddConfigEntry, options, static_cast<const char *>(kRecordAssignment),
+           static_cast<const char *>("1"));
+}
+
+void add_accelerator(const Api &api, Opaque *env, Opaque *options, const Request &request) {
   std::vector<const char *> keys, values;
   for (const auto &[key, value] : request.options) {
     if (key.rfind("session.", 0) == 0) {
@@ -163,6 +210,8 @@ void add_accelerator(const Api &api, Opaque *options, const Request &request) {
     api.call(kAppendProvider, options, static_cast<const char *>("XNNPACK"),
              static_cast<const char *const *>(keys.data()),
              static_cast<const char *const *>(values.data()), keys.size());
+  } else if (is_plugin(request)) {
+    append_plugin(api, plugin_name(request), env, options, keys, values);
   } else if (request.accelerator != "none") {
     throw std::runtime_error("ONNX Runtime has no accelerator " + request.accelerator);
   }
@@ -182,10 +231,11 @@ class OnnxSession : public Session {
     api_.call(kSetInterThreads, given, 1);
     api_.call(kSetLogSeverity, given, 3);  // errors only
     if (profiled_) api_.call(kEnableProfiling, given, static_cast<const char *>("profile"));
-    add_accelerator(api_, given, request);
+    add_accelerator(api_, env, given, request);
     api_.call(kCreateSession, env, request.model.c_str(), given, session_.place());
     api_.call(kCreateCpuMemoryInfo, 1, 0, memory_.place());  // arena allocator, default memory
     api_.call(kDefaultAllocator, &allocator_);
+    if (is_plugin(request)) report_assignment(plugin_name(request));
     bind();
   }
   ~OnnxSession() override {
@@ -208,6 +258,30 @@ class OnnxSession : public Session {
   }
 
  private:
+  // Which provider took which operators, by the runtime's own record, a part of the graph each.
+  void report_assignment(const std::string &plugin) const {
+    const Opaque *const *parts = nullptr;
+    size_t count = 0;
+    api_.call(kAssigned, static_cast<const Opaque *>(session_), &parts, &count);
+    std::string list;
+    for (size_t i = 0; i < count; ++i) {
+      const Opaque *const *nodes = nullptr;
+      size_t held = 0;
+      const char *provider = nullptr;
+      api_.call(kAssignedProvider, parts[i], &provider);
+      api_.call(kAssignedNodes, parts[i], &nodes, &held);
+      std::string operators;
+      for (size_t j = 0; j < held; ++j) {
+        const char *type = nullptr;
+        api_.call(kNodeType, nodes[j], &type);
+        operators += (operators.empty() ? "" : ",") + quoted(type);
+      }
+      list += (list.empty() ? "" : ",") + std::string("{\"provider\":") + quoted(provider) +
+              ",\"operators\":[" + operators + "]}";
+    }
+    Event("assigned").text("provider", plugin).json("parts", '[' + list + ']').emit();
+  }
+
   // Memory of our own for every input and output: nothing is allocated while it runs.
   void bind() {
     size_t inputs = 0, count = 0;
@@ -269,12 +343,22 @@ class OnnxRuntime : public Runtime {
   }
   std::string version() const override { return "ONNX Runtime " + api_.version; }
   std::unique_ptr<Session> open(const Request &request, bool profiled) override {
+    if (is_plugin(request)) add_plugin(request);
     return std::make_unique<OnnxSession>(api_, env_, request, profiled);
   }
 
  private:
+  void add_plugin(const Request &request) {
+    if (plugin_) return;
+    api_.check_plugins();
+    const std::string name = plugin_name(request), path = "./" + request.accelerator_library;
+    api_.call(kRegisterLibrary, static_cast<Opaque *>(env_), name.c_str(), path.c_str());
+    plugin_ = true;
+  }
+
   Api api_;
   Held env_;
+  bool plugin_ = false;
 };
 
 }  // namespace

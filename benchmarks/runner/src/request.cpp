@@ -90,6 +90,7 @@ const std::map<std::string, Reader> &readers() {
          words >> path;
          r.recipe = recipe_of(path);
        }},
+      {"only_load", [](Request &r, std::istream &) { r.only_load = true; }},
       // The images are of the model's size already: `squash` to it changes no pixel.
       {"ready", [](Request &r, std::istream &) { r.recipe.fit = ES_SQUASH; }},
   };
@@ -111,6 +112,7 @@ Request read_request(const std::string &path) {
     reader->second(request, words);
     if (words.fail()) throw std::runtime_error(path + ": not readable: " + line);
   }
-  if (request.places.empty()) throw std::runtime_error(path + " names no image");
+  if (request.places.empty() && !request.only_load)
+    throw std::runtime_error(path + " names no image");
   return request;
 }

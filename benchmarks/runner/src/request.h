@@ -24,13 +24,14 @@ struct Head {
 struct Request {
   std::string runtime, library, model, images, outputs;
   std::string accelerator = "none";                          // as request.py names them
-  std::string accelerator_library;                           // of gpu and external
+  std::string accelerator_library;                           // of gpu, external, qnn
   std::string sensors = "/";                                 // the root that holds sys/ and proc/
   std::vector<std::pair<std::string, std::string>> options;  // of the accelerator
   std::vector<ImagePlace> places;
   std::vector<Head> heads;
   es_recipe recipe = {};
   bool app_io = true;
+  bool only_load = false;  // say what the accelerator took, and run nothing
   int threads = 1;
   int loads = 0, profile_runs = 0, sensor_ms = 1000;
   int warmup_runs = 0, queries = 0;

@@ -1,0 +1,135 @@
+"""Where files will run: which types each destination takes, and who can try one here.
+
+`edgeskin convert --for` names them. A file for a CPU may hold rewrites that only its kernels gain
+by; for any other destination they are left out (docs/decisions/0021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edgeskin.errors import CannotExpress, UnknownName
+
+CPU = "cpu"
+SNAPDRAGONS = {
+    "SM8450": "Snapdragon 8 Gen 1",
+    "SM8550": "Snapdragon 8 Gen 2",
+    "SM8650": "Snapdragon 8 Gen 3",
+    "SM8750": "Snapdragon 8 Elite",
+    "SM8850": "Snapdragon 8 Elite Gen 5",
+    "SC8380XP": "Snapdragon X Elite",
+}
+"""Chips by Qualcomm's names: those that onnxruntime-qnn 2.7.0 knows; it takes any other for its
+oldest one."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A kind of processor.
+
+    Attributes:
+        name: As `--for` calls it.
+        title: For a person.
+        targets: The formats that it takes.
+        simulator: In `simulated:NAME`, what compiles for it here; None: nothing does.
+        chips: By the maker's names, those that `NAME:CHIP` may name.
+        schemes: Of INT8 programs that it takes; empty: any.
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    simulator: str | None = None
+    chips: Mapping[str, str] = field(default_factory=dict)
+    schemes: tuple[str, ...] = ()
+
+
+DESTINATIONS = {
+    d.name: d
+    for d in (
+        Destination(CPU, ("tflite", "coreml", "onnx")),
+        # The NPU, by ONNX Runtime's QNN provider.
+        Destination("snapdragon", ("onnx",), simulator="htp", chips=SNAPDRAGONS),
+        # Of phones, by LiteRT.
+        Destination("gpu", ("tflite",), simulator="gpu"),
+        # GPUs of NVIDIA's, Jetsons' too.
+        Destination("tensorrt", ("onnx",), schemes=("w8a8_symmetric",)),
+        # Apple's neural engine, by Core ML.
+        Destination("ane", ("coreml",)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A destination, and the chip where one is named."""
+
+    destination: Destination
+    variant: str = ""
+
+    @property
+    def simulator(self) -> str:
+        """As in `simulated:WHAT`."""
+        name = self.destination.simulator or ""
+        return f"{name}:{self.variant}" if self.variant else name
+
+
+def find_destination(text: str) -> Wanted:
+    """What `NAME` or `NAME:CHIP` names.
+
+    Raises:
+        UnknownName: No destination, or no chip of it, is called so.
+    """
+    name, _, variant = text.partition(":")
+    if name not in DESTINATIONS:
+        raise UnknownName(f"no destination '{name}'; there are {', '.join(DESTINATIONS)}")
+    found = DESTINATIONS[name]
+    if variant and variant not in found.chips:
+        known = f"there are {', '.join(found.chips)}" if found.chips else "it has none to name"
+        raise UnknownName(f"no chip '{variant}' of {name}; {known}")
+    return Wanted(found, variant)
+
+
+def targets_for(destinations: Iterable[str], asked: Iterable[str], *, every: bool) -> list[str]:
+    """The targets, of those that were asked for, that some destination takes.
+
+    Args:
+        every: All targets were asked for, so that those that none takes are left out.
+
+    Raises:
+        UnknownName: No such destination.
+        CannotExpress: A target by its name that no destination takes.
+    """
+    wanted = [find_destination(text).destination for text in destinations]
+    taken = {target for destination in wanted for target in destination.targets}
+    asked = list(asked)
+    if refused := [target for target in asked if target not in taken and not every]:
+        names = " and ".join(f"{d.name} takes {' and '.join(d.targets)}" for d in wanted)
+        raise CannotExpress(f"{names} files, not {refused[0]}")
+    return [target for target in asked if target in taken]
+
+
+def split_destinations(text: str) -> tuple[str, ...]:
+    """The names in "snapdragon:SM8750, gpu", each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def destinations_of(destinations: Iterable[str], target: str) -> tuple[str, ...]:
+    """Those of the destinations that take files of a target."""
+    return tuple(d for d in destinations if target in find_destination(d).destination.targets)
+
+
+def is_portable(destinations: Iterable[str]) -> bool:
+    """Whether rewrites that only CPUs gain by must be left out."""
+    return any(find_destination(d).destination.name != CPU for d in destinations)
+
+
+def check_scheme(destinations: Iterable[str], scheme: str) -> None:
+    """Raise CannotExpress where a destination does not take programs of a scheme."""
+    for text in destinations:
+        found = find_destination(text).destination
+        if found.schemes and scheme not in found.schemes:
+            raise CannotExpress(
+                f"{found.name} takes symmetric scales, and this is a {scheme} program: calibrate "
+                f"with --scheme {found.schemes[0]}"
+            )

@@ -1,0 +1,205 @@
+"""Accelerators by their makers' own software: what they take, what they compute, who is refused."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_network import tiny_job
+
+from edgeskin.artifacts import Precision
+from edgeskin.benchmarks.bench import bench_all
+from edgeskin.benchmarks.devices import Device
+from edgeskin.benchmarks.devices.simulated import QNN, SimulatedLink
+from edgeskin.benchmarks.emulation.swiftshader import swiftshader
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.placement import place
+from edgeskin.benchmarks.protocol import PROTOCOLS
+from edgeskin.benchmarks.result import BenchResult, read_result
+from edgeskin.benchmarks.runner.events import Events
+from edgeskin.benchmarks.summarize import assigned
+from edgeskin.cli.bench import _of_accelerator
+from edgeskin.errors import MissingPackage, NotSupportedHere, RunFailed, UnknownName
+from edgeskin.formats import FORMATS
+from edgeskin.verbs import try_on
+
+Convert = Callable[..., Path]
+HERE = (platform.system(), platform.machine()) == ("Linux", "x86_64")
+npu = pytest.mark.skipif(
+    not (HERE and util.find_spec(QNN)) and "CI" not in os.environ,
+    reason="NOT TESTED: Qualcomm's NPU simulator: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
+)
+
+
+@pytest.fixture(scope="module")
+def gpu() -> None:
+    try:
+        swiftshader()
+    except NotSupportedHere as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(f"NOT TESTED: the simulated GPU: {error}")
+
+
+def on(what: str, artifact: Path, pack: Pack, out: Path) -> BenchResult:
+    with Device(SimulatedLink(what, out / "work")) as device:
+        [result] = bench_all([artifact], pack, device, out, protocol=PROTOCOLS["quick"])
+    [path] = out.glob("*.json")
+    assert read_result(path) == result
+    assert result.latency is None  # its times mean nothing
+    assert result.device.simulated.startswith(what)
+    assert result.accuracy.bit_equal_inputs == 1.0
+    return result
+
+
+def lowest_db(result: BenchResult) -> float:
+    assert result.accuracy.host is not None
+    return min(part.sqnr_db for part in result.accuracy.host.agreement.values())
+
+
+def portable(precision: Precision, folder: Path) -> Path:
+    path = folder / f"tiny-{precision}.onnx"
+    FORMATS["onnx"].convert(replace(tiny_job(precision), portable=True), path)
+    return path
+
+
+@npu
+@pytest.mark.slow
+def test_the_npu_takes_a_portable_int8_file_whole(tiny_pack: Pack, tmp_path: Path) -> None:
+    result = on("htp", portable("int8", tmp_path), tiny_pack, tmp_path / "out")
+    assert result.assigned is not None
+    assert result.assigned.whole
+    assert result.assigned.left.total() == 0
+    assert result.assigned.taken["Conv"] > 0
+    assert lowest_db(result) >= 30
+    lines = _of_accelerator(result)
+    total = result.assigned.taken.total()
+    assert lines[0] == f"qnn.virtual took {total} of {total} operators"
+    assert "simulated" in lines[-1]
+
+
+@npu
+@pytest.mark.slow
+def test_the_npu_refuses_what_was_made_for_this_cpu(
+    tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    with pytest.raises(RunFailed, match="ONNX Runtime: "):
+        on("htp", tiny_file("onnx", "int8"), tiny_pack, tmp_path / "out")
+
+
+@npu
+@pytest.mark.slow
+def test_float_in_the_npu_is_float16(tiny_pack: Pack, tmp_path: Path) -> None:
+    result = on("htp:SM8750", portable("fp32", tmp_path), tiny_pack, tmp_path / "out")
+    assert result.assigned is not None
+    assert result.assigned.whole
+    assert result.device.simulated == "htp:SM8750"
+    assert 40 <= lowest_db(result) < 110
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gpu")
+def test_the_gpu_computes_in_float16_unless_asked(
+    tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    artifact = tiny_file("tflite", "fp32")
+    half = on("gpu", artifact, tiny_pack, tmp_path / "half")
+    full = on("gpu:fp32", artifact, tiny_pack, tmp_path / "full")
+    assert half.assigned is not None
+    assert half.assigned.whole
+    assert half.device.simulated == "gpu:fp16"
+    assert 35 < lowest_db(half) < lowest_db(full) - 20
+
+
+@npu
+@pytest.mark.slow
+@pytest.mark.usefixtures("gpu")
+def test_placement_runs_nothing(tiny_file: Convert, tmp_path: Path) -> None:
+    npu = place(portable("int8", tmp_path), "htp:SM8650")
+    assert npu.whole
+    assert npu.taken["Conv"] > 0
+    gpu = place(tiny_file("tflite", "fp32"), "gpu")
+    assert gpu.whole
+    assert gpu.parts is None
+    assert try_on(portable("int8", tmp_path), "snapdragon").whole
+    refused = try_on(tiny_file("onnx", "int8"), "snapdragon")
+    assert refused.whole is False
+    assert "ONNX Runtime" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("told", "whole", "taken", "left"),
+    [
+        ({"provider": "gpu", "whole": True}, True, 0, {}),
+        ({"provider": "npu", "parts": []}, False, 0, {}),
+        (
+            {
+                "provider": "npu",
+                "parts": [
+                    {"provider": "CPUExecutionProvider", "operators": ["Resize", "Resize"]},
+                    {"provider": "npu", "operators": ["Conv", "Add", "Conv"]},
+                ],
+            },
+            False,
+            3,
+            {"Resize": 2},
+        ),
+    ],
+)
+def test_what_was_taken(
+    told: dict[str, Any], whole: bool, taken: int, left: dict[str, int]
+) -> None:
+    found = assigned(Events(all=[{"event": "assigned", **told}]))
+    assert found is not None
+    assert (found.whole, found.taken.total(), found.left) == (whole, taken, left)
+    assert assigned(Events()) is None
+
+
+@npu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("what", "target", "reason"),
+    [("htp", "tflite", "takes onnx files"), ("gpu", "onnx", "takes tflite files")],
+)
+def test_a_file_of_another_runtime(
+    what: str, target: str, reason: str, tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    with pytest.raises(NotSupportedHere, match=reason):
+        on(what, tiny_file(target, "fp32"), tiny_pack, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("tpu", "no simulator 'tpu'; there are htp, gpu"),
+        ("htp:SM9999", "no chip 'SM9999'"),
+        ("gpu:int4", "no GPU arithmetic 'int4'"),
+    ],
+)
+def test_what_nobody_simulates(what: str, reason: str, tmp_path: Path) -> None:
+    if not HERE:
+        pytest.skip("NOT TESTED: simulators are for Linux x86_64")
+    with pytest.raises(UnknownName, match=reason):
+        SimulatedLink(what, tmp_path)
+
+
+def test_other_machines_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(NotSupportedHere, match=r"is for Linux x86_64; this is \w+ aarch64"):
+        SimulatedLink("htp", tmp_path)
+
+
+def test_without_the_package_its_licence_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(MissingPackage, match=r"Qualcomm_LICENSE\.pdf.*edgeskin\[qualcomm\]"):
+        SimulatedLink("htp", tmp_path)
