@@ -155,7 +155,12 @@ def test_the_readmes_commands_run(demo: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     for line in [*table, *lines]:
         if line.startswith("edgeskin "):
-            subprocess.run(shlex.split(line), cwd=demo, env=environment, check=True)
+            done = subprocess.run(
+                shlex.split(line), cwd=demo, env=environment, capture_output=True, text=True
+            )
+            # INT8 is no faster on an x86 without VNNI, and `convert` says so with exit code 1.
+            slow = done.returncode == 1 and "is slower than float here" in done.stderr
+            assert done.returncode == 0 or slow, f"{line}: {done.stderr}"
             ran += 1
     assert ran >= 6
 
