@@ -71,11 +71,11 @@ class Events:
         if not self.ended_well:
             code = self._exit_code()
             left = device.probe().free_disk_bytes if code is None else None
-            raise explain(device.name, code, [*self._told(), *self._errors()], left)
+            raise explain(device.name, code, self._said() or self.noise, left)
 
-    def _told(self) -> list[str]:
-        """The noise, without what a runtime only remarks."""
-        return [line for line in self.noise if not line.startswith(_REMARKS)]
+    def _said(self) -> list[str]:
+        """The noise, without what a runtime only remarks, and the runner's own errors."""
+        return [line for line in self.noise if not line.startswith(_REMARKS)] + self._errors()
 
     def last_words(self) -> str:
         return " | ".join(self._errors() or self.noise[-3:] or ["it gave no reason"])
