@@ -71,11 +71,13 @@ class Events:
         if not self.ended_well:
             code = self._exit_code()
             left = device.probe().free_disk_bytes if code is None else None
-            raise explain(device.name, code, self._said() or self.noise, left)
+            raise explain(device.name, code, self._said(), left)
 
     def _said(self) -> list[str]:
-        """The noise, without what a runtime only remarks, and the runner's own errors."""
-        return [line for line in self.noise if not line.startswith(_REMARKS)] + self._errors()
+        """The noise; where the runner says why it failed, without what a runtime only remarks."""
+        errors = self._errors()
+        remarks = _REMARKS if errors else ()
+        return [line for line in self.noise if not line.startswith(remarks)] + errors
 
     def last_words(self) -> str:
         return " | ".join(self._errors() or self.noise[-3:] or ["it gave no reason"])
