@@ -30,7 +30,6 @@ class Destination:
 
     Attributes:
         name: As `--for` calls it.
-        title: For a person.
         targets: The formats that it takes.
         simulator: In `simulated:NAME`, what compiles for it here; None: nothing does.
         chips: By the maker's names, those that `NAME:CHIP` may name.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import ModelProto, numpy_helper
@@ -19,6 +20,7 @@ from edgeskin.converters import to_onnx
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.formats import open_session
+from edgeskin.formats.onnx.saturation import OPTION
 from edgeskin.metrics import sqnr_db
 
 pytestmark = pytest.mark.slow
@@ -120,3 +122,12 @@ def test_weights_only_leaves_activations_float(tmp_path: Path) -> None:
     assert kinds.count("DequantizeLinear") == 4
     assert "QuantizeLinear" not in kinds
     assert agreement_db(job, tmp_path / "a.onnx") > 100  # float rounding
+
+
+@pytest.mark.parametrize("scheme", ["w8a8", "w8a8_symmetric", "w8a16", "w8"])
+def test_every_file_loads_with_sums_in_32_bits(scheme: str, tmp_path: Path) -> None:
+    """What x86 without VNNI needs; ONNX Runtime refuses weights that share zero points then."""
+    convert(scheme, tmp_path / "m.onnx")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(OPTION, "1")
+    onnxruntime.InferenceSession(tmp_path / "m.onnx", options, providers=["CPUExecutionProvider"])

@@ -58,7 +58,6 @@ ONNX_RUNTIME = Form(
         widen_stem,
         linear_to_convolution,
         integer_biases,
-        own_zero_points,
     ),
 )
 # For any provider. Left out is what only ONNX Runtime's CPU kernels gain by: most of it moves
@@ -73,7 +72,6 @@ PORTABLE = Form(
         drop_requantization,
         drop_clamps,
         integer_biases,
-        own_zero_points,
     ),
 )
 # int8 with zero point 0 and biases in float, as it asks; TensorRT 8.5 and 8.6 read opset 17.
@@ -107,6 +105,6 @@ def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> F
 
 
 def legalize(graph: ir.Graph, form: Form) -> None:
-    """Apply the rewrites of `form` to `graph`, in place."""
-    for rewrite in form.rewrites:
+    """Apply the rewrites of `form` to `graph`, in place, and the one that every form needs."""
+    for rewrite in (*form.rewrites, own_zero_points):
         rewrite(graph)
