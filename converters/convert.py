@@ -46,10 +46,12 @@ class _Order:
     target: Format
     precision: str
     path: Path
+    destinations: tuple[str, ...]
+    """Where it is to run."""
 
-    def destinations(self, options: ConversionOptions) -> tuple[str, ...]:
-        """Where this file is to run."""
-        return destinations_of(options.destinations, self.target.name)
+    @property
+    def portable(self) -> bool:
+        return is_portable(self.destinations)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class _Desk:
             timing=self.options.timing,
             float_source=self.run,
             trust=self.trust,
-            portable=is_portable(order.destinations(self.options)),
+            portable=order.portable,
         )
         log = order.path.with_name(f"{order.path.name}.log")
         return Process(request, log=log, timeout_s=self.options.timeout_s)
@@ -166,10 +168,16 @@ def _orders(
         if scheme := origin.scheme():
             for target in found:
                 target.check_scheme(scheme)
-                check_scheme(destinations_of(destinations, target.name), scheme)
+                check_scheme(destinations, target.name, scheme)
     name = origins[0].spec().name
     return [
-        _Order(origin, target, precision, out / target.file_name(name, precision))
+        _Order(
+            origin,
+            target,
+            precision,
+            out / target.file_name(name, precision),
+            destinations_of(destinations, target.name),
+        )
         for precision, origin in givers.items()
         for target in found
     ]
@@ -249,8 +257,8 @@ def _describe(
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
         warnings=tuple((answer.scales or {}).get("warnings", ())),
-        portable=is_portable(order.destinations(options)),
-        destinations=order.destinations(options),
+        portable=order.portable,
+        destinations=order.destinations,
         **{name: value for name, value in answer if name != "timing_s"},
     )
 

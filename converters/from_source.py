@@ -16,7 +16,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.pipeline_convert import convert_pipeline
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
-from edgeskin.destinations import check_scheme, destinations_of, targets_for
+from edgeskin.destinations import check_scheme, targets_for
 from edgeskin.errors import InvalidData, InvalidSpec, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
@@ -190,7 +190,7 @@ def _refuse_early(
         check_precision(precision)
     for target in map(find_format, targets):
         target.check_packages()
-        check_scheme(destinations_of(options.destinations, target.name), options.calibration.scheme)
+        check_scheme(options.destinations, target.name, options.calibration.scheme)
         for precision in precisions:
             check_writable(out / target.file_name(origin.spec().name, precision), force=force)
 

@@ -123,9 +123,9 @@ def is_portable(destinations: Iterable[str]) -> bool:
     return any(find_destination(d).destination.name != CPU for d in destinations)
 
 
-def check_scheme(destinations: Iterable[str], scheme: str) -> None:
-    """Raise CannotExpress where a destination does not take programs of a scheme."""
-    for text in destinations:
+def check_scheme(destinations: Iterable[str], target: str, scheme: str) -> None:
+    """Raise CannotExpress where one that takes the target takes no programs of a scheme."""
+    for text in destinations_of(destinations, target):
         found = find_destination(text).destination
         if found.schemes and scheme not in found.schemes:
             raise CannotExpress(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -21,12 +22,10 @@ def without_a_tenth(train: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     at least is left.
     """
     groups = _groups(train)
-    names = np.random.default_rng(seed).permutation(sorted(set(groups)))
-    drawn: set[str] = set()
-    for name in names[:-1]:
-        if sum(group in drawn for group in groups) >= max(1, len(train) // TENTH):
-            break
-        drawn.add(str(name))
+    sizes = Counter(groups)
+    names = np.random.default_rng(seed).permutation(sorted(sizes))[:-1]
+    before = np.cumsum([0, *(sizes[name] for name in names)])[:-1]  # images drawn until then
+    drawn = set(names[before < max(1, len(train) // TENTH)])
     held = np.array([group in drawn for group in groups])
     if not held.any():
         raise InvalidData(f"{train.where} has one group of images: none can be held out")

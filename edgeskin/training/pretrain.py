@@ -97,7 +97,8 @@ def pretrain(
     trainer = SiameseTrainer(spec, Siamese(network), objective_of(spec), recipe, images, {})
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
     told = checkpoint.with_name("losses.json")
-    losses: list[float] = json.loads(told.read_bytes()) if told.is_file() else []
+    resumed = checkpoint.is_file() and told.is_file()
+    losses: list[float] = json.loads(told.read_bytes()) if resumed else []
 
     def report(epoch: int, loss: float) -> None:
         losses.append(loss)
