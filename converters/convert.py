@@ -257,7 +257,6 @@ def _describe(
         sha256=sha256(fresh),
         size_bytes=size_bytes(fresh),
         warnings=tuple((answer.scales or {}).get("warnings", ())),
-        portable=order.portable,
         destinations=order.destinations,
         **{name: value for name, value in answer if name != "timing_s"},
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgeskin.conversion import SelfCheck, SourceRecord, Speed, Tried
+from edgeskin.destinations import is_portable
 from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
 from edgeskin.files import locked, sha256, write_json
@@ -91,7 +92,6 @@ class ManifestEntry(PartialDocument):
         speed: Of an INT8 file, beside float; None where nobody asked.
         warnings: What calibration found doubtful in the program of an INT8 file.
         audit: What the file holds, in short.
-        portable: Made for other processors than this machine's CPU: docs/decisions/0021.
         destinations: Where it is to run, as `edgeskin convert --for` names it.
         tried: By destination, what its compiler made of the file.
         verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
@@ -110,10 +110,14 @@ class ManifestEntry(PartialDocument):
     speed: Speed | None = None
     warnings: tuple[str, ...] = ()
     audit: AuditSummary | None = None
-    portable: bool = False
     destinations: tuple[str, ...] = ()
     tried: dict[str, Tried] | None = None
     verification: dict[str, dict[str, Any]] | None = None
+
+    @property
+    def portable(self) -> bool:
+        """Made for other processors than CPUs too: docs/decisions/0021."""
+        return is_portable(self.destinations)
 
     def verified(self, evidence: Evidence) -> ManifestEntry:
         """The entry with what `edgeskin verify` gave; other data sets' stay."""

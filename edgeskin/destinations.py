@@ -30,7 +30,7 @@ class Destination:
 
     Attributes:
         name: As `--for` calls it.
-        targets: The formats that it takes.
+        targets: The formats that it takes; empty: any, other packages' too.
         simulator: In `simulated:NAME`, what compiles for it here; None: nothing does.
         chips: By the maker's names, those that `NAME:CHIP` may name.
         schemes: Of INT8 programs that it takes; empty: any.
@@ -42,11 +42,15 @@ class Destination:
     chips: Mapping[str, str] = field(default_factory=dict)
     schemes: tuple[str, ...] = ()
 
+    def takes(self, target: str) -> bool:
+        """Whether files of a format may run there."""
+        return not self.targets or target in self.targets
+
 
 DESTINATIONS = {
     d.name: d
     for d in (
-        Destination(CPU, ("tflite", "coreml", "onnx")),
+        Destination(CPU, ()),
         # The NPU, by ONNX Runtime's QNN provider.
         Destination("snapdragon", ("onnx",), simulator="htp", chips=SNAPDRAGONS),
         # Of phones, by LiteRT.
@@ -100,12 +104,12 @@ def targets_for(destinations: Iterable[str], asked: Iterable[str], *, every: boo
         CannotExpress: A target by its name that no destination takes.
     """
     wanted = [find_destination(text).destination for text in destinations]
-    taken = {target for destination in wanted for target in destination.targets}
     asked = list(asked)
+    taken = [target for target in asked if any(one.takes(target) for one in wanted)]
     if refused := [target for target in asked if target not in taken and not every]:
         names = " and ".join(f"{d.name} takes {' and '.join(d.targets)}" for d in wanted)
         raise CannotExpress(f"{names} files, not {refused[0]}")
-    return [target for target in asked if target in taken]
+    return taken
 
 
 def split_destinations(text: str) -> tuple[str, ...]:
@@ -115,7 +119,7 @@ def split_destinations(text: str) -> tuple[str, ...]:
 
 def destinations_of(destinations: Iterable[str], target: str) -> tuple[str, ...]:
     """Those of the destinations that take files of a target."""
-    return tuple(d for d in destinations if target in find_destination(d).destination.targets)
+    return tuple(d for d in destinations if find_destination(d).destination.takes(target))
 
 
 def is_portable(destinations: Iterable[str]) -> bool:

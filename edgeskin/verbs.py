@@ -139,9 +139,9 @@ def bench(
     kinds = {is_pipeline(artifact) for artifact in artifacts}
     if len(kinds) > 1:
         raise InvalidArtifact("files and pipelines have no pack in common: bench them in turn")
+    wanted = None if protocol == "none" else protocol_named(protocol)
     run = _pipelines if kinds == {True} else _files
     there = run([Path(artifact) for artifact in artifacts], Path(pack))
-    wanted = None if protocol == "none" else protocol_named(protocol)
 
     def work(device: Device) -> list[BenchResult]:
         return there(
@@ -209,7 +209,7 @@ def try_all(
         tried = {
             text: try_on(path, text, progress=progress)
             for text, one in others.items()
-            if target in one.targets
+            if one.takes(target)
         }
         if tried:
             record_tried(path, tried)
