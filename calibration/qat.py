@@ -19,7 +19,7 @@ from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.calibration.record import Score
 from edgeskin.data.manifest import Dataset
 from edgeskin.errors import InvalidData
-from edgeskin.evaluation import Measure, measures, predicted_values
+from edgeskin.evaluation import RATIO, Measure, measures, predicted_values
 from edgeskin.models.app_model import AppModel, decode
 from edgeskin.postprocess import decisions
 from edgeskin.spec import (
@@ -125,7 +125,7 @@ def _deciding(
         kind, metric = "equal_decisions", metrics.equal_ratio
     else:
         kind, metric = "cosine", metrics.cosine_ratio
-    return Measure(f"{name}_{kind}", "ratio", True, metric, teacher[name], name)
+    return Measure(f"{name}_{kind}", RATIO, metric, teacher[name], name)
 
 
 class BestState(TypedDict):

@@ -28,13 +28,42 @@ Truth = Mapping[str, NDArray[Any]]
 Overlap = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
+class MetricKind(Document):
+    """The unit of a metric, and which of its values are better.
+
+    Higher ones or lower ones; where `higher_is_better` is null, those nearer to `nominal`, which
+    a value can miss on both sides.
+    """
+
+    unit: str
+    higher_is_better: bool | None
+    nominal: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_direction(self) -> Self:
+        if (self.higher_is_better is None) == (self.nominal is None):
+            raise ValueError("either higher_is_better or nominal says which values are better")
+        return self
+
+    def cost(self, value: float) -> float:
+        """A value as a cost in `unit`: of two values of a metric, that of the better is smaller."""
+        if self.nominal is not None:
+            return abs(value - self.nominal)
+        return -value if self.higher_is_better else value
+
+
+SHARE = 0.8
+"""Of the mass of a distribution, what its interval holds."""
+RATIO = MetricKind(unit="ratio", higher_is_better=True)
+COVERAGE = MetricKind(unit="ratio", higher_is_better=None, nominal=SHARE)
+
+
 @dataclass(frozen=True)
 class Measure:
     """One metric of one head: `predicted` says what it compares with the truth."""
 
     name: str
-    unit: str
-    higher_is_better: bool
+    kind: MetricKind
     metric: Metric
     truth: NDArray[Any]
     predicted: str
@@ -119,18 +148,21 @@ class PairedTest(Document):
     p: float
 
 
-class MetricChange(Document):
+class MetricChange(MetricKind):
     """One task metric of two models on the same images, in `unit`.
 
     `change` is candidate minus reference with its paired 95 % bootstrap interval.
     """
 
-    unit: str
-    higher_is_better: bool
     reference: float
     candidate: float
     change: Estimate
     test: PairedTest | None = None
+
+    @property
+    def loss(self) -> float:
+        """By how much the candidate is worse, in `unit`; below 0 where it is better."""
+        return self.cost(self.candidate) - self.cost(self.reference)
 
     @property
     def significant(self) -> bool:
@@ -139,8 +171,6 @@ class MetricChange(Document):
 
 
 _TABLE = "_per_class"
-SHARE = 0.8
-"""Of the mass of a distribution, what its interval holds."""
 
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:
@@ -164,8 +194,7 @@ def measures(spec: Spec, truth: Truth) -> list[Measure]:
         if labels.ndim == 2 and isinstance(head, DistributionHead):
             allowed += _of_intervals(head, labels)
         elif isinstance(head, DistributionHead | RegressionHead):
-            allowed.append(Measure(f"{name}_mae", head.unit, False, metrics.mae, labels, name))
-            allowed.append(Measure(f"{name}_rmse", head.unit, False, metrics.rmse, labels, name))
+            allowed += _of_errors(head, labels)
             if isinstance(head, DistributionHead) and head.ranges is not None:
                 grades = _grades(spec, head, truth)
                 allowed += _of_decisions(f"{name}_grade", f"{name}_grade", grades)
@@ -200,7 +229,9 @@ def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
     estimates = {m.name: estimate(m.metric, m.truth, m.predicted_by(values)) for m in allowed}
     return Evaluation(
         images=len(next(iter(decoded.values()))),
-        metrics={m.name: MetricEstimate(unit=m.unit, **dict(estimates[m.name])) for m in allowed},
+        metrics={
+            m.name: MetricEstimate(unit=m.kind.unit, **dict(estimates[m.name])) for m in allowed
+        },
         per_class={
             m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
             for m in allowed
@@ -216,8 +247,7 @@ def compare(
     before, after = predicted_values(spec, reference), predicted_values(spec, candidate)
     return {
         m.name: MetricChange(
-            unit=m.unit,
-            higher_is_better=m.higher_is_better,
+            **dict(m.kind),
             reference=m.metric(m.truth, m.predicted_by(before)),
             candidate=m.metric(m.truth, m.predicted_by(after)),
             change=paired_change(m.metric, m.truth, m.predicted_by(before), m.predicted_by(after)),
@@ -228,10 +258,21 @@ def compare(
 
 def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measure]:
     return [
-        Measure(f"{name}_accuracy", "ratio", True, metrics.accuracy, labels, predicted),
-        Measure(
-            f"{name}_balanced_accuracy", "ratio", True, metrics.balanced_accuracy, labels, predicted
-        ),
+        Measure(f"{name}_accuracy", RATIO, metrics.accuracy, labels, predicted),
+        Measure(f"{name}_balanced_accuracy", RATIO, metrics.balanced_accuracy, labels, predicted),
+    ]
+
+
+def _of_errors(
+    head: DistributionHead | RegressionHead,
+    values: NDArray[Any],
+    rows: NDArray[np.intp] | None = None,
+) -> list[Measure]:
+    """How far predicted values lie from the true ones, (N,)."""
+    kind, name = MetricKind(unit=head.unit, higher_is_better=False), head.name
+    return [
+        Measure(f"{name}_mae", kind, metrics.mae, values, name, rows=rows),
+        Measure(f"{name}_rmse", kind, metrics.rmse, values, name, rows=rows),
     ]
 
 
@@ -245,8 +286,8 @@ def _of_two_classes(head: ClassificationHead, labels: NDArray[Any]) -> list[Meas
     if not _is_of_two(head) or len(np.unique(labels)) < 2:
         return []
     return [
-        Measure(f"{name}_auroc", "ratio", True, metrics.auroc, labels, f"{name}_scores"),
-        Measure(f"{name}_f1", "ratio", True, metrics.f1, labels, name),
+        Measure(f"{name}_auroc", RATIO, metrics.auroc, labels, f"{name}_scores"),
+        Measure(f"{name}_f1", RATIO, metrics.f1, labels, name),
     ]
 
 
@@ -257,30 +298,24 @@ def _of_intervals(head: DistributionHead, labels: NDArray[Any]) -> list[Measure]
     found = []
     if len(exact):
         values, covered = labels[exact, 0], f"{name}_coverage_{round(100 * SHARE)}"
-        found += [
-            Measure(f"{name}_mae", head.unit, False, metrics.mae, values, name, rows=exact),
-            Measure(f"{name}_rmse", head.unit, False, metrics.rmse, values, name, rows=exact),
-            Measure(
-                covered, "ratio", True, metrics.coverage, values, f"{name}_interval", rows=exact
-            ),
-        ]
+        found += _of_errors(head, values, exact)
+        found.append(
+            Measure(covered, COVERAGE, metrics.coverage, values, f"{name}_interval", rows=exact)
+        )
     if len(wide):
         hit = metrics.interval_hit
-        found.append(Measure(f"{name}_hit", "ratio", True, hit, labels[wide], name, rows=wide))
+        found.append(Measure(f"{name}_hit", RATIO, hit, labels[wide], name, rows=wide))
     return found
 
 
 def _of_labels(name: str, labels: NDArray[Any]) -> list[Measure]:
     """Of labels (N, C) that do not exclude each other: right decisions at 0.5, and the ranking."""
-    measure = Measure(f"{name}_accuracy", "ratio", True, metrics.label_accuracy, labels, name)
+    measure = Measure(f"{name}_accuracy", RATIO, metrics.label_accuracy, labels, name)
     some = labels.any(axis=0) & ~labels.all(axis=0)
     if not some.any():  # no label is there in some images and not in others
         return [measure]
     scores = f"{name}_scores"
-    return [
-        measure,
-        Measure(f"{name}_mean_auroc", "ratio", True, metrics.mean_auroc, labels, scores),
-    ]
+    return [measure, Measure(f"{name}_mean_auroc", RATIO, metrics.mean_auroc, labels, scores)]
 
 
 def _of_masks(head: SegmentationHead, truth: NDArray[Any]) -> list[Measure]:
@@ -294,9 +329,7 @@ def _of_masks(head: SegmentationHead, truth: NDArray[Any]) -> list[Measure]:
             per_image = partial(_overlap_of_label, overlap, truth, index, softmax=softmax)
             name = f"{head.name}_{label}_{kind}"
             images = np.arange(len(truth))
-            found.append(
-                Measure(name, "ratio", True, metrics.mean_overlap, images, head.name, per_image)
-            )
+            found.append(Measure(name, RATIO, metrics.mean_overlap, images, head.name, per_image))
     return found
 
 

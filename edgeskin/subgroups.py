@@ -18,6 +18,7 @@ from edgeskin.estimate import Estimate
 from edgeskin.evaluation import (
     Measure,
     MetricChange,
+    MetricKind,
     Truth,
     compare,
     measures,
@@ -84,10 +85,11 @@ class GroupChange(Document):
     metrics: dict[str, MetricChange] | None = None
 
 
-class Spread(Document):
+class GroupGap(Document):
     """The best and the worst group of one model, and the `gap` between them, in the metric's unit.
 
-    A group is named, and is the first of equal ones.
+    A group is named, and is the first of equal ones. The gap is that of the groups' costs
+    (`MetricKind.cost`): of coverage, of their distances from its nominal value.
     """
 
     best: str
@@ -95,7 +97,7 @@ class Spread(Document):
     gap: float
 
 
-class GapChange(Document):
+class GapChange(MetricKind):
     """How far the groups are apart in one metric, of both models, in `unit`.
 
     Attributes:
@@ -110,11 +112,9 @@ class GapChange(Document):
             JAMA 249, 1983), which `allowed` must hold too, of the smallest group.
     """
 
-    unit: str
-    higher_is_better: bool
     groups: tuple[str, ...]
-    reference: Spread
-    candidate: Spread
+    reference: GroupGap
+    candidate: GroupGap
     growth: Estimate
     allowed: float | None
     verdict: Verdict | None = None
@@ -222,9 +222,13 @@ class _Metric:
     measure: Measure
     paired: Paired
 
-    def both(self) -> tuple[float, float]:
+    def cost(self, truth: NDArray[Any], predicted: NDArray[Any]) -> float:
+        """The measure's value as a cost."""
+        return self.measure.kind.cost(self.measure.metric(truth, predicted))
+
+    def costs(self) -> tuple[float, float]:
         """Reference and candidate."""
-        return self.paired.values(self.measure.metric, slice(None))
+        return self.paired.values(self.cost, slice(None))
 
 
 def _metrics(
@@ -245,33 +249,31 @@ def _rows(whole: Mapping[str, NDArray[Any]], chosen: NDArray[np.intp]) -> dict[s
 
 def _gap(metrics: Mapping[str, _Metric], allowed_points: float) -> GapChange | None:
     """Of one metric by group; None of fewer than two groups that the reference has a value of."""
-    values = {name: metric.both() for name, metric in metrics.items()}
-    known = [name for name, (before, _) in values.items() if not np.isnan(before)]
+    costs = {name: metric.costs() for name, metric in metrics.items()}
+    known = [name for name, (before, _) in costs.items() if not np.isnan(before)]
     if len(known) < 2:
         return None
-    measure = metrics[known[0]].measure
-    growth = gap_growth(measure.metric, [metrics[name].paired for name in known])
-    allowed = allowed_points / 100.0 if measure.unit == "ratio" else None
+    first = metrics[known[0]]
+    growth = gap_growth(first.cost, [metrics[name].paired for name in known])
+    allowed = allowed_points / 100.0 if first.measure.kind.unit == "ratio" else None
     fewest = min(len(metrics[name].paired.truth) for name in known)
-    before, after = ({name: values[name][i] for name in known} for i in (0, 1))
+    before, after = ({name: costs[name][i] for name in known} for i in (0, 1))
     return GapChange(
-        unit=measure.unit,
-        higher_is_better=measure.higher_is_better,
+        **dict(first.measure.kind),
         groups=tuple(known),
-        reference=_spread(before, measure.higher_is_better),
-        candidate=_spread(after, measure.higher_is_better),
+        reference=_group_gap(before),
+        candidate=_group_gap(after),
         growth=growth,
         allowed=allowed,
         verdict=None if allowed is None else _verdict(growth, allowed, fewest),
     )
 
 
-def _spread(values: Mapping[str, float], higher_is_better: bool) -> Spread:
+def _group_gap(costs: Mapping[str, float]) -> GroupGap:
     """A group whose value is no number is the worst."""
-    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
-    best, worst = (high, low) if higher_is_better else (low, high)
-    nan = next((name for name, value in values.items() if np.isnan(value)), None)
-    return Spread(best=best, worst=nan or worst, gap=float(np.ptp([*values.values()])))
+    best, worst = min(costs, key=costs.__getitem__), max(costs, key=costs.__getitem__)
+    nan = next((name for name, cost in costs.items() if np.isnan(cost)), None)
+    return GroupGap(best=best, worst=nan or worst, gap=float(np.ptp([*costs.values()])))
 
 
 def _verdict(growth: Estimate, allowed: float, images: int) -> Verdict:

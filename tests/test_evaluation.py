@@ -8,7 +8,15 @@ from samples import acne_spec
 
 from edgeskin.errors import InvalidResult
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import Evaluation, MetricChange, compare, evaluate
+from edgeskin.evaluation import (
+    COVERAGE,
+    RATIO,
+    Evaluation,
+    MetricChange,
+    MetricKind,
+    compare,
+    evaluate,
+)
 from edgeskin.models.run import BUILTIN
 from edgeskin.spec import DistributionHead, SegmentationHead
 
@@ -44,6 +52,33 @@ def test_a_change_is_significant_where_its_interval_excludes_zero(
         change=Estimate(value=0.1, low=low, high=high),
     )
     assert change.significant is significant
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "loss"),
+    [
+        (RATIO, 0.9, 0.8, 0.1),
+        (MetricKind(unit="years", higher_is_better=False), 4.0, 3.0, -1.0),
+        (COVERAGE, 0.8, 0.95, 0.15),
+        (COVERAGE, 0.95, 0.75, -0.1),
+    ],
+)
+def test_a_loss_is_what_lies_further_from_the_better_values(
+    kind: MetricKind, before: float, after: float, loss: float
+) -> None:
+    change = MetricChange(
+        **dict(kind),
+        reference=before,
+        candidate=after,
+        change=Estimate(value=after - before, low=0.0, high=0.0),
+    )
+    assert change.loss == pytest.approx(loss)
+
+
+@pytest.mark.parametrize(("higher", "nominal"), [(None, None), (True, 0.8)])
+def test_a_metric_has_one_direction(higher: bool | None, nominal: float | None) -> None:
+    with pytest.raises(InvalidResult, match="either higher_is_better or nominal"):
+        MetricKind.from_json({"unit": "ratio", "higher_is_better": higher, "nominal": nominal})
 
 
 def test_dice_and_iou_of_masks_are_means_over_images() -> None:
@@ -93,3 +128,4 @@ def test_metrics_of_ages_take_the_labels_that_they_are_for() -> None:
         "age_coverage_80": 0.0,
         "age_hit": 0.5,
     }
+    assert compare(spec, decoded, decoded, truth)["age_coverage_80"].nominal == 0.8

@@ -13,15 +13,15 @@ from scipy import stats
 
 from edgeskin.estimate import Estimate
 from edgeskin.metrics import accuracy
-from edgeskin.spec import ClassificationHead, RegressionHead, SegmentationHead
+from edgeskin.spec import ClassificationHead, DistributionHead, RegressionHead, SegmentationHead
 from edgeskin.statistics import Paired, gap_growth
 from edgeskin.subgroups import (
     NO_SKIN,
     NOT_STATED,
     SMALLEST_GROUP,
     GapChange,
+    GroupGap,
     Grouping,
-    Spread,
     Subgroups,
     _verdict,
     by_group,
@@ -87,10 +87,31 @@ def test_the_worst_error_is_the_largest() -> None:
     truth = {"age": np.full(24, 40.0)}
     gap = by_group(SPEC, *outputs, truth, Grouping.of(labels, "by hand")).gaps["age_mae"]
     assert (gap.unit, gap.higher_is_better) == ("years", False)
-    assert gap.candidate == Spread(best="young", worst="old", gap=2.0)
+    assert gap.candidate == GroupGap(best="young", worst="old", gap=2.0)
     # Each image of a group has the same error, so that no resample differs.
     assert gap.growth == Estimate(value=2.0, low=2.0, high=2.0)
     assert (gap.allowed, gap.verdict) == (None, None)
+
+
+def test_groups_whose_coverage_misses_its_level_by_as_much_on_both_sides_are_alike() -> None:
+    """Of ten ages 6 and 10 lie in their intervals: both 0.2 from 0.8; then 8 and 10 do."""
+    spec = acne_spec(heads=(DistributionHead(name="age", first=0, size=101, unit="years"),))
+    truth = {"age": np.full((20, 2), 40.0)}
+
+    def sure_of(years: np.ndarray) -> dict[str, np.ndarray]:
+        mass = np.eye(101, dtype=np.float32)[years]
+        return {"age": np.asarray(years, np.float32)[:, None], "age_distribution": mass}
+
+    def outputs(young: int) -> dict[str, np.ndarray]:
+        return sure_of(np.where(right({"young": (young, 10), "old": (10, 10)}), 40, 50))
+
+    grouping = Grouping.of(["young"] * 10 + ["old"] * 10, "by hand")
+    gap = by_group(spec, outputs(6), outputs(8), truth, grouping).gaps["age_coverage_80"]
+    assert (gap.higher_is_better, gap.nominal) == (None, 0.8)
+    assert gap.reference.gap == pytest.approx(0.0)
+    assert gap.candidate.gap == pytest.approx(0.2)
+    assert (gap.candidate.best, gap.candidate.worst) == ("young", "old")
+    assert gap.growth.value == pytest.approx(0.2)
 
 
 def test_the_interval_is_that_of_an_independent_bootstrap() -> None:

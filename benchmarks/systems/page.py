@@ -180,8 +180,7 @@ def losses(file: FileRow) -> Iterator[str]:
     """A line for each metric that a file loses more of than `rows.MOST_LOST` allows."""
     for name, change in file.metrics.items():
         most = limit_of(name)
-        lost = -change.change.value if change.higher_is_better else change.change.value
-        if most is not None and lost > most:
+        if most is not None and change.loss > most:
             yield f"{TITLES[file.target]} {KINDS[file.kind]} loses {_change(change)} of {name}"
 
 

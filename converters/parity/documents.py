@@ -10,7 +10,7 @@ import numpy as np
 from edgeskin.artifacts import Evidence, Precision
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import MetricChange
+from edgeskin.evaluation import MetricChange, MetricKind
 from edgeskin.subgroups import Subgroups
 
 
@@ -179,14 +179,12 @@ class DriftStep(Document):
     total: Estimate | None = None
 
 
-class MetricDrift(Document):
+class MetricDrift(MetricKind):
     """One task metric from the trained model, `start`, to the device, `end`, in `unit`.
 
     The changes of `steps` add up to `total`; `elsewhere` starts from `end`.
     """
 
-    unit: str
-    higher_is_better: bool
     start: float
     end: float
     steps: tuple[DriftStep, ...]
@@ -218,11 +216,11 @@ class DriftReport(Drift, Evidence):
 
 def worst_drop(metrics: Mapping[str, MetricChange]) -> float:
     """The largest loss over all ratio metrics, in points (0 if none got worse)."""
-    ratios = [m for m in metrics.values() if m.unit == "ratio" and m.higher_is_better]
-    return float(np.max([0.0, *(-m.change.value * 100.0 for m in ratios)]))  # NaN stays NaN
+    ratios = [m for m in metrics.values() if m.unit == "ratio"]
+    return float(np.max([0.0, *(m.loss * 100.0 for m in ratios)]))  # NaN stays NaN
 
 
 def worst_mae_rise(metrics: Mapping[str, MetricChange]) -> float:
     """The largest rise of a mean absolute error, in its unit (0 if none rose)."""
     errors = [m for name, m in metrics.items() if name.endswith("_mae")]
-    return float(np.max([0.0, *(m.change.value for m in errors)]))
+    return float(np.max([0.0, *(m.loss for m in errors)]))

@@ -207,6 +207,7 @@ def split(
             name: MetricDrift(
                 unit=whole.unit,
                 higher_is_better=whole.higher_is_better,
+                nominal=whole.nominal,
                 start=whole.reference,
                 end=whole.candidate,
                 steps=tuple(_step(stage, changed[name]) for stage, changed in steps),

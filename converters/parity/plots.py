@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LayerReport,
         MetricDrift,
     )
+    from edgeskin.evaluation import MetricKind
 
 # Where bits are equal: rounding to the precision cannot show more.
 _CEILING_DB = {"fp32": 160.0, "fp16": 100.0, "int8": 70.0}
@@ -88,9 +89,9 @@ def plot_drift(report: DriftReport, name: str, path: Path, *, force: bool = Fals
     figure, axes = _figure(9.0 + 1.2 * len(elsewhere), 4.2)
     end = len(steps) + 1
     for i, step in enumerate(steps, start=1):
-        _draw_change(axes, i, step, metric.higher_is_better)
+        _draw_change(axes, i, step, metric)
     for i, step in enumerate(elsewhere, start=end + 1):
-        _draw_change(axes, i, step, metric.higher_is_better)
+        _draw_change(axes, i, step, metric)
     axes.hlines(metric.end, end - 1.4, end + len(elsewhere) + 0.4, color=_GREY, lw=0.8)
     for i, value in ((0, metric.start), (end, metric.end)):
         axes.bar(i, value, color=_BLUE)
@@ -111,11 +112,11 @@ def plot_drift(report: DriftReport, name: str, path: Path, *, force: bool = Fals
     _save(figure, path, force)
 
 
-def _draw_change(axes: Any, at: int, step: DriftStep, higher_is_better: bool) -> None:
+def _draw_change(axes: Any, at: int, step: DriftStep, kind: MetricKind) -> None:
     """A bar from the level before to the step's value, its interval and its figure."""
     change = step.change
     level = step.value - change.value
-    better = (change.value > 0) == higher_is_better
+    better = kind.cost(step.value) < kind.cost(level)
     axes.bar(at, change.value, bottom=level, color=_GREEN if better else _RED)
     low, high = level + change.low, level + change.high
     axes.vlines(at, low, high, color="black", lw=1)

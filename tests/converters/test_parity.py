@@ -18,7 +18,7 @@ from edgeskin.converters.parity import Verification, agree, compare_outputs, ver
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import MetricChange
+from edgeskin.evaluation import COVERAGE, MetricChange
 from edgeskin.formats.onnx.saturation import open_precise
 from edgeskin.models.run import Run
 from edgeskin.predictor import Predictor, load
@@ -194,3 +194,14 @@ def test_worst_drop_takes_losses_of_ratios_alone() -> None:
     }
     assert worst_drop(metrics) == pytest.approx(2.0)
     assert worst_drop({"balanced": metrics["balanced"]}) == 0.0
+
+
+def test_worst_drop_of_coverage_is_what_it_is_further_from_its_level() -> None:
+    same = Estimate(value=0.0, low=0.0, high=0.0)
+
+    def covered(before: float, after: float) -> dict[str, MetricChange]:
+        change = MetricChange(**dict(COVERAGE), reference=before, candidate=after, change=same)
+        return {"age_coverage_80": change}
+
+    assert worst_drop(covered(0.96, 0.80)) == 0.0  # fewer, and better
+    assert worst_drop(covered(0.80, 0.96)) == pytest.approx(16.0)
