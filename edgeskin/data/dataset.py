@@ -2,9 +2,9 @@
 
 See `label_columns` for where a head finds its labels. A softmax classification takes a class index
 or label name, a sigmoid one any number of them, divided by `|` (an empty cell: none), a
-distribution or a regression a number; a distribution also an interval, in the columns NAME_low and
-NAME_high, where NAME is empty. A segmentation head finds its masks in `mask`, or in the
-column of its own name. Embeddings and tensors have no labels.
+distribution or a regression a number; a distribution without ranges also an interval, in the
+columns NAME_low and NAME_high, where NAME is empty. A segmentation head finds its masks in `mask`,
+or in the column of its own name. Embeddings and tensors have no labels.
 """
 
 from __future__ import annotations
@@ -316,7 +316,8 @@ class Dataset:
             case ClassificationHead():
                 return np.array([self._class(head, row, column) for row in self.rows], np.int64)
             case DistributionHead() if column.intervals:
-                return np.array([self._interval(head, row, column) for row in self.rows])
+                ends = np.array([self._interval(head, row, column) for row in self.rows])
+                return ends if head.ranges is None else ends[:, 0]
         return np.array([self._value(head, row, column) for row in self.rows], np.float64)
 
     def _class(self, head: ClassificationHead, row: Row, column: LabelColumn) -> int:
@@ -351,6 +352,12 @@ class Dataset:
         if (row.get(column.name) or "").strip():
             value = self._value(head, row, column)
             return value, value
+        if head.ranges is not None:
+            raise InvalidData(
+                f"{self.where}: {row[FILE]} has no {column.name}, and '{head.name}' has ranges "
+                f"({', '.join(head.ranges.labels)}), of which an interval may meet several: give "
+                "its value, or leave the image out"
+            )
         ends = [replace(column, name=f"{column.name}_{end}", intervals=False) for end in _ENDS]
         if not any(end.cell(row) for end in ends):
             raise InvalidData(

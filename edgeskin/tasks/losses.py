@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from edgeskin.spec import Spec
 
+MOST_NATS = 1e4
+"""What a single label can cost by `interval_loss`: finite, whatever a distribution says."""
+
 
 def label_distribution(value: Tensor, values: Tensor, sigma: float) -> Tensor:
     """A Gaussian around each value (N,), over `values` (K,), summing to one: (N, K)."""
@@ -68,15 +71,18 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def interval_loss(log_mass: Tensor, values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Minus the logarithm of the mass inside each interval, in nats, (N,).
+    """Minus the logarithm of the mass inside each interval, in nats, (N,): at most `MOST_NATS`.
 
     Values belong to an interval up to half a step beyond its ends: the likelihood of a label
-    that is known up to its interval (interval censoring).
+    that is known up to its interval (interval censoring). An interval beyond all values is
+    counted as the value next to it.
 
     Args:
         log_mass: Logarithms of distributions (N, K) over `values` (K,).
         low, high: The ends, (N,).
     """
-    half = (values[1] - values[0]) / 2
-    inside = (values >= low[:, None] - half) & (values <= high[:, None] + half)
-    return -log_mass.masked_fill(~inside, -torch.inf).logsumexp(dim=1)
+    first, last, half = values[0], values[-1], (values[1] - values[0]) / 2
+    inside = values >= low.clamp(first, last)[:, None] - half
+    inside &= values <= high.clamp(first, last)[:, None] + half
+    # One value is inside at least: the logarithm of no mass at all has no gradient.
+    return -log_mass.clamp_min(-MOST_NATS).masked_fill(~inside, -torch.inf).logsumexp(dim=1)

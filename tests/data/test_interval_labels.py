@@ -56,6 +56,17 @@ def test_a_wrong_age_is_refused_with_its_image(tmp_path: Path, row: str, message
         labels(folder(tmp_path, "age,age_low,age_high", row))
 
 
+def test_an_interval_of_a_head_with_ranges_is_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path, "count,count_low,count_high", "4,3,9", ",3,9")
+    with pytest.raises(InvalidData, match=r"1.png has no count, and 'count' has ranges \(mild, "):
+        load_split(place, "train").labels(acne_spec())
+
+
+def test_intervals_beside_exact_counts_are_not_read(tmp_path: Path) -> None:
+    place = folder(tmp_path, "count,count_low,count_high", "4,3,9", "7,,")
+    np.testing.assert_array_equal(load_split(place, "train").labels(acne_spec())["count"], [4, 7])
+
+
 def test_no_lesion_is_a_count_though_the_support_begins_at_one(tmp_path: Path) -> None:
     place = folder(tmp_path, "count", "0", "65")
     assert load_split(place, "train").labels(acne_spec())["count"].tolist() == [0.0, 65.0]

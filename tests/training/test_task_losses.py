@@ -86,6 +86,27 @@ def test_the_interval_loss_is_the_likelihood_of_the_interval() -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
 
 
+def test_an_interval_beyond_all_values_is_the_value_next_to_it() -> None:
+    log_mass = torch.from_numpy(RNG.normal(size=(2, 101))).log_softmax(dim=1)
+    ends = (torch.tensor(e, dtype=torch.float64) for e in ((105.0, -9.0), (116.0, -4.0)))
+    found = interval_loss(log_mass, torch.arange(101).double(), *ends)
+    torch.testing.assert_close(found, -torch.stack([log_mass[0, 100], log_mass[1, 0]]))
+
+
+@pytest.mark.parametrize("ends", [(105.0, 116.0), (116.0, 116.0), (0.0, 2.0)])
+@pytest.mark.parametrize("surest", [1.0, 1e4, 3e38])
+def test_however_far_an_age_lies_the_loss_and_its_gradient_are_numbers(
+    ends: tuple[float, float], surest: float
+) -> None:
+    raw = torch.zeros(1, 101)
+    raw[0, 50] = surest
+    raw.requires_grad_(True)
+    loss = perceived_age.loss(AGES, (raw,), {"age": torch.tensor([ends])})
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(raw.grad).all()
+
+
 def test_exact_ages_and_intervals_are_in_one_loss() -> None:
     raw = RNG.normal(size=(2, 101)).astype(np.float32)
     mass = special.softmax(raw.astype(np.float64), axis=1)
