@@ -94,7 +94,7 @@ TASKS = {
         Task(
             "ultrasound_grading",
             "edgeskin.tasks.ultrasound_grading",
-            "grade of an ultrasound image; trained on breast ultrasound, a stand-in",
+            "grade of an ultrasound image, by the classes of breast ultrasound, a stand-in",
         ),
     )
 }

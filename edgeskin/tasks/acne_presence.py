@@ -21,8 +21,9 @@ INTENDED_USE = (
     "no diagnosis."
 )
 LIMITS = (
-    "Its unaffected faces come from other sources than its affected ones, so that cameras and "
-    "labels go together; see docs/systems/acne-presence.md for what that makes of its figures."
+    "Tells acne from none of two kinds of photos: where those come from different sources, cameras "
+    "and labels go together, and it may tell the sources apart. Not validated across skin tones, "
+    "ages, cameras or lighting other than those of its training data."
 )
 loss = class_loss
 

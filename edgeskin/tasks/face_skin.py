@@ -19,8 +19,8 @@ METRIC = "dice"
 RECIPE: Mapping[str, Any] = {"size": 256, "resize": "letterbox", "zoom": 0.3, "color_jitter": 0.2}
 INTENDED_USE = "Research: the facial skin of a photo, to measure on or to look at alone."
 LIMITS = (
-    "Drawn for frontal faces, neutral or smiling, one in a photo. Beards, glasses, hands, masks "
-    "and profiles were not in its training data."
+    "For one frontal face in a photo, neutral or smiling. Not validated on profiles, nor where "
+    "beards, glasses, hands or masks cover skin."
 )
 
 

@@ -26,8 +26,8 @@ INTENDED_USE = (
     "for proof of age, access or identity."
 )
 LIMITS = (
-    "Perceived, not chronological age. Exact ages of its training data are of young adults; older "
-    "and younger faces have age groups alone. Errors differ between groups of people."
+    "Perceived, not chronological age. Errors differ between groups of people, and are larger "
+    "where the training data have few faces of an age, or age groups alone."
 )
 
 

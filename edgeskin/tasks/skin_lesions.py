@@ -26,8 +26,8 @@ RECIPE: Mapping[str, Any] = {
 }
 INTENDED_USE = "Research: where a photo shows skin and lesions, to select regions for a classifier."
 LIMITS = (
-    "Lesions of its training data are dermatoscopic; wide photos with lesions are composites. Not "
-    "validated on photos of patients, nor across skin tones."
+    "Finds lesions that look like those of its training data: dermatoscopic images alone teach it "
+    "no wide photos. Not validated on photos of patients, nor across skin tones."
 )
 
 

@@ -1,4 +1,4 @@
-"""Grade of an ultrasound image; trained on breast ultrasound, a stand-in.
+"""Grade of an ultrasound image, by the classes of breast ultrasound, a stand-in.
 
 The published system grades skin ageing in high-frequency ultrasound of the face. No open set of
 such images could be had: the classes here are those of BUSI, breast ultrasound (Al-Dhabyani et
@@ -23,10 +23,13 @@ RECIPE: Mapping[str, Any] = {
     "color_jitter": 0.2,
 }
 INTENDED_USE = (
-    "Research on quantizing attention and layer normalisation; trained on breast ultrasound. Not a "
-    "medical device; it makes no diagnosis."
+    "Research on quantizing attention and layer normalisation, with classes of breast ultrasound. "
+    "Not a medical device; it makes no diagnosis."
 )
-LIMITS = "Breast ultrasound of one hospital, a stand-in: it says nothing about skin ageing."
+LIMITS = (
+    "Its classes are those of breast ultrasound, a stand-in: they say nothing about skin ageing. "
+    "Not validated across scanners and hospitals other than those of its training data."
+)
 loss = class_loss
 
 

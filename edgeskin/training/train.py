@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeskin.data.held_out import without_a_tenth
+from edgeskin.data.label_words import label_words
 from edgeskin.data.manifest import Dataset, ImageData, load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidSpec
@@ -178,10 +179,11 @@ def make_spec(
 
     Raises:
         InvalidSpec: `head_options` that the task does not have.
+        InvalidData: An empty or unknown label.
     """
     module: TaskModule = task.load()
     _check_options(module.heads, recipe.head_options, "head_options")
-    return Spec(
+    spec = Spec(
         name=f"{task.name}-{arch}",
         task=task.name,
         arch=arch,
@@ -202,9 +204,9 @@ def make_spec(
             start=None if start is None else f"a run ({Spec.load(Path(start)).license})",
         ),
         intended_use=module.INTENDED_USE,
-        training_data=f"{len(dataset)} images of {dataset.name}, train split",
         limits=module.LIMITS,
     )
+    return spec.model_copy(update={"training_data": label_words(dataset, spec)})
 
 
 def _check_options(function: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:
