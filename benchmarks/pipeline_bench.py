@@ -45,7 +45,7 @@ from edgeskin.pipelines.joins import join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.pipelines.pipeline_spec import ANSWERED
 from edgeskin.progress import Progress, silent
-from edgeskin.subgroups import Grouping
+from edgeskin.subgroups import part_of
 from edgeskin.version import __version__
 
 
@@ -238,7 +238,7 @@ def _pictures(
             spec=pack.last,
             ready=False,
             truth=_chosen(pack.end_truth, owner),
-            groups=_regrouped(pack.groups, owner),
+            groups=part_of(pack.groups, owner),
         )
         with files.atomic(folder) as fresh:
             fresh.mkdir()
@@ -267,7 +267,7 @@ def _ends(pack: PipelinePack, both: NDArray[np.bool_]) -> Pack:
         items=tuple(pack.items[i] for i in images.tolist()),
         shards=(),
         truth=_chosen(pack.end_truth, images),
-        groups=_regrouped(pack.groups, images),
+        groups=part_of(pack.groups, images),
         reference=_chosen(pack.end, np.flatnonzero(both[pack.answered])),
         sha256=pack.end_sha256,
     )
@@ -275,15 +275,6 @@ def _ends(pack: PipelinePack, both: NDArray[np.bool_]) -> Pack:
 
 def _chosen(values: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
     return {name: column[rows] for name, column in values.items()}
-
-
-def _regrouped(groups: Mapping[str, Grouping], images: NDArray[np.intp]) -> dict[str, Grouping]:
-    return {
-        by: Grouping(
-            grouping.names, tuple(grouping.labels[i] for i in images.tolist()), grouping.rule
-        )
-        for by, grouping in groups.items()
-    }
 
 
 def _identify(pipeline: Pipeline, stages: Sequence[BenchResult]) -> ArtifactIdentity:

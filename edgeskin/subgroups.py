@@ -7,7 +7,7 @@ mean, and the gap between the best and the worst group of the float model beside
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -182,6 +182,14 @@ def by_groupings(
     """`by_group` for each of several, with its `options`; a grouping keeps its name."""
     outputs = (spec, reference, candidate, truth)
     return {by: by_group(*outputs, grouping, **options) for by, grouping in groupings.items()}
+
+
+def part_of(groupings: Mapping[str, Grouping], images: NDArray[np.generic]) -> dict[str, Grouping]:
+    """The groupings of some of their images, by indices or by a mask; the groups stay."""
+    return {
+        by: replace(grouping, labels=tuple(np.array(grouping.labels, object)[images]))
+        for by, grouping in groupings.items()
+    }
 
 
 def missed_gaps(subgroups: Mapping[str, Subgroups], max_points: float | None) -> Iterator[str]:

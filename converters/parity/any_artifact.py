@@ -43,7 +43,7 @@ def verify(
 
     Raises:
         ShapeMismatch: The two have different inputs or heads, or join otherwise.
-        InvalidData: The reference pipeline answers none of the images.
+        InvalidData: Images cannot be grouped so, or the reference pipeline answers none.
         NotTrusted: The reference names a factory that needs `trust`.
     """
     if isinstance(artifact, OpenedFile) or not is_pipeline(artifact):
@@ -69,7 +69,7 @@ def drift(
     Args:
         reference: The run that was trained; of a pipeline, the pipeline of its runs.
         data: A split, or what `open_data` takes or gave, whose test split is taken.
-        options: Of one model.
+        options: Of a pipeline `groups` alone: the others are of one model.
         trust: Run the code that a run names, whoever wrote it.
 
     Returns:
@@ -80,17 +80,18 @@ def drift(
             an artifact, program and run that are not of each other.
         InvalidResult: A measured one is of another artifact, or of other pixels.
         InvalidArtifact: A pipeline with options of one model.
+        InvalidData: Images cannot be grouped so, or no image is answered before and after.
         ShapeMismatch: Different models.
         NotSupportedHere: A command of `under` fails.
         NotTrusted: A run names a factory that needs `trust`.
     """
     if not is_pipeline(artifact):
         return single.drift(artifact, reference, data, options, trust=trust, progress=progress)
-    of_one = (options.program, options.under, options.measured, options.groups.by)
+    of_one = (options.program, options.under, options.measured)
     if any(of_one) or options.preprocess != "core":
         raise InvalidArtifact(
-            f"{artifact} is a pipeline: programs, resizes, other processors, devices and groups "
-            "are of one stage. Measure its drift by itself, on the data that edgeskin stage-data "
-            "writes; verify gives the end of a pipeline by groups"
+            f"{artifact} is a pipeline: programs, resizes, other processors and devices are of one "
+            "stage. Measure its drift by itself, on the data that edgeskin stage-data writes"
         )
-    return drift_pipeline(artifact, reference, data, trust=trust, progress=progress)
+    groups = options.groups
+    return drift_pipeline(artifact, reference, data, groups, trust=trust, progress=progress)

@@ -7,9 +7,9 @@ that what a first stage does to the last one's answer is in the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,7 @@ from edgeskin.pipelines.handover import Handover, hand_over
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import Outputs
 from edgeskin.progress import Progress, silent
-from edgeskin.spec import Spec
-from edgeskin.subgroups import Grouping, Subgroups, by_groupings
+from edgeskin.subgroups import by_groupings, part_of
 
 RunAll = Callable[[NDArray[np.uint8]], Outputs]
 _COARSEST: Sequence[Precision] = ("int8", "fp16", "fp32")
@@ -94,12 +93,13 @@ def verify_pipeline(
 
     Raises:
         ShapeMismatch: The pipelines join otherwise, or have other stages.
-        InvalidData: The reference answers none of the images.
+        InvalidData: Images cannot be grouped so, or the reference answers none.
         NotTrusted: A run names a factory that needs `trust`.
     """
     made, known = read_pipeline(artifact), open_reference(reference, trust=trust)
     same_pipeline(known.pipeline, made)
     data = data if isinstance(data, Dataset) else load_split(data, "test")
+    groupings = group_images(data, groups, trust=trust, progress=progress)
     with ExitStack() as stack:
         files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(made)]
         precision = next(p for p in _COARSEST if p in [f.metadata.precision for f in files])
@@ -113,10 +113,18 @@ def verify_pipeline(
             made.names[1]: last.verify(files[1], progress),
         }
         given = answers(made, data, outputs, files[1].predictor.run_all, progress)
-        truth = data.truth(known.last.spec)
-        end = _compare_ends(files[1], expected, given, truth)
-        groupings = group_images(data, groups, trust=trust, progress=progress)
-        parts = _by_group(known.last.spec, expected, given, truth, groupings, groups.allowed_points)
+        both = expected.handover.answered & given.handover.answered
+        before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
+        truth = rows_of(data.truth(known.last.spec), both)
+        end = _compare_ends(files[1], before, after, truth)
+    subgroups = by_groupings(
+        known.last.spec,
+        before,
+        after,
+        truth,
+        part_of(groupings, both),
+        allowed_points=groups.allowed_points,
+    )
     verification = PipelineVerification(
         **dict(end),
         artifact=made.folder.name,
@@ -135,7 +143,7 @@ def verify_pipeline(
         looked_at=len(data),
         statuses=_statuses(reference=expected.handover, artifact=given.handover),
         equal_statuses=equal_statuses(expected.handover, given.handover),
-        subgroups=parts or None,
+        subgroups=subgroups or None,
     )
     return verification.model_copy(update={"faults": faults(verification)})
 
@@ -243,40 +251,16 @@ def rows_of(truth: Truth, chosen: NDArray[np.generic]) -> Truth:
 
 
 def _compare_ends(
-    file: OpenedFile, expected: Answers, given: Answers, truth: Truth
+    file: OpenedFile, expected: Outputs, outputs: Outputs, truth: Truth
 ) -> TaskComparison:
-    both = expected.handover.answered & given.handover.answered
-    if not both.any():
-        return TaskComparison(
-            runtime=file.predictor.session.runtime,
-            images=0,
-            sqnr_db=float("nan"),
-            agreement={},
-            equal_decisions={},
-            metrics={},
-        )
-    before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
-    return compare_outputs(file.predictor, before, after, rows_of(truth, both))
-
-
-def _by_group(
-    spec: Spec,
-    expected: Answers,
-    given: Answers,
-    truth: Truth,
-    groupings: Mapping[str, Grouping],
-    allowed_points: float,
-) -> dict[str, Subgroups]:
-    both = expected.handover.answered & given.handover.answered
-    if not both.any():
-        return {}
-    before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
-    answered = {name: _only(grouping, both) for name, grouping in groupings.items()}
-    return by_groupings(
-        spec, before, after, rows_of(truth, both), answered, allowed_points=allowed_points
+    """Of the images that both answer; where there are none, there is nothing to compare."""
+    if len(next(iter(expected.values()))):
+        return compare_outputs(file.predictor, expected, outputs, truth)
+    return TaskComparison(
+        runtime=file.predictor.session.runtime,
+        images=0,
+        sqnr_db=float("nan"),
+        agreement={},
+        equal_decisions={},
+        metrics={},
     )
-
-
-def _only(grouping: Grouping, chosen: NDArray[np.bool_]) -> Grouping:
-    """The grouping of some of its images."""
-    return replace(grouping, labels=tuple(np.array(grouping.labels, object)[chosen]))

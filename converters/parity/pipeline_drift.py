@@ -25,16 +25,19 @@ from edgeskin.converters.parity.pipeline_compare import (
 )
 from edgeskin.converters.parity.pipeline_documents import PipelineDrift
 from edgeskin.converters.parity.reference import need_network
+from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.pipelines.pipeline_folder import read_pipeline
 from edgeskin.progress import Progress, silent
+from edgeskin.subgroups import by_groupings, part_of
 
 
 def drift_pipeline(
     artifact: Path | str,
     reference: Path | str,
     data: Dataset | ImageData | Path | str,
+    groups: GroupOptions = GroupOptions(),
     *,
     trust: bool = False,
     progress: Progress = silent,
@@ -44,17 +47,19 @@ def drift_pipeline(
     Args:
         reference: The pipeline of the runs that were trained.
         data: A split, or what `open_data` takes or gave, whose test split is taken.
+        groups: What to give the whole change by, over the images answered before and after.
         trust: Run the code that a run names, whoever wrote it.
 
     Raises:
         InvalidRun: A stage of the reference is no run, or not the one an artifact is made from.
         ShapeMismatch: Different pipelines.
-        InvalidData: No image is answered both before and after.
+        InvalidData: No image is answered both before and after, or images cannot be grouped so.
         NotTrusted: A run names a factory that needs `trust`.
     """
     made, trained = read_pipeline(artifact), open_reference(reference, trust=trust)
     same_pipeline(trained.pipeline, made)
     data = data if isinstance(data, Dataset) else load_split(data, "test")
+    groupings = group_images(data, groups, trust=trust, progress=progress)
     with ExitStack() as stack:
         files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(made)]
         _check_origins(files, trained)
@@ -80,6 +85,15 @@ def drift_pipeline(
         Stage(names[1], runtimes[1], between.handover.answers(after, both)),
     ]
     spec = trained.last.spec
+    truth = rows_of(data.truth(spec), both)
+    subgroups = by_groupings(
+        spec,
+        stages[0].outputs,
+        stages[-1].outputs,
+        truth,
+        part_of(groupings, both),
+        allowed_points=groups.allowed_points,
+    )
     return PipelineDrift(
         artifact=made.folder.name,
         data=data.name,
@@ -90,7 +104,8 @@ def drift_pipeline(
         pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         reference_sha256=trained.pipeline.sha256,
         statuses={"trained": before.handover.counts, "converted": between.handover.counts},
-        **dict(split(spec, stages, rows_of(data.truth(spec), both))),
+        subgroups=subgroups or None,
+        **dict(split(spec, stages, truth)),
     )
 
 

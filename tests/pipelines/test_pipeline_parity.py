@@ -17,8 +17,10 @@ from pipeline_networks import (
     COLOURS,
     STEEPNESS,
     areas_spec,
+    colours_spec,
     half_red,
     make_areas,
+    make_colours,
     painted,
     rules,
     softmax_of,
@@ -202,6 +204,84 @@ def test_the_commands_print_gates_and_documents(
     words = ["verify", str(narrow), "--reference", str(of_runs), "--data", str(shades)]
     assert run(words) == 1
     assert "edgeskin: stage 'areas': SQNR is" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def greener(file_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pipeline with a last stage that has drifted: green counts for 1.2 of itself."""
+    folder = tmp_path_factory.mktemp("greener")
+    network = make_colours()
+    with torch.no_grad():
+        network.pixels.weight[1] *= 1.2
+    FORMATS["onnx"].convert(
+        Job(network, Metadata(colours_spec(), "app", "fp32")), folder / "colours.onnx"
+    )
+    stages = {"areas": file_of("areas"), "colours": folder / "colours.onnx"}
+    return make_pipeline(rules("mask"), stages, folder / "greener.pipeline").folder
+
+
+@pytest.fixture(scope="module")
+def lights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 plain red halves and 12 warm ones, all of label red, and 3 plain images without skin.
+
+    A masked picture is 0.5 red; with the fill, plain ones are 0.2 green and warm ones 0.47,
+    which 1.2 times is more than their red.
+    """
+    folder = tmp_path_factory.mktemp("lights")
+    lines = ["file,split,colour,light"]
+    for i in range(27):
+        light = ("plain", "warm")[i % 2] if i < 24 else "plain"
+        image = half_red() if i < 24 else painted(64, 96)
+        image[..., 1] = image[..., 0] // 255 * 140 * (light == "warm")
+        image[..., 2] = i  # no two are the same
+        Image.fromarray(image).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,test,red,{light}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_groups_are_of_the_end_in_verify_and_in_drift(
+    greener: Path,
+    of_runs: Path,
+    run_of: Make,
+    lights: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Plain pictures stay red and warm ones become green: one group loses all, the other nothing.
+
+    Red alone has an ITA of 3 degrees, (255, 140, 0) of 15: brown and tan, so that the tones are
+    the same two groups.
+    """
+    words = [str(greener), "--reference", str(of_runs), "--data", str(lights), "--json"]
+    words += ["--by", "light", "--by", "skin_tone", "--skin-model", str(run_of("areas"))]
+    documents = {}
+    for command in ("verify", "drift"):
+        assert run([command, *words, "--max-group-gap", "5"]) == 1
+        stdout, stderr = capsys.readouterr()
+        documents[command] = json.loads(stdout)
+        assert "colour_accuracy by light: the gap between groups grew by 100.00 points" in stderr
+        assert "colour_accuracy by skin_tone: the gap between groups grew by 100.00" in stderr
+    parts = documents["drift"]["subgroups"]
+    assert parts == documents["verify"]["subgroups"]
+    for by, held, lost in (("light", "plain", "warm"), ("skin_tone", "brown", "tan")):
+        groups = parts[by]["groups"]
+        assert (groups[held]["images"], groups[lost]["images"]) == (12, 12)  # answered by both
+        changes = [groups[name]["metrics"]["colour_accuracy"]["change"] for name in (held, lost)]
+        assert [change["value"] for change in changes] == [0.0, -1.0]
+        assert parts[by]["gaps"]["colour_accuracy"]["verdict"] == "grew"
+    assert run(["drift", *words[:5], "--by", "light"]) == 0
+    assert "worst by light" in capsys.readouterr().out
+
+
+def test_groups_of_nothing_miss_their_gate(
+    narrow: Path, of_runs: Path, shades: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--reference", str(of_runs), "--data", str(shades), "--by", "colour"]
+    for command in ("verify", "drift"):
+        assert run([command, str(narrow), *words, "--max-group-gap", "5"]) == 1
+        assert "the gap between groups by colour was not checked" in capsys.readouterr().err
+        line = refusal(command, narrow, *words[:4], "--by", "age")
+        assert "has no column 'age' to group by" in line
 
 
 def refusals(of_files: Path, of_runs: Path, data: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
