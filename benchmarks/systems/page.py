@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
@@ -17,6 +18,8 @@ from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
 from edgeskin.subgroups import GapChange, Subgroups
+from edgeskin.tasks.published import PUBLISHED
+from edgeskin.training.recipe import find_recipe, read_recipe
 
 TITLES = {"tflite": "TFLite", "coreml": "Core ML", "onnx": "ONNX"}
 KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "INT8 PTQ", "qat": "INT8 QAT"}
@@ -37,17 +40,39 @@ def json_path(docs: Path) -> Path:
 
 
 def filled(text: str, page: str, result: SystemsResult) -> str:
-    """A page with its tables, between `<!-- measured -->` and `<!-- end -->`."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    rows = [row for row in result.rows if page in (row.page, OVERVIEW)]
+    """A page with its tables: what others published, and what was measured."""
+    if page == OVERVIEW:
+        return _marked(text, "measured", overview(result))
+    rows = [row for row in result.rows if row.page == page]
     joined = [pair for pair in result.pipelines if pair.page == page]
-    tables = overview(result) if page == OVERVIEW else markdown(rows, joined)
-    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+    text = _marked(text, "published", "\n\n".join(_published(page)))
+    return _marked(text, "measured", markdown(rows, joined))
+
+
+def _marked(text: str, mark: str, content: str) -> str:
+    """The text with `content` between `<!-- mark -->` and the next `<!-- end -->`."""
+    begin, end = f"<!-- {mark} -->", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 OVERVIEW = "README"
-BEGIN, END = "<!-- measured -->", "<!-- end -->"
+
+
+def _published(page: str) -> Iterator[str]:
+    """The figures of others on the tasks of a page, a table a paper and data set."""
+    tasks = {
+        read_recipe(find_recipe(row.recipe))["task"] for row in ROWS.values() if row.page == page
+    }
+    figures = [row for task, rows in PUBLISHED.items() if task in tasks for row in rows]
+    for (data, doi), group in groupby(figures, key=lambda row: (row.data, row.doi)):
+        rows = [(row.network, dict(row.figures())) for row in group]
+        names = list(dict.fromkeys(name for _, known in rows for name in known))
+        paper = "" if doi is None else f" ([{doi}](https://doi.org/{doi}))"
+        yield f"On {data}{paper}:"
+        table = [(network, *(known.get(name, "") for name in names)) for network, known in rows]
+        yield grid(("network", *names), table)
 
 
 def overview(result: SystemsResult) -> str:

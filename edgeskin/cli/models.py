@@ -38,9 +38,9 @@ def models(json: Json = False) -> None:
     settings = [(name, *(str(r[key]) for key in shown)) for name, r in known.items()]
     console.table("recipes (train --recipe NAME)", ("name", "task", "network", ""), settings)
     figures = [
-        (task, row.network, ", ".join(f"{k} {v:g}" for k, v in row.metrics.items()), row.data)
+        (task, row.network, ", ".join(map(" ".join, row.figures())), row.data, row.doi or "")
         for task, rows in PUBLISHED.items()
         for row in rows
     ]
-    columns = ("task", "network", "figures", "on")
+    columns = ("task", "network", "figures", "on", "DOI")
     console.table("published by others, on other data than docs/systems", columns, figures)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+Figure = float | tuple[float, float]
+"""A value, or the least and the most where a range was reported."""
 
 
 @dataclass(frozen=True)
@@ -13,14 +16,22 @@ class Published:
     Attributes:
         metrics: By name; ratios from 0 to 1, other units in the name.
         data: What they measured on.
+        doi: Of their paper, as in https://doi.org/DOI; None where it is not known for certain.
     """
 
     network: str
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Figure]
     data: str
+    doi: str | None = None
+
+    def figures(self) -> Iterator[tuple[str, str]]:
+        """The metrics by name, each as text."""
+        for name, figure in self.metrics.items():
+            ends = figure if isinstance(figure, tuple) else (figure,)
+            yield name, " to ".join(f"{end:g}" for end in ends)
 
 
-_DUTCH = "2,679 middle-aged and elderly Dutch participants"
+_DUTCH = ("2,679 middle-aged and elderly Dutch participants", "10.1111/jdv.20365")
 PUBLISHED: Mapping[str, tuple[Published, ...]] = {
     "acne": (
         Published(
@@ -34,21 +45,27 @@ PUBLISHED: Mapping[str, tuple[Published, ...]] = {
             {"accuracy": 0.8014, "precision": 0.8047, "SE": 0.7620, "SP": 0.9217, "YI": 0.6837},
             "ACNE04",
         ),
-        Published("ResNet", {"accuracy": 0.6712, "MAE, lesions": 5.20}, "ACNE04"),
+        Published("ResNet", {"accuracy": (0.6678, 0.6712), "MAE, lesions": 5.20}, "ACNE04"),
         Published("ViT", {"accuracy": 0.5342, "MAE, lesions": 6.64}, "ACNE04"),
     ),
     "acne_presence": (
-        Published("skin segmentation, then a classifier", {"F1": 0.6084}, "FFHQ, annotated anew"),
+        Published(
+            "skin segmentation, then a classifier",
+            {"F1": 0.6084},
+            "FFHQ, annotated anew",
+            "10.2147/CCID.S360450",
+        ),
     ),
     "perceived_age": (
-        Published("deep feature transfer", {"MAE, years": 2.84}, _DUTCH),
-        Published("self-supervised learning", {"MAE, years": 2.39}, _DUTCH),
+        Published("deep feature transfer", {"MAE, years": 2.84}, *_DUTCH),
+        Published("self-supervised learning", {"MAE, years": 2.39}, *_DUTCH),
     ),
     "skin_lesions": (
         Published(
-            "crops by DeepLabv3+, then a classifier",
+            "crops by DeepLabv3+, then a classifier; about",
             {"SE": 0.9, "SP": 0.9},
-            "ordinary photos: atopic dermatitis against malignant disease and complications",
+            "ordinary photos, atopic dermatitis against malignant disease and complications",
+            "10.1016/j.jdermsci.2023.01.005",
         ),
     ),
     "ultrasound_grading": (

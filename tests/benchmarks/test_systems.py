@@ -16,6 +16,7 @@ from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.pipelines.pipeline_folder import read_rules
+from edgeskin.tasks.published import PUBLISHED, Published
 from edgeskin.training.recipe import Recipe, find_recipe
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,6 +27,20 @@ def test_pages_show_what_is_in_the_json() -> None:
     for path in (DOCS / "systems").glob("*.md"):
         text = path.read_text(encoding="utf-8")
         assert filled(text, path.stem, result) == text, path.name
+
+
+@pytest.mark.parametrize("task", sorted(PUBLISHED))
+def test_the_figures_of_others_stand_on_one_page_each(task: str) -> None:
+    pages = [path.read_text(encoding="utf-8") for path in (DOCS / "systems").glob("*.md")]
+    for row in PUBLISHED[task]:
+        (page,) = [page for page in pages if f"| {row.network} " in page]
+        assert all(text in page for _, text in row.figures())
+        assert row.doi is None or f"https://doi.org/{row.doi}" in page
+
+
+def test_a_range_that_was_reported_is_shown_as_one() -> None:
+    row = Published("net", {"accuracy": (0.5, 0.75), "F1": 0.5}, "photos")
+    assert list(row.figures()) == [("accuracy", "0.5 to 0.75"), ("F1", "0.5")]
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
