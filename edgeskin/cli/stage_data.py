@@ -37,4 +37,6 @@ def stage_data(
     counts = Counter(image.status for image in record.left_out)
     for status, count in counts.items():
         console.remark(f"left out, '{status}': {count} of {record.images}, named in stage.json")
+    if record.masks_left_out is not None:
+        console.remark(record.masks_left_out)
     console.say(f"{record.pictures} pictures of {record.images} images: {out}")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgeskin.data.dataset import Dataset
 from edgeskin.data.listing import FILE
+from edgeskin.data.segmentation_truth import enlarged, over_the_image
 from edgeskin.data.skin_tone import ita_deg, tone
 from edgeskin.errors import InvalidData, UnknownName
 from edgeskin.postprocess import decisions
@@ -122,13 +123,7 @@ def _finder(data: Dataset, skin: Skin) -> Iterator[Find]:
 def _by_mask(data: Dataset, column: str, index: int) -> tuple[Photo, NDArray[np.bool_]]:
     """The image as it is, under its mask."""
     image, levels = data.images[index].decode(), data.levels(index, column)
-    (height, width), (rows, columns) = image.shape[:2], levels.shape
-    if abs(rows * width - columns * height) > max(rows, columns, height, width):  # over a pixel
-        raise InvalidData(
-            f"the skin mask of {data.rows[index][FILE]} is {columns} x {rows}, the image {width} x "
-            f"{height} pixels: one of them is cut or turned"
-        )
-    return image, _enlarged(levels > 0, height, width)
+    return image, over_the_image(levels, image.shape[:2], data.rows[index][FILE]) > 0
 
 
 def _by_model(
@@ -139,16 +134,7 @@ def _by_model(
     decided = decisions(model.spec, model.run(pixels))[head.name][0]
     index = head.labels.index(SKIN)
     inside = decided[..., index] == 1 if head.activation == "sigmoid" else decided == index
-    return pixels, _enlarged(inside, *pixels.shape[:2])
-
-
-def _enlarged(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
-    """The mask at another size, by the nearest pixel."""
-    rows, columns = (
-        (2 * np.arange(to) + 1) * of // (2 * to)
-        for of, to in zip(mask.shape, (height, width), strict=True)
-    )
-    return mask[rows[:, None], columns[None, :]]
+    return pixels, enlarged(inside, *pixels.shape[:2])
 
 
 def _head(spec: Spec, model: Path | str) -> SegmentationHead:

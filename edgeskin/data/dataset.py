@@ -258,6 +258,14 @@ class Dataset:
         row = self.rows[index]
         return self._levels(_FOREGROUND, row[FILE], row[column])
 
+    def mask_files(self, index: int, column: str) -> list[SourceImage]:
+        """The files of that mask, which lie over each other.
+
+        Raises:
+            InvalidData: One lies outside the data.
+        """
+        return [self._mask_file(name) for name in self.rows[index][column].split(MASKS)]
+
     def digests(self) -> dict[str, str]:
         """SHA-256 of each image file, as hex, by name."""
         return {image.name: image.sha256() for image in self.images}

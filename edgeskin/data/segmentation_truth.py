@@ -11,6 +11,7 @@ pixel; -1 is a pixel that nobody annotated. Levels of a mask file are read so:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from edgeskin.spec import InputSpec, SegmentationHead
 UNKNOWN = -1
 _VOID, _OUTSIDE = 255, 254  # not annotated, and around a letterboxed image
 Plane = NDArray[np.uint8]
+Level = TypeVar("Level", np.uint8, np.bool_)
 
 
 def one_level_a_label(head: SegmentationHead, drawn: DrawnMask, name: str) -> Plane:
@@ -100,14 +102,40 @@ def over_the_input(levels: Plane, size: tuple[int, int], name: str, spec: InputS
     Raises:
         InvalidData: The mask is of another shape than the image.
     """
+    _check_shape(levels, size, name)
+    if (levels == _OUTSIDE).any():
+        raise InvalidData(f"the mask of {name} has the level {_OUTSIDE}, which is no label's")
+    recipe = native.Recipe.from_spec(spec, filter="nearest", pad_value=_OUTSIDE, channels="grey")
+    image = native.Image((np.ascontiguousarray(levels),), "grey")
+    return native.preprocess(image, recipe).reshape(spec.height, spec.width)
+
+
+def over_the_image(levels: Plane, size: tuple[int, int], name: str) -> Plane:
+    """A mask at the size of its image, by the nearest level; (height, width).
+
+    Args:
+        size: (height, width) of the image, upright.
+
+    Raises:
+        InvalidData: The mask is of another shape than the image.
+    """
+    _check_shape(levels, size, name)
+    return enlarged(levels, *size)
+
+
+def enlarged(mask: NDArray[Level], height: int, width: int) -> NDArray[Level]:
+    """A mask at another size, by the nearest pixel."""
+    rows, columns = (
+        (2 * np.arange(to) + 1) * of // (2 * to)
+        for of, to in zip(mask.shape, (height, width), strict=True)
+    )
+    return mask[rows[:, None], columns[None, :]]
+
+
+def _check_shape(levels: Plane, size: tuple[int, int], name: str) -> None:
     height, width = levels.shape
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):  # more than a pixel
         raise InvalidData(
             f"the mask of {name} is {width} x {height}, the image {size[1]} x {size[0]} pixels: "
             "one of them is cut or turned"
         )
-    if (levels == _OUTSIDE).any():
-        raise InvalidData(f"the mask of {name} has the level {_OUTSIDE}, which is no label's")
-    recipe = native.Recipe.from_spec(spec, filter="nearest", pad_value=_OUTSIDE, channels="grey")
-    image = native.Image((np.ascontiguousarray(levels),), "grey")
-    return native.preprocess(image, recipe).reshape(spec.height, spec.width)

@@ -6,6 +6,7 @@ it exists: the first stage and the rules are enough.
     manifest.csv      every column of the source, splits as they were, and `picture_of`, the image
                       that a picture was made of, and `crop`, "left top side" in its pixels
     images/*.png      before the last stage's own resize, masked or cut
+    masks/*           the source's, as they were beside a whole picture, cut as a crop is
     stage.json        a `StageData`: what they were made by, and which images had nothing to see
 """
 
@@ -25,6 +26,7 @@ from pydantic import JsonValue
 from edgeskin.data.dataset import Dataset
 from edgeskin.data.listing import CROP, FILE, GROUP, MASK, PICTURE_OF, SPLIT, Row
 from edgeskin.data.manifest import EVERY, ImageData, open_data
+from edgeskin.data.stage_masks import DRAWN, FOLDER, mask_columns, write_masks
 from edgeskin.document import Document
 from edgeskin.errors import InvalidArtifact, InvalidData
 from edgeskin.files import atomic, check_writable, sha256, write_json
@@ -54,7 +56,8 @@ class StageData(Document):
     """`stage.json`: what a stage's data were made by.
 
     `images` were looked at and gave `pictures`; `first_sha256` is of the first stage's file or
-    run folder.
+    run folder. `masks` are the columns whose masks came along; `masks_left_out` says why the
+    others did not.
     """
 
     version: Literal[1] = 1
@@ -67,6 +70,8 @@ class StageData(Document):
     images: int
     pictures: int
     left_out: tuple[LeftOut, ...]
+    masks: tuple[str, ...] = ()
+    masks_left_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def stage_data(
 ) -> StageData:
     """Write the data of a pipeline's last stage: all splits of `data`, as it is handed over.
 
-    Masks are left out: a picture has the labels of its image.
+    A picture has the labels of its image, and its masks: files as they were, or cut as the
+    picture is, by the nearest pixel. Masks drawn from annotations are left out.
 
     Args:
         source: A pipeline, or a first stage, for which `rules` say what is handed over.
@@ -101,7 +107,8 @@ def stage_data(
     Raises:
         InvalidArtifact: A first stage without rules, or neither of the two.
         InvalidSpec: The first stage does not fit the rules.
-        InvalidData: No image has anything to see.
+        InvalidData: No image has anything to see, or a mask is of another shape than its image.
+        InvalidImage: An image or mask cannot be read.
         CannotWrite: `out` exists and `force` is False.
     """
     out = Path(out)
@@ -110,7 +117,10 @@ def stage_data(
     dataset = images.split(EVERY)
     with atomic(out, force=force) as fresh, load(origin.first, trust=trust) as first:
         (fresh / "images").mkdir(parents=True)
-        rows, left_out = _write_pictures(first, origin.join, dataset, fresh, progress)
+        masks = mask_columns(dataset)
+        if masks:
+            (fresh / FOLDER).mkdir()
+        rows, left_out = _write_pictures(first, origin.join, dataset, masks, fresh, progress)
         if not rows:
             raise InvalidData(
                 f"nothing is to be seen in any of the {len(dataset)} images of {dataset.where}: "
@@ -128,6 +138,8 @@ def stage_data(
             images=len(dataset),
             pictures=len(rows),
             left_out=tuple(left_out),
+            masks=masks,
+            masks_left_out=DRAWN if MASK in dataset.rows[0] and MASK not in masks else None,
         )
         write_json(fresh / "stage.json", record.to_json())
     return record
@@ -150,10 +162,15 @@ def _source(source: Path, rules: Rules | Path | str | None) -> _Source:
 
 
 def _write_pictures(
-    first: Predictor, join: Join, data: Dataset, folder: Path, progress: Progress
+    first: Predictor,
+    join: Join,
+    data: Dataset,
+    masks: tuple[str, ...],
+    folder: Path,
+    progress: Progress,
 ) -> tuple[list[Row], list[LeftOut]]:
-    """Write every picture; their rows, and the images that have none."""
-    write = _writer(first, join, data, folder)
+    """Write every picture with its masks; their rows, and the images that have none."""
+    write = _writer(first, join, data, masks, folder)
     rows: list[Row] = []
     left_out: list[LeftOut] = []
     with ThreadPoolExecutor() as pool:
@@ -167,7 +184,7 @@ def _write_pictures(
 
 
 def _writer(
-    first: Predictor, join: Join, data: Dataset, folder: Path
+    first: Predictor, join: Join, data: Dataset, masks: tuple[str, ...], folder: Path
 ) -> Callable[[int], tuple[str, list[Row]]]:
     """What writes the pictures of one image: its status, and their rows."""
 
@@ -176,16 +193,18 @@ def _writer(
         outputs = first.run(preprocess(image, first.spec.input))
         joined = join_image(join, first.spec, outputs, image)
         crops = joined.seen.crops or (None,) * len(joined.pictures)
-        pairs = enumerate(zip(joined.pictures, crops, strict=True))
-        return joined.status, [
-            _write_picture(picture, data.rows[i], folder, f"{i:06d}_{k}", crop)
-            for k, (picture, crop) in pairs
-        ]
+        rows = []
+        for k, (picture, crop) in enumerate(zip(joined.pictures, crops, strict=True)):
+            name, (height, width) = f"{i:06d}_{k}", image.shape[:2]
+            row = _write_picture(picture, data.rows[i], folder, name, crop)
+            rows.append(row | write_masks(data, i, masks, folder, name, crop, (height, width)))
+        return joined.status, rows
 
     return write
 
 
 def _write_picture(picture: Pixels, row: Row, folder: Path, name: str, crop: Crop | None) -> Row:
+    """Its row, without masks."""
     file = f"images/{name}.png"
     Image.fromarray(picture).save(folder / file, compress_level=1)
     height, width = picture.shape[:2]
