@@ -46,7 +46,7 @@ from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
 from edgeskin.statistics import ratio_of_medians
 from edgeskin.training.cross_validation import cross_validate
-from edgeskin.training.pretrain import pretrain
+from edgeskin.training.pretrain import RECIPE, pretrain
 from edgeskin.training.recipe import Recipe, find_recipe
 from edgeskin.training.train import TrainingRecord, recipe_for, train
 from edgeskin.verbs import bench, pack
@@ -169,7 +169,7 @@ def _features(name: str, desk: Desk) -> Path:
     recipe, sets = FEATURES
     run = desk.run(name)
     if not (run / "metrics.json").is_file():
-        settings = Recipe.load(find_recipe(recipe))
+        settings = Recipe.load(find_recipe(recipe), RECIPE)
         folders = [desk.data / part for part in sets]
         pretrain(settings.arch, folders, run, recipe=settings, progress=desk.progress)
     return run

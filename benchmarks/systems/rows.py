@@ -99,7 +99,7 @@ ROWS = {
         Row(
             "age_self_supervised",
             "perceived-age",
-            "age_self_supervised",
+            "age_finetuned",
             "face_age",
             {"age_mae": 8.0},
             by=("age:19,39,59", "skin_tone"),

@@ -11,6 +11,7 @@ from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidSpec, UnknownName
 from edgeskin.models import ARCHS
 from edgeskin.tasks import TASKS
+from edgeskin.training import pretrain
 from edgeskin.training.recipe import Recipe, find_recipe, read_recipe, recipes
 from edgeskin.training.train import fit, recipe_for
 
@@ -23,6 +24,16 @@ def test_a_recipe_names_its_task_its_network_and_what_it_is(name: str) -> None:
     assert recipe.summary
     assert recipe.pretrained <= (ARCHS[recipe.arch].pretrained is not None)
     assert QatRecipe.load(find_recipe(name)).epochs >= 1
+
+
+def test_no_recipe_is_another_ones_or_repeats_its_tasks_defaults() -> None:
+    known = {name: read_recipe(path) for name, path in recipes().items()}
+    settings = [{k: v for k, v in r.items() if k != "summary"} for r in known.values()]
+    assert not [r for i, r in enumerate(settings) if r in settings[:i]]
+    for name, recipe in known.items():
+        task = recipe["task"]
+        defaults = pretrain.RECIPE if task == "features" else TASKS[task].load().RECIPE
+        assert not recipe.items() & defaults.items(), name
 
 
 def test_a_recipe_lies_over_its_tasks_defaults() -> None:
