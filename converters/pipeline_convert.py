@@ -68,7 +68,7 @@ def convert_pipeline(
         last_data = data
         if data is not None and "int8" in precisions:
             last_data = Path(scratch) / "data"
-            stage_data(source, data, last_data, trust=trust, progress=progress)
+            stage_data(source, data, last_data, with_masks=False, trust=trust, progress=progress)
         stages = [
             _convert(convert_stage, path, Path(scratch) / name, images, out)
             for name, path, images in zip(

@@ -26,7 +26,7 @@ from pydantic import JsonValue
 from edgeskin.data.dataset import Dataset
 from edgeskin.data.listing import CROP, FILE, GROUP, MASK, PICTURE_OF, SPLIT, Row
 from edgeskin.data.manifest import EVERY, ImageData, open_data
-from edgeskin.data.stage_masks import DRAWN, FOLDER, mask_columns, write_masks
+from edgeskin.data.stage_masks import DRAWN, FOLDER, are_drawn, mask_columns, write_masks
 from edgeskin.document import Document
 from edgeskin.errors import InvalidArtifact, InvalidData
 from edgeskin.files import atomic, check_writable, sha256, write_json
@@ -90,6 +90,7 @@ def stage_data(
     out: Path | str,
     *,
     rules: Rules | Path | str | None = None,
+    with_masks: bool = True,
     force: bool = False,
     trust: bool = False,
     progress: Progress = silent,
@@ -102,6 +103,7 @@ def stage_data(
     Args:
         source: A pipeline, or a first stage, for which `rules` say what is handed over.
         rules: As `make_pipeline` takes them; of a pipeline, none.
+        with_masks: Take masks along; to calibrate needs none.
         trust: Run the code that a run names, whoever wrote it.
 
     Raises:
@@ -117,7 +119,7 @@ def stage_data(
     dataset = images.split(EVERY)
     with atomic(out, force=force) as fresh, load(origin.first, trust=trust) as first:
         (fresh / "images").mkdir(parents=True)
-        masks = mask_columns(dataset)
+        masks = mask_columns(dataset) if with_masks else ()
         if masks:
             (fresh / FOLDER).mkdir()
         rows, left_out = _write_pictures(first, origin.join, dataset, masks, fresh, progress)
@@ -139,7 +141,7 @@ def stage_data(
             pictures=len(rows),
             left_out=tuple(left_out),
             masks=masks,
-            masks_left_out=DRAWN if MASK in dataset.rows[0] and MASK not in masks else None,
+            masks_left_out=DRAWN if with_masks and are_drawn(dataset) else None,
         )
         write_json(fresh / "stage.json", record.to_json())
     return record

@@ -21,9 +21,14 @@ FOLDER = "masks"
 DRAWN = "masks drawn from annotations are left out: to train on them, draw them into mask files"
 
 
+def are_drawn(data: Dataset) -> bool:
+    """Whether masks are drawn from annotations, and are no files."""
+    return data.origin is not None and bool(data.origin.listing.drawn)
+
+
 def mask_columns(data: Dataset) -> tuple[str, ...]:
     """The columns whose masks come along."""
-    if data.origin is not None and data.origin.listing.drawn:
+    if are_drawn(data):
         return ()
     return tuple(name for name in data.rows[0] if name == MASK or _names_masks(data, name))
 

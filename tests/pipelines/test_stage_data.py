@@ -192,6 +192,9 @@ def test_a_mask_that_is_none_is_one_line(of_runs: Path, tmp_path: Path) -> None:
     Image.fromarray(half_red()).save(data / "m.png")
     assert "a mask is grey, black and white or has a palette" in refusal(*words)
     assert not (tmp_path / "out").exists()
+    record = edgeskin.stage_data(of_runs, data, tmp_path / "out", with_masks=False)
+    assert (record.masks, record.pictures) == ((), 1)
+    assert "mask" not in rows_of(tmp_path / "out")[0]
 
 
 def test_masks_that_are_drawn_from_annotations_are_left_out_and_said(
