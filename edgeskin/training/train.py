@@ -41,7 +41,8 @@ class TrainingRecord(Document):
 
     `val` and `test` are the evaluations on those splits, where the data have them. `data_rule`
     is how images came into splits where the data do not say, and what was left out. `started_from`
-    says which weights were there before the first step.
+    says which weights were there before the first step. `temperatures` are what the logits of
+    distributions were divided by, by head, where the recipe says `fit_temperature`.
     """
 
     version: int = 1
@@ -50,6 +51,7 @@ class TrainingRecord(Document):
     train_images: int
     data_rule: str | None = None
     started_from: str = ""
+    temperatures: dict[str, float] | None = None
     val: Evaluation | None = None
     test: Evaluation | None = None
 
@@ -133,8 +135,7 @@ def fit(
     network = trainer.fit(
         checkpoint, lambda epoch, loss: progress(f"training, loss {loss:.3f}", epoch, recipe.epochs)
     )
-    if recipe.fit_temperature:
-        fit_temperature(spec, network, held_out[0])
+    fitted = fit_temperature(spec, network, held_out[0]) if recipe.fit_temperature else None
     evaluations = {split.split: measure(spec, network, split) for split in held_out}
     record = TrainingRecord(
         edgeskin_version=__version__,
@@ -142,6 +143,7 @@ def fit(
         train_images=len(train_split),
         data_rule=train_split.rule,
         started_from=began_with,
+        temperatures=fitted,
         val=evaluations.get("val"),
         test=evaluations.get("test"),
     )

@@ -20,7 +20,7 @@ from edgeskin.training.cross_validation import cross_validate
 from edgeskin.training.pretrain import pretrain
 from edgeskin.training.recipe import Recipe
 from edgeskin.training.temperature import fit_temperature
-from edgeskin.training.train import train
+from edgeskin.training.train import TrainingRecord, train
 
 ARCH = "mobilenet_v3_small"
 FAST = {"size": 64, "resize_to": 72, "pretrained": False, "batch_size": 8, "epochs": 1}
@@ -63,6 +63,24 @@ def test_features_without_labels_are_what_training_starts_from(ages: Path, tmp_p
             "perceived_age", "mobilenet_v2_050", ages, tmp_path / "other", recipe=frozen,
             start=tmp_path / "features",
         )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_temperature_of_a_training_is_in_its_record_and_its_weights(tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    find_set("ages")(data, train=24, val=8, test=4, size=128)
+
+    def trained(name: str, *, fit_temperature: bool) -> tuple[TrainingRecord, torch.Tensor]:
+        recipe = Recipe(**FAST, fit_temperature=fit_temperature)
+        record = train("perceived_age", ARCH, data, tmp_path / name, recipe=recipe)
+        return record, load_file(tmp_path / name / "weights.safetensors")["heads.0.weight"]
+
+    plain, weights = trained("plain", fit_temperature=False)
+    record, divided = trained("fitted", fit_temperature=True)
+    assert "temperatures" not in plain.to_json()
+    assert record.temperatures is not None
+    torch.testing.assert_close(divided * record.temperatures["age"], weights)
+    assert record.temperatures["age"] != pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.slow
