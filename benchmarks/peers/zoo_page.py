@@ -21,8 +21,7 @@ from edgeskin.benchmarks.peers.zoo_networks import NETWORKS
 from edgeskin.converters.speed import SLOWER
 from edgeskin.estimate import Estimate
 from edgeskin.files import atomic
-
-TITLES = {"tflite": "TFLite", "coreml": "Core ML", "onnx": "ONNX"}
+from edgeskin.formats import FORMATS
 
 
 def save(result: ZooResult, page: Path) -> None:
@@ -51,7 +50,7 @@ def counts(networks: Iterable[ZooRecord]) -> str:
     for precision in reversed(PRECISIONS):
         each = {t: sum(_is_made(r, f"{t}-{precision}") for r in records) for t in TARGETS}
         everywhere = sum(all(_is_made(r, f"{t}-{precision}") for t in TARGETS) for r in records)
-        listed = ", ".join(f"{TITLES[t]} {count}" for t, count in each.items())
+        listed = ", ".join(f"{FORMATS[t].title} {count}" for t, count in each.items())
         share = everywhere / max(1, len(records))
         lines.append(f"In {precision}: {listed}; in all three {everywhere} ({share:.0%}).")
     for target in STOCK:
@@ -60,8 +59,8 @@ def counts(networks: Iterable[ZooRecord]) -> str:
         slower = sum(ratio.low > SLOWER for ratio in pairs)
         stock = sum(_is_made(r, f"{target}-stock") for r in records)
         lines.append(
-            f"{TITLES[target]}: INT8 is slower than float in {slower} of {len(pairs)} networks; "
-            f"the stock tool makes an INT8 file of {stock} of {asked}."
+            f"{FORMATS[target].title}: INT8 is slower than float in {slower} of {len(pairs)} "
+            f"networks; the stock tool makes an INT8 file of {stock} of {asked}."
         )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -72,8 +71,8 @@ def _is_made(record: ZooRecord, key: str) -> bool:
 
 def _agreements(records: Iterable[ZooRecord]) -> str:
     head = ["network", "million weights", "pixels"]
-    head += [f"{TITLES[t]} {p}" for p in reversed(PRECISIONS) for t in TARGETS]
-    head += [f"{TITLES[t]} stock INT8" for t in STOCK]
+    head += [f"{FORMATS[t].title} {p}" for p in reversed(PRECISIONS) for t in TARGETS]
+    head += [f"{FORMATS[t].title} stock INT8" for t in STOCK]
     keys = [f"{t}-{p}" for p in reversed(PRECISIONS) for t in TARGETS]
     keys += [f"{t}-stock" for t in STOCK]
     rows = [[*_identity(record), *(_decibels(record, key) for key in keys)] for record in records]
@@ -99,7 +98,7 @@ def _decibels(record: ZooRecord, key: str) -> str:
 def _times(records: Iterable[ZooRecord]) -> str:
     head = ["network"]
     for target in STOCK:
-        head += [f"{TITLES[target]} float, ms", "INT8, ms", "INT8 to float", "INT8 to stock"]
+        head += [f"{FORMATS[target].title} float, ms", "INT8, ms", "INT8 to float", "INT8 to stock"]
     rows = [
         [_title(record), *(cell for target in STOCK for cell in _time_cells(record, target))]
         for record in records
@@ -152,7 +151,7 @@ def _slower(records: Iterable[ZooRecord]) -> list[str]:
             if ratio is None or ratio.low <= SLOWER or not isinstance(timing, ZooTiming):
                 continue
             lines.append(
-                f"{_title(record)}, {TITLES[target]}: {ratio.value:.2f} times float. "
+                f"{_title(record)}, {FORMATS[target].title}: {ratio.value:.2f} times float. "
                 f"Left in float: {_in_float(record)}. The file: {graph(timing.operators)}."
             )
     return lines

@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from edgeskin.benchmarks.systems.measure import Desk, measure, trained
+from edgeskin.benchmarks.systems.measure import Workspace, measure, trained
 from edgeskin.benchmarks.systems.page import json_path, save
 from edgeskin.benchmarks.systems.rows import ROWS
 from edgeskin.benchmarks.systems.sets import SETS, made
@@ -46,15 +46,15 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in (*ROWS, *PAIRS)]:
         print(f"no row '{unknown[0]}'; there are {', '.join((*ROWS, *PAIRS))}", file=sys.stderr)
         return 2
-    desk = Desk(options.data, options.out, not options.no_emulated, _tell)
+    workspace = Workspace(options.data, options.out, not options.no_emulated, _tell)
     try:
         for name in filter(None, options.sets.split(",")):
-            print(made(name, desk.data, desk.out, desk.progress))
+            print(made(name, workspace.data, workspace.out, workspace.progress))
         for name in () if options.sets else names:
             if name in ROWS:
-                (trained if options.train else measure)(ROWS[name], desk)
+                (trained if options.train else measure)(ROWS[name], workspace)
             elif not options.train:
-                measure_pair(PAIRS[name], desk)
+                measure_pair(PAIRS[name], workspace)
         if options.docs:
             save(_result(options.out, options.docs), options.docs)
     except EdgeskinError as error:

@@ -23,6 +23,7 @@ from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import (
+    KINDS,
     Emulated,
     FileRow,
     Quantized,
@@ -30,7 +31,6 @@ from edgeskin.benchmarks.systems.systems_documents import (
     Trained,
 )
 from edgeskin.calibration.from_run import calibrate
-from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_run import qat, qat_recipe
 from edgeskin.converters.audit.inspect import inspect
 from edgeskin.converters.from_source import convert
@@ -51,8 +51,6 @@ from edgeskin.training.recipe import Recipe, find_recipe
 from edgeskin.training.train import TrainingRecord, recipe_for, train
 from edgeskin.verbs import bench, pack
 
-KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "int8", "qat": "int8"}
-"""What a file is, and its precision."""
 EMULATED, EMULATED_IMAGES = "cortex-a76", 12
 TIMED = ("tflite", "onnx")
 """Core ML files run by the meaning of their program here, which is no speed."""
@@ -62,7 +60,7 @@ BEHIND = "acne_presence"
 
 
 @dataclass(frozen=True)
-class Desk:
+class Workspace:
     """Where the sets lie, and where the rows are made."""
 
     data: Path
@@ -90,10 +88,10 @@ class Desk:
         return out
 
 
-def measure(row: Row, desk: Desk) -> SystemRecord:
+def measure(row: Row, workspace: Workspace) -> SystemRecord:
     """Everything of a row; rows that it starts from or looks through must be trained."""
-    data = desk.set_of(row)
-    network = trained(row, desk)
+    data = workspace.set_of(row)
+    network = trained(row, workspace)
     test = load_split(data, "test")
     record = SystemRecord(
         name=row.name,
@@ -104,10 +102,10 @@ def measure(row: Row, desk: Desk) -> SystemRecord:
         trained=network,
     )
     if row.files:
-        quantized = _programs(row, data, desk)
-        files = _files(row, test, data, desk)
+        quantized = _programs(row, data, workspace)
+        files = _files(row, test, data, workspace)
         record = record.model_copy(update={"qat": quantized, "files": files})
-    write_json(desk.folder(row.name) / "record.json", record.to_json())
+    write_json(workspace.folder(row.name) / "record.json", record.to_json())
     return record
 
 
@@ -117,21 +115,21 @@ def machine_line() -> str:
     return f"{here.processor}, {here.processors} processors, {', '.join(here.cpu_features)}"
 
 
-def trained(row: Row, desk: Desk) -> Trained:
+def trained(row: Row, workspace: Workspace) -> Trained:
     """The row's network, and what it is worth."""
-    data = desk.set_of(row)
-    place, run = desk.folder(row.name) / "trained.json", desk.run(row.name)
+    data = workspace.set_of(row)
+    place, run = workspace.folder(row.name) / "trained.json", workspace.run(row.name)
     if place.is_file():
         return Trained.from_json(json.loads(place.read_bytes()))
-    start = None if row.start is None else _features(row.start, desk)
+    start = None if row.start is None else _features(row.start, workspace)
     recipe = recipe_for(row.recipe)
     began = time.monotonic()
     if row.folds is not None:
-        result = _cross_validated(row, recipe, data, desk)
+        result = _cross_validated(row, recipe, data, workspace)
     else:
         record = train(
             recipe.task, recipe.arch, data, run, recipe=recipe, start=start, force=True,
-            progress=desk.progress,
+            progress=workspace.progress,
         )  # fmt: skip
         result = _of_record(row, record)
     result = result.model_copy(update={"seconds": time.monotonic() - began})
@@ -155,41 +153,40 @@ def _of_record(row: Row, record: TrainingRecord) -> Trained:
     )
 
 
-def _cross_validated(row: Row, recipe: Recipe, data: Path, desk: Desk) -> Trained:
+def _cross_validated(row: Row, recipe: Recipe, data: Path, workspace: Workspace) -> Trained:
     assert row.folds is not None
     result = cross_validate(
-        recipe, data, desk.folder(row.name), row.folds, force=True, progress=desk.progress
+        recipe, data, workspace.folder(row.name), row.folds, force=True, progress=workspace.progress
     )
     first = _of_record(row, result.folds[0])
     folds = {name: spread.folds for name, spread in result.spread.items()}
     return first.model_copy(update={"test": result.pooled, "folds": folds})
 
 
-def _features(name: str, desk: Desk) -> Path:
+def _features(name: str, workspace: Workspace) -> Path:
     recipe, sets = FEATURES
-    run = desk.run(name)
+    run = workspace.run(name)
     if not (run / "metrics.json").is_file():
         settings = Recipe.load(find_recipe(recipe), RECIPE)
-        folders = [desk.data / part for part in sets]
-        pretrain(settings.arch, folders, run, recipe=settings, progress=desk.progress)
+        folders = [workspace.data / part for part in sets]
+        pretrain(settings.arch, folders, run, recipe=settings, progress=workspace.progress)
     return run
 
 
-def _programs(row: Row, data: Path, desk: Desk) -> Quantized:
+def _programs(row: Row, data: Path, workspace: Workspace) -> Quantized:
     """Both programs, `ptq.pt2` and `qat.pt2`; the second only if it is better."""
-    folder, run = desk.folder(row.name), desk.run(row.name)
+    folder, run = workspace.folder(row.name), workspace.run(row.name)
     ptq, result = folder / "ptq.pt2", folder / "qat.json"
-    options = CalibrationOptions(exclude=row.exclude)
     if not ptq.is_file():
-        calibrate(run, data, ptq, options, progress=desk.progress)
+        calibrate(run, data, ptq, progress=workspace.progress)
     if result.is_file():
         return Quantized.from_json(json.loads(result.read_bytes()))
     began, better = time.monotonic(), True
     recipe = qat_recipe(run, find_recipe(row.recipe))
     try:
         program = qat(
-            run, data, folder / "qat.pt2", options, recipe=recipe, program=ptq,
-            progress=desk.progress,
+            run, data, folder / "qat.pt2", recipe=recipe, program=ptq,
+            progress=workspace.progress,
         )  # fmt: skip
         record = program.calibration.qat
         assert record is not None
@@ -203,16 +200,16 @@ def _programs(row: Row, data: Path, desk: Desk) -> Quantized:
     return quantized
 
 
-def _files(row: Row, test: Dataset, data: Path, desk: Desk) -> tuple[FileRow, ...]:
-    paths = _converted(row, desk)
-    model = load_run(desk.run(row.name))
-    skin = desk.run(SKIN) if SKIN_TONE in row.by else None
+def _files(row: Row, test: Dataset, data: Path, workspace: Workspace) -> tuple[FileRow, ...]:
+    paths = _converted(row, workspace)
+    model = load_run(workspace.run(row.name))
+    skin = workspace.run(SKIN) if SKIN_TONE in row.by else None
     groupings = group_images(test, GroupOptions(by=row.by, skin_model=skin))
     reference = Reference.of(model, test, groupings)
     times = _times(paths, reference)
     rows: list[FileRow] = []
     for (kind, target), path in paths.items():
-        desk.progress(f"verifying {path.name}", len(rows), len(paths))
+        workspace.progress(f"verifying {path.name}", len(rows), len(paths))
         found = reference.verify(path)
         rows.append(
             FileRow(
@@ -224,11 +221,11 @@ def _files(row: Row, test: Dataset, data: Path, desk: Desk) -> tuple[FileRow, ..
                 equal_decisions=found.equal_decisions,
                 metrics=found.metrics,
                 groups=found.subgroups,
-                float_operators=_float_operators(path) if KINDS[kind] == "int8" else {},
+                float_operators=_float_operators(path) if KINDS[kind].precision == "int8" else {},
                 **times.get((kind, target), {}),  # type: ignore[arg-type]
             )
         )
-    emulated = _emulated(row, paths, data, desk) if desk.emulate else {}
+    emulated = _emulated(row, paths, data, workspace) if workspace.emulate else {}
     return tuple(r.model_copy(update={"emulated": emulated.get((r.kind, r.target))}) for r in rows)
 
 
@@ -239,21 +236,21 @@ def _float_operators(path: Path) -> dict[str, int]:
 Key = tuple[str, str]
 
 
-def _converted(row: Row, desk: Desk) -> dict[Key, Path]:
+def _converted(row: Row, workspace: Workspace) -> dict[Key, Path]:
     """Files by kind and target."""
-    folder, run = desk.folder(row.name), desk.run(row.name)
+    folder, run = workspace.folder(row.name), workspace.run(row.name)
     options = ConversionOptions(timing=False)
     sources = {"fp32": run, "fp16": run, "ptq": folder / "ptq.pt2", "qat": folder / "qat.pt2"}
     paths: dict[Key, Path] = {}
-    for kind, precision in KINDS.items():
+    for kind, (precision, _) in KINDS.items():
         out = folder / f"files-{kind}"
         if kind == "qat" and not sources[kind].is_file():
             continue
         if not (out / "manifest.json").is_file():
             shutil.rmtree(out, ignore_errors=True)
             convert(
-                sources[kind], out, precision=precision, options=options,  # type: ignore[arg-type]
-                progress=desk.progress,
+                sources[kind], out, precision=precision, options=options,
+                progress=workspace.progress,
             )  # fmt: skip
         manifest = json.loads((out / "manifest.json").read_bytes())["artifacts"]
         paths |= {(kind, entry["target"]): out / name for name, entry in manifest.items()}
@@ -277,16 +274,18 @@ def _times(paths: Mapping[Key, Path], reference: Reference) -> dict[Key, dict[st
     }
 
 
-def _emulated(row: Row, paths: Mapping[Key, Path], data: Path, desk: Desk) -> dict[Key, Emulated]:
+def _emulated(
+    row: Row, paths: Mapping[Key, Path], data: Path, workspace: Workspace
+) -> dict[Key, Emulated]:
     """The best INT8 files on an emulated arm64 CPU, beside this machine."""
     kind = "qat" if ("qat", "tflite") in paths else "ptq"
     chosen = {paths[kind, target].name: (kind, target) for target in TIMED}
-    packed = desk.folder(row.name) / "pack"
+    packed = workspace.folder(row.name) / "pack"
     if not (packed / "pack.json").is_file():
-        pack(desk.run(row.name), data, packed, samples=EMULATED_IMAGES, ready=True, force=True)
+        pack(workspace.run(row.name), data, packed, samples=EMULATED_IMAGES, ready=True, force=True)
     results = bench(
-        [paths[key] for key in chosen.values()], packed, desk.folder(row.name) / "emulated",
-        devices=(f"emulated:{EMULATED}",), protocol="none", force=True, progress=desk.progress,
+        [paths[key] for key in chosen.values()], packed, workspace.folder(row.name) / "emulated",
+        devices=(f"emulated:{EMULATED}",), protocol="none", force=True, progress=workspace.progress,
     )  # fmt: skip
     (found,) = results.values()
     if not isinstance(found, list):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -17,12 +17,10 @@ from edgeskin.benchmarks.systems.systems_documents import (
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
+from edgeskin.formats import FORMATS
 from edgeskin.subgroups import GapChange, Subgroups
 from edgeskin.tasks.published import PUBLISHED
 from edgeskin.training.recipe import find_recipe, read_recipe
-
-TITLES = {"tflite": "TFLite", "coreml": "Core ML", "onnx": "ONNX"}
-KINDS = {"fp32": "fp32", "fp16": "fp16", "ptq": "INT8 PTQ", "qat": "INT8 QAT"}
 
 
 def save(result: SystemsResult, docs: Path) -> None:
@@ -118,10 +116,10 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
         names = list(next(iter(pair.files.values())).metrics)
         rows = [
             (
-                TITLES[target],
+                FORMATS[target].title,
                 ", ".join(f"{name} {db:.1f}" for name, db in file.stages_db.items()),
                 f"{100 * file.equal_statuses:.1f} %",
-                ", ".join(f"{100 * share:.1f} %" for share in file.equal_decisions.values()),
+                _shares(file.equal_decisions),
                 *(_change(m) for m in file.metrics.values()),
             )
             for target, file in pair.files.items()
@@ -181,23 +179,52 @@ def _files(row: SystemRecord) -> str:
     lost = [line for file in row.files for line in losses(file)]
     lines.append("Beyond the limits: " + ("; ".join(lost) if lost else "nothing") + ".")
     names = list(row.files[0].metrics)
-    columns = ("file", "KB", "SQNR dB", "equal decisions", *names, "p50 ms", "of float", "arm64")
-    return "\n\n".join([" ".join(lines), grid(columns, [_file(file) for file in row.files])])
+    columns = ("file", "KB", "SQNR dB", "equal decisions", *names, "p50 ms", "of float")
+    parts = [" ".join(lines), grid(columns, [_file(file) for file in row.files])]
+    return "\n\n".join([*parts, *_in_float(row.files), *_emulated(row.files)])
+
+
+def _in_float(files: Sequence[FileRow]) -> Iterator[str]:
+    """What the INT8 files compute in float; a format whose files differ in it stands twice."""
+    words = (
+        f"{FORMATS[file.target].title} {', '.join(f'{n} {name}' for name, n in operators.items())}"
+        for file in files
+        if (operators := file.float_operators)
+    )
+    if known := list(dict.fromkeys(words)):
+        yield f"In float in INT8 files: {'; '.join(known)}."
+
+
+def _emulated(files: Sequence[FileRow]) -> Iterator[str]:
+    """How far files agree with this machine on an emulated CPU."""
+    by_cpu = dict[tuple[str, int], list[str]]()
+    for file in files:
+        if (on := file.emulated) is not None:
+            shares = (
+                f"equal {what} {_shares(part)}"
+                for what, part in (("decisions", on.equal_decisions), ("values", on.bit_equal))
+                if part
+            )
+            words = f"{file.title} {', '.join((f'{on.sqnr_db:.1f} dB', *shares))}"
+            by_cpu.setdefault((on.cpu, on.images), []).append(words)
+    for (cpu, images), lines in by_cpu.items():
+        yield f"On an emulated {cpu}, {images} images: {'; '.join(lines)}."
+
+
+def _shares(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{100 * share:.1f} %" for share in parts.values())
 
 
 def _file(file: FileRow) -> tuple[str, ...]:
-    equal = ", ".join(f"{100 * share:.1f} %" for share in file.equal_decisions.values())
     ratio = "" if file.latency_ratio is None else f"{file.latency_ratio.value:.2f}"
-    arm64 = "" if file.emulated is None else f"{file.emulated.sqnr_db:.1f} dB"
     return (
-        f"{TITLES[file.target]} {KINDS[file.kind]}",
+        file.title,
         f"{file.size_bytes / 1000:.0f}",
         f"{file.sqnr_db:.1f}",
-        equal,
+        _shares(file.equal_decisions),
         *(_change(change) for change in file.metrics.values()),
         "" if file.p50_ms is None else f"{file.p50_ms:.2f}",
         ratio,
-        arm64,
     )
 
 
@@ -206,7 +233,7 @@ def losses(file: FileRow) -> Iterator[str]:
     for name, change in file.metrics.items():
         most = limit_of(name)
         if most is not None and change.loss > most:
-            yield f"{TITLES[file.target]} {KINDS[file.kind]} loses {_change(change)} of {name}"
+            yield f"{file.title} loses {_change(change)} of {name}"
 
 
 def _change(change: MetricChange) -> str:
@@ -238,7 +265,7 @@ def _gap(file: FileRow, by: str, metric: str, gap: GapChange, groups: Subgroups)
     times = 100 if gap.unit == "ratio" else 1
     worst = gap.candidate.worst
     return (
-        f"{TITLES[file.target]} {KINDS[file.kind]}",
+        file.title,
         by,
         metric,
         worst,

@@ -22,7 +22,6 @@ class Row:
         by: What accuracy is given by, as `--by` takes it.
         start: The row whose run it starts from.
         behind: The row whose mask its images are filtered by.
-        exclude: Layers that stay in float in INT8 files, as patterns of module paths.
         files: Whether it is quantized and converted; else it is a figure to compare with.
         folds: Cross-validated so many times in place of one training.
     """
@@ -35,7 +34,6 @@ class Row:
     by: tuple[str, ...] = ()
     start: str | None = None
     behind: str | None = None
-    exclude: tuple[str, ...] = ()
     files: bool = True
     folds: int | None = None
 

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from edgeskin.artifacts import Precision
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import Evaluation, MetricChange
+from edgeskin.formats import FORMATS
 from edgeskin.subgroups import Subgroups
+
+
+class FileKind(NamedTuple):
+    """What a file was made of: its precision, and how the tables call it."""
+
+    precision: Precision
+    title: str
+
+
+KINDS = {
+    "fp32": FileKind("fp32", "fp32"),
+    "fp16": FileKind("fp16", "fp16"),
+    "ptq": FileKind("int8", "INT8 PTQ"),
+    "qat": FileKind("int8", "INT8 QAT"),
+}
 
 
 class Trained(Document):
@@ -47,7 +66,7 @@ class Emulated(Document):
 class FileRow(Document):
     """One converted file beside the float model, on the test split.
 
-    `kind` is fp32, fp16, ptq or qat; `p50_ms` of one thread of the row's machine,
+    `kind` is one of `KINDS`; `p50_ms` of one thread of the row's machine,
     files taking turns, `latency_ratio` that beside the float file of the same format.
     `float_operators` are those of an INT8 file that compute in float, by type.
     """
@@ -64,6 +83,11 @@ class FileRow(Document):
     p50_ms: float | None = None
     latency_ratio: Estimate | None = None
     emulated: Emulated | None = None
+
+    @property
+    def title(self) -> str:
+        """Format and kind, as the tables call the file."""
+        return f"{FORMATS[self.target].title} {KINDS[self.kind].title}"
 
 
 class SystemRecord(Document):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeskin.benchmarks.systems.measure import Desk, machine_line
+from edgeskin.benchmarks.systems.measure import Workspace, machine_line
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
@@ -20,6 +20,7 @@ from edgeskin.converters.parity.pipeline_compare import (
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.evaluation import compare
 from edgeskin.files import write_json
+from edgeskin.formats import FORMATS
 from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
 
 TARGETS = ("tflite", "onnx", "coreml")
@@ -64,17 +65,19 @@ PAIRS = {
 }  # fmt: skip
 
 
-def measure_pair(pair: Pair, desk: Desk) -> PipelineRecord:
+def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
     """The pipeline against whole images, and its INT8 files against its runs."""
-    data = load_split(made(pair.data, desk.data, desk.out, desk.progress), "test")
-    folder = desk.folder(f"pipeline-{pair.name}")
-    reference = open_reference(_joined(pair, folder, desk, "float"))
-    record = _against_whole(pair, reference, data, desk)
+    data = load_split(made(pair.data, workspace.data, workspace.out, workspace.progress), "test")
+    folder = workspace.folder(f"pipeline-{pair.name}")
+    reference = open_reference(_joined(pair, folder, workspace, "float"))
+    record = _against_whole(pair, reference, data, workspace)
     files = {}
     for target in TARGETS:
-        if all(_int8(desk, name, target) for name in (pair.first, pair.last)):
-            place = _joined(pair, folder, desk, target)
-            found = verify_pipeline(place, reference.pipeline.folder, data, progress=desk.progress)
+        if all(_int8(workspace, name, target) for name in (pair.first, pair.last)):
+            place = _joined(pair, folder, workspace, target)
+            found = verify_pipeline(
+                place, reference.pipeline.folder, data, progress=workspace.progress
+            )
             files[target] = JoinedFiles(
                 sqnr_db=found.sqnr_db,
                 stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
@@ -88,14 +91,14 @@ def measure_pair(pair: Pair, desk: Desk) -> PipelineRecord:
 
 
 def _against_whole(
-    pair: Pair, reference: FloatPipeline, data: Dataset, desk: Desk
+    pair: Pair, reference: FloatPipeline, data: Dataset, workspace: Workspace
 ) -> PipelineRecord:
     """The same images seen whole and through the first stage."""
     first = reference.first.run_all(data.pixels(reference.first.spec.input))
-    through = answers(reference.pipeline, data, first, reference.last.run_all, desk.progress)
+    through = answers(reference.pipeline, data, first, reference.last.run_all, workspace.progress)
     answered = through.handover.answered
     spec = reference.last.spec
-    whole = _whole(pair, desk, data)
+    whole = _whole(pair, workspace, data)
     seen = rows_of(whole, answered)
     truth = rows_of(data.truth(spec), answered)
     pictures = len(through.handover.owner)
@@ -112,29 +115,29 @@ def _against_whole(
     )
 
 
-def _whole(pair: Pair, desk: Desk, data: Dataset) -> dict[str, np.ndarray]:
+def _whole(pair: Pair, workspace: Workspace, data: Dataset) -> dict[str, np.ndarray]:
     from edgeskin.converters.parity.reference import of_run
     from edgeskin.models.run import load_run
 
-    model = of_run(load_run(desk.run(pair.whole)))
+    model = of_run(load_run(workspace.run(pair.whole)))
     return dict(model.run_all(data.pixels(model.spec.input)))
 
 
-def _joined(pair: Pair, folder: Path, desk: Desk, what: str) -> Path:
+def _joined(pair: Pair, folder: Path, workspace: Workspace, what: str) -> Path:
     """The pipeline of the runs ("float"), or of INT8 files of a format."""
     out = folder / f"{pair.name}-{what}.pipeline"
     names = read_rules(pair.rules).stages
     rows = (pair.first, pair.last)
-    paths = [desk.run(row) if what == "float" else _int8(desk, row, what) for row in rows]
+    paths = [workspace.run(row) if what == "float" else _int8(workspace, row, what) for row in rows]
     stages = {name: path for name, path in zip(names, paths, strict=True) if path}
     make_pipeline(pair.rules, stages, out, force=True)
     return out
 
 
-def _int8(desk: Desk, row: str, target: str) -> Path | None:
+def _int8(workspace: Workspace, row: str, target: str) -> Path | None:
     """The INT8 file of a row, trained for it where that was better; None where it was not made."""
-    suffix = {"tflite": ".tflite", "onnx": ".onnx", "coreml": ".mlpackage"}[target]
+    suffix = FORMATS[target].suffix
     for kind in ("qat", "ptq"):
-        for path in sorted((desk.folder(row) / f"files-{kind}").glob(f"*{suffix}")):
+        for path in sorted((workspace.folder(row) / f"files-{kind}").glob(f"*{suffix}")):
             return path
     return None

@@ -73,6 +73,7 @@ def test_a_loss_beyond_its_limit_is_a_line(value: float, beyond: int) -> None:
         metrics={"label_accuracy": change, "label_f1": change},
     )  # fmt: skip
     assert len(list(losses(file))) == beyond
+    assert file.title == "ONNX fp16"
     assert limit_of("label_f1") is None
 
 
