@@ -165,9 +165,9 @@ def bench_artifact(
     target = result_path(out, device.name, artifact)
     files.check_writable(target, force=force)
     facts = device.probe()
-    setup = Setup.of(artifact, pack, facts, choice or Choice())
-    protocol = None if facts.simulated else protocol  # no times, which would take hours
     parts = out / ".parts" / target.stem
+    setup = Setup.of(artifact, pack, facts, choice or Choice(), parts)
+    protocol = None if facts.simulated else protocol  # no times, which would take hours
     parts.mkdir(parents=True, exist_ok=True)
     steps = Steps(setup, device, parts, sensors, progress)
     outputs = steps.every_image()

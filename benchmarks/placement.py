@@ -11,7 +11,7 @@ from edgeskin.benchmarks.devices.simulated import SimulatedLink
 from edgeskin.benchmarks.result import Assigned
 from edgeskin.benchmarks.runner.events import Events
 from edgeskin.benchmarks.runner.request import load_request
-from edgeskin.benchmarks.setup import Choice, command, engine_for, environment
+from edgeskin.benchmarks.setup import Choice, command, engine_for, environment, prepared
 from edgeskin.benchmarks.summarize import assigned
 from edgeskin.errors import RunFailed
 from edgeskin.progress import Progress, silent
@@ -39,16 +39,18 @@ def place(artifact: Path, what: str, progress: Progress = silent) -> Assigned:
         limit = threading.Timer(_LONGEST_S, device.interrupt)
         limit.start()
         try:
-            return _placed(artifact, device, Path(folder) / _REQUEST, progress)
+            return _placed(artifact, device, Path(folder), progress)
         finally:
             limit.cancel()
             device.interrupt()
 
 
-def _placed(artifact: Path, device: Device, request: Path, progress: Progress) -> Assigned:
-    engine, pushed = engine_for(artifact, device.probe(), Choice())
-    request.write_text(load_request(engine, artifact.name), encoding="utf-8")
-    device.push_all({**pushed, artifact.name: artifact, _REQUEST: request}, progress)
+def _placed(artifact: Path, device: Device, folder: Path, progress: Progress) -> Assigned:
+    facts, request = device.probe(), folder / _REQUEST
+    model = prepared(artifact, facts, folder)
+    engine, pushed = engine_for(model, facts, Choice())
+    request.write_text(load_request(engine, model.name), encoding="utf-8")
+    device.push_all({**pushed, model.name: model, _REQUEST: request}, progress)
     argv, events = command(pushed, _REQUEST), Events()
     for line in follow(device, device.start(argv, env=environment(engine), log=_LOG)):
         events.add(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from edgeskin.benchmarks.runner.request import (
     ACCELERATORS,
     DELEGATES,
     PLUGIN,
+    SIMULATED_PLUGIN,
     WEBGPU,
     Engine,
     request,
@@ -50,36 +51,51 @@ class Choice:
 
 @dataclass(frozen=True)
 class Setup:
-    """One artifact on one device: everything that is pushed, and the names it has there."""
+    """One artifact on one device: everything that is pushed, and the names it has there.
+
+    `model` is the artifact, or what a simulator makes of it.
+    """
 
     artifact: Path
+    model: Path
     metadata: Metadata
     pack: Pack
     engine: Engine
     files: Mapping[str, Path]
 
     @classmethod
-    def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice) -> Setup:
+    def of(cls, artifact: Path, pack: Pack, facts: Facts, choice: Choice, scratch: Path) -> Setup:
         """Check that the artifact, the pack, the device and the choice go together.
+
+        Args:
+            scratch: A folder for what a simulator makes of the artifact.
 
         Raises:
             InvalidPack: The pack is another model's.
             NotSupportedHere, UnknownName: The device, or the runtime, cannot do what is asked.
             CannotFetch: The runtime's library cannot be had.
+            RunFailed: The simulated accelerator's compiler refuses the artifact.
         """
         check_manifest(artifact)
         metadata = read_metadata(artifact)
         _same_model(pack, metadata, artifact)
-        engine, pushed = engine_for(artifact, facts, choice)
-        return cls(artifact, metadata, pack, engine, {**pushed, artifact.name: artifact})
+        model = prepared(artifact, facts, scratch)
+        engine, pushed = engine_for(model, facts, choice)
+        if metadata.compiled and engine.accelerator not in (PLUGIN, SIMULATED_PLUGIN):
+            raise NotSupportedHere(
+                f"{artifact.name} is compiled for {metadata.compiled.chip}: --device "
+                f"simulated:htp:{metadata.compiled.chip}, or --accelerator {PLUGIN} on a device"
+            )
+        return cls(artifact, model, metadata, pack, engine, {**pushed, model.name: model})
 
-    def request(self, shard: int, **wanted: Any) -> str:
+    def request(self, shard: int, images: Sequence[int], **wanted: Any) -> str:
+        """What asks for images, by their numbers, which lie in `shard`."""
         return request(
             self.engine,
             self.metadata,
-            [self.pack.items[i] for i in self.pack.members(shard)],
+            [self.pack.items[i] for i in images],
             ready=self.pack.ready,
-            model=self.artifact.name,
+            model=self.model.name,
             images=self.pack.shards[shard],
             **wanted,
         )
@@ -114,6 +130,14 @@ def command(pushed: Container[str], request_file: str) -> list[str]:
 def environment(engine: Engine) -> dict[str, str]:
     """What the runner is started with: LiteRT looks for its GPU library where the system does."""
     return {"LD_LIBRARY_PATH": "."} if engine.accelerator == WEBGPU else {}
+
+
+def prepared(artifact: Path, facts: Facts, scratch: Path) -> Path:
+    """The artifact as the device takes it: itself, or what a simulator makes of it in `scratch`."""
+    if not facts.simulated:
+        return artifact
+    simulator, variant = find_simulator(facts.simulated)
+    return simulator.prepared(artifact, variant, scratch)
 
 
 def engine_for(artifact: Path, facts: Facts, choice: Choice) -> tuple[Engine, dict[str, Path]]:

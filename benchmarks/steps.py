@@ -7,9 +7,12 @@ nobody listened is read from the device's log.
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,16 @@ from edgeskin.benchmarks.summarize import onnx_operators
 from edgeskin.errors import DeviceError, RunFailed
 from edgeskin.files import inside
 from edgeskin.progress import Progress
+
+_SIDE_BY_SIDE = 4
+"""Images of a step where several run at once: few enough to lose little, where one breaks off."""
+
+
+class Piece(NamedTuple):
+    """Images of a shard, by their numbers in the pack."""
+
+    shard: int
+    images: Sequence[int]
 
 
 class Steps:
@@ -39,25 +52,51 @@ class Steps:
         self._setup, self._device, self._parts, self._progress = setup, device, parts, progress
         self._sensors = sensors
         self._what = f"{device.name}, {setup.artifact.name}"
-        self._answers: dict[int, list[Event]] = {}
+        self._images: list[int] = []
+        self._answers: list[Event] = []  # of each of the images
+        self._done = 0
         self._sent: set[str] = set()
+        self._sending = threading.Lock()
         self.events = Events()
 
     def every_image(self) -> dict[str, NDArray[Any]]:
-        """The decoded outputs of the whole pack; `events` is what the last shard's run said."""
+        """The decoded outputs of the whole pack; `events` is what the last step said."""
         outputs = []
-        for shard, name in enumerate(self._setup.pack.shards):
-            text = self._setup.request(shard, outputs="outputs.bin")
-            kept = self._parts / f"{self._setup.digest(text)}-{name}"
-            self.events = self._step(text, shard, kept)
-            self._answers[shard] = self.events.named("answer")
+        for piece, (self.events, kept) in self._all_of(list(self._pieces())):
+            self._answers += self.events.named("answer")
+            self._images += piece.images
             tensors = self.events.one("tensors")["outputs"]
             outputs.append(accuracy.read_outputs(kept.read_bytes(), tensors, self._setup.metadata))
         return {n: np.concatenate([o[n] for o in outputs]) for n in outputs[0]}
 
+    def _all_of(self, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, tuple[Events, Path]]]:
+        if self._device.link.at_once == 1:
+            yield from zip(pieces, map(self._piece, pieces), strict=True)
+            return
+        pool = ThreadPoolExecutor(self._device.link.at_once)
+        try:
+            yield from zip(pieces, pool.map(self._piece, pieces), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _pieces(self) -> Iterator[Piece]:
+        """Shards; where some run side by side, parts of them."""
+        pack = self._setup.pack
+        for shard in range(len(pack.shards)):
+            images = pack.members(shard)
+            size = len(images) if self._device.link.at_once == 1 else _SIDE_BY_SIDE
+            yield from (Piece(shard, images[i : i + size]) for i in range(0, len(images), size))
+
+    def _piece(self, piece: Piece) -> tuple[Events, Path]:
+        outputs = f"outputs-{piece.images[0]}.bin"
+        text = self._setup.request(piece.shard, piece.images, outputs=outputs)
+        kept = self._parts / f"{self._setup.digest(text)}-{outputs}"
+        return self._step(text, piece.shard, kept, outputs), kept
+
     def latency(self, protocol: Protocol) -> Events:
-        text = self._setup.request(0, protocol=protocol, sensors=self._sensors)
-        events = self._step(text, 0, None)
+        images = self._setup.pack.members(0)
+        text = self._setup.request(0, images, protocol=protocol, sensors=self._sensors)
+        events = self._step(text, 0)
         for profile in events.named("profile"):
             if "file" in profile:  # ONNX Runtime writes its own
                 kept = self._local(profile["file"])
@@ -77,22 +116,21 @@ class Steps:
         """The share of all images that the device preprocessed to our very bytes."""
         pack, io = self._setup.pack, self._setup.metadata.io
         tensor = self.events.one("tensors")["input"]
-        answers = [answer for shard in sorted(self._answers) for answer in self._answers[shard]]
-        images = [i for shard in sorted(self._answers) for i in pack.members(shard)]
-        return accuracy.bit_equal_inputs(pack, images, answers, tensor, io)
+        return accuracy.bit_equal_inputs(pack, self._images, self._answers, tensor, io)
 
-    def _step(self, text: str, shard: int, outputs: Path | None) -> Events:
-        """Run one request, or take what is known of it already."""
+    def _step(self, text: str, shard: int, kept: Path | None = None, outputs: str = "") -> Events:
+        """Run one request, or take what is known of it already; `outputs` are fetched to `kept`."""
         name = self._setup.digest(text)
         log = self._parts / f"{name}.jsonl"
-        if log.exists() and (outputs is None or outputs.exists()):
+        if log.exists() and (kept is None or kept.exists()):
             events = Events.of(log.read_text(encoding="utf-8", errors="replace").splitlines())
             if events.ended_well:
+                self._done += len(events.named("answer"))
                 return events
         events = self._taken_up(name, log) or self._run(name, text, shard, log)
         events.check_ended(self._device)
-        if outputs is not None:
-            collect(self._device, "outputs.bin", outputs, self._progress)
+        if kept is not None:
+            collect(self._device, outputs, kept, self._progress)
         return events
 
     def _run(self, name: str, text: str, shard: int, log: Path) -> Events:
@@ -123,23 +161,24 @@ class Steps:
         pack, request_file = self._setup.pack, self._parts / f"{step}.request"
         request_file.write_text(text, encoding="utf-8")
         spec = self._parts / "spec.json"
-        spec.write_text(pack.spec.to_json(), encoding="utf-8")
         images = pack.folder / pack.shards[shard]
         wanted = {**self._setup.files, images.name: images, "spec.json": spec}
         wanted[request_file.name] = request_file
-        self._device.push_all(
-            {name: path for name, path in wanted.items() if name not in self._sent}, self._progress
-        )
-        self._sent.update(wanted)
+        with self._sending:
+            spec.write_text(pack.spec.to_json(), encoding="utf-8")
+            self._device.push_all(
+                {name: path for name, path in wanted.items() if name not in self._sent},
+                self._progress,
+            )
+            self._sent.update(wanted)
 
     def _listen(self, job: Job, log: Path) -> Events:
         events, images = Events(), len(self._setup.pack)
-        done = sum(map(len, self._answers.values()))
         with log.open("w", encoding="utf-8", errors="replace") as kept:
             for line in follow(self._device, job):
                 kept.write(line)
                 event = events.add(line)
                 if event is not None and event["event"] == "answer":
-                    done += 1
-                    self._progress(f"{self._what}, images", done, images)
+                    self._done += 1
+                    self._progress(f"{self._what}, images", min(self._done, images), images)
         return events

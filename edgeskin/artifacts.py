@@ -18,7 +18,7 @@ from edgeskin.conversion import SelfCheck, SourceRecord, Speed, Tried
 from edgeskin.destinations import is_portable
 from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
-from edgeskin.files import locked, sha256, write_json
+from edgeskin.files import locked, sha256, size_bytes, write_json
 from edgeskin.formats import format_of
 from edgeskin.formats.model_audit import AuditSummary
 from edgeskin.spec import ClassificationHead, SegmentationHead, Spec
@@ -28,6 +28,20 @@ Io = Literal["app", "tensor"]
 Precision = Literal["fp32", "fp16", "int8"]
 Target = Literal["tflite", "coreml", "onnx"]
 MANIFEST = "manifest.json"
+
+
+class Compiled(Document):
+    """What a file was compiled for, ahead of time: nothing else runs it.
+
+    Attributes:
+        chip: By its maker's name, such as "SM8750".
+        sdk: Version of Qualcomm's AI runtime (QAIRT); an older one on the phone may refuse it.
+        source_sha256: Of the file that it was compiled from.
+    """
+
+    chip: str
+    sdk: str
+    source_sha256: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Metadata:
     edgeskin_version: str = __version__
     weights_sha256: str = ""
     """Of the trained float weights, so that a file can be told from that of another epoch."""
+    compiled: Compiled | None = None
 
     def entries(self) -> dict[str, str]:
         """The same as text keys and values, the form that ONNX and Core ML store."""
@@ -51,6 +66,7 @@ class Metadata:
             "edgeskin.labels": json.dumps(labels(self.spec), ensure_ascii=False),
             "edgeskin.license": self.spec.license,
             "edgeskin.weights_sha256": self.weights_sha256,
+            **({"edgeskin.compiled": json.dumps(self.compiled.to_json())} if self.compiled else {}),
         }
 
     @classmethod
@@ -78,7 +94,15 @@ class Metadata:
             cast(Precision, entries["edgeskin.precision"]),
             entries.get("edgeskin.version", "unknown"),
             entries.get("edgeskin.weights_sha256", ""),
+            _compiled(entries.get("edgeskin.compiled"), where),
         )
+
+
+def _compiled(text: str | None, where: str) -> Compiled | None:
+    try:
+        return None if text is None else Compiled.from_json(text, where=where)
+    except InvalidResult as error:
+        raise InvalidArtifact(f"what {where} was compiled for is damaged: {error}") from error
 
 
 class ManifestEntry(PartialDocument):
@@ -94,6 +118,7 @@ class ManifestEntry(PartialDocument):
         audit: What the file holds, in short.
         destinations: Where it is to run, as `edgeskin convert --for` names it.
         tried: By destination, what its compiler made of the file.
+        compiled: What it was compiled for, ahead of time.
         verification: By "DATA/SPLIT", what `edgeskin verify` gave there.
     """
 
@@ -112,6 +137,7 @@ class ManifestEntry(PartialDocument):
     audit: AuditSummary | None = None
     destinations: tuple[str, ...] = ()
     tried: dict[str, Tried] | None = None
+    compiled: Compiled | None = None
     verification: dict[str, dict[str, Any]] | None = None
 
     @property
@@ -244,6 +270,30 @@ def record(path: Path, evidence: Evidence) -> None:
 def record_tried(path: Path, tried: Mapping[str, Tried]) -> None:
     """Keep what destinations' compilers made of `path`, as `record` does."""
     _update(Path(path), lambda entry: entry.model_copy(update={"tried": dict(tried)}))
+
+
+def record_compiled(path: Path, source: Artifact, destination: str) -> Artifact:
+    """The artifact `path` that was compiled from another one, now in the manifest too.
+
+    It keeps where its source comes from, and none of what was measured of the source.
+    """
+    artifact = Artifact(
+        path=path,
+        sha256=sha256(path),
+        target=source.target,
+        precision=source.precision,
+        io=source.io,
+        size_bytes=size_bytes(path),
+        source=source.source,
+        scales=source.scales,
+        tools=source.tools,
+        destinations=(destination,),
+        compiled=read_metadata(path).compiled,
+    )
+    with locked(path.parent):
+        entries = read_manifest(path.parent)
+        write_manifest(path.parent, {**entries, path.name: artifact.entry()})
+    return artifact
 
 
 def _update(path: Path, change: Callable[[ManifestEntry], ManifestEntry]) -> None:

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edgeskin.errors import CannotExpress, UnknownName
 
 CPU = "cpu"
+
+
+class Chip(NamedTuple):
+    """A processor by what it is sold as, and the architecture of its NPU (Hexagon's number)."""
+
+    title: str
+    architecture: int
+
+
 SNAPDRAGONS = {
-    "SM8450": "Snapdragon 8 Gen 1",
-    "SM8550": "Snapdragon 8 Gen 2",
-    "SM8650": "Snapdragon 8 Gen 3",
-    "SM8750": "Snapdragon 8 Elite",
-    "SM8850": "Snapdragon 8 Elite Gen 5",
-    "SC8380XP": "Snapdragon X Elite",
+    "SM8450": Chip("Snapdragon 8 Gen 1", 69),
+    "SM8550": Chip("Snapdragon 8 Gen 2", 73),
+    "SM8650": Chip("Snapdragon 8 Gen 3", 75),
+    "SM8750": Chip("Snapdragon 8 Elite", 79),
+    "SM8850": Chip("Snapdragon 8 Elite Gen 5", 81),
+    "SC8380XP": Chip("Snapdragon X Elite", 73),
 }
-"""Chips by Qualcomm's names: those that onnxruntime-qnn 2.7.0 knows; it takes any other for its
-oldest one."""
+"""By Qualcomm's names, those that onnxruntime-qnn 2.7.0 knows: it takes any other for its oldest
+one. The architectures are those that its compiler writes into what it compiles."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Destination:
     Attributes:
         name: As `--for` calls it.
         targets: The formats that it takes; empty: any, other packages' too.
-        simulator: In `simulated:NAME`, what compiles for it here; None: nothing does.
+        simulator: In `simulated:NAME`, what takes its files here; None: nothing does.
         chips: By the maker's names, those that `NAME:CHIP` may name.
         schemes: Of INT8 programs that it takes; empty: any.
     """
@@ -39,7 +49,7 @@ class Destination:
     name: str
     targets: tuple[str, ...]
     simulator: str | None = None
-    chips: Mapping[str, str] = field(default_factory=dict)
+    chips: Mapping[str, Chip] = field(default_factory=dict)
     schemes: tuple[str, ...] = ()
 
     def takes(self, target: str) -> bool:
@@ -51,8 +61,8 @@ DESTINATIONS = {
     d.name: d
     for d in (
         Destination(CPU, ()),
-        # The NPU, by ONNX Runtime's QNN provider.
-        Destination("snapdragon", ("onnx",), simulator="htp", chips=SNAPDRAGONS),
+        # The NPU, by ONNX Runtime's QNN provider or LiteRT's compiler plugin.
+        Destination("snapdragon", ("tflite", "onnx"), simulator="htp", chips=SNAPDRAGONS),
         # Of phones, by LiteRT.
         Destination("gpu", ("tflite",), simulator="gpu"),
         # GPUs of NVIDIA's, Jetsons' too.
@@ -113,8 +123,13 @@ def targets_for(destinations: Iterable[str], asked: Iterable[str], *, every: boo
 
 
 def split_destinations(text: str) -> tuple[str, ...]:
-    """The names in "snapdragon:SM8750, gpu", each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    """The names in "snapdragon:SM8750,SM8650, gpu", each once; a chip alone is of the last one."""
+    names: list[str] = []
+    for part in map(str.strip, text.split(",")):
+        last = names[-1].partition(":")[0] if names else ""
+        chips = DESTINATIONS[last].chips if last in DESTINATIONS else {}
+        names.append(f"{last}:{part}" if part in chips else part)
+    return tuple(dict.fromkeys(names))
 
 
 def destinations_of(destinations: Iterable[str], target: str) -> tuple[str, ...]:

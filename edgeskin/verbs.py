@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeskin.artifacts import read_manifest, record_tried
+from edgeskin.artifacts import Artifact, read_manifest, record_compiled, record_tried
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench_all, on_devices
 from edgeskin.benchmarks.devices.device import Device
+from edgeskin.benchmarks.devices.simulated import find_simulator
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
 from edgeskin.benchmarks.pipeline_bench import bench_pipeline, open_all
 from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack, read_pipeline_pack
@@ -21,7 +22,7 @@ from edgeskin.benchmarks.setup import Choice
 from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import ImageData, load_split
-from edgeskin.destinations import CPU, find_destination, targets_for
+from edgeskin.destinations import CPU, Wanted, find_destination, targets_for
 from edgeskin.errors import (
     CannotFetch,
     DeviceError,
@@ -39,6 +40,7 @@ from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.pipelines.pipeline_predictor import load_pipeline
 from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
+from edgeskin.snapdragon.ahead_of_time import compile_for
 
 
 def pack(
@@ -151,11 +153,18 @@ def bench(
     return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
 
 
-def try_on(artifact: Path | str, destination: str, *, progress: Progress = silent) -> Tried:
+def try_on(
+    artifact: Path | str,
+    destination: str,
+    *,
+    keep: Path | None = None,
+    progress: Progress = silent,
+) -> Tried:
     """Compile a file by the destination's own compiler, and run nothing.
 
     Args:
         destination: A name of `edgeskin.destinations`, such as "snapdragon:SM8750".
+        keep: Where to write what was compiled for a chip, if it was taken whole.
 
     Returns:
         What it took; where no compiler is here, why it was not tried.
@@ -165,19 +174,30 @@ def try_on(artifact: Path | str, destination: str, *, progress: Progress = silen
         CannotExpress: It takes no files of this type.
     """
     path, wanted = Path(artifact), find_destination(destination)
-    target = format_of(path).name
-    targets_for([destination], [target], every=False)
+    targets_for([destination], [format_of(path).name], every=False)
     if wanted.destination.simulator is None:
         return Tried(whole=None, reason=f"no compiler for {destination} can be had here")
     try:
-        found = place(path, wanted.simulator, progress)
+        if wanted.destination.chips:
+            _, chip = find_simulator(wanted.simulator)
+            tried = compile_for(path, chip, keep)
+        else:
+            tried = _placed(path, wanted, progress)
     except (RunFailed, ProgramCrashed) as error:
         if type(error) not in (RunFailed, ProgramCrashed):  # of this machine, not of the file
             return Tried(whole=None, reason=str(error))
-        reason = f"{error}{_made_for_others(path, destination)}"
-        return Tried(whole=False, by=f"simulated:{wanted.simulator}", reason=reason)
+        tried = Tried(whole=False, by=f"simulated:{wanted.simulator}", reason=str(error))
     except (MissingPackage, NotSupportedHere, CannotFetch, DeviceError) as error:
         return Tried(whole=None, reason=str(error))
+    if tried.reason:
+        reason = f"{tried.reason}{_made_for_others(path, destination)}"
+        return tried.model_copy(update={"reason": reason})
+    return tried
+
+
+def _placed(path: Path, wanted: Wanted, progress: Progress) -> Tried:
+    """By the runtime's own word, once it has loaded the file."""
+    found = place(path, wanted.simulator, progress)
     return Tried(
         whole=found.whole,
         by=f"simulated:{wanted.simulator}",
@@ -195,25 +215,32 @@ def _made_for_others(path: Path, destination: str) -> str:
 
 
 def try_all(
-    artifacts: Iterable[Path], destinations: Sequence[str], *, progress: Progress = silent
-) -> dict[Path, dict[str, Tried]]:
+    artifacts: Iterable[Artifact], destinations: Sequence[str], *, progress: Progress = silent
+) -> list[Artifact]:
     """`try_on` of each file on every destination that takes its type, kept in the manifest.
 
     CPUs are no matter of trying: a file was run on one when it was made.
+
+    Returns:
+        The artifacts with what was found, and those that were compiled for a chip that
+        `destinations` name: `NAME-CHIP.SUFFIX` beside the file that they were compiled from.
     """
-    found: dict[Path, dict[str, Tried]] = {}
-    named = {text: find_destination(text).destination for text in destinations}
-    others = {text: one for text, one in named.items() if one.name != CPU}
-    for path in artifacts if others else ():
-        target = format_of(path).name
-        tried = {
-            text: try_on(path, text, progress=progress)
-            for text, one in others.items()
-            if one.takes(target)
-        }
+    named = {text: find_destination(text) for text in destinations}
+    found = []
+    for artifact in artifacts:
+        tried, compiled = {}, []
+        for text, one in named.items():
+            if one.destination.name == CPU or not one.destination.takes(artifact.target):
+                continue
+            path = artifact.path
+            keep = path.with_stem(f"{path.stem}-{one.variant}") if one.variant else None
+            tried[text] = try_on(path, text, keep=keep, progress=progress)
+            progress(f"compiling, {path.name} for {text}", 1, 1)
+            if keep is not None and tried[text].whole:
+                compiled.append(record_compiled(keep, artifact, text))
         if tried:
-            record_tried(path, tried)
-            found[path] = tried
+            record_tried(artifact.path, tried)
+        found += [artifact.model_copy(update={"tried": tried or None}), *compiled]
     return found
 
 

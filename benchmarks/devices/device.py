@@ -58,6 +58,8 @@ class Link(Protocol):
     name: str
     work: str
     """edgeskin's own folder there, absolute or relative to where commands start."""
+    at_once: int = 1
+    """How many programs may run side by side there, where nothing is timed."""
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """What to run on this machine so that `argv` runs there; its stdin and stdout are raw."""

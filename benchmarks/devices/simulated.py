@@ -10,21 +10,24 @@ Outputs are the accelerator's, times mean nothing. For Linux x86_64.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
 from pathlib import Path
 
+from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.emulation.swiftshader import DRIVER, swiftshader
 from edgeskin.destinations import SNAPDRAGONS
-from edgeskin.errors import MissingPackage, NotSupportedHere, UnknownName
+from edgeskin.errors import NotSupportedHere, RunFailed, UnknownName
+from edgeskin.formats import format_of
 from edgeskin.progress import Progress, silent
+from edgeskin.snapdragon import qnn
+from edgeskin.snapdragon.ahead_of_time import compile_for
+from edgeskin.snapdragon.dispatch import as_onnx
 
-QNN_PACKAGE, QNN = "onnxruntime-qnn", "onnxruntime_qnn"
-QNN_PROVIDER, QNN_BACKEND = f"{QNN}/libonnxruntime_providers_qnn.so", f"{QNN}/libQnnHtp.so"
 _PRECISIONS = {"fp16": "1", "fp32": "2"}  # LiteRtDelegatePrecision
 
 
@@ -37,6 +40,7 @@ class Simulator:
         variant: What it computes for unless told otherwise: a chip, an arithmetic.
         title: For a person, of a variant.
         runtime: That takes its files, as the runner calls it.
+        prepared: A file as that runtime takes it, for a variant, made in a folder.
         accelerator: One of `runner.request.ACCELERATORS`.
         library: Of the accelerator, among `files`.
         files: What is pushed beside the runtime, by name there.
@@ -48,6 +52,7 @@ class Simulator:
     variant: str
     title: Callable[[str], str]
     runtime: str
+    prepared: Callable[[Path, str, Path], Path]
     accelerator: str
     library: str
     files: Callable[[], Mapping[str, Path]]
@@ -55,31 +60,51 @@ class Simulator:
     environment: Mapping[str, str]
 
 
-def _qnn_files() -> dict[str, Path]:
-    """The provider, the simulator and what they load, by where they look for each other."""
-    found = util.find_spec(QNN)
-    if found is None or found.origin is None:
-        raise MissingPackage(
-            f"the simulator comes with {QNN_PACKAGE}, under a licence of Qualcomm's "
-            f"({QNN}/Qualcomm_LICENSE.pdf): pip install 'edgeskin[qualcomm]'"
-        )
-    folder = Path(found.origin).parents[1]
-    needed = [folder / QNN_PROVIDER, folder / QNN_BACKEND, *folder.glob(f"{QNN}.libs/*.so*")]
-    if missing := [path.name for path in needed if not path.is_file()]:
-        raise MissingPackage(f"{_qnn()} has no {missing[0]}: install {QNN_PACKAGE}==2.7.0")
-    return {path.relative_to(folder).as_posix(): path for path in needed}
-
-
-def _qnn() -> str:
-    return f"{QNN_PACKAGE} {metadata.version(QNN_PACKAGE)}"
-
-
 def _qnn_options(chip: str) -> dict[str, str]:
     if chip not in SNAPDRAGONS:
         raise UnknownName(
-            f"no chip '{chip}' that {QNN_PACKAGE} knows; there are {', '.join(SNAPDRAGONS)}"
+            f"no chip '{chip}' that {qnn.PACKAGE} knows; there are {', '.join(SNAPDRAGONS)}"
         )
-    return {"backend_path": f"./{QNN_BACKEND}", "soc_model": chip}
+    return qnn.options(f"./{qnn.BACKEND}", chip)
+
+
+def _for_npu(path: Path, chip: str, folder: Path) -> Path:
+    """ONNX files as they are; of TFLite ones what LiteRT's compiler makes for the chip.
+
+    Raises:
+        NotSupportedHere: Compiled for another chip, or taken by the NPU in parts.
+        RunFailed: Qualcomm's compiler refuses it.
+    """
+    known = read_metadata(path)
+    if known.compiled and known.compiled.chip != chip:
+        raise NotSupportedHere(
+            f"{path.name} is compiled for {known.compiled.chip}, not for {chip}: "
+            f"--device simulated:htp:{known.compiled.chip}"
+        )
+    if format_of(path).name != "tflite":
+        return path
+    shown = folder / f"{path.stem}-{chip}-from-tflite.onnx"
+    if not shown.exists():  # an earlier run, broken off, may have made it
+        folder.mkdir(parents=True, exist_ok=True)
+        compiled = path if known.compiled else folder / f"{path.stem}-{chip}.tflite"
+        if compiled is not path:
+            tried = compile_for(path, chip, compiled)
+            if tried.reason:
+                raise RunFailed(f"{path.name} is refused for {chip}: {tried.reason}")
+            if not tried.whole:
+                left = ", ".join(f"{n} {name}" for name, n in tried.left.items())
+                raise NotSupportedHere(
+                    f"{path.name}: the NPU leaves {left} to the CPU, and files in parts cannot be "
+                    "simulated from TFLite. Use the ONNX file"
+                )
+        part = shown.with_suffix(".part")
+        as_onnx(compiled, read_metadata(compiled), part)
+        part.replace(shown)
+    return shown
+
+
+def _as_it_is(path: Path, _variant: str, _folder: Path) -> Path:
+    return path
 
 
 def _gpu_options(precision: str) -> dict[str, str]:
@@ -95,11 +120,12 @@ SIMULATORS = {
         Simulator(
             name="htp",
             variant="SM8550",
-            title=lambda chip: f"the NPU of a {SNAPDRAGONS[chip]} ({chip}) by {_qnn()}",
+            title=lambda chip: f"the NPU of a {SNAPDRAGONS[chip].title} ({chip}) by {qnn.named()}",
             runtime="onnx",
+            prepared=_for_npu,
             accelerator="qnn-simulated",
-            library=QNN_PROVIDER,
-            files=_qnn_files,
+            library=qnn.PROVIDER,
+            files=qnn.files,
             options=_qnn_options,
             environment={},
         ),
@@ -108,6 +134,7 @@ SIMULATORS = {
             variant="fp16",
             title=lambda precision: f"a GPU in {precision} by LiteRT's WebGPU on SwiftShader",
             runtime="tflite",
+            prepared=_as_it_is,
             accelerator="webgpu",
             library="",
             files=swiftshader,
@@ -146,6 +173,7 @@ class SimulatedLink(HostLink):
     def __init__(self, what: str, work: Path, progress: Progress = silent) -> None:
         super().__init__(work)
         self.name = f"simulated:{what}"
+        self.at_once = os.cpu_count() or 1
         self.simulator, self.variant = find_simulator(what)
         system, machine = platform.system(), platform.machine()
         if (system, machine) != ("Linux", "x86_64"):

@@ -23,8 +23,9 @@ ANYWHERE = ("none", "reference")
 DELEGATES = ("gpu", "external")
 """Of ACCELERATORS, those that need a library of their own and the TfLite C API."""
 
-PLUGIN, WEBGPU = "qnn", "webgpu"
-"""Of ACCELERATORS: a provider that is a library of the user's, and LiteRT's own for GPUs."""
+PLUGIN, SIMULATED_PLUGIN, WEBGPU = "qnn", "qnn-simulated", "webgpu"
+"""Of ACCELERATORS: a provider that is a library of the user's, or of the simulator's, and LiteRT's
+own for GPUs."""
 
 
 class Engine(Document):

@@ -9,7 +9,7 @@ from edgeskin.converters.audit.describe import describe
 from edgeskin.errors import InvalidArtifact, InvalidSpec
 from edgeskin.formats import format_of
 from edgeskin.formats.model_audit import Audit
-from edgeskin.formats.network import Network, check
+from edgeskin.formats.network import COMPILED, Network, OffFastPath, Placement, check
 
 
 def audit(path: Path) -> Audit:
@@ -29,8 +29,15 @@ def examine(path: Path, network: Network | None = None) -> tuple[Audit, Network]
     with file_type.part("reader") as module:
         network = network or module.read(path)
         _check_names(network, path)
-        placement = module.place(path, network)
+        placement = _compiled(network) if network.is_compiled else module.place(path, network)
     return describe(path, file_type, _metadata(path), network, placement), network
+
+
+def _compiled(network: Network) -> Placement:
+    """Of a file that an accelerator runs: what is not of its own is left to the CPU."""
+    left = [op for op in network.operators if op.type not in COMPILED]
+    off = tuple(OffFastPath(op.type, op.name, "left to the CPU") for op in left)
+    return Placement("the accelerator that it is compiled for", off)
 
 
 def check_kind(path: Path) -> None:

@@ -129,10 +129,7 @@ def _tried(artifacts: list[Artifact], destinations: tuple[str, ...]) -> list[Art
     from edgeskin.verbs import try_all
 
     with console.progress() as progress:
-        found = try_all([a.path for a in artifacts], destinations, progress=progress)
-    return [
-        a.model_copy(update={"tried": found[a.path]}) if a.path in found else a for a in artifacts
-    ]
+        return try_all(artifacts, destinations, progress=progress)
 
 
 def told(path: Path, destination: str, tried: Tried) -> str:
@@ -155,8 +152,8 @@ def _row(artifact: Artifact) -> tuple[str, ...]:
     return (
         artifact.path.name,
         f"{artifact.size_bytes / 1e6:.2f}",
-        f"{artifact.conversion_s:.1f}",
-        agreement,
+        "" if artifact.compiled else f"{artifact.conversion_s:.1f}",
+        "" if artifact.compiled else agreement,
         f"{median['int8']:.2f} ({median['fp32']:.2f})" if median else "",
     )
 

@@ -24,7 +24,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from edgeskin.errors import CannotExpress, InvalidArtifact, MissingPackage, UnknownName
+from edgeskin.errors import (
+    CannotExpress,
+    InvalidArtifact,
+    MissingPackage,
+    NotSupportedHere,
+    UnknownName,
+)
 
 if TYPE_CHECKING:  # the table is read where numpy would be too much
     from edgeskin.converters.model import Job
@@ -257,9 +263,18 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
 
     Raises:
         InvalidArtifact: Not a file of a known type, or one its runtime refuses.
+        NotSupportedHere: It is compiled for an accelerator.
         MissingPackage: The runtime is not installed.
     """
     path = Path(path)
     with format_of(path).part("session") as module:
-        session: Session = module.open_session(path, threads=threads, kernels=kernels)
+        try:
+            session: Session = module.open_session(path, threads=threads, kernels=kernels)
+        except InvalidArtifact as error:
+            if not read_network(path).is_compiled:
+                raise
+            raise NotSupportedHere(
+                f"{path.name} is compiled for an accelerator, and runs nowhere else: see "
+                "edgeskin bench --device"
+            ) from error
     return session

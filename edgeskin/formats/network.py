@@ -90,6 +90,10 @@ class Operator:
         return self.outputs[0] if self.outputs else self.type
 
 
+COMPILED = frozenset({"EPContext", "DISPATCH_OP"})
+"""Operators of ONNX Runtime and LiteRT that hold a part compiled for an accelerator."""
+
+
 @dataclass(frozen=True)
 class OffFastPath:
     """An operator that a runtime does not run on its fast path."""
@@ -151,6 +155,11 @@ class Network:
     qdq: bool = True
     facts: Facts = Facts()
     constants: Callable[[str], NDArray[Any]] = field(default=_unread, compare=False, repr=False)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a part of it is compiled for an accelerator, so that no CPU runs it."""
+        return any(op.type in COMPILED for op in self.operators)
 
     def values(self, name: str) -> NDArray[Any]:
         """The numbers of a constant in its shape, read from the file when asked for."""

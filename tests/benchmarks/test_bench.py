@@ -205,7 +205,7 @@ def test_the_gpu_s_providers_travel_with_the_runtime(
     for name in names:
         (tmp_path / name).touch()
     choice = Choice(library=tmp_path / "libonnxruntime.so", accelerator="tensorrt")
-    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), choice)
+    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), choice, tmp_path)
     assert set(setup.files) > names
 
 
@@ -319,8 +319,8 @@ def test_a_device_chooses_no_place_on_this_machine(
     """Of a profile that ONNX Runtime wrote there, the runner says the name."""
     (tmp_path / "secret.json").write_text("[]")
     (parts := tmp_path / "parts").mkdir()
-    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), Choice())
-    text = setup.request(0, protocol=SHORT, sensors="/")
+    setup = Setup.of(tiny_file("onnx", "fp32"), tiny_pack, host.probe(), Choice(), tmp_path)
+    text = setup.request(0, tiny_pack.members(0), protocol=SHORT, sensors="/")
     events = [{"event": "profile", "file": "../secret.json"}, {"event": "end", "ok": True}]
     log = "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events)
     (parts / f"{setup.digest(text)}.jsonl").write_text(log + "edgeskin-exit 0\n")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib import util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgeskin.artifacts import read_manifest
+from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.benchmarks.devices.simulated import SIMULATORS
-from edgeskin.benchmarks.result import Assigned, Part
 from edgeskin.cli.main import run
+from edgeskin.conversion import Tried
 from edgeskin.destinations import (
     DESTINATIONS,
     destinations_of,
@@ -30,45 +32,61 @@ from edgeskin.errors import (
     UnknownName,
 )
 from edgeskin.formats import FORMATS, read_network
+from edgeskin.formats.network import COMPILED
 
-WHOLE = Assigned(
-    provider="npu", whole=True, parts=(Part(provider="npu", operators={"Conv": 5, "Add": 2}),)
-)
-CUT = Assigned(
-    provider="npu",
-    whole=False,
-    parts=(
-        Part(provider="npu", operators={"Conv": 5}),
-        Part(provider="CPUExecutionProvider", operators={"Resize": 2}),
-    ),
+WHOLE = Tried(whole=True, by="QAIRT", taken=7)
+CUT = Tried(whole=False, by="QAIRT", taken=5, left={"Resize": 2})
+
+
+npu = pytest.mark.skipif(
+    not util.find_spec("onnxruntime_qnn") and "CI" not in os.environ,
+    reason="NOT TESTED: Qualcomm's compiler: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
 )
 
 
+@npu
 @pytest.mark.slow
-def test_a_file_for_an_npu(
-    program: Path,
-    int8: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_files_for_two_chips(
+    program: Path, int8: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers(WHOLE, monkeypatch)
     out = tmp_path / "files"
-    command = ["convert", str(program), "--out", str(out), "--for", "snapdragon:SM8750"]
+    command = ["convert", str(program), "--out", str(out), "--for", "snapdragon:SM8750,SM8650"]
     capsys.readouterr()
     assert run([*command, "--json"]) == 0, "slower here or not, it is not for this CPU"
-    (told,) = json.loads(capsys.readouterr().out)  # the one target that it takes
-    (entry,) = read_manifest(out).values()
-    assert entry.target == "onnx"
-    assert entry.portable is True
-    assert told["destinations"] == ["snapdragon:SM8750"]
-    assert entry.destinations == ("snapdragon:SM8750",)
-    tried = entry.tried["snapdragon:SM8750"]
-    assert (tried.whole, tried.taken, tried.by) == (True, 7, "simulated:htp:SM8750")
-    assert told["tried"] == {"snapdragon:SM8750": tried.to_json()}
-    assert entry.speed.p50_ms.keys() >= {"int8", "fp32"}
-    assert entry.speed.for_speed is False
-    assert moves(Path(told["path"])) < moves(int8)
+    told = {Path(one["path"]).name: one for one in json.loads(capsys.readouterr().out)}
+    entries = read_manifest(out)
+    assert told.keys() == entries.keys()
+    portable, compiled = (
+        {name: one for name, one in entries.items() if bool(one.compiled) is wanted}
+        for wanted in (False, True)
+    )
+    assert {one.target for one in portable.values()} == {"tflite", "onnx"}
+    for name, entry in portable.items():
+        assert entry.portable is True
+        assert entry.destinations == ("snapdragon:SM8750", "snapdragon:SM8650")
+        assert entry.tried.keys() == set(entry.destinations)
+        assert all(one.whole and one.taken and not one.left for one in entry.tried.values())
+        assert told[name]["tried"] == {text: t.to_json() for text, t in entry.tried.items()}
+        assert entry.speed.p50_ms.keys() >= {"int8", "fp32"}
+        assert entry.speed.for_speed is False
+        chips = {"SM8750", "SM8650"}
+        assert chips == {c.compiled.chip for c in compiled.values() if c.target == entry.target}
+    assert len(compiled) == 4
+    for name, entry in compiled.items():
+        path = out / name
+        assert name.endswith(f"-{entry.compiled.chip}{path.suffix}")
+        assert read_metadata(path).compiled == entry.compiled
+        assert entry.compiled.source_sha256 in {one.sha256 for one in portable.values()}
+        assert entry.destinations == (f"snapdragon:{entry.compiled.chip}",)
+        assert (entry.parity, entry.speed, entry.source is None) == (None, None, False)
+        (op,) = read_network(path).operators
+        assert op.type in COMPILED
+        assert check_manifest(path) == entry
+        capsys.readouterr()
+        assert run(["predict", str(path), str(tmp_path)]) == 2
+        assert "is compiled for an accelerator, and runs nowhere else" in capsys.readouterr().err
+    onnx = next(out / name for name, entry in portable.items() if entry.target == "onnx")
+    assert moves(onnx) < moves(int8)
     (ordinary,) = read_manifest(int8.parent).values()
     assert ordinary.portable is False
     assert ordinary.destinations == ("cpu",)
@@ -80,29 +98,30 @@ def moves(path: Path) -> int:
     return sum(op.type in ("Transpose", "Reshape") for op in read_network(path).operators)
 
 
-def answers(answer: Assigned | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulators' own tests are in tests/devices: here they say one thing."""
+def answers(answer: Tried | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler's own tests are in tests/devices: here it says one thing."""
 
-    def place(*_: Any) -> Assigned:
+    def compile_for(*_: Any) -> Tried:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr("edgeskin.verbs.place", place)
+    monkeypatch.setattr("edgeskin.verbs.compile_for", compile_for)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "code", "line"),
     [
-        (WHOLE, 0, "is taken whole by snapdragon (7 operators), by simulated:htp"),
+        (WHOLE, 0, "is taken whole by snapdragon (7 operators), by QAIRT"),
         (CUT, 1, "is not taken whole by snapdragon: on the CPU are left 2 Resize"),
         (MissingPackage("pip install it"), 2, "was not tried for snapdragon: pip install it"),
         (CannotFetch("no index"), 2, "was not tried for snapdragon: no index"),
         (DeviceFull("no space"), 2, "was not tried for snapdragon: no space"),
         (MissingSymbol("no libfoo"), 2, "was not tried for snapdragon: no libfoo"),
+        (RunFailed("too long"), 1, "is refused by snapdragon: too long"),
         (
-            RunFailed("rank 5"),
+            Tried(whole=False, by="QAIRT", reason="rank 5"),
             1,
             "is refused by snapdragon: rank 5. It was made for cpu: convert --for snapdragon",
         ),
@@ -138,7 +157,7 @@ def test_every_destination_takes_what_there_is() -> None:
         assert set(destination.targets) <= set(FORMATS)
         if destination.simulator is not None:
             simulator = SIMULATORS[destination.simulator]
-            assert [FORMATS[t].runner for t in destination.targets] == [simulator.runtime]
+            assert simulator.runtime in [FORMATS[t].runner for t in destination.targets]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +176,8 @@ def test_unknown_destinations(text: str, reason: str) -> None:
 def test_each_file_is_for_those_that_take_it() -> None:
     both = split_destinations("cpu, gpu,cpu")
     assert both == ("cpu", "gpu")
+    chips = split_destinations("snapdragon:SM8750, SM8650,gpu,SM8550")
+    assert chips == ("snapdragon:SM8750", "snapdragon:SM8650", "gpu", "SM8550")
     assert destinations_of(both, "onnx") == ("cpu",)
     assert not is_portable(destinations_of(both, "onnx"))
     assert is_portable(destinations_of(both, "tflite"))

@@ -182,7 +182,7 @@ def test_the_runner_counts_labels_and_keeps_every_output(
 ) -> None:
     pack = edgeskin.pack(run, data, tmp_path / "pack", trust=True)
     with Device(HostLink(tmp_path / "device")) as host, edgeskin.load(file(io)) as predictor:
-        setup = Setup.of(file(io), pack, host.probe(), Choice())
+        setup = Setup.of(file(io), pack, host.probe(), Choice(), tmp_path)
         (parts := tmp_path / "parts").mkdir()
         steps = Steps(setup, host, parts, "/", silent)
         found = steps.every_image()

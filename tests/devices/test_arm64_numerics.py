@@ -70,7 +70,7 @@ def test_an_older_system_gets_the_tflite_c_api(
 ) -> None:
     """What a device with glibc 2.31 is given runs as well, but for the reference kernels."""
     artifact, facts = tiny_file("tflite", "int8"), Facts(machine="aarch64", glibc="2.31")
-    older = Setup.of(artifact, tiny_pack, facts, Choice()).files["libLiteRt.so"]
+    older = Setup.of(artifact, tiny_pack, facts, Choice(), tmp_path).files["libLiteRt.so"]
     result = on_arm64(artifact, tiny_pack, tmp_path, library=older)
     assert result.engine.version.startswith("TensorFlow Lite 2.")
     assert result.accuracy.host.engine.version.startswith("LiteRT")

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from tiny_network import tiny_job
 
-from edgeskin.artifacts import Precision
+import edgeskin
+from edgeskin.artifacts import Precision, read_metadata
+from edgeskin.benchmarks import steps
 from edgeskin.benchmarks.bench import bench_all
 from edgeskin.benchmarks.devices import Device
-from edgeskin.benchmarks.devices.simulated import QNN, SimulatedLink
+from edgeskin.benchmarks.devices.host import HostLink
+from edgeskin.benchmarks.devices.simulated import SimulatedLink
 from edgeskin.benchmarks.emulation.swiftshader import swiftshader
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.placement import place
@@ -25,14 +28,14 @@ from edgeskin.benchmarks.result import BenchResult, read_result
 from edgeskin.benchmarks.runner.events import Events
 from edgeskin.benchmarks.summarize import assigned
 from edgeskin.cli.bench import _of_accelerator
-from edgeskin.errors import MissingPackage, NotSupportedHere, RunFailed, UnknownName
+from edgeskin.errors import DeviceLost, MissingPackage, NotSupportedHere, RunFailed, UnknownName
 from edgeskin.formats import FORMATS
 from edgeskin.verbs import try_on
 
 Convert = Callable[..., Path]
 HERE = (platform.system(), platform.machine()) == ("Linux", "x86_64")
 npu = pytest.mark.skipif(
-    not (HERE and util.find_spec(QNN)) and "CI" not in os.environ,
+    not (HERE and util.find_spec("onnxruntime_qnn")) and "CI" not in os.environ,
     reason="NOT TESTED: Qualcomm's NPU simulator: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
 )
 
@@ -128,9 +131,72 @@ def test_placement_runs_nothing(tiny_file: Convert, tmp_path: Path) -> None:
     assert gpu.whole
     assert gpu.parts is None
     assert try_on(portable("int8", tmp_path), "snapdragon").whole
+    assert try_on(tiny_file("tflite", "int8"), "snapdragon:SM8850").whole
     refused = try_on(tiny_file("onnx", "int8"), "snapdragon")
     assert refused.whole is False
-    assert "ONNX Runtime" in refused.reason
+    assert "ONNXRuntimeError" in refused.reason
+
+
+@npu
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["tflite", "onnx"])
+def test_a_file_compiled_for_a_chip(
+    target: str, tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    source = portable("int8", tmp_path) if target == "onnx" else tiny_file(target, "int8")
+    compiled = tmp_path / f"compiled{source.suffix}"
+    tried = try_on(source, "snapdragon:SM8750", keep=compiled)
+    assert tried.whole
+    known = read_metadata(compiled)
+    assert replace(known, compiled=None) == read_metadata(source)
+    assert known.compiled is not None
+    assert known.compiled.chip == "SM8750"
+    assert f"QAIRT {known.compiled.sdk} for SM8750" == tried.by
+    assert b"soc_type=SM8750;arch=79" in compiled.read_bytes()
+    apart = on("htp:SM8750", source, tiny_pack, tmp_path / "apart")
+    result = on("htp:SM8750", compiled, tiny_pack, tmp_path / "out")
+    assert result.accuracy.host is None  # nothing here runs it
+    assert result.accuracy.agreement == apart.accuracy.agreement
+    for what in ("htp", "htp:SM8650"):
+        with pytest.raises(NotSupportedHere, match="is compiled for SM8750, not for SM8"):
+            on(what, compiled, tiny_pack, tmp_path / what)
+    with (
+        Device(HostLink(tmp_path / "work")) as host,
+        pytest.raises(NotSupportedHere, match=r"compiled for SM8750: --device simulated:htp:SM87"),
+    ):
+        bench_all([compiled], tiny_pack, host, tmp_path / "host", protocol=None)
+    audit = edgeskin.inspect(compiled)
+    assert audit.metadata.precision == "int8"
+    assert audit.fast_path.off == ()
+
+
+@npu
+@pytest.mark.slow
+def test_images_run_side_by_side_and_are_taken_up(
+    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, out = portable("int8", tmp_path), tmp_path / "out"
+    monkeypatch.setattr(steps, "_SIDE_BY_SIDE", 1)
+    started: list[str] = []
+    start = Device.start
+
+    def counted(self: Device, *arguments: Any, **options: Any) -> Any:
+        if self.name == "simulated:htp":
+            started.append(options["log"])
+            if len(started) == len(tiny_pack):
+                raise DeviceLost("unplugged")
+        return start(self, *arguments, **options)
+
+    monkeypatch.setattr(Device, "start", counted)
+    with pytest.raises(DeviceLost):
+        on("htp", artifact, tiny_pack, out)
+    assert not list(out.glob("*.json"))
+    result = on("htp", artifact, tiny_pack, out)
+    assert len(set(started)) == len(tiny_pack) >= 3
+    assert len(started) <= len(tiny_pack) + 2  # the lost one again, and who ran beside it
+    assert not (out / ".parts").exists() or not list((out / ".parts").iterdir())
+    whole = on("htp", artifact, tiny_pack, tmp_path / "again")
+    assert result.accuracy == whole.accuracy
 
 
 @pytest.mark.parametrize(
@@ -161,17 +227,10 @@ def test_what_was_taken(
     assert assigned(Events()) is None
 
 
-@npu
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize(
-    ("what", "target", "reason"),
-    [("htp", "tflite", "takes onnx files"), ("gpu", "onnx", "takes tflite files")],
-)
-def test_a_file_of_another_runtime(
-    what: str, target: str, reason: str, tiny_file: Convert, tiny_pack: Pack, tmp_path: Path
-) -> None:
-    with pytest.raises(NotSupportedHere, match=reason):
-        on(what, tiny_file(target, "fp32"), tiny_pack, tmp_path / "out")
+def test_a_file_of_another_runtime(tiny_file: Convert, tiny_pack: Pack, tmp_path: Path) -> None:
+    with pytest.raises(NotSupportedHere, match="takes tflite files"):
+        on("gpu", tiny_file("onnx", "fp32"), tiny_pack, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,12 @@ def finish(
     for index, name in zip([*body.inputs, *body.outputs], [*inputs, *outputs], strict=True):
         body.tensors[index].name = name
     _embed(graph.model, "TFLITE_METADATA", _model_metadata(metadata, inputs, outputs))
-    return graph.pack() + _archive(_files(metadata))
+    return attach(graph.pack(), metadata)
+
+
+def attach(model: bytes, metadata: Metadata) -> bytes:
+    """A model that has its embedded metadata already, with the files appended."""
+    return model + _archive(_files(metadata))
 
 
 def _embed(model: schema.ModelT, name: str, content: bytes) -> None:

@@ -1,0 +1,5 @@
+"""Snapdragon's NPU (Hexagon Tensor Processor): Qualcomm's compiler and simulator, as packaged.
+
+`qnn` finds the libraries, `ahead_of_time` compiles a file for a chip, `dispatch` shows a compiled
+TFLite file to ONNX Runtime, whose provider holds the only simulator.
+"""

@@ -1,0 +1,159 @@
+"""Files compiled for a chip by Qualcomm's compiler: through LiteRT's plugin, or ONNX Runtime's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgeskin.artifacts import Compiled, Metadata, read_metadata
+from edgeskin.conversion import Tried
+from edgeskin.destinations import SNAPDRAGONS
+from edgeskin.errors import MissingPackage, NotSupportedHere, RunFailed
+from edgeskin.files import sha256
+from edgeskin.formats import format_of, read_network
+from edgeskin.formats.network import COMPILED
+from edgeskin.snapdragon import onnx_context, qnn
+
+_LONGEST_S = 900.0
+_TOOL, _PLUGINS = "tools/apply_plugin_main", "vendors/qualcomm/compiler"
+_UNUSED, _STAND_IN = "libQnnLpai.so", "libQnnSystem.so"
+"""The plugin is linked to a backend for another processor, which the package lacks and nothing of
+ours calls; LiteRT only has to find a library of its name."""
+_INSIDE = re.compile(rb"soc_type=(\w+);arch=(\d+)")
+
+
+def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
+    """Compile a TFLite or ONNX file for a chip, in 15 minutes at most.
+
+    Args:
+        chip: A name of `destinations.SNAPDRAGONS`.
+        out: Where to write the result if the NPU takes the whole of a file of ours, whose
+            metadata it carries.
+
+    Returns:
+        What was taken; of operators that are left to the CPU, their number by type.
+
+    Raises:
+        MissingPackage, NotSupportedHere: Qualcomm's libraries, or LiteRT's compiler, are not here.
+        RunFailed: The compiler took too long.
+    """
+    if not (compiler := _COMPILERS.get(format_of(path).name)):
+        raise NotSupportedHere(f"{path.name}: Snapdragons are compiled for from TFLite and ONNX")
+    sdk = qnn.sdk_version()
+    by = f"QAIRT {sdk} for {chip}"
+    beside = None if out is None else out.parent  # from where it can be moved
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".edgeskin-") as scratch:
+        fresh = Path(scratch) / path.name
+        if reason := compiler(path, chip, fresh) or _another_chip(fresh, chip):
+            return Tried(whole=False, by=by, reason=reason)
+        left = Counter(op.type for op in read_network(fresh).operators if op.type not in COMPILED)
+        all_of_it = len(read_network(path).operators)
+        tried = Tried(
+            whole=not left, by=by, taken=all_of_it - left.total(), left=dict(left.most_common())
+        )
+        if tried.whole and out is not None:
+            made = Compiled(chip=chip, sdk=sdk, source_sha256=sha256(path))
+            _STORES[format_of(path).name](fresh, replace(read_metadata(path), compiled=made))
+            fresh.replace(out)
+    return tried
+
+
+def _another_chip(compiled: Path, chip: str) -> str:
+    """Empty, or what chips a file is compiled for, by what the compiler wrote into it."""
+    found = set(_INSIDE.findall(compiled.read_bytes()))
+    wanted = (chip.encode(), str(SNAPDRAGONS[chip].architecture).encode())
+    if found <= {wanted}:
+        return ""
+    names = ", ".join(f"{name.decode()} (architecture {arch.decode()})" for name, arch in found)
+    return f"the compiler took {chip} for {names}"
+
+
+def _by_litert(path: Path, chip: str, out: Path) -> str:
+    """Compile, or say why not."""
+    found = importlib.util.find_spec("ai_edge_litert")
+    if found is None or not found.submodule_search_locations:
+        raise MissingPackage(
+            "compiling TFLite files needs ai-edge-litert: pip install 'edgeskin[run-tflite]'"
+        )
+    litert = Path(found.submodule_search_locations[0])
+    if not (litert / _TOOL).is_file():
+        raise NotSupportedHere(
+            "this ai-edge-litert has no compiler: its wheel for Linux x86_64 has"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        libraries = Path(scratch)
+        for library in qnn.libraries():
+            (libraries / library.name).symlink_to(library)
+        if not (libraries / _UNUSED).exists():
+            (libraries / _UNUSED).symlink_to(libraries / _STAND_IN)
+        command = [
+            str(litert / _TOOL),
+            "--cmd=apply",
+            f"--model={path}",
+            f"--o={out}",
+            "--soc_manufacturer=Qualcomm",
+            f"--soc_model={chip}",
+            "--err=--",
+            f"--libs={litert / _PLUGINS}",
+        ]
+        return _ran(command, {"LD_LIBRARY_PATH": str(libraries)}, _litert_says)
+
+
+def _litert_says(text: str) -> str:
+    lines = re.findall(r"^ERROR: \[[^]]*\] (?!ERROR)(.+)", text, re.MULTILINE)
+    return str(lines[0]) if lines else "LiteRT's compiler plugin gave no reason"
+
+
+def _by_onnx_runtime(path: Path, chip: str, out: Path) -> str:
+    command = [sys.executable, "-m", onnx_context.__name__, str(path), chip, str(out)]
+    return _ran(command, {}, _onnx_runtime_says)
+
+
+def _onnx_runtime_says(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "ONNX Runtime's QNN provider gave no reason"
+
+
+def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[[str], str]) -> str:
+    """Empty, or why the command failed."""
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_LONGEST_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunFailed(f"Qualcomm's compiler had not ended after {_LONGEST_S:.0f} s") from error
+    return says(done.stdout) if done.returncode else ""
+
+
+def _store_onnx(path: Path, metadata: Metadata) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    known = {entry.key: entry.value for entry in model.metadata_props} | metadata.entries()
+    onnx.helper.set_model_props(model, known)
+    onnx.save(model, path)
+
+
+def _store_tflite(path: Path, metadata: Metadata) -> None:
+    from edgeskin.formats.tflite.metadata_writer import attach
+
+    path.write_bytes(attach(path.read_bytes(), metadata))
+
+
+_COMPILERS = {"tflite": _by_litert, "onnx": _by_onnx_runtime}
+_STORES = {"tflite": _store_tflite, "onnx": _store_onnx}
