@@ -62,10 +62,11 @@ class Steps:
     def every_image(self) -> dict[str, NDArray[Any]]:
         """The decoded outputs of the whole pack; `events` is what the last step said."""
         outputs = []
-        for piece, (self.events, kept) in self._all_of(list(self._pieces())):
-            self._answers += self.events.named("answer")
+        for piece, (events, kept) in self._all_of(list(self._pieces())):
+            self.events = events
+            self._answers += events.named("answer")
             self._images += piece.images
-            tensors = self.events.one("tensors")["outputs"]
+            tensors = events.one("tensors")["outputs"]
             outputs.append(accuracy.read_outputs(kept.read_bytes(), tensors, self._setup.metadata))
         return {n: np.concatenate([o[n] for o in outputs]) for n in outputs[0]}
 
