@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from edgeskin.artifacts import Artifact, read_manifest, record_compiled, record_tried
 from edgeskin.benchmarks import pack as packs
-from edgeskin.benchmarks.bench import bench_all, on_devices
+from edgeskin.benchmarks.bench import bench_all, on_devices, result_path
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.simulated import find_simulator
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
@@ -21,7 +22,7 @@ from edgeskin.benchmarks.result import BenchResult
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
-from edgeskin.data.manifest import ImageData, load_split
+from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.destinations import CPU, Wanted, find_destination, targets_for
 from edgeskin.errors import (
     CannotFetch,
@@ -29,6 +30,7 @@ from edgeskin.errors import (
     EdgeskinError,
     InvalidArtifact,
     InvalidPack,
+    InvalidResult,
     MissingPackage,
     NotSupportedHere,
     ProgramCrashed,
@@ -36,6 +38,7 @@ from edgeskin.errors import (
 )
 from edgeskin.files import check_writable
 from edgeskin.formats import format_of
+from edgeskin.measured import Measured, read_measured
 from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.pipelines.pipeline_predictor import load_pipeline
 from edgeskin.predictor import load
@@ -151,6 +154,57 @@ def bench(
         )
 
     return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
+
+
+def simulate(
+    artifact: Path | str,
+    run: Path | str,
+    data: Dataset,
+    what: str,
+    out: Path | None = None,
+    *,
+    force: bool = False,
+    trust: bool = False,
+    progress: Progress = silent,
+) -> Measured:
+    """What a simulated accelerator makes of every image of `data`, for `drift` and `verify`.
+
+    Args:
+        run: The float model that the artifact was made from.
+        what: As in `bench --device simulated:WHAT`, such as "htp:SM8750".
+        out: Where the result is kept, and taken from where it is there; one that breaks off goes
+            on from there. None: nowhere.
+        force: Replace a result there that is of another artifact or other images.
+        trust: Run the code that the run names, whoever wrote it.
+
+    Raises:
+        UnknownName: Nothing simulated is called so.
+        InvalidResult: `out` holds a result of something else.
+        EdgeskinError: As `pack` and `bench`.
+    """
+    artifact, device = Path(artifact), f"simulated:{what}"
+    find_simulator(what)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        place = result_path(out or folder, device, artifact)
+        if place.is_file():
+            known = read_measured(place)
+            try:
+                known.of(artifact, [image.sha256() for image in data.images])
+            except InvalidResult:
+                if not force:
+                    raise
+            else:
+                return known
+        with load(run, trust=trust) as reference:
+            packs.make(reference, data, folder / "pack", ready=True, progress=progress)
+        results = bench(
+            [artifact], folder / "pack", place.parent, devices=[device], protocol="none",
+            force=force, progress=progress,
+        )[device]  # fmt: skip
+        if isinstance(results, EdgeskinError):
+            raise results
+        return read_measured(place)
 
 
 def try_on(

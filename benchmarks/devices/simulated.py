@@ -145,6 +145,11 @@ SIMULATORS = {
 }
 
 
+def is_simulator(what: str) -> bool:
+    """Whether `what` is called like a simulator, of whatever variant."""
+    return what.partition(":")[0] in SIMULATORS
+
+
 def find_simulator(what: str) -> tuple[Simulator, str]:
     """A simulator, and the variant that is meant, of `NAME` or `NAME:VARIANT`.
 
