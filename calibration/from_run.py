@@ -13,6 +13,7 @@ from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.errors import InvalidData
 from edgeskin.files import check_writable
 from edgeskin.models.run import load_run
+from edgeskin.models.run_files import read_trained
 from edgeskin.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def calibrate(
             "warnings": (*shown.warnings(), *program.calibration.warnings),
             "data_rule": chosen.rule,
             "run": RunIdentity(name=Path(run).name, sha256=loaded.sha256),
+            "trained": read_trained(Path(run)),
         }
     )
     program = replace(program, calibration=record)

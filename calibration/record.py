@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from edgeskin.calibration.qat_recipe import QatRecipe
+from edgeskin.conversion import Trained
 from edgeskin.document import Document, PartialDocument
 
 COLOURLESS = "no colour"
@@ -91,6 +92,7 @@ class CalibrationRecord(PartialDocument):
             other half, 0.2 being 20 %.
         warnings: What a person should know, a line each.
         data_rule: How the images came into splits, where the data do not say; what was left out.
+        trained: What the training of the run gave.
     """
 
     method: str = ""
@@ -104,6 +106,7 @@ class CalibrationRecord(PartialDocument):
     coverage: Coverage | None = None
     data_rule: str | None = None
     run: RunIdentity | None = None
+    trained: Trained | None = None
     qat: QatRecord | None = None
 
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 from edgeskin.artifacts import Artifact, Io, Precision, Target
 from edgeskin.converters import PRECISIONS, check_precision
 from edgeskin.converters.convert import convert_files
-from edgeskin.converters.model_card import write_card
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.pipeline_convert import convert_pipeline
 from edgeskin.converters.source import Source, find_source, is_foreign
 from edgeskin.data.manifest import ImageData
 from edgeskin.destinations import check_scheme, targets_for
-from edgeskin.errors import InvalidData, InvalidSpec, UnknownName
+from edgeskin.errors import InvalidData, InvalidSpec, PartlyConverted, UnknownName
 from edgeskin.files import check_writable
 from edgeskin.formats import FORMATS, find_format
+from edgeskin.model_card import write_card
 from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.progress import Progress, silent
 from edgeskin.sources.spec_answers import SpecAnswers
@@ -139,18 +139,22 @@ def convert(
 
             program = Path(scratch) / "program.pt2"
             calibrate(path, data, program, options.calibration, trust=trust, progress=progress)
-        made = convert_files(
-            path,
-            targets,
-            precisions,
-            out,
-            options,
-            program=program,
-            force=force,
-            trust=trust,
-            progress=progress,
-        )
-        write_card(out, origin.spec(), path)
+        try:
+            made = convert_files(
+                path,
+                targets,
+                precisions,
+                out,
+                options,
+                program=program,
+                force=force,
+                trust=trust,
+                progress=progress,
+            )
+        except PartlyConverted:
+            write_card(out, origin.spec())
+            raise
+        write_card(out, origin.spec())
         return made
 
 

@@ -10,7 +10,7 @@ from edgeskin.calibration.header import is_program, read_header
 from edgeskin.conversion import SourceRecord
 from edgeskin.errors import InvalidRun
 from edgeskin.files import sha256
-from edgeskin.models.run_files import network_file
+from edgeskin.models.run_files import network_file, read_trained
 from edgeskin.sources.recognize import kind_of
 from edgeskin.spec import Spec
 
@@ -86,8 +86,13 @@ class Source:
 
     def describe(self) -> SourceRecord:
         """The entry of this source in the manifest."""
-        file = network_file(self.path) if self.kind == "run" else self.path
-        return SourceRecord(kind=self.kind, name=self.path.name, sha256=sha256(file))
+        if self.kind == "run":
+            file, trained = network_file(self.path), read_trained(self.path)
+        else:
+            file, trained = self.path, read_header(self.path).calibration.trained
+        return SourceRecord(
+            kind=self.kind, name=self.path.name, sha256=sha256(file), trained=trained
+        )
 
 
 def find_source(path: Path) -> Source:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
+from edgeskin.evaluation import Evaluation
 from edgeskin.formats.model_audit import AuditSummary
 
 Milliseconds = float
@@ -78,12 +79,30 @@ class Speed(Document):
     advice: Literal["int8", "fp16", "fp32"] | None = None
 
 
+class Trained(Document):
+    """What the training of a float network was and gave: a run's `metrics.json`, in short.
+
+    Attributes:
+        started_from: The weights before the first step; "" where nobody knows.
+        split: What `figures` are of, "test" or "val"; "" where there are none.
+        figures: On images that it was not trained on.
+    """
+
+    started_from: str = ""
+    split: Literal["test", "val", ""] = ""
+    figures: Evaluation | None = None
+
+
 class SourceRecord(Document):
-    """What was converted: a run or a program, by name and hash; its place is nobody's business."""
+    """What was converted: a run or a program, by name and hash; its place is nobody's business.
+
+    `trained` is of the run, or of the run that the program was made from.
+    """
 
     kind: Literal["run", "program"]
     name: str
     sha256: str
+    trained: Trained | None = None
 
 
 class Conversion(Document):

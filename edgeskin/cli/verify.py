@@ -75,7 +75,6 @@ def verify(
 
     Two files without a spec are compared on made-up images.
     """
-    from edgeskin.converters.model_card import refresh_card
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.files import check_writable
@@ -101,7 +100,6 @@ def verify(
             dataset = _split(data, split)
             model = open_model(reference, file.predictor.spec, trust=trust)
             comparison = _verify(file, model, dataset, groups, by_layer, trust, progress)
-            refresh_card(file.path, model.spec, reference)
     missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise, max_group_gap)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
@@ -160,6 +158,7 @@ def _verify(
     verification = run(file, reference, data, groups, trust=trust, progress=progress)
     console.remark(data.unlabelled(reference.spec))
     record(file.path, verification)
+    _write_card_of(file.path)
     if by_layer is None:
         return verification
     from edgeskin.converters.parity.layers import compare_layers
@@ -195,6 +194,7 @@ def _verify_pipeline(
     from edgeskin.converters.parity.pipeline_compare import verify_pipeline
     from edgeskin.errors import InvalidArtifact
     from edgeskin.pipelines.pipeline_folder import read_pipeline
+    from edgeskin.pipelines.pipeline_spec import DOCUMENT
 
     if by_layer is not None:
         raise InvalidArtifact(
@@ -208,7 +208,24 @@ def _verify_pipeline(
     console.remark(data.unlabelled(pipeline.specs[1]))
     for path, stage in zip(pipeline.paths, verification.stages.values(), strict=True):
         record(path, stage)
+    record(pipeline.folder / DOCUMENT, verification)
+    _write_card_of(pipeline.folder)
     return verification
+
+
+def _write_card_of(path: Path) -> None:
+    """Write the card of a pipeline, or that beside a file, anew: the manifest has more to say."""
+    from edgeskin.artifacts import read_manifest, read_metadata
+    from edgeskin.model_card import write_card
+    from edgeskin.pipelines.pipeline_card import write_pipeline_card
+    from edgeskin.pipelines.pipeline_folder import is_pipeline, read_pipeline
+
+    folder = path if is_pipeline(path) else path.parent
+    if is_pipeline(folder):
+        pipeline = read_pipeline(folder)
+        write_pipeline_card(folder, pipeline.spec, pipeline.specs)
+    elif path.name in read_manifest(folder):
+        write_card(folder, read_metadata(path).spec)
 
 
 def _split(data: ImageData | None, split: str) -> Dataset:

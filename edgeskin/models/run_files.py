@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
-from edgeskin.errors import InvalidRun
+from edgeskin.conversion import Trained
+from edgeskin.errors import InvalidResult, InvalidRun
+from edgeskin.evaluation import Evaluation
 
-WEIGHTS, GRAPH = "weights.safetensors", "network.pt2"
+WEIGHTS, GRAPH, METRICS = "weights.safetensors", "network.pt2", "metrics.json"
 
 
 def network_file(folder: Path) -> Path:
@@ -19,3 +23,17 @@ def network_file(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
+
+
+def read_trained(folder: Path) -> Trained | None:
+    """What the training of a run gave, without tables of classes; None of an imported one."""
+    try:
+        record = json.loads((folder / METRICS).read_bytes())
+        trained = Trained.from_json({"started_from": record.get("started_from", "")})
+    except (OSError, ValueError, AttributeError, InvalidResult):
+        return None
+    for split in ("test", "val"):
+        with suppress(InvalidResult):  # null, where the data had no such split
+            figures = Evaluation.from_json(record.get(split)).model_copy(update={"per_class": {}})
+            return trained.model_copy(update={"split": split, "figures": figures})
+    return trained

@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from edgeskin.artifacts import check_manifest, read_manifest, read_metadata, write_manifest
+from edgeskin.artifacts import (
+    ManifestEntry,
+    check_manifest,
+    read_manifest,
+    read_metadata,
+    write_manifest,
+)
 from edgeskin.errors import InvalidArtifact, InvalidSpec, UnknownName
 from edgeskin.files import atomic, check_writable, inside, open_to_readers, sha256
 from edgeskin.formats import is_artifact
-from edgeskin.models.run_files import network_file
+from edgeskin.models.run_files import METRICS, network_file
 from edgeskin.pipelines.fit import check_fit
-from edgeskin.pipelines.pipeline_spec import PipelineSpec, Rules, Stage
+from edgeskin.pipelines.pipeline_card import write_pipeline_card
+from edgeskin.pipelines.pipeline_spec import DOCUMENT, PipelineSpec, Rules, Stage
 from edgeskin.spec import Spec
 
-SUFFIX, DOCUMENT = ".pipeline", "pipeline.json"
+SUFFIX = ".pipeline"
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,9 @@ def make_pipeline(
             stages=(entries[0], entries[1]),
         )
         (fresh / DOCUMENT).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        itself = ManifestEntry(sha256=sha256(fresh / DOCUMENT))
+        write_manifest(fresh, read_manifest(fresh) | {DOCUMENT: itself})
+        write_pipeline_card(fresh, spec, (first, last))
         open_to_readers(fresh)
     return read_pipeline(out)
 
@@ -220,7 +230,7 @@ def _put(path: Path, folder: Path, name: str) -> Stage:
     target = folder / f"{name}{path.suffix if is_artifact(path) else ''}"
     if not is_artifact(path):
         target.mkdir()
-        for file in (path / "spec.json", network_file(path), path / "metrics.json"):
+        for file in (path / "spec.json", network_file(path), path / METRICS):
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
     else:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from edgeskin.errors import InvalidSpec
 from edgeskin.spec import Labels, Real, Strict, Version, Whole, first_problem
 
+DOCUMENT = "pipeline.json"
 ANSWERED = "answered"
 """The status of an image that the last stage saw."""
 MOST_CROPS = 64

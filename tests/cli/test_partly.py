@@ -46,5 +46,5 @@ def test_what_succeeded_is_written(
     assert "celu" in errors[0]
     files = {path for path in snapshot(out) if "/" not in path}
     made = {"bent-fp32.onnx", "bent-fp32.tflite"}
-    assert files == made | {"bent-fp32.mlpackage.log", "manifest.json"}
+    assert files == made | {"bent-fp32.mlpackage.log", "manifest.json", "bent.card.md"}
     assert set(read_manifest(out)) == made
