@@ -44,6 +44,7 @@ from edgeskin.pipelines.handover import mean_by
 from edgeskin.pipelines.joins import join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.pipelines.pipeline_spec import ANSWERED
+from edgeskin.postprocess import rows_of
 from edgeskin.progress import Progress, silent
 from edgeskin.subgroups import part_of
 from edgeskin.version import __version__
@@ -237,7 +238,7 @@ def _pictures(
             data_rule="as the device's first stage leaves them",
             spec=pack.last,
             ready=False,
-            truth=_chosen(pack.end_truth, owner),
+            truth=rows_of(pack.end_truth, owner),
             groups=part_of(pack.groups, owner),
         )
         with files.atomic(folder) as fresh:
@@ -266,15 +267,11 @@ def _ends(pack: PipelinePack, both: NDArray[np.bool_]) -> Pack:
         ready=False,
         items=tuple(pack.items[i] for i in images.tolist()),
         shards=(),
-        truth=_chosen(pack.end_truth, images),
+        truth=rows_of(pack.end_truth, images),
         groups=part_of(pack.groups, images),
-        reference=_chosen(pack.end, np.flatnonzero(both[pack.answered])),
+        reference=rows_of(pack.end, np.flatnonzero(both[pack.answered])),
         sha256=pack.end_sha256,
     )
-
-
-def _chosen(values: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    return {name: column[rows] for name, column in values.items()}
 
 
 def _identify(pipeline: Pipeline, stages: Sequence[BenchResult]) -> ArtifactIdentity:

@@ -14,6 +14,7 @@ from pydantic import model_serializer, model_validator
 from edgeskin import metrics
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
+from edgeskin.masks import resized
 from edgeskin.postprocess import Outputs, decisions, grade_of, intervals, support
 from edgeskin.spec import (
     ClassificationHead,
@@ -342,19 +343,11 @@ def _overlap_of_label(
     softmax: bool,
 ) -> NDArray[np.float64]:
     """The overlap of a label per image, the truth at the size of the model's output."""
-    height, width = predicted.shape[1:3]
-    rows = _nearest(truth.shape[1], height)
-    columns = _nearest(truth.shape[2], width)
-    known = truth[:, rows[:, None], columns[None, :]]
+    known = resized(truth, *predicted.shape[1:3])
     if not softmax:
         return overlap(known[..., index], predicted[..., index])
     inside = np.where(known < 0, -1, known == index)
     return overlap(inside, (predicted == index).astype(np.int64))
-
-
-def _nearest(of: int, to: int) -> NDArray[np.int64]:
-    """Which of `of` pixels lies under the middle of each of `to` pixels."""
-    return ((2 * np.arange(to) + 1) * of) // (2 * to)
 
 
 def _annotated_or_counted(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgeskin.errors import InvalidResult
 from edgeskin.files import sha256
+from edgeskin.postprocess import rows_of
 
 VERSION: Final = 1
 
@@ -66,8 +67,7 @@ class Measured:
                 f"{self.path}: the device made other pixels of {1 - self.equal_inputs:.1%} of the "
                 "images, so that more than its kernels is in its outputs"
             )
-        chosen = [rows[image] for image in images]
-        return {name: values[chosen] for name, values in self.outputs.items()}
+        return rows_of(self.outputs, np.array([rows[image] for image in images], np.intp))
 
 
 def read_measured(path: Path | str) -> Measured:

@@ -136,6 +136,11 @@ class Prediction(Mapping[str, HeadPrediction]):
         return cls(_Heads.from_json({"heads": document}, where="the prediction").heads)
 
 
+def rows_of(values: Outputs, chosen: NDArray[np.generic]) -> dict[str, NDArray[Any]]:
+    """Of arrays with an image a row, by name, the rows of some images: an index, or bool (N,)."""
+    return {name: rows[chosen] for name, rows in values.items()}
+
+
 def activation_of(head: Head) -> Literal["softmax", "sigmoid"] | None:
     """What `decode` puts a raw head through; None for one that is a number, or is as it is."""
     match head:

@@ -24,7 +24,7 @@ from edgeskin.evaluation import (
     measures,
     predicted_values,
 )
-from edgeskin.postprocess import Outputs
+from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.spec import Spec
 from edgeskin.statistics import Paired, gap_growth
 
@@ -157,7 +157,7 @@ def by_group(
         if len(chosen) < SMALLEST_GROUP:
             groups[name] = GroupChange(images=len(chosen), too_few=True)
             continue
-        parts = [_rows(whole, chosen) for whole in (reference, candidate, truth)]
+        parts = [rows_of(whole, chosen) for whole in (reference, candidate, truth)]
         known = _metrics(spec, *parts)
         changes = {metric: x for metric, x in compare(spec, *parts).items() if metric in known}
         groups[name] = GroupChange(images=len(chosen), too_few=False, metrics=changes)
@@ -249,10 +249,6 @@ def _metrics(
         for m in measures(spec, truth)
         if len(m.truth) >= SMALLEST_GROUP
     }
-
-
-def _rows(whole: Mapping[str, NDArray[Any]], chosen: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    return {name: values[chosen] for name, values in whole.items()}
 
 
 def _gap(metrics: Mapping[str, _Metric], allowed_points: float) -> GapChange | None:

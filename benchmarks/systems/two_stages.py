@@ -14,7 +14,6 @@ from edgeskin.converters.parity.pipeline_compare import (
     FloatPipeline,
     answers,
     open_reference,
-    rows_of,
     verify_pipeline,
 )
 from edgeskin.data.manifest import Dataset, load_split
@@ -22,6 +21,7 @@ from edgeskin.evaluation import compare
 from edgeskin.files import write_json
 from edgeskin.formats import FORMATS
 from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
+from edgeskin.postprocess import rows_of
 
 TARGETS = ("tflite", "onnx", "coreml")
 

@@ -29,7 +29,7 @@ from edgeskin.evaluation import Truth
 from edgeskin.formats import is_artifact
 from edgeskin.pipelines.handover import Handover, hand_over
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
-from edgeskin.postprocess import Outputs
+from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.progress import Progress, silent
 from edgeskin.subgroups import by_groupings, part_of
 
@@ -243,11 +243,6 @@ def _on_pictures(model: Model, data: Dataset, expected: Answers) -> Reference:
         outputs=expected.outputs,
         truth=rows_of(data.truth(model.spec), owner),
     )
-
-
-def rows_of(truth: Truth, chosen: NDArray[np.generic]) -> Truth:
-    """The labels of some images, by index or by a mask."""
-    return {name: labels[chosen] for name, labels in truth.items()}
 
 
 def _compare_ends(

@@ -20,7 +20,6 @@ from edgeskin.converters.parity.pipeline_compare import (
     artifact_paths,
     check_answered,
     open_reference,
-    rows_of,
     same_pipeline,
 )
 from edgeskin.converters.parity.pipeline_documents import PipelineDrift
@@ -29,6 +28,7 @@ from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.pipelines.pipeline_folder import read_pipeline
+from edgeskin.postprocess import rows_of
 from edgeskin.progress import Progress, silent
 from edgeskin.subgroups import by_groupings, part_of
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from edgeskin.data.dataset import Dataset
 from edgeskin.data.listing import FILE
-from edgeskin.data.segmentation_truth import enlarged, over_the_image
+from edgeskin.data.segmentation_truth import over_the_image
 from edgeskin.data.skin_tone import ita_deg, tone
 from edgeskin.errors import InvalidData, UnknownName
+from edgeskin.masks import resized
 from edgeskin.postprocess import decisions
 from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
@@ -134,7 +135,7 @@ def _by_model(
     decided = decisions(model.spec, model.run(pixels))[head.name][0]
     index = head.labels.index(SKIN)
     inside = decided[..., index] == 1 if head.activation == "sigmoid" else decided == index
-    return pixels, enlarged(inside, *pixels.shape[:2])
+    return pixels, resized(inside[None], *pixels.shape[:2])[0]
 
 
 def _head(spec: Spec, model: Path | str) -> SegmentationHead:

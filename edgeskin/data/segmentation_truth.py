@@ -11,7 +11,6 @@ pixel; -1 is a pixel that nobody annotated. Levels of a mask file are read so:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,12 @@ from numpy.typing import NDArray
 from edgeskin import native
 from edgeskin.data.listing import DrawnMask
 from edgeskin.errors import InvalidData
+from edgeskin.masks import resized
 from edgeskin.spec import InputSpec, SegmentationHead
 
 UNKNOWN = -1
 _VOID, _OUTSIDE = 255, 254  # not annotated, and around a letterboxed image
 Plane = NDArray[np.uint8]
-Level = TypeVar("Level", np.uint8, np.bool_)
 
 
 def one_level_a_label(head: SegmentationHead, drawn: DrawnMask, name: str) -> Plane:
@@ -120,16 +119,7 @@ def over_the_image(levels: Plane, size: tuple[int, int], name: str) -> Plane:
         InvalidData: The mask is of another shape than the image.
     """
     _check_shape(levels, size, name)
-    return enlarged(levels, *size)
-
-
-def enlarged(mask: NDArray[Level], height: int, width: int) -> NDArray[Level]:
-    """A mask at another size, by the nearest pixel."""
-    rows, columns = (
-        (2 * np.arange(to) + 1) * of // (2 * to)
-        for of, to in zip(mask.shape, (height, width), strict=True)
-    )
-    return mask[rows[:, None], columns[None, :]]
+    return resized(levels[None], *size)[0]
 
 
 def _check_shape(levels: Plane, size: tuple[int, int], name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.masks import resized
 from edgeskin.metrics import dice
 from edgeskin.pipelines.pipeline_spec import CropJoin
 from edgeskin.spec import SegmentationHead
@@ -26,7 +27,7 @@ def draw_masks(figure: Any, shown: Shown) -> None:
     axes = figure.subplots(4, len(shown.pixels), squeeze=False)
     _label_rows(axes, ("photo", "float", "INT8", "truth"))
     masks = [answer[head.name].argmax(axis=-1) for answer in shown.answers]
-    truth = _at(shown.truth, masks[0].shape[1:])
+    truth = resized(shown.truth, *masks[0].shape[1:])
     for i, (photo, by_float, by_int8, drawn) in enumerate(axes.T):
         pixels, before, after = shown.pixels[i], masks[0][i], masks[1][i]
         for panel in (photo, by_float, by_int8, drawn):
@@ -38,15 +39,6 @@ def draw_masks(figure: Any, shown: Shown) -> None:
         share = f"{100 * (before != after).mean():.2f} % flipped"
         by_float.set_title(_overlap(truth[i], before, head), fontsize=8)
         by_int8.set_title(f"{_overlap(truth[i], after, head)}\n{share}", fontsize=8)
-
-
-def _at(masks: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """Masks (N, H, W) read at the middles of `size` pixels, as the metrics do."""
-    rows, columns = (
-        ((2 * np.arange(to) + 1) * of) // (2 * to)
-        for to, of in zip(size, masks.shape[1:], strict=True)
-    )
-    return masks[:, rows[:, None], columns[None, :]]
 
 
 def _overlay(panel: Any, pixels: NDArray[Any], mask: NDArray[Any], head: SegmentationHead) -> None:
