@@ -92,10 +92,6 @@ class PipelinePack(Pack):
         return np.array([status == ANSWERED for status in self.statuses], np.bool_)
 
 
-def is_pipeline_pack(folder: Path | str) -> bool:
-    return (Path(folder) / END).is_file()
-
-
 def make_pipeline_pack(
     reference: PipelinePredictor,
     data: Dataset,

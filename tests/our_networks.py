@@ -13,18 +13,18 @@ from edgeskin.calibration.program import Program
 from edgeskin.converters.selfcheck import images
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build
-from edgeskin.models.efficient_blocks import Stage, Style
+from edgeskin.models.efficient_blocks import StageConfig, Style
 from edgeskin.models.linear_heads import MultiHead, raw_sizes
 from edgeskin.models.ultrasound import UltrasoundFeatures
 from edgeskin.spec import InputSpec, SegmentationHead, Spec
 
 MASK = (SegmentationHead(name="mask", labels=("lesion",), activation="sigmoid"),)
 ULTRASOUND = (
-    Stage(8, 1, kernel=3, stride=1, expansion=1, fused=True),
-    Stage(8, 2, kernel=3, stride=2, expansion=2, fused=True),
-    Stage(16, 2, kernel=5, stride=2, expansion=2, fused=True),
-    Stage(16, 1, kernel=3, stride=2, expansion=2),
-    Stage(24, 2, kernel=3, stride=2, expansion=2),
+    StageConfig(8, 1, kernel=3, stride=1, expansion=1, fused=True),
+    StageConfig(8, 2, kernel=3, stride=2, expansion=2, fused=True),
+    StageConfig(16, 2, kernel=5, stride=2, expansion=2, fused=True),
+    StageConfig(16, 1, kernel=3, stride=2, expansion=2),
+    StageConfig(24, 2, kernel=3, stride=2, expansion=2),
 )
 NETWORKS = ("deeplab_mobilenet_v2", "acne_fusion", "ultrasound_v2", "ultrasound_v2_batch")
 

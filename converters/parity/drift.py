@@ -56,14 +56,14 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageOutputs:
     """One thing switched: `name` says what, `what` to what."""
 
     name: str
     what: str
     outputs: Outputs
 
-    def beside(self, before: Stage) -> DriftStage:
+    def beside(self, before: StageOutputs) -> DriftStage:
         """Its agreement with another stage."""
         agreement = {name: agree(x, self.outputs[name]) for name, x in before.outputs.items()}
         return DriftStage(stage=self.name, what=self.what, sqnr_db=lowest_db(agreement))
@@ -132,7 +132,7 @@ def drift(
         stages, pixels = _stages(file, trained, quantized, data, options.preprocess, progress)
     what = f"{stages[-1].what} under this command"
     processors = [
-        Stage(command, what, run_under(command, file.path, pixels, progress))
+        StageOutputs(command, what, run_under(command, file.path, pixels, progress))
         for command in options.under
     ]
     truth = data.truth(spec)
@@ -164,19 +164,19 @@ def _stages(
     data: Dataset,
     preprocess: str,
     progress: Progress,
-) -> tuple[list[Stage], Pixels]:
+) -> tuple[list[StageOutputs], Pixels]:
     """Everything up to the kernels of this machine, and the pixels that went into them."""
     spec = file.metadata.spec
     by_pillow, pixels = (_pixels(data, spec, name, progress) for name in ("pillow", preprocess))
     answers = trained.run_all(by_pillow)
-    stages = [Stage("trained", "float network in torch, pixels by Pillow", answers)]
+    stages = [StageOutputs("trained", "float network in torch, pixels by Pillow", answers)]
     same = bool(np.array_equal(by_pillow, pixels))
     other = f"{np.mean(by_pillow != pixels):.1%} of the values differ"
     what = f"pixels by {preprocess}: {'the same bytes' if same else other}"
-    stages.append(Stage("preprocessing", what, trained.run_all(pixels)))
+    stages.append(StageOutputs("preprocessing", what, trained.run_all(pixels)))
     if quantized is not None:
         outputs = quantized.run_all(pixels)
-        stages.append(Stage("quantization", f"{quantized.name} in torch", outputs))
+        stages.append(StageOutputs("quantization", f"{quantized.name} in torch", outputs))
     with open_session(file.path, kernels="reference") as session:
         stages.append(_on_runtime(file, session, pixels, "conversion", progress))
     stage = _on_runtime(file, file.session, pixels, "kernels", progress)
@@ -186,11 +186,11 @@ def _stages(
 
 
 def split(
-    spec: Spec, stages: Sequence[Stage], truth: Truth, elsewhere: Sequence[Stage] = ()
+    spec: Spec, stages: Sequence[StageOutputs], truth: Truth, elsewhere: Sequence[StageOutputs] = ()
 ) -> Drift:
     """The drift of outputs at hand."""
 
-    def changes(before: Stage, after: Stage) -> dict[str, MetricChange]:
+    def changes(before: StageOutputs, after: StageOutputs) -> dict[str, MetricChange]:
         return compare(spec, before.outputs, after.outputs, truth)
 
     first, last = stages[0], stages[-1]
@@ -222,7 +222,7 @@ def split(
     )
 
 
-def _step(stage: Stage, metric: MetricChange, total: Estimate | None = None) -> DriftStep:
+def _step(stage: StageOutputs, metric: MetricChange, total: Estimate | None = None) -> DriftStep:
     return DriftStep(
         stage=stage.name,
         what=stage.what,
@@ -260,7 +260,7 @@ def check_origin(file: OpenedFile, trained: Model, quantized: Model | None) -> N
         raise InvalidRun(wrong[0])
 
 
-def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> list[Stage]:
+def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> list[StageOutputs]:
     """The outputs of devices that were measured.
 
     Raises:
@@ -273,7 +273,7 @@ def measured_stages(options: DriftOptions, artifact: Path, data: Dataset) -> lis
             f"they are by {options.preprocess}. Leave one of the two out"
         )
     images = [image.sha256() for image in data.images] if measured else []
-    return [Stage(m.device, m.engine, m.of(artifact, images)) for m in measured]
+    return [StageOutputs(m.device, m.engine, m.of(artifact, images)) for m in measured]
 
 
 def _pixels(data: Dataset, spec: Spec, name: str, progress: Progress) -> Pixels:
@@ -287,6 +287,6 @@ def _pixels(data: Dataset, spec: Spec, name: str, progress: Progress) -> Pixels:
 
 def _on_runtime(
     file: OpenedFile, session: Session, pixels: Pixels, name: str, progress: Progress
-) -> Stage:
+) -> StageOutputs:
     predictor = Predictor(file.metadata.spec, session, file.metadata.io)
-    return Stage(name, session.runtime, predictor.run_all(pixels, progress))
+    return StageOutputs(name, session.runtime, predictor.run_all(pixels, progress))

@@ -11,7 +11,7 @@ import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgeskin.converters.parity.drift import Stage, split
+from edgeskin.converters.parity.drift import StageOutputs, split
 from edgeskin.converters.parity.gates import disagrees
 from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.pipeline_compare import (
@@ -80,9 +80,11 @@ def drift_pipeline(
         )
     names = [f"{name} converted" for name in made.names]
     stages = [
-        Stage("trained", "both stages in torch", before.handover.answers(before.outputs, both)),
-        Stage(names[0], runtimes[0], between.handover.answers(between.outputs, both)),
-        Stage(names[1], runtimes[1], between.handover.answers(after, both)),
+        StageOutputs(
+            "trained", "both stages in torch", before.handover.answers(before.outputs, both)
+        ),
+        StageOutputs(names[0], runtimes[0], between.handover.answers(between.outputs, both)),
+        StageOutputs(names[1], runtimes[1], between.handover.answers(after, both)),
     ]
     spec = trained.last.spec
     truth = rows_of(data.truth(spec), both)

@@ -22,7 +22,7 @@ EPSILON = 1e-3
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageConfig:
     """Blocks of one width, the first of them with the stride."""
 
     width: int
@@ -107,7 +107,7 @@ class Bottleneck(nn.Module):
     def __init__(
         self,
         inputs: int,
-        stage: Stage,
+        stage: StageConfig,
         stride: int,
         style: Style,
         *,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeskin.models import Arch
 from edgeskin.models.checked_arguments import Share, checked
-from edgeskin.models.efficient_blocks import Activation, Bottleneck, Norm, Stage, Style
+from edgeskin.models.efficient_blocks import Activation, Bottleneck, Norm, StageConfig, Style
 from edgeskin.models.linear_heads import MultiHead, raw_sizes
 from edgeskin.models.lite0_start import start_from_lite0
 from edgeskin.models.multi_scale import DoubleAttention, ScaleSequence
@@ -25,13 +25,13 @@ from edgeskin.spec import Spec
 
 Attention = Literal["double", "squeeze", "none"]
 STAGES = (
-    Stage(16, 1, kernel=3, stride=1, expansion=1, fused=True),
-    Stage(24, 2, kernel=3, stride=2, fused=True),
-    Stage(40, 2, kernel=5, stride=2, fused=True),
-    Stage(80, 3, kernel=3, stride=2),
-    Stage(112, 3, kernel=5, stride=1),
-    Stage(192, 4, kernel=5, stride=2),
-    Stage(320, 1, kernel=3, stride=1),
+    StageConfig(16, 1, kernel=3, stride=1, expansion=1, fused=True),
+    StageConfig(24, 2, kernel=3, stride=2, fused=True),
+    StageConfig(40, 2, kernel=5, stride=2, fused=True),
+    StageConfig(80, 3, kernel=3, stride=2),
+    StageConfig(112, 3, kernel=5, stride=1),
+    StageConfig(192, 4, kernel=5, stride=2),
+    StageConfig(320, 1, kernel=3, stride=1),
 )
 STEM, HEAD, STATE = 32, 1280, 64
 
@@ -53,7 +53,7 @@ class UltrasoundFeatures(nn.Module):
         self,
         style: Style,
         *,
-        stages: Sequence[Stage] = STAGES,
+        stages: Sequence[StageConfig] = STAGES,
         stem: int = STEM,
         head: int = HEAD,
         state: int = STATE,
@@ -91,7 +91,7 @@ class UltrasoundFeatures(nn.Module):
 
 
 def _stages(
-    stages: Sequence[Stage], inputs: int, style: Style, path_dropout: float, *, squeeze: bool
+    stages: Sequence[StageConfig], inputs: int, style: Style, path_dropout: float, *, squeeze: bool
 ) -> list[nn.Sequential]:
     """Blocks in order; path dropout grows from 0 to `path_dropout` with depth."""
     rates = iter(torch.linspace(0, path_dropout, sum(stage.blocks for stage in stages)).tolist())
@@ -108,7 +108,7 @@ def _stages(
     return made
 
 
-def _ends(stages: Sequence[Stage]) -> tuple[int, ...]:
+def _ends(stages: Sequence[StageConfig]) -> tuple[int, ...]:
     """Indices of the stages whose map is the last of its size, from a stride of 4 on."""
     strides = [2]
     for stage in stages:

@@ -14,7 +14,7 @@ from samples import acne_spec
 
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.parity.documents import DriftReport, DriftStage, LayerReport, LayerRow
-from edgeskin.converters.parity.drift import Stage, check_origin, split
+from edgeskin.converters.parity.drift import StageOutputs, check_origin, split
 from edgeskin.converters.parity.opened import OpenedFile
 from edgeskin.converters.parity.plots import plot_drift, plot_layers
 from edgeskin.converters.parity.reference import Model
@@ -50,20 +50,22 @@ def truth() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def stages(truth: dict[str, np.ndarray]) -> list[Stage]:
+def stages(truth: dict[str, np.ndarray]) -> list[StageOutputs]:
     rng = np.random.default_rng(1)
     shares = (0.9, 0.9, 0.7, 0.7, 0.6)
     made = [
-        Stage(name, name.upper(), outputs(rng, truth["severity"], share))
+        StageOutputs(name, name.upper(), outputs(rng, truth["severity"], share))
         for name, share in zip(NAMES, shares, strict=True)
     ]
-    made[1] = Stage("preprocessing", "the same bytes", made[0].outputs)
+    made[1] = StageOutputs("preprocessing", "the same bytes", made[0].outputs)
     return made
 
 
 @pytest.fixture(scope="module")
-def report(stages: list[Stage], truth: dict[str, np.ndarray]) -> DriftReport:
-    drift = split(acne_spec(), stages, truth, [Stage("an older processor", "", stages[2].outputs)])
+def report(stages: list[StageOutputs], truth: dict[str, np.ndarray]) -> DriftReport:
+    drift = split(
+        acne_spec(), stages, truth, [StageOutputs("an older processor", "", stages[2].outputs)]
+    )
     return DriftReport(
         artifact="a.onnx",
         data="d",
@@ -99,9 +101,12 @@ NO_CHANGE = Estimate(value=0.0, low=0.0, high=0.0)
 
 
 def test_other_kernels_are_each_held_against_those_here(
-    stages: list[Stage], truth: dict[str, np.ndarray], report: DriftReport
+    stages: list[StageOutputs], truth: dict[str, np.ndarray], report: DriftReport
 ) -> None:
-    worse, same = Stage("worse", "W", stages[2].outputs), Stage("same", "S", stages[-1].outputs)
+    worse, same = (
+        StageOutputs("worse", "W", stages[2].outputs),
+        StageOutputs("same", "S", stages[-1].outputs),
+    )
     drift = split(acne_spec(), stages, truth, [worse, same])
     assert drift.stages == report.stages
     assert [stage.stage for stage in drift.elsewhere] == ["worse", "same"]
@@ -127,7 +132,7 @@ def test_what_is_switched_to_the_same_changes_nothing(report: DriftReport) -> No
 
 
 def test_a_step_is_the_paired_change_that_numpy_says(
-    report: DriftReport, stages: list[Stage], truth: dict[str, np.ndarray]
+    report: DriftReport, stages: list[StageOutputs], truth: dict[str, np.ndarray]
 ) -> None:
     right = [stage.outputs["severity"].argmax(1) == truth["severity"] for stage in stages]
     change = report.metrics["severity_accuracy"].steps[1].change
