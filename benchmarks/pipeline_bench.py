@@ -14,6 +14,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,10 +41,9 @@ from edgeskin.benchmarks.result import (
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.errors import InvalidPack, NotSupportedHere, RunFailed
 from edgeskin.formats import is_artifact
-from edgeskin.pipelines.handover import mean_by
+from edgeskin.pipelines.handover import count_statuses, mean_by
 from edgeskin.pipelines.joins import join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
-from edgeskin.pipelines.pipeline_spec import ANSWERED
 from edgeskin.postprocess import rows_of
 from edgeskin.progress import Progress, silent
 from edgeskin.subgroups import part_of
@@ -117,20 +117,35 @@ def bench_pipeline(
     target = result_path(out, device.name, pipeline.folder)
     files.check_writable(target, force=force)
     parts = out / ".parts" / f"{target.stem}-{_key(pipeline, pack, choice)}"
-    parts.mkdir(parents=True, exist_ok=True)
-    desk = _Desk(device, parts, protocol, choice, progress)
+    with files.folder(out):
+        parts.mkdir(parents=True, exist_ok=True)
+        desk = _Desk(device, parts, protocol, choice, progress)
+        result, end = _run(pipeline, pack, desk)
+        stored = parts / "end.npz"
+        np.savez(stored, **cast(Mapping[str, Any], end))
+        stored.replace(target.with_suffix(".npz"))
+        files.write_json(target, result.to_json())
+        _remove(parts)
+    return result
+
+
+def _run(
+    pipeline: Pipeline, pack: PipelinePack, desk: _Desk
+) -> tuple[PipelineResult, dict[str, NDArray[Any]]]:
+    """The result, and the end's outputs with the `image` that each row is of."""
     first, masks = desk.run(pipeline.paths[0], pack)
-    joined = _join_all(pack, masks, progress)
+    joined = _join_all(pack, masks, desk.progress)
     statuses = tuple(image.status for image in joined)
     both = pack.answered & np.array([image.pictures > 0 for image in joined])
     if not both.any():
+        _remove(desk.folder)  # the next try would say the same
         raise RunFailed(
-            f"{pipeline.folder.name} on {device.name} answers none of the images that the float "
-            f"pipeline answers; it says '{statuses[0]}' of the first"
+            f"{pipeline.folder.name} on {desk.device.name} answers none of the images that the "
+            f"float pipeline answers; it says '{statuses[0]}' of the first"
         )
     owner = np.repeat(np.arange(len(pack)), np.where(both, [i.pictures for i in joined], 0))
     digest = hashlib.sha256(b"".join(x.tobytes() for x in masks.values())).hexdigest()[:12]
-    pictures = _pictures(pack, masks, owner, parts / f"pictures-{digest}")
+    pictures = _pictures(pack, masks, owner, desk.folder / f"pictures-{digest}")
     last, outputs = desk.run(pipeline.paths[1], pictures)
     end = {name: mean_by(owner, rows) for name, rows in outputs.items()}
     equal_inputs = min(r.accuracy.bit_equal_inputs for r in (first, last))
@@ -142,22 +157,23 @@ def bench_pipeline(
         harness=last.harness,
         engine=last.engine,
         accuracy=accuracy.report(_ends(pack, both), end, bit_equal_inputs=equal_inputs),
-        protocol=protocol,
+        protocol=desk.protocol,
         doubts=_doubts(pipeline, (first, last)),
         stages=dict(zip(pipeline.names, (first, last), strict=True)),
         looked_at=len(pack),
-        statuses={"reference": _count(pack.statuses), "device": _count(statuses)},
+        statuses={"reference": count_statuses(pack.statuses), "device": count_statuses(statuses)},
         equal_statuses=float(np.mean(np.array(pack.statuses) == np.array(statuses))),
         pictures_per_image=len(pictures) / int(both.sum()),
         join=_join_time(joined),
         whole_p50_ms=_whole(first, last, len(pictures) / int(both.sum())),
     )
-    stored = parts / "end.npz"
-    np.savez(stored, image=np.flatnonzero(both), **cast(Mapping[str, Any], end))
-    stored.replace(target.with_suffix(".npz"))
-    files.write_json(target, result.to_json())
+    return result, {"image": np.flatnonzero(both), **end}
+
+
+def _remove(parts: Path) -> None:
     shutil.rmtree(parts)
-    return result
+    with suppress(OSError):  # another run's parts lie there, too
+        parts.parent.rmdir()
 
 
 def _check(pipeline: Pipeline, pack: PipelinePack) -> None:
@@ -301,10 +317,6 @@ def _doubts(pipeline: Pipeline, stages: Sequence[BenchResult]) -> tuple[str, ...
         return None
     pairs = zip(pipeline.names, stages, strict=True)
     return tuple(f"stage '{n}': {doubt}" for n, stage in pairs for doubt in stage.doubts or ())
-
-
-def _count(statuses: Sequence[str]) -> dict[str, int]:
-    return {ANSWERED: 0} | {status: statuses.count(status) for status in dict.fromkeys(statuses)}
 
 
 def _join_time(joined: Sequence[_Image]) -> JoinTime:

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from commands import snapshot, the_line
 from samples import acne_spec
 
 from edgeskin.artifacts import Io, Precision
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.cli.main import run
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
@@ -102,3 +104,23 @@ def tiny_pack(
     groups = group_images(data, GroupOptions(["severity"]))
     with load(tiny_file("onnx", "fp32")) as reference:
         return packs.make(reference, data, out, groups=groups, shard_bytes=70_000)
+
+
+@pytest.fixture
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """`refused(*arguments)`: the line of a command that must refuse and leave nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments: object) -> str:
+        before = snapshot(tmp_path)
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        stdout, stderr = capsys.readouterr()
+        assert code == 2, stderr
+        assert stdout == ""
+        assert snapshot(tmp_path) == before
+        return the_line(stderr)
+
+    return check

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from contextlib import suppress
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from edgeskin.conversion import Trained
 from edgeskin.errors import InvalidResult, InvalidRun
@@ -23,6 +26,20 @@ def network_file(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise InvalidRun(f"{folder} has a spec but no weights.safetensors. Train or import it.")
+
+
+def check_network(folder: Path) -> Path:
+    """`network_file`, found to be whole by its index and its length; it is not read.
+
+    Raises:
+        InvalidRun: There is none, or it is cut off or of another kind.
+    """
+    path = network_file(folder)
+    try:
+        with safe_open(path, "numpy") if path.name == WEIGHTS else zipfile.ZipFile(path):
+            return path
+    except (SafetensorError, zipfile.BadZipFile, OSError) as error:
+        raise InvalidRun(f"{path} is damaged or not a weights file: {error}") from error
 
 
 def read_trained(folder: Path) -> Trained | None:

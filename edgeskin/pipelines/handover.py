@@ -46,7 +46,7 @@ class Handover:
     @property
     def counts(self) -> dict[str, int]:
         """Images by status, the answered first."""
-        return {ANSWERED: 0} | dict(Counter(self.statuses))
+        return count_statuses(self.statuses)
 
     def answers(self, outputs: Outputs, of: NDArray[np.bool_] | None = None) -> Outputs:
         """A row for each answered image, in their order: the mean of its pictures' rows.
@@ -59,6 +59,11 @@ class Handover:
         return {
             name: mean_by(self.owner, rows)[wanted[self.answered]] for name, rows in outputs.items()
         }
+
+
+def count_statuses(statuses: Iterable[str]) -> dict[str, int]:
+    """Images by status, the answered first, who are there where there are none, too."""
+    return {ANSWERED: 0} | dict(Counter(statuses))
 
 
 def mean_by(owner: NDArray[np.int64], rows: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -19,7 +19,7 @@ from edgeskin.artifacts import (
 from edgeskin.errors import InvalidArtifact, InvalidSpec, UnknownName
 from edgeskin.files import atomic, check_writable, inside, open_to_readers, sha256
 from edgeskin.formats import is_artifact
-from edgeskin.models.run_files import METRICS, network_file
+from edgeskin.models.run_files import METRICS, check_network
 from edgeskin.pipelines.fit import check_fit
 from edgeskin.pipelines.pipeline_card import write_pipeline_card
 from edgeskin.pipelines.pipeline_spec import DOCUMENT, PipelineSpec, Rules, Stage
@@ -180,6 +180,7 @@ def make_pipeline(
         UnknownName: No such rules, or a stage that they do not have or that is not given.
         InvalidSpec: The stages do not fit the rules.
         InvalidArtifact: A stage is no artifact and no run, or not what its manifest names.
+        InvalidRun: The weights of a run are missing or cut off.
         CannotWrite: `out` exists and `force` is False.
     """
     rules, out = read_rules(rules), Path(out)
@@ -230,7 +231,7 @@ def _put(path: Path, folder: Path, name: str) -> Stage:
     target = folder / f"{name}{path.suffix if is_artifact(path) else ''}"
     if not is_artifact(path):
         target.mkdir()
-        for file in (path / "spec.json", network_file(path), path / METRICS):
+        for file in (path / "spec.json", check_network(path), path / METRICS):
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
     else:

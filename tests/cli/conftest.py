@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import snapshot, the_line
 from samples import acne_spec
 
 import edgeskin
 from edgeskin.cli.main import run
 
 RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
-Refused = Callable[..., str]
 
 
 def make_run(folder: Path, data: Path, seed: int) -> Path:
@@ -99,23 +96,3 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
     return path
-
-
-@pytest.fixture
-def refused(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Refused:
-    """`refused(*arguments)`: the line of a command that must refuse and leave nothing."""
-    monkeypatch.chdir(tmp_path)
-
-    def check(*arguments: object) -> str:
-        before = snapshot(tmp_path)
-        capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        stdout, stderr = capsys.readouterr()
-        assert code == 2, stderr
-        assert stdout == ""
-        assert snapshot(tmp_path) == before
-        return the_line(stderr)
-
-    return check
