@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgeskin.formats.model_audit import Float16Reach, LayerReach, Oddity, ScaleSpan
 from edgeskin.formats.network import Network, Tensor
 
-_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 FLOAT16_MAX = 65504.0
 _FLOAT16_LEAST = 2.0**-24
 """The smallest number above 0 that float16 has; half of it rounds to 0."""

@@ -42,13 +42,15 @@ _HALF_STEP = {"float16": 2.0**-11, "float32": 2.0**-23}
 """Of a stored real number, relative to it; and of the smallest ones:"""
 _SMALLEST = 2.0**-24
 _LISTED = 3
+_SHIFTS = {"uint8": 128, "uint16": 32768}
 
 
 @dataclass(frozen=True)
 class QuantParams:
     """Scales and zero points, (channels,) or (1,).
 
-    Those of uint8 are given as for int8: q - 128 with zero_point - 128 is the same number.
+    Those of unsigned types are given as for signed ones: of uint8, q - 128 with zero_point - 128
+    is the same number.
     """
 
     scales: Array
@@ -60,7 +62,7 @@ class QuantParams:
         stored: Quantization | None = tensor.quantization
         if stored is None or min(stored.scale) <= 0.0:
             return None
-        shift = 128 if tensor.dtype == "uint8" else 0
+        shift = _SHIFTS.get(tensor.dtype, 0)
         return cls(np.array(stored.scale), np.array(stored.zero_point) - shift)
 
     def channels(self, order: Array) -> QuantParams:
@@ -288,7 +290,7 @@ def _file_products(network: Network) -> Iterator[FileProduct]:
         if stored is None or not stored.constant or stored.dtype not in ("int8", "uint8"):
             continue
         if (quantization := QuantParams.of(stored)) is not None:
-            shift = 128 if stored.dtype == "uint8" else 0
+            shift = _SHIFTS.get(stored.dtype, 0)
             weight = network.values(stored.name).astype(np.int16) - shift
             weight = weight.transpose(_TO_OIHW.get(op.type, range(weight.ndim)))
             yield FileProduct(stored.name, _filters(weight), quantization, *_bias(op, network))

@@ -55,7 +55,8 @@ def job(name: str) -> Job:
     if name == "exact":
         changes = {"height": 40, "width": 48, "color_order": "BGR"}
         spec, floats = tiny_spec(input=size.model_copy(update=changes)), network("fp32")
-    program = calibrate_network(floats, spec, images(spec.input), method="minmax")
+    scheme = "w8a16" if name == "small16" else "w8a8"
+    program = calibrate_network(floats, spec, images(spec.input), method="minmax", scheme=scheme)
     return Job(program.module, Metadata(spec, "app", "int8"))
 
 
@@ -94,6 +95,28 @@ def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert moves(convert(job(name), "onnx", tmp_path, portable=False)) != moves(path)
     monkeypatch.setattr(to_onnx, "find_form", lambda *args, **options: FLOAT)
     assert moves(convert(job(name), "onnx", tmp_path, portable=False)) == moves(path)
+
+
+@pytest.mark.slow
+def test_sixteen_bits_are_unsigned_and_clamps_come_last(tmp_path: Path) -> None:
+    path = convert(job("small16"), "onnx", tmp_path)
+    assert_the_same(job("small16"), path)
+    held = read_network(path)
+    kinds = Counter(op.type for op in held.operators)
+    plain = Counter(
+        op.type
+        for op in read_network(convert(job("small16"), "onnx", tmp_path, portable=False)).operators
+    )
+    assert plain["Clip"] > 0
+    assert kinds["Clip"] == kinds["Relu"] == 0
+    assert kinds["Max"] >= plain["Clip"]
+    assert "int16" not in {tensor.dtype for tensor in held.tensors.values()}
+    layers = [op for op in held.operators if op.type in ("Conv", "Gemm")]
+    for op in layers:  # an NPU takes what is quantized on all sides
+        assert [held.producer[name].type for name in op.inputs] == ["DequantizeLinear"] * 3
+        assert {user.type for user in held.consumers[op.outputs[0]]} <= {
+            "QuantizeLinear", "Softmax",
+        }, op.name  # fmt: skip
 
 
 @pytest.mark.slow
@@ -155,6 +178,14 @@ def test_qualcomm(name: str, tmp_path: Path) -> None:
     assert min(agreement_db(path, rows, tmp_path).values()) >= 30.0
     # The reason for all of it: where this no longer fails, so much need not be left out.
     assert on_npu(convert(job(name), "onnx", tmp_path, portable=False), rows, tmp_path).returncode
+
+
+@on_qnn
+@pytest.mark.slow
+def test_qualcomm_in_sixteen_bits(tmp_path: Path) -> None:
+    rows = np.stack(images(job("small16").metadata.spec.input))
+    path = convert(job("small16"), "onnx", tmp_path)
+    assert min(agreement_db(path, rows, tmp_path).values()) >= 40.0
 
 
 @on_qnn

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from edgeskin.converters.legalize.onnx.channels import pad_depthwise_channels
 from edgeskin.converters.legalize.onnx.integers import (
     activations_to_uint8,
+    activations_to_uint16,
     full_rank_constants,
     integer_biases,
     mean_to_pooling,
@@ -24,6 +25,7 @@ from edgeskin.converters.legalize.onnx.linear import linear_to_convolution
 from edgeskin.converters.legalize.onnx.padding import pad_in_convolution
 from edgeskin.converters.legalize.onnx.pixels import pixels_are_integers, pixels_are_quantized
 from edgeskin.converters.legalize.onnx.redundant import (
+    clamp_by_bounds,
     clamp_integers,
     drop_clamps,
     drop_requantization,
@@ -85,8 +87,9 @@ TENSORRT = Form(
         open_residual_add,
     ),
 )
-# The first with int16; ONNX Runtime's CPU provider computes it in float, step for step.
+# The first opset with int16; ONNX Runtime's CPU provider computes it in float, step for step.
 INT16 = Form(21)
+PORTABLE16 = Form(21, (activations_to_uint16, *PORTABLE.rewrites[1:], clamp_by_bounds))
 
 
 def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> Form:
@@ -96,7 +99,7 @@ def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> F
     """
     types, zero_points = {kind for kind, _ in activations}, {zero for _, zero in activations}
     if types - {"int8"}:
-        return INT16
+        return PORTABLE16 if portable else INT16
     if zero_points == {0}:
         return TENSORRT
     if portable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +22,8 @@ from edgeskin.converters.legalize.onnx.qdq import (
     sizes,
 )
 
+_INT32 = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+
 
 def activations_to_uint8(graph: ir.Graph) -> None:
     """Re-express int8 activations as uint8: q + 128 with zero_point + 128.
@@ -30,16 +33,30 @@ def activations_to_uint8(graph: ir.Graph) -> None:
     1.5 times as long. What has one scale, constants of add and mul included, is
     an activation; what has one for each channel is a weight and stays int8.
     """
+    _unsigned(graph, np.dtype(np.int8))
+
+
+def activations_to_uint16(graph: ir.Graph) -> None:
+    """Re-express int16 activations as uint16: q + 32768 with zero_point + 32768.
+
+    The real numbers stay the same. Qualcomm's NPU provider multiplies uint16 activations, and
+    leaves the weights of layers on int16 ones to the CPU.
+    """
+    _unsigned(graph, np.dtype(np.int16))
+
+
+def _unsigned(graph: ir.Graph, kind: np.dtype[Any]) -> None:
     for node in nodes(graph, QUANTIZE, DEQUANTIZE):
         zero_point = constant(node.inputs[2])
-        if zero_point is not None and zero_point.dtype == np.int8 and not zero_point.shape:
+        if zero_point is not None and zero_point.dtype == kind and not zero_point.shape:
             for place in (0, 2):
                 if constant(node.inputs[place]) is not None:
-                    edit(node, place, _shift, "uint8")
+                    edit(node, place, _shift, f"u{kind.name}")
 
 
 def _shift(array: Array) -> Array:
-    shifted: Array = (array.astype(np.int16) + 128).astype(np.uint8)
+    half = 1 << (8 * array.dtype.itemsize - 1)
+    shifted: Array = (array.astype(np.int32) + half).astype(f"u{array.dtype.name}")
     return shifted
 
 
@@ -86,15 +103,18 @@ def integer_biases(graph: ir.Graph) -> None:
     """Store the bias of an integer layer as int32 in units of input scale x weight scale.
 
     That is how every integer kernel adds it. ONNX Runtime before 1.21 fuses a
-    layer only where the file says so; later ones do the same on loading.
+    layer only where the file says so; later ones do the same on loading. A bias that is too
+    large for that, which 16 bits of activations make possible, has coarser units.
     """
     for node in nodes(graph, "Conv", "Gemm"):
         bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
         x, weight = dequantize_of(node.inputs[0]), dequantize_of(node.inputs[1])
         if bias is None or x is None or weight is None or not _is_weight(weight):
             continue
-        scale = _scale(x) * _scale(weight)
-        integers = np.rint(bias.astype(np.float64) / scale).astype(np.int32)
+        least = np.abs(bias) / _INT32[1]
+        scale = np.maximum(_scale(x) * _scale(weight), least).astype(np.float32)
+        steps = np.rint(bias.astype(np.float64) / scale)
+        integers = np.clip(steps, *_INT32).astype(np.int32)
         name = node.inputs[2].name if node.inputs[2] is not None else None
         dequantize = ir.node(
             DEQUANTIZE,

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from edgeskin.converters.legalize.onnx.qdq import (
     CLAMPS,
+    DEQUANTIZE,
     QUANTIZE,
     Array,
     add_constant,
@@ -85,6 +86,49 @@ def clamp_integers(graph: ir.Graph) -> None:
         quantize.outputs[0].replace_all_uses_with(integers.outputs[0])
         integers.replace_input_with(0, quantize.outputs[0])
         graph.insert_after(quantize, integers)
+
+
+def clamp_by_bounds(graph: ir.Graph) -> None:
+    """Write a Relu or Clip before a quantize step as Max and Min with quantized bounds.
+
+    Each is quantized as the clamp is, in front as well as behind: rounding keeps the order of
+    numbers, so that the results are the same. An NPU takes a layer whose own result is quantized;
+    one whose clamp comes first it leaves to the CPU, as where activations of 16 bits are symmetric
+    and `drop_clamps` has nothing to drop. A Clip there is taken and forgotten by Qualcomm's
+    compiler (QAIRT 2.51), a Max or Min is not.
+    """
+    for clamp in nodes(graph, *CLAMPS):
+        quantize, value = only_user(clamp.outputs[0]), clamp.inputs[0]
+        if quantize is None or quantize.op_type != QUANTIZE or value is None:
+            continue
+        bounds, (scale, zero_point) = _bounds(clamp), map(constant, quantize.inputs[1:3])
+        if bounds is None or scale is None or zero_point is None or scale.size != 1:
+            continue
+        parameters, ends = list(quantize.inputs[1:3]), np.iinfo(zero_point.dtype)
+        low, high = _integers(bounds, scale, zero_point)
+        needed = {"Max": low} if low > ends.min else {}
+        needed |= {"Min": high} if high < ends.max else {}
+        for kind, integer in needed.items():
+            limit = np.clip(integer, ends.min, ends.max).astype(zero_point.dtype)
+            stored = add_constant(graph, f"limit_{limit}", limit)
+            steps = [
+                ir.node(QUANTIZE, [value, *parameters]),
+                ir.node(DEQUANTIZE, [None, *parameters]),
+                ir.node(DEQUANTIZE, [stored, *parameters]),
+                ir.node(kind, [None, None]),
+            ]
+            quantized, dequantized, bound, step = steps
+            dequantized.replace_input_with(0, quantized.outputs[0])
+            step.replace_input_with(0, dequantized.outputs[0])
+            step.replace_input_with(1, bound.outputs[0])
+            for node in steps:
+                shape = () if node is bound else value.shape
+                node.outputs[0].shape = ir.Shape(shape or ())
+                node.outputs[0].type = quantize.outputs[0].type if node is quantized else value.type
+            graph.insert_before(clamp, steps)
+            value = step.outputs[0]
+        quantize.replace_input_with(0, value)
+        graph.remove(clamp, safe=True)
 
 
 def _integers(bounds: tuple[Array, Array], scale: Array, zero_point: Array) -> Array:
