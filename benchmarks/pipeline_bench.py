@@ -41,7 +41,7 @@ from edgeskin.benchmarks.result import (
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.errors import InvalidPack, NotSupportedHere, RunFailed
 from edgeskin.formats import is_artifact
-from edgeskin.pipelines.handover import count_statuses, mean_by
+from edgeskin.pipelines.handover import count_statuses, equal_statuses, mean_by
 from edgeskin.pipelines.joins import join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import rows_of
@@ -162,7 +162,7 @@ def _run(
         stages=dict(zip(pipeline.names, (first, last), strict=True)),
         looked_at=len(pack),
         statuses={"reference": count_statuses(pack.statuses), "device": count_statuses(statuses)},
-        equal_statuses=float(np.mean(np.array(pack.statuses) == np.array(statuses))),
+        equal_statuses=equal_statuses(pack.statuses, statuses),
         pictures_per_image=len(pictures) / int(both.sum()),
         join=_join_time(joined),
         whole_p50_ms=_whole(first, last, len(pictures) / int(both.sum())),

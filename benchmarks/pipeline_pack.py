@@ -33,11 +33,9 @@ from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidPack
 from edgeskin.files import atomic, sha256
 from edgeskin.pipelines.fit import check_fit
-from edgeskin.pipelines.joins import join_image
-from edgeskin.pipelines.pipeline_predictor import PipelinePredictor
+from edgeskin.pipelines.pipeline_predictor import PipelinePredictor, run_first
 from edgeskin.pipelines.pipeline_spec import ANSWERED, Join, PipelineSpec
 from edgeskin.postprocess import Outputs
-from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec, first_problem
 from edgeskin.subgroups import Grouping
@@ -154,11 +152,10 @@ def _entries(
     """The first stage's entries; the end's statuses and rows are appended on the way."""
     for done, source in enumerate(data.images, start=1):
         image = source.decode()
-        outputs = reference.first.run(preprocess(image, reference.first.spec.input))
-        joined = join_image(reference.pipeline.spec.join, reference.first.spec, outputs, image)
+        outputs, joined = run_first(reference.first, reference.pipeline.spec.join, image)
         statuses.append(joined.status)
         if joined.pictures:
-            rows.append(reference.look(joined.pictures))
+            rows.append(reference.run_last(joined.pictures))
         yield Entry(image, source.sha256(), outputs)
         progress("packing", done, len(data))
 
@@ -183,9 +180,8 @@ def read_pipeline_pack(folder: Path | str) -> PipelinePack:
             if sha256(folder / name) != document.sha256[name]:
                 raise ValueError(f"{name} is not the file that was packed with it")
         pipeline = PipelineSpec.model_validate(document.pipeline)
-        names = (pipeline.stages[0].name, pipeline.stages[1].name)
         last = Spec.from_json(json.dumps(document.spec), where=str(path))
-        check_fit(pipeline.join, names, first.spec, last)
+        check_fit(pipeline.join, pipeline.names, first.spec, last)
         with np.load(folder / END_OUTPUTS, allow_pickle=False) as stored:
             end = {name: stored[name] for name in stored.files}
         _check_rows(document, first, last, end)
@@ -196,7 +192,7 @@ def read_pipeline_pack(folder: Path | str) -> PipelinePack:
         ) from error
     return PipelinePack(
         **vars(first),
-        names=names,
+        names=pipeline.names,
         join=pipeline.join,
         last=last,
         statuses=document.statuses,

@@ -56,29 +56,29 @@ def drift_pipeline(
         InvalidData: No image is answered both before and after, or images cannot be grouped so.
         NotTrusted: A run names a factory that needs `trust`.
     """
-    made, trained = read_pipeline(artifact), open_reference(reference, trust=trust)
-    same_pipeline(trained.pipeline, made)
+    converted, trained = read_pipeline(artifact), open_reference(reference, trust=trust)
+    same_pipeline(trained.pipeline, converted)
     data = data if isinstance(data, Dataset) else load_split(data, "test")
     groupings = group_images(data, groups, trust=trust, progress=progress)
     with ExitStack() as stack:
-        files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(made)]
+        files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(converted)]
         _check_origins(files, trained)
         pixels = data.pixels(trained.first.spec.input, progress)
         last = trained.last.run_all
-        before = answers(made, data, trained.first.run_all(pixels), last, progress)
+        before = answers(converted, data, trained.first.run_all(pixels), last, progress)
         check_answered(before.handover, trained.pipeline, data)
         first_outputs = files[0].predictor.run_all(pixels, progress)
-        between = answers(made, data, first_outputs, last, progress)
+        between = answers(converted, data, first_outputs, last, progress)
         pictures = between.handover.pixels
         after = files[1].predictor.run_all(pictures, progress) if len(pictures) else {}
         runtimes = [file.predictor.session.runtime for file in files]
     both = before.handover.answered & between.handover.answered
     if not both.any():
         raise InvalidData(
-            f"{made.folder.name} answers none of the images that the trained pipeline answers: "
-            "there is no drift to measure. See edgeskin verify"
+            f"{converted.folder.name} answers none of the images that the trained pipeline "
+            "answers: there is no drift to measure. See edgeskin verify"
         )
-    names = [f"{name} converted" for name in made.names]
+    names = [f"{name} converted" for name in converted.names]
     stages = [
         StageOutputs(
             "trained", "both stages in torch", before.handover.answers(before.outputs, both)
@@ -97,7 +97,7 @@ def drift_pipeline(
         allowed_points=groups.allowed_points,
     )
     return PipelineDrift(
-        artifact=made.folder.name,
+        artifact=converted.folder.name,
         data=data.name,
         split=data.split,
         data_rule=data.rule_for(spec),

@@ -31,16 +31,16 @@ from edgeskin.document import Document
 from edgeskin.errors import InvalidArtifact, InvalidData
 from edgeskin.files import atomic, check_writable, sha256, write_json
 from edgeskin.pipelines.fit import check_fit
-from edgeskin.pipelines.joins import Crop, Pixels, join_image
+from edgeskin.pipelines.joins import Crop, Pixels
 from edgeskin.pipelines.pipeline_folder import (
     is_pipeline,
     read_pipeline,
     read_rules,
     spec_of,
 )
+from edgeskin.pipelines.pipeline_predictor import run_first
 from edgeskin.pipelines.pipeline_spec import Join, Rules
 from edgeskin.predictor import Predictor, load
-from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
 
 
@@ -192,8 +192,7 @@ def _writer(
 
     def write(i: int) -> tuple[str, list[Row]]:
         image = data.images[i].decode()
-        outputs = first.run(preprocess(image, first.spec.input))
-        joined = join_image(join, first.spec, outputs, image)
+        _, joined = run_first(first, join, image)
         crops = joined.seen.crops or (None,) * len(joined.pictures)
         rows = []
         for k, (picture, crop) in enumerate(zip(joined.pictures, crops, strict=True)):

@@ -7,14 +7,14 @@ last one, and the last one's answers come back as a row an image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeskin.pipelines.joins import Joined, Pixels, Seen, join_image
+from edgeskin.pipelines.joins import Pixels, join_image
 from edgeskin.pipelines.pipeline_spec import ANSWERED, Join
 from edgeskin.postprocess import Outputs
 from edgeskin.preprocess import preprocess
@@ -28,13 +28,11 @@ class Handover:
 
     Attributes:
         statuses: One an image.
-        seen: One an image.
         owner: Which image each picture is of, int64 (M,), not falling.
         pixels: Preprocessed for the last stage, uint8 (M, height, width, 3).
     """
 
     statuses: tuple[str, ...]
-    seen: tuple[Seen, ...]
     owner: NDArray[np.int64]
     pixels: Pixels
 
@@ -62,8 +60,13 @@ class Handover:
 
 
 def count_statuses(statuses: Iterable[str]) -> dict[str, int]:
-    """Images by status, the answered first, who are there where there are none, too."""
+    """Images by status: the answered first, even where there are none."""
     return {ANSWERED: 0} | dict(Counter(statuses))
+
+
+def equal_statuses(before: Sequence[str], after: Sequence[str]) -> float:
+    """The share of images that have the same status, 0 to 1."""
+    return float(np.mean([a == b for a, b in zip(before, after, strict=True)]))
 
 
 def mean_by(owner: NDArray[np.int64], rows: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -92,23 +95,21 @@ def hand_over(
     first, last = specs
     readers = list(images)
 
-    def one(i: int) -> tuple[Joined, list[Pixels]]:
+    def one(i: int) -> tuple[str, list[Pixels]]:
         row = {name: values[i : i + 1] for name, values in outputs.items()}
         joined = join_image(join, first, row, readers[i]())
-        small = [preprocess(picture, last.input) for picture in joined.pictures]
-        return Joined(joined.status, joined.seen, ()), small
+        return joined.status, [preprocess(picture, last.input) for picture in joined.pictures]
 
-    joined, pixels, owner = [], [], []
+    statuses, pixels, owner = [], [], []
     with ThreadPoolExecutor() as pool:
-        for i, (image, pictures) in enumerate(pool.map(one, range(len(readers)))):
-            joined.append(image)
+        for i, (status, pictures) in enumerate(pool.map(one, range(len(readers)))):
+            statuses.append(status)
             pixels += pictures
             owner += [i] * len(pictures)
             progress("joining the stages", i + 1, len(readers))
     shape = (len(pixels), last.input.height, last.input.width, 3)
     return Handover(
-        statuses=tuple(image.status for image in joined),
-        seen=tuple(image.seen for image in joined),
+        statuses=tuple(statuses),
         owner=np.array(owner, np.int64),
         pixels=np.stack(pixels) if pixels else np.empty(shape, np.uint8),
     )

@@ -81,7 +81,7 @@ def _facts(spec: PipelineSpec, specs: tuple[Spec, Spec]) -> str:
 
 def _join(spec: PipelineSpec, first: Spec) -> str:
     """The rule with its thresholds, in words."""
-    join, (before, after) = spec.join, (f"`{stage.name}`" for stage in spec.stages)
+    join, (before, after) = spec.join, (f"`{name}`" for name in spec.names)
     if not isinstance(join, CropJoin):
         kept = _region(join.keep, first)
         return (
@@ -115,7 +115,7 @@ def _answers(spec: PipelineSpec, last: Spec) -> str:
     nothing = "there is no such square" if isinstance(spec.join, CropJoin) else "less is kept"
     heads = "\n".join(f"- {words(head)}" for head in last.heads)
     return (
-        f"Where its `status` is `{ANSWERED}`, what `{spec.stages[1].name}` says:\n\n{heads}\n\n"
+        f"Where its `status` is `{ANSWERED}`, what `{spec.names[1]}` says:\n\n{heads}\n\n"
         f"Where {nothing}, its `status` is `{spec.join.otherwise}`, and there are no heads. That "
         "is an answer and no error: an app shows it."
     )

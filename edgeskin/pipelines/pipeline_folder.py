@@ -51,8 +51,7 @@ class Pipeline:
     @property
     def names(self) -> tuple[str, str]:
         """Of the first and the last stage."""
-        first, last = self.spec.stages
-        return first.name, last.name
+        return self.spec.names
 
 
 def is_pipeline(path: Path | str) -> bool:
@@ -77,9 +76,8 @@ def read_pipeline(folder: Path | str) -> Pipeline:
     for stage in spec.stages:
         _check_stage(folder, stage)
     first, last = (spec_of(folder / stage.file) for stage in spec.stages)
-    names = (spec.stages[0].name, spec.stages[1].name)
     try:
-        check_fit(spec.join, names, first, last)
+        check_fit(spec.join, spec.names, first, last)
     except InvalidSpec as error:
         raise InvalidSpec(f"{document}: {error}") from error
     return Pipeline(folder, spec, (first, last), sha256(document))
@@ -150,7 +148,6 @@ def read_rules(rules: Rules | Path | str) -> Rules:
 
 def rules_of(spec: PipelineSpec) -> Rules:
     """The rules that a pipeline was made by, to make another one of other files."""
-    first, last = spec.stages
     return Rules(
         name=spec.name,
         task=spec.task,
@@ -158,7 +155,7 @@ def rules_of(spec: PipelineSpec) -> Rules:
         limits=spec.limits,
         join=spec.join,
         license=spec.license,
-        stages=(first.name, last.name),
+        stages=spec.names,
     )
 
 

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeskin import images, postprocess
 from edgeskin.pipelines.handover import mean_by
-from edgeskin.pipelines.joins import Seen, join_image
+from edgeskin.pipelines.joins import Joined, Pixels, Seen, join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
-from edgeskin.pipelines.pipeline_spec import ANSWERED
+from edgeskin.pipelines.pipeline_spec import ANSWERED, Join
 from edgeskin.postprocess import HeadPrediction, Outputs, Prediction
 from edgeskin.predictor import Predictor, Source
 from edgeskin.predictor import load as load_model
@@ -79,15 +77,14 @@ class PipelinePredictor(Predictor):
         if isinstance(source, list):
             return [self.predict(image) for image in source]
         image = images.decode(source)
-        outputs = self.first.run(preprocess(image, self.first.spec.input))
-        joined = join_image(self.pipeline.spec.join, self.first.spec, outputs, image)
+        outputs, joined = run_first(self.first, self.pipeline.spec.join, image)
         heads: Mapping[str, HeadPrediction] = {}
         if joined.pictures:
-            heads = postprocess.predict(self.spec, self.look(joined.pictures)).heads
+            heads = postprocess.predict(self.spec, self.run_last(joined.pictures)).heads
         first = postprocess.predict(self.first.spec, outputs).heads
         return PipelinePrediction(heads, joined.status, joined.seen, first)
 
-    def look(self, pictures: tuple[NDArray[np.uint8], ...]) -> Outputs:
+    def run_last(self, pictures: tuple[Pixels, ...]) -> Outputs:
         """The last stage's outputs for the pictures of one image, averaged."""
         outputs = self.run_all([preprocess(picture, self.spec.input) for picture in pictures])
         return {name: mean_by(np.zeros(len(pictures), np.int64), x) for name, x in outputs.items()}
@@ -96,13 +93,15 @@ class PipelinePredictor(Predictor):
         self.first.close()
         super().close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+
+def run_first(first: Predictor, join: Join, image: Pixels) -> tuple[Outputs, Joined]:
+    """A first stage's decoded outputs for one image, and what the last stage sees by them.
+
+    Args:
+        image: As decoded, uint8 (H, W, 3).
+    """
+    outputs = first.run(preprocess(image, first.spec.input))
+    return outputs, join_image(join, first.spec, outputs, image)
 
 
 def load_pipeline(

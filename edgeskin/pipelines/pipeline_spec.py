@@ -134,6 +134,11 @@ class PipelineSpec(_Described):
     stages: tuple[Stage, Stage]
     """In the order in which they run."""
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of the first and the last stage."""
+        return self.stages[0].name, self.stages[1].name
+
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         first, last = self.stages
