@@ -37,7 +37,6 @@ class DemoPlan:
 
 
 _MASKS: Mapping[str, Any] = {"epochs": 12, "arch_options": {"width": 64, "low_level": 24}}
-_CLASSES: Mapping[str, Any] = {"epochs": 9}
 
 PLANS = {
     plan.task: plan
@@ -67,7 +66,10 @@ PLANS = {
             settings={"epochs": 6},
         ),
         DemoPlan(
-            "melanoma", "melanoma", ("label_balanced_accuracy", "label_auroc"), settings=_CLASSES
+            "melanoma",
+            "melanoma",
+            ("label_balanced_accuracy", "label_auroc"),
+            settings={"epochs": 9},
         ),
         DemoPlan(
             "perceived_age",
@@ -89,7 +91,8 @@ PLANS = {
             "ultrasound_grading",
             "ultrasound",
             ("label_balanced_accuracy",),
-            settings=_CLASSES,
+            arch="ultrasound_v2",
+            settings={"epochs": 6, "learning_rate": 4e-4},
         ),
     )
 }
