@@ -21,6 +21,8 @@ from edgeskin.files import sha256
 from edgeskin.postprocess import rows_of
 
 VERSION: Final = 1
+_IN_HALF = ("htp", "gpu:fp16")
+"""Of simulated accelerators, those that compute in float16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Measured:
         outputs: Decoded outputs; row i belongs to `images[i]`.
         equal_inputs: The share of images that the device preprocessed to the very
             bytes that this machine makes.
+        in_half: It computes float32 in float16, as NPUs and phones' GPUs do.
     """
 
     path: Path
@@ -44,6 +47,12 @@ class Measured:
     images: tuple[str, ...]
     outputs: dict[str, NDArray[Any]]
     equal_inputs: float
+    in_half: bool = False
+
+    @property
+    def runtime(self) -> str:
+        """What computed the outputs, and where."""
+        return f"{self.engine} on {self.device}"
 
     def of(self, artifact: Path, images: Sequence[str]) -> dict[str, NDArray[Any]]:
         """The outputs of `artifact` on the images of these hashes, rows in their order.
@@ -94,6 +103,7 @@ def read_measured(path: Path | str) -> Measured:
             images=tuple(document["pack"]["source_sha256"]),
             outputs=outputs,
             equal_inputs=document["accuracy"]["bit_equal_inputs"],
+            in_half=document["device"].get("simulated", "").startswith(_IN_HALF),
         )
     except FileNotFoundError as error:
         raise InvalidResult(

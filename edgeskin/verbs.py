@@ -156,34 +156,33 @@ def bench(
     return on_devices(devices, work, ssh_config=ssh_config, progress=progress)
 
 
-def simulate(
+def measure_on(
     artifact: Path | str,
     run: Path | str,
     data: Dataset,
-    what: str,
+    device: str,
     out: Path | None = None,
     *,
     force: bool = False,
     trust: bool = False,
     progress: Progress = silent,
 ) -> Measured:
-    """What a simulated accelerator makes of every image of `data`, for `drift` and `verify`.
+    """What a device makes of every image of `data`, for `drift` and `verify`; nothing is timed.
 
     Args:
         run: The float model that the artifact was made from.
-        what: As in `bench --device simulated:WHAT`, such as "htp:SM8750".
+        device: As `bench --device` takes it, such as "simulated:htp:SM8750".
         out: Where the result is kept, and taken from where it is there; one that breaks off goes
             on from there. None: nowhere.
         force: Replace a result there that is of another artifact or other images.
         trust: Run the code that the run names, whoever wrote it.
 
     Raises:
-        UnknownName: Nothing simulated is called so.
+        UnknownName: No device is called so.
         InvalidResult: `out` holds a result of something else.
         EdgeskinError: As `pack` and `bench`.
     """
-    artifact, device = Path(artifact), f"simulated:{what}"
-    find_simulator(what)
+    artifact = Path(artifact)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         place = result_path(out or folder, device, artifact)

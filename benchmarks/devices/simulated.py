@@ -145,9 +145,25 @@ SIMULATORS = {
 }
 
 
-def is_simulator(what: str) -> bool:
-    """Whether `what` is called like a simulator, of whatever variant."""
-    return what.partition(":")[0] in SIMULATORS
+def device_under(name: str) -> str | None:
+    """The device that `--under NAME` means: `htp` and `gpu` are short for `simulated:...`."""
+    kind = name.partition(":")[0]
+    if kind in SIMULATORS:
+        return f"simulated:{name}"
+    return name if kind in ("simulated", "emulated") else None
+
+
+def device_named(name: str) -> str:
+    """`device_under`, where nothing else will do.
+
+    Raises:
+        UnknownName: Nothing is simulated or emulated under this name.
+    """
+    if (device := device_under(name)) is None:
+        raise UnknownName(
+            f"nothing simulates '{name}'; there are {', '.join(SIMULATORS)}, emulated:CPU"
+        )
+    return device
 
 
 def find_simulator(what: str) -> tuple[Simulator, str]:

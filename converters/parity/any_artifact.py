@@ -15,6 +15,7 @@ from edgeskin.converters.parity.reference import Model
 from edgeskin.data.grouping import GroupOptions
 from edgeskin.data.manifest import Dataset, ImageData
 from edgeskin.errors import InvalidArtifact
+from edgeskin.measured import Measured
 from edgeskin.models.run import Run
 from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.progress import Progress, silent
@@ -26,6 +27,7 @@ def verify(
     data: Dataset | ImageData | Path | str,
     groups: GroupOptions = GroupOptions(),
     *,
+    measured: Measured | None = None,
     trust: bool = False,
     progress: Progress = silent,
 ) -> Verification:
@@ -36,6 +38,7 @@ def verify(
         reference: The run that the artifact was made from, its program (`.pt2`), or a float
             `.onnx` or `.tflite` file; of a pipeline, the pipeline of its runs.
         groups: What to give the metrics by, beside those of all images.
+        measured: Of one model, what a device made of it and these images: it is not run here.
         trust: Run the code that the reference names, whoever wrote it.
 
     Returns:
@@ -47,7 +50,13 @@ def verify(
         NotTrusted: The reference names a factory that needs `trust`.
     """
     if isinstance(artifact, OpenedFile) or not is_pipeline(artifact):
-        return compare.verify(artifact, reference, data, groups, trust=trust, progress=progress)
+        return compare.verify(
+            artifact, reference, data, groups, measured=measured, trust=trust, progress=progress
+        )
+    if measured is not None:
+        raise InvalidArtifact(
+            f"{artifact} is a pipeline, and {measured.path} is of one model: verify that one"
+        )
     if not isinstance(reference, Path | str):
         raise InvalidArtifact(
             f"{artifact} is a pipeline: its reference is the folder of the pipeline of its runs"

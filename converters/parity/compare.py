@@ -24,9 +24,9 @@ from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import ShapeMismatch
 from edgeskin.evaluation import Truth, compare
+from edgeskin.measured import Measured
 from edgeskin.models.run import Run
 from edgeskin.postprocess import Outputs, decisions
-from edgeskin.predictor import Predictor
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
 from edgeskin.subgroups import ALLOWED_POINTS, Grouping, Subgroups, by_groupings
@@ -83,15 +83,24 @@ class Reference:
         artifact: OpenedFile | Path | str,
         progress: Progress = silent,
         outputs: Outputs | None = None,
+        measured: Measured | None = None,
     ) -> Verification:
-        """What the function `verify` returns; `outputs` are the artifact's, if known already."""
+        """What the function `verify` returns.
+
+        Args:
+            outputs: The artifact's, if known already.
+            measured: Where they come from, if not from the artifact's own runtime here.
+        """
         with opened(artifact) as file:
-            predictor, precision = file.predictor, file.metadata.precision
-            same_model(self.model.spec, predictor.spec)
+            spec, precision = file.metadata.spec, file.metadata.precision
+            same_model(self.model.spec, spec)
             if outputs is None:
-                outputs = predictor.run_all(self.pixels, progress)
-            comparison = compare_outputs(predictor, self.outputs, outputs, self.truth)
+                outputs = file.predictor.run_all(self.pixels, progress)
+            runtime = measured.runtime if measured else file.session.runtime
+            comparison = compare_outputs(spec, runtime, self.outputs, outputs, self.truth)
             disagreements = disagrees(file, self.model)
+        if measured and measured.in_half and precision == "fp32":
+            precision = "fp16"  # which is what the accelerator computes in
         floor = whole_db(precision, self.rounding_db)
         clear = comparison.sqnr_db >= max(floor, CLEAR_DB)
         cause = None if clear else explain(self.model, self.pixels, outputs, precision, floor)
@@ -130,6 +139,7 @@ def verify(
     data: Dataset | ImageData | Path | str,
     groups: GroupOptions = GroupOptions(),
     *,
+    measured: Measured | None = None,
     trust: bool = False,
     progress: Progress = silent,
 ) -> Verification:
@@ -140,42 +150,46 @@ def verify(
         reference: The run that the artifact was made from, its program (`.pt2`),
             or a float `.onnx` or `.tflite` file; see `reference.open_model`.
         groups: What to give the metrics by, beside those of all images.
+        measured: What a device made of the artifact and these images: the artifact is not run.
         trust: Run the code that the reference names, whoever wrote it.
 
     Raises:
         InvalidData: Images cannot be grouped so.
+        InvalidResult: `measured` is of another artifact, or of other pixels.
         ShapeMismatch: The two models have different inputs or heads.
         NotTrusted: The reference names a factory that needs `trust`.
     """
     with opened(artifact) as file:
-        spec = file.predictor.spec  # a broken file shows before the float model runs
+        # A broken file shows before the float model runs.
+        spec = file.predictor.spec if measured is None else file.metadata.spec
         if isinstance(reference, Path | str):
             reference = open_model(reference, spec, trust=trust)
         same_model(reference.spec, spec)
         if not isinstance(data, Dataset):
             data = load_split(data, "test")
         groupings = group_images(data, groups, trust=trust, progress=progress)
+        outputs = measured and measured.of(file.path, [image.sha256() for image in data.images])
         known = Reference.of(reference, data, groupings, groups.allowed_points)
-        return known.verify(file, progress)
+        return known.verify(file, progress, outputs, measured)
 
 
 def compare_outputs(
-    predictor: Predictor, expected: Outputs, outputs: Outputs, truth: Truth
+    spec: Spec, runtime: str, expected: Outputs, outputs: Outputs, truth: Truth
 ) -> TaskComparison:
-    """Agreement, decisions and metrics of outputs at hand, those of `predictor` against others."""
+    """Agreement, decisions and metrics of outputs at hand, those of `runtime` against others."""
     check_shapes(expected, outputs)
     agreement = {name: agree(values, outputs[name]) for name, values in expected.items()}
-    decided = decisions(predictor.spec, outputs)
+    decided = decisions(spec, outputs)
     return TaskComparison(
-        runtime=predictor.session.runtime,
+        runtime=runtime,
         images=len(next(iter(outputs.values()))),
         sqnr_db=lowest_db(agreement),
         agreement=agreement,
         equal_decisions={
             name: metrics.equal_ratio(values, decided[name])
-            for name, values in decisions(predictor.spec, expected).items()
+            for name, values in decisions(spec, expected).items()
         },
-        metrics=compare(predictor.spec, expected, outputs, truth),
+        metrics=compare(spec, expected, outputs, truth),
     )
 
 

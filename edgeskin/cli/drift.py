@@ -48,14 +48,15 @@ def drift(
     under: Annotated[
         list[str] | None,
         typer.Option(
-            help="Other kernels: a simulated accelerator, htp[:CHIP] or gpu[:fp32], or a command "
-            "to run python under: 'qemu-x86_64 -cpu Haswell'. May be given several times."
+            help="Other kernels: a simulated accelerator, htp[:CHIP] or gpu[:fp32], an emulated "
+            "CPU, emulated:cortex-a76, or a command to run python under: 'qemu-x86_64 -cpu "
+            "Haswell'. May be given several times."
         ),
     ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that keeps what was simulated; a run that breaks off goes on from it."
+            help="Folder that keeps what devices of --under gave; a run that breaks off goes on."
         ),
     ] = None,
     measured: Annotated[
@@ -79,14 +80,14 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
-    from edgeskin.benchmarks.devices.simulated import is_simulator
+    from edgeskin.benchmarks.devices.simulated import device_under
     from edgeskin.converters.parity.any_artifact import drift as split_changes
     from edgeskin.converters.parity.drift import DriftOptions
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
     from edgeskin.subgroups import missed_gaps
-    from edgeskin.verbs import simulate
+    from edgeskin.verbs import measure_on
 
     groups = with_gate(groups, max_group_gap)
     if plot is not None:
@@ -95,16 +96,16 @@ def drift(
     dataset = dataset if images is None else dataset.take(images)
     if metric or plot:
         _check_metric(artifact, dataset, metric)
-    simulated = [name for name in under or () if is_simulator(name)]
-    commands = tuple(name for name in under or () if name not in simulated)
+    devices = {name: device_under(name) for name in under or ()}
+    commands = tuple(name for name, device in devices.items() if device is None)
     known = [read_measured(path) for path in measured or ()]
     with console.progress() as progress:
         known += [
-            simulate(
-                artifact, reference, dataset, name, results,
+            measure_on(
+                artifact, reference, dataset, device, results,
                 force=force, trust=trust, progress=progress,
             )
-            for name in simulated
+            for device in filter(None, devices.values())
         ]  # fmt: skip
         options = DriftOptions(program, preprocess, commands, tuple(known), groups)
         report = split_changes(

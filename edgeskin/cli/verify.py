@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgeskin.data.grouping import GroupOptions
     from edgeskin.data.manifest import Dataset, ImageData
     from edgeskin.evaluation import MetricChange
+    from edgeskin.measured import Measured
 
 
 @takes_data
@@ -60,6 +61,24 @@ def verify(
         bool, typer.Option("--layers", help="Compare inner tensors too; exit 1 if one is bad.")
     ] = False,
     images: Annotated[int, typer.Option(min=1, help="Images for --layers.")] = 8,
+    under: Annotated[
+        str | None,
+        typer.Option(
+            help="What runs it instead of this machine: a simulated accelerator, htp[:CHIP] or "
+            "gpu[:fp32], or emulated:CPU."
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what --under gave; a run that breaks off goes on."),
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="A result (.json) of edgeskin bench that has the images: it is not run."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many of the split's images; else all.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Picture of --layers to write: .png or .svg.")
     ] = None,
@@ -75,11 +94,14 @@ def verify(
 
     Two files without a spec are compared on made-up images.
     """
+    from edgeskin.benchmarks.devices.simulated import device_named
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.files import check_writable
     from edgeskin.formats import is_artifact
+    from edgeskin.measured import read_measured
     from edgeskin.pipelines.pipeline_folder import is_pipeline
+    from edgeskin.verbs import measure_on
 
     groups = with_gate(groups, max_group_gap)
     by_layer = None
@@ -87,19 +109,32 @@ def verify(
         by_layer = LayerOptions(images, plot, repro, force)
         for out in filter(None, (plot, repro)):
             check_writable(out, force=force)
+    if under or measured:
+        _check_elsewhere(artifact, under, measured, by_layer)
     with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
         if is_pipeline(artifact):
             comparison = _verify_pipeline(
-                artifact, reference, _split(data, split), groups, by_layer, trust, progress
+                artifact, reference, _split(data, split, samples), groups, by_layer, trust, progress
             )
         elif is_artifact(reference) and not file.has_spec:
             _refuse_groups(groups)
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
-            dataset = _split(data, split)
-            model = open_model(reference, file.predictor.spec, trust=trust)
-            comparison = _verify(file, model, dataset, groups, by_layer, trust, progress)
+            dataset = _split(data, split, samples)
+            elsewhere = None
+            if under or measured:
+                elsewhere = (
+                    read_measured(measured)
+                    if measured
+                    else measure_on(
+                        artifact, reference, dataset, device_named(under or ""), results,
+                        force=force, trust=trust, progress=progress,
+                    )
+                )  # fmt: skip
+            spec = file.metadata.spec if elsewhere else file.predictor.spec
+            model = open_model(reference, spec, trust=trust)
+            comparison = _verify(file, model, dataset, groups, elsewhere, by_layer, trust, progress)
     missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise, max_group_gap)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
@@ -148,17 +183,21 @@ def _verify(
     reference: Model,
     data: Dataset,
     groups: GroupOptions,
+    elsewhere: Measured | None,
     by_layer: LayerOptions | None,
     trust: bool,
     progress: Progress,
 ) -> Verification:
-    from edgeskin.artifacts import record
     from edgeskin.converters.parity import verify as run
+    from edgeskin.evidence import keep
 
-    verification = run(file, reference, data, groups, trust=trust, progress=progress)
+    verification = run(
+        file, reference, data, groups, measured=elsewhere, trust=trust, progress=progress
+    )
     console.remark(data.unlabelled(reference.spec))
-    record(file.path, verification)
-    _write_card_of(file.path)
+    if elsewhere is not None:  # the manifest has what this machine computes; the result stays
+        return verification
+    keep(file.path, verification)
     if by_layer is None:
         return verification
     from edgeskin.converters.parity.layers import compare_layers
@@ -193,6 +232,7 @@ def _verify_pipeline(
     from edgeskin.artifacts import record
     from edgeskin.converters.parity.pipeline_compare import verify_pipeline
     from edgeskin.errors import InvalidArtifact
+    from edgeskin.evidence import keep
     from edgeskin.pipelines.pipeline_folder import read_pipeline
     from edgeskin.pipelines.pipeline_spec import DOCUMENT
 
@@ -208,32 +248,43 @@ def _verify_pipeline(
     console.remark(data.unlabelled(pipeline.specs[1]))
     for path, stage in zip(pipeline.paths, verification.stages.values(), strict=True):
         record(path, stage)
-    record(pipeline.folder / DOCUMENT, verification)
-    _write_card_of(pipeline.folder)
+    keep(pipeline.folder / DOCUMENT, verification)
     return verification
 
 
-def _write_card_of(path: Path) -> None:
-    """Write the card of a pipeline, or that beside a file, anew: the manifest has more to say."""
-    from edgeskin.artifacts import read_manifest, read_metadata
-    from edgeskin.model_card import write_card
-    from edgeskin.pipelines.pipeline_card import write_pipeline_card
-    from edgeskin.pipelines.pipeline_folder import is_pipeline, read_pipeline
+def _check_elsewhere(
+    artifact: Path, under: str | None, measured: Path | None, by_layer: LayerOptions | None
+) -> None:
+    """Refuse options that do not go with a file that something else runs."""
+    from edgeskin.benchmarks.devices.simulated import device_named
+    from edgeskin.errors import InvalidArtifact, UnknownName
+    from edgeskin.pipelines.pipeline_folder import is_pipeline
 
-    folder = path if is_pipeline(path) else path.parent
-    if is_pipeline(folder):
-        pipeline = read_pipeline(folder)
-        write_pipeline_card(folder, pipeline.spec, pipeline.specs)
-    elif path.name in read_manifest(folder):
-        write_card(folder, read_metadata(path).spec)
+    if under and measured:
+        raise UnknownName(
+            f"--under {under} runs the file and --measured {measured} has its answers: leave one "
+            "of the two out"
+        )
+    if under:
+        device_named(under)
+    if by_layer is not None:
+        raise UnknownName(
+            "--layers are of this machine's runtime: leave --under and --measured out"
+        )
+    if is_pipeline(artifact):
+        raise InvalidArtifact(
+            f"{artifact} is a pipeline: --under and --measured are of one stage. Verify it by "
+            "itself, on the data that edgeskin stage-data writes"
+        )
 
 
-def _split(data: ImageData | None, split: str) -> Dataset:
+def _split(data: ImageData | None, split: str, samples: int | None) -> Dataset:
     from edgeskin.errors import InvalidData
 
     if data is None:
         raise InvalidData("the artifact has a spec, so that it is verified on images: pass --data")
-    return data.split(split)
+    dataset = data.split(split)
+    return dataset if samples is None else dataset.take(samples)
 
 
 def _drawn(report: LayerReport, options: LayerOptions) -> LayerReport:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from samples import acne_spec
 
 import edgeskin
 from edgeskin.cli.main import run
+from edgeskin.data.manifest import load_split
+from edgeskin.files import sha256
 
 RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
 
@@ -18,7 +23,6 @@ def make_run(folder: Path, data: Path, seed: int) -> Path:
     """An untrained run whose answers differ from image to image as a trained one's do."""
     import torch
 
-    from edgeskin.data.manifest import load_split
     from edgeskin.models.app_model import AppModel
     from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
@@ -95,4 +99,28 @@ def spoiled_set(phantom_set: Path, tmp_path: Path) -> Path:
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def measured() -> Callable[[Path, Path, Path], Path]:
+    return _measured
+
+
+def _measured(artifact: Path, data: Path, folder: Path) -> Path:
+    """The result of a device that computes what this machine does, in another order."""
+    dataset = load_split(data, "test")
+    with edgeskin.load(artifact) as predictor:
+        outputs = predictor.run_all(dataset.pixels(predictor.spec.input)[::-1])
+    document = {
+        "version": 1,
+        "artifact": {"sha256": sha256(artifact)},
+        "pack": {"source_sha256": [sha256(path) for path in dataset.paths[::-1]]},
+        "device": {"name": "a phone"},
+        "engine": {"version": "1.0", "accelerator": "none"},
+        "accuracy": {"bit_equal_inputs": 1.0},
+    }
+    path = folder / "result.json"
+    path.write_text(json.dumps(document))
+    np.savez(path.with_suffix(".npz"), **outputs)
     return path

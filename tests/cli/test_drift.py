@@ -6,40 +6,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edgeskin import load
 from edgeskin.cli.main import run
-from edgeskin.data.manifest import load_split
 from edgeskin.data.phantoms import write_set
-from edgeskin.files import sha256
 
 pytestmark = pytest.mark.slow
 Refused = Callable[..., str]
 NEAREST = ("--preprocess", "nearest")
 
 
-def measured(artifact: Path, data: Path, folder: Path) -> Path:
-    """The result of a device that computes what this machine does, in another order."""
-    dataset = load_split(data, "test")
-    with load(artifact) as predictor:
-        outputs = predictor.run_all(dataset.pixels(predictor.spec.input)[::-1])
-    document = {
-        "version": 1,
-        "artifact": {"sha256": sha256(artifact)},
-        "pack": {"source_sha256": [sha256(path) for path in dataset.paths[::-1]]},
-        "device": {"name": "a phone"},
-        "engine": {"version": "1.0", "accelerator": "none"},
-        "accuracy": {"bit_equal_inputs": 1.0},
-    }
-    path = folder / "result.json"
-    path.write_text(json.dumps(document))
-    np.savez(path.with_suffix(".npz"), **outputs)
-    return path
-
-
 def test_drift_of_a_float_file_has_no_quantization(
+    measured: Callable[..., Path],
     files: Path,
     lively_run: Path,
     phantom_set: Path,
@@ -66,6 +44,7 @@ def test_drift_of_a_float_file_has_no_quantization(
 
 
 def test_drift_of_an_int8_file_needs_its_program(
+    measured: Callable[..., Path],
     int8: Path,
     lively_run: Path,
     program: Path,

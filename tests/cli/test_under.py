@@ -1,0 +1,113 @@
+"""`--under` and `--measured`: a file on what is not this machine, in `verify` and `drift`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeskin.benchmarks.devices.device import Device
+from edgeskin.cli.main import run
+
+npu = pytest.mark.skipif(
+    not util.find_spec("onnxruntime_qnn") and "CI" not in os.environ,
+    reason="NOT TESTED: Qualcomm's NPU simulator: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
+)
+
+
+def command(name: str, artifact: Path, reference: Path, data: Path) -> list[str]:
+    return [name, str(artifact), "--reference", str(reference), "--data", str(data)]
+
+
+def document(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> Any:
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@npu
+@pytest.mark.slow
+def test_a_float_file_on_a_simulated_npu(
+    files: Path,
+    lively_run: Path,
+    phantom_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    artifact, results = files / "acne-test-fp32.tflite", str(tmp_path / "results")
+    before = (files / "manifest.json").read_bytes()
+    under = ["--under", "htp:SM8750", "--results", results]
+    verify = [*command("verify", artifact, lively_run, phantom_set), "--samples", "3", *under]
+    told = document(capsys, verify)
+    assert told["runtime"].endswith("qnn-simulated on simulated:htp:SM8750")
+    assert told["images"] == 3
+    assert 35 < told["sqnr_db"] < 70
+    assert told["floor_db"] < 30, "of float16"
+    assert (files / "manifest.json").read_bytes() == before, "it says what this machine computes"
+
+    def started(*_: Any, **__: Any) -> None:
+        raise AssertionError("it has been measured")
+
+    monkeypatch.setattr(Device, "start", started)
+    drift = [*command("drift", artifact, lively_run, phantom_set), "--images", "3", *under]
+    (elsewhere,) = document(capsys, drift)["elsewhere"]
+    assert elsewhere["stage"] == "simulated:htp:SM8750"
+    (result,) = (tmp_path / "results").glob("*.json")
+    known = ["--samples", "3", "--measured", str(result)]
+    again = document(capsys, [*command("verify", artifact, lively_run, phantom_set), *known])
+    assert again["agreement"] == told["agreement"]
+    capsys.readouterr()
+    four = [*command("verify", artifact, lively_run, phantom_set), "--samples", "4", *under]
+    assert run(four) == 2
+    assert "of these 4 images" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_a_phone_gave_is_held_to_the_gates(
+    measured: Callable[..., Path],
+    files: Path,
+    lively_run: Path,
+    phantom_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    artifact = files / "acne-test-fp32.onnx"
+    result = str(measured(artifact, phantom_set, tmp_path))
+    verify = command("verify", artifact, lively_run, phantom_set)
+    told = document(capsys, [*verify, "--measured", result])
+    assert told["runtime"] == "1.0 on a phone"
+    here = document(capsys, verify)
+    assert told["agreement"] == here["agreement"]
+    assert told["faults"] == here["faults"] == []
+    capsys.readouterr()
+    assert run([*verify, "--measured", result, "--min-sqnr-db", "1000"]) == 1
+    assert "1000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--under", "tpu"], "nothing simulates 'tpu'; there are htp, gpu, emulated:CPU"),
+        (["--under", "htp", "--measured", "x.json"], "leave one of the two out"),
+        (["--under", "htp", "--layers"], "--layers are of this machine's runtime"),
+        (["--measured", "x.json"], "x.json is no result: x.json is missing"),
+    ],
+)
+def test_what_goes_together_with_nothing(
+    options: list[str],
+    reason: str,
+    files: Path,
+    lively_run: Path,
+    phantom_set: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    artifact = files / "acne-test-fp32.onnx"
+    capsys.readouterr()
+    assert run([*command("verify", artifact, lively_run, phantom_set), *options]) == 2
+    assert reason in capsys.readouterr().err
