@@ -129,6 +129,9 @@ def test_the_manifest_holds_hash_tools_and_evidence(demo: Path) -> None:
         assert entry["tools"]["edgeskin"]
         assert "verification" in entry
     assert str(demo) not in json.dumps(entries), "a manifest must not tell this machine's paths"
+    [card] = folder.glob("*.card.md")
+    for name in entries:
+        assert f"### {name} on " in card.read_text()
 
 
 @pytest.mark.slow

@@ -166,7 +166,7 @@ def make_pipeline(
     *,
     force: bool = False,
 ) -> Pipeline:
-    """Join two models by rules into one folder, `NAME.pipeline`.
+    """Join two models by rules into one folder, `NAME.pipeline`, with its card.
 
     Args:
         rules: A TOML file, or the name of built-in ones.

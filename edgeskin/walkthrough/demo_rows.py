@@ -19,8 +19,8 @@ def measure_files(
     """Agreement of every artifact, and latency where its own runtime exists here."""
     from contextlib import ExitStack
 
-    from edgeskin.artifacts import record
     from edgeskin.benchmarks.latency import measure
+    from edgeskin.evidence import keep
     from edgeskin.predictor import load
 
     verifications, running = {}, {}
@@ -28,7 +28,7 @@ def measure_files(
         for done, artifact in enumerate(artifacts, start=1):
             name = artifact.path.name
             verifications[name] = reference.verify(artifact.path)
-            record(artifact.path, verifications[name])
+            keep(artifact.path, verifications[name])
             predictor = stack.enter_context(load(artifact.path))
             if predictor.session.native:
                 running[name] = predictor
