@@ -20,14 +20,14 @@ from edgeskin.converters.parity.compare import Reference, compare_outputs, same_
 from edgeskin.converters.parity.documents import TaskComparison
 from edgeskin.converters.parity.gates import faults
 from edgeskin.converters.parity.opened import OpenedFile
-from edgeskin.converters.parity.pipeline_documents import PipelineVerification, Statuses
+from edgeskin.converters.parity.pipeline_documents import PipelineVerification
 from edgeskin.converters.parity.reference import Model, open_model
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
 from edgeskin.errors import InvalidArtifact, InvalidData, ShapeMismatch
 from edgeskin.evaluation import Truth
 from edgeskin.formats import is_artifact
-from edgeskin.pipelines.handover import Handover, hand_over
+from edgeskin.pipelines.handover import Handover, equal_statuses, hand_over
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.progress import Progress, silent
@@ -96,29 +96,29 @@ def verify_pipeline(
         InvalidData: Images cannot be grouped so, or the reference answers none.
         NotTrusted: A run names a factory that needs `trust`.
     """
-    made, known = read_pipeline(artifact), open_reference(reference, trust=trust)
-    same_pipeline(known.pipeline, made)
+    converted, trained = read_pipeline(artifact), open_reference(reference, trust=trust)
+    same_pipeline(trained.pipeline, converted)
     data = data if isinstance(data, Dataset) else load_split(data, "test")
     groupings = group_images(data, groups, trust=trust, progress=progress)
     with ExitStack() as stack:
-        files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(made)]
+        files = [stack.enter_context(OpenedFile(path)) for path in artifact_paths(converted)]
         precision = next(p for p in _COARSEST if p in [f.metadata.precision for f in files])
-        first = Reference.of(known.first, data)
-        expected = answers(made, data, first.outputs, known.last.run_all, progress)
-        check_answered(expected.handover, known.pipeline, data)
-        last = _on_pictures(known.last, data, expected)
+        first = Reference.of(trained.first, data)
+        expected = answers(converted, data, first.outputs, trained.last.run_all, progress)
+        check_answered(expected.handover, trained.pipeline, data)
+        last = _on_pictures(trained.last, data, expected)
         outputs = files[0].predictor.run_all(first.pixels, progress)
         by_stage = {
-            made.names[0]: first.verify(files[0], progress, outputs),
-            made.names[1]: last.verify(files[1], progress),
+            converted.names[0]: first.verify(files[0], progress, outputs),
+            converted.names[1]: last.verify(files[1], progress),
         }
-        given = answers(made, data, outputs, files[1].predictor.run_all, progress)
+        given = answers(converted, data, outputs, files[1].predictor.run_all, progress)
         both = expected.handover.answered & given.handover.answered
         before, after = (a.handover.answers(a.outputs, both) for a in (expected, given))
-        truth = rows_of(data.truth(known.last.spec), both)
+        truth = rows_of(data.truth(trained.last.spec), both)
         end = _compare_ends(files[1], before, after, truth)
     subgroups = by_groupings(
-        known.last.spec,
+        trained.last.spec,
         before,
         after,
         truth,
@@ -127,12 +127,12 @@ def verify_pipeline(
     )
     verification = PipelineVerification(
         **dict(end),
-        artifact=made.folder.name,
+        artifact=converted.folder.name,
         data=data.name,
         split=data.split,
-        data_rule=data.rule_for(known.last.spec),
+        data_rule=data.rule_for(trained.last.spec),
         pixels_sha256=first.pixels_sha256,
-        reference_sha256=known.pipeline.sha256,
+        reference_sha256=trained.pipeline.sha256,
         precision=precision,
         floor_db=float("-inf"),
         rounding_db=None,
@@ -141,8 +141,8 @@ def verify_pipeline(
         faults=(),
         stages=by_stage,
         looked_at=len(data),
-        statuses=_statuses(reference=expected.handover, artifact=given.handover),
-        equal_statuses=equal_statuses(expected.handover, given.handover),
+        statuses={"reference": expected.handover.counts, "artifact": given.handover.counts},
+        equal_statuses=equal_statuses(expected.handover.statuses, given.handover.statuses),
         subgroups=subgroups or None,
     )
     return verification.model_copy(update={"faults": faults(verification)})
@@ -221,16 +221,6 @@ def check_answered(handover: Handover, pipeline: Pipeline, data: Dataset) -> Non
         )
 
 
-def equal_statuses(before: Handover, after: Handover) -> float:
-    """The share of images that have the same status."""
-    pairs = zip(before.statuses, after.statuses, strict=True)
-    return float(np.mean([a == b for a, b in pairs]))
-
-
-def _statuses(**handovers: Handover) -> Statuses:
-    return {name: handover.counts for name, handover in handovers.items()}
-
-
 def _on_pictures(model: Model, data: Dataset, expected: Answers) -> Reference:
     """The reference's last stage, on the pictures that the reference hands over."""
     owner = expected.handover.owner
@@ -250,7 +240,8 @@ def _compare_ends(
 ) -> TaskComparison:
     """Of the images that both answer; where there are none, there is nothing to compare."""
     if len(next(iter(expected.values()))):
-        return compare_outputs(file.predictor, expected, outputs, truth)
+        runtime = file.session.runtime
+        return compare_outputs(file.metadata.spec, runtime, expected, outputs, truth)
     return TaskComparison(
         runtime=file.predictor.session.runtime,
         images=0,
