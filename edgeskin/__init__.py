@@ -13,6 +13,7 @@ from edgeskin.offline import disable_telemetry
 from edgeskin.version import __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same to Python
+    from edgeskin.advice import advise as advise
     from edgeskin.benchmarks.devices.names import devices as devices
     from edgeskin.calibration.from_run import calibrate as calibrate
     from edgeskin.calibration.options import CalibrationOptions as CalibrationOptions
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.spec import Spec as Spec
     from edgeskin.training.train import train as train
     from edgeskin.verbs import bench as bench
+    from edgeskin.verbs import measure_on as measure_on
     from edgeskin.verbs import pack as pack
     from edgeskin.verbs import try_on as try_on
     from edgeskin.walkthrough.demo import demo as demo
@@ -55,6 +57,7 @@ _HOMES = {
     "Predictor": "edgeskin.predictor",
     "Spec": "edgeskin.spec",
     "SpecAnswers": "edgeskin.sources.spec_answers",
+    "advise": "edgeskin.advice",
     "bench": "edgeskin.verbs",
     "calibrate": "edgeskin.calibration.from_run",
     "convert": "edgeskin.converters.from_source",
@@ -67,6 +70,7 @@ _HOMES = {
     "load_run": "edgeskin.models.run",
     "load_split": "edgeskin.data.manifest",
     "make_pipeline": "edgeskin.pipelines.pipeline_folder",
+    "measure_on": "edgeskin.verbs",
     "open_data": "edgeskin.data.manifest",
     "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",

@@ -68,6 +68,14 @@ MAY_IMPORT = {
         "edgeskin.benchmarks",
         "edgeskin.benchmarks.peers",
     ),
+    "edgeskin.benchmarks.accelerators": (  # as systems
+        *TORCH_LAYERS,
+        "edgeskin.calibration",
+        "edgeskin.converters",
+        "edgeskin.benchmarks",
+        "edgeskin.benchmarks.peers",
+        "edgeskin.benchmarks.systems",
+    ),
     "edgeskin.benchmarks": ("edgeskin.benchmarks",),
     "edgeskin.verbs": ("edgeskin.benchmarks", "edgeskin.data"),
     "edgeskin.walkthrough": (
@@ -88,6 +96,7 @@ LAYERS = (
     "edgeskin.converters",
     "edgeskin.benchmarks.peers",
     "edgeskin.benchmarks.systems",
+    "edgeskin.benchmarks.accelerators",
     "edgeskin.benchmarks",
     "edgeskin.cli",
 )
@@ -139,6 +148,7 @@ def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> Non
             "edgeskin.cli",
             "edgeskin.benchmarks.peers",
             "edgeskin.benchmarks.systems",
+            "edgeskin.benchmarks.accelerators",
         }
     for imported, _ in imports(path):
         if (layer := layer_of(imported)) is not None:
@@ -149,7 +159,7 @@ def test_modules_import_only_the_layers_below_them(name: str, path: Path) -> Non
 def test_the_core_loads_no_heavy_library_at_its_top(name: str, path: Path) -> None:
     if layer_of(name) in (*TORCH_LAYERS, "edgeskin.calibration", "edgeskin.converters"):
         return
-    if layer_of(name) in ("edgeskin.benchmarks.peers", "edgeskin.benchmarks.systems"):
+    if (layer_of(name) or "").startswith("edgeskin.benchmarks."):
         return  # they measure everything
     if name.startswith(("edgeskin.runtimes.", "edgeskin.formats.")):
         return  # opened by name, when an artifact asks for it
@@ -253,6 +263,7 @@ def test_public_names() -> None:
         "Spec",
         "SpecAnswers",
         "__version__",
+        "advise",
         "bench",
         "calibrate",
         "convert",
@@ -265,6 +276,7 @@ def test_public_names() -> None:
         "load_run",
         "load_split",
         "make_pipeline",
+        "measure_on",
         "open_data",
         "pack",
         "qat",

@@ -28,7 +28,7 @@ from edgeskin.errors import NotSupportedHere
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLACES = {folder: name for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()}
-NOT_PACKED = ("edgeskin/benchmarks/peers/", "edgeskin/benchmarks/systems/")
+NOT_PACKED = tuple(f"edgeskin/benchmarks/{name}/" for name in ("peers", "systems", "accelerators"))
 """They measure other tools, and real sets: run from a checkout."""
 NOT_NEEDED_TO_RUN = "torch,torchvision,timm,torchao,nncf,litert_torch,ai_edge_quantizer,onnxscript"
 # What a core made for another machine must do there: load, and know a picture's format.

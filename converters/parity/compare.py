@@ -168,7 +168,9 @@ def verify(
         if not isinstance(data, Dataset):
             data = load_split(data, "test")
         groupings = group_images(data, groups, trust=trust, progress=progress)
-        outputs = measured and measured.of(file.path, [image.sha256() for image in data.images])
+        outputs = None
+        if measured is not None:
+            outputs = measured.of(file.path, [image.sha256() for image in data.images])
         known = Reference.of(reference, data, groupings, groups.allowed_points)
         return known.verify(file, progress, outputs, measured)
 

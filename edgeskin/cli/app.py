@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgeskin.cli import (
+    advise,
     bench,
     calibrate,
     convert,
@@ -60,6 +61,7 @@ for name, command in (
     ("pack", pack.pack),
     ("bench", bench.bench),
     ("devices", devices.devices),
+    ("advise", advise.advise),
 ):
     app.command(name)(command)
 

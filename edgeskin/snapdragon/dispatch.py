@@ -23,6 +23,7 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
         NotSupportedHere: The NPU took the file in parts, or not at all.
     """
     import onnx
+    from flatbuffers import flexbuffers
     from onnx import helper
 
     model = _read(compiled)
@@ -31,12 +32,17 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
     if [codes[op.opcodeIndex] for op in graph.operators] != [_DISPATCH]:
         raise NotSupportedHere(f"{compiled.name} is not compiled whole, and cannot be simulated")
     (op,) = graph.operators
-    options = _options(op)
+    # A flexbuffer: where in the file the context lies, and what its graph is called.
+    options = flexbuffers.Loads(bytes(op.customOptions))
     start = options["bytecode_offset"]
     context = compiled.read_bytes()[start : start + options["bytecode_size"]]
+    inputs, outputs = (
+        [graph.tensors[i].name.decode() for i in ends] for ends in (op.inputs, op.outputs)
+    )
     node = helper.make_node(
         "EPContext",
-        *([graph.tensors[i].name.decode() for i in ends] for ends in (op.inputs, op.outputs)),
+        inputs,
+        outputs,
         domain=_DOMAIN,
         main_context=1,
         embed_mode=1,
@@ -44,10 +50,12 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
         source=_PROVIDER,
         partition_name=options["name"],
     )
-    ends = ([_value(graph.tensors[i]) for i in which] for which in (graph.inputs, graph.outputs))
+    given, taken = (
+        [_value(graph.tensors[i]) for i in ends] for ends in (graph.inputs, graph.outputs)
+    )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_DOMAIN, 1)]
     whole = helper.make_model(
-        helper.make_graph([node], "compiled", *ends), opset_imports=opsets, ir_version=_IR
+        helper.make_graph([node], "compiled", given, taken), opset_imports=opsets, ir_version=_IR
     )
     helper.set_model_props(whole, metadata.entries())
     onnx.save(whole, out)
@@ -57,13 +65,6 @@ def _read(path: Path) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     return schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-
-
-def _options(op: Any) -> dict[str, Any]:
-    from flatbuffers import flexbuffers
-
-    options: dict[str, Any] = flexbuffers.Loads(bytes(op.customOptions))
-    return options
 
 
 def _value(tensor: Any) -> Any:

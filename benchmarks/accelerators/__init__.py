@@ -1,0 +1,1 @@
+"""What each accelerator's arithmetic makes of a network: files, places, and a page of them."""

@@ -1,0 +1,202 @@
+"""A network in each precision on each place that runs its files: one cell a pair.
+
+A cell is kept as soon as it is measured, and not measured again, so that the same call after a
+kill goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgeskin.benchmarks.result import read_result
+from edgeskin.calibration.from_run import calibrate
+from edgeskin.calibration.options import CalibrationOptions
+from edgeskin.converters.from_source import convert
+from edgeskin.converters.options import ConversionOptions
+from edgeskin.converters.parity.compare import Reference
+from edgeskin.converters.parity.documents import Verification
+from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.document import Document
+from edgeskin.errors import EdgeskinError
+from edgeskin.evaluation import MetricChange
+from edgeskin.files import write_json
+from edgeskin.formats import FORMATS
+from edgeskin.models.run import Run, load_run
+from edgeskin.progress import Progress, silent
+from edgeskin.verbs import measure_on
+
+SCHEMES = ("w8a8", "w8a16")
+PRECISIONS = ("fp32", *SCHEMES)
+CPU, OTHERS = ("cpu",), ("snapdragon", "gpu")
+"""Destinations of the two files that a network has of each type: for CPUs, and for the others."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Something that runs files of one type.
+
+    Attributes:
+        device: As `edgeskin bench --device` calls it; None: this machine.
+        title: For a person.
+        target: The format of its files.
+        destinations: What its files are made for.
+    """
+
+    device: str | None
+    title: str
+    target: str
+    destinations: tuple[str, ...] = CPU
+
+
+PLACES = (
+    Place(None, "this CPU", "tflite"),
+    Place(None, "this CPU", "onnx"),
+    Place(None, "meaning of MIL", "coreml"),
+    Place("emulated:cortex-a76", "Arm Cortex-A76, emulated", "tflite"),
+    Place("emulated:cortex-a76", "Arm Cortex-A76, emulated", "onnx"),
+    Place("simulated:htp:SM8750", "Snapdragon SM8750's NPU, simulated", "tflite", OTHERS),
+    Place("simulated:htp:SM8750", "Snapdragon SM8750's NPU, simulated", "onnx", OTHERS),
+    Place("simulated:gpu", "a phone's GPU in float16, simulated", "tflite", OTHERS),
+)
+
+
+class Cell(Document):
+    """One file on one place, beside the float network on the same images.
+
+    Attributes:
+        precision: One of `PRECISIONS`.
+        place: Its title.
+        seconds: Wall time that the cell took, with what else went on on the machine.
+        refused: Why there are no figures; all else is left out then.
+        taken: Operators on the accelerator, of how many; None where the runtime does not say.
+    """
+
+    precision: str
+    place: str
+    target: str
+    seconds: float
+    refused: str | None = None
+    sqnr_db: float | None = None
+    equal_decisions: dict[str, float] | None = None
+    metrics: dict[str, MetricChange] | None = None
+    taken: tuple[int, int] | None = None
+
+
+class NetworkCells(Document):
+    """Every cell of a network, of so many drawn test images."""
+
+    name: str
+    arch: str
+    data: str
+    images: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A network, and where its files and cells are made.
+
+    Attributes:
+        run: Of the float network.
+        data: A data folder; its train split calibrates, its test split is drawn from.
+        out: A folder of its own.
+        images: How many to draw.
+    """
+
+    name: str
+    run: Path
+    data: Path
+    out: Path
+    images: int
+    progress: Progress = silent
+
+    def measure(self) -> NetworkCells:
+        """All cells; those that are known already are read."""
+        cells = tuple(self._cell(place, precision) for place in PLACES for precision in PRECISIONS)
+        return NetworkCells(
+            name=self.name,
+            arch=self.model.spec.arch or "",
+            data=self.test.name,
+            images=len(self.test),
+            cells=cells,
+        )
+
+    @cached_property
+    def model(self) -> Run:
+        return load_run(self.run)
+
+    @cached_property
+    def test(self) -> Dataset:
+        return load_split(self.data, "test").take(self.images)
+
+    @cached_property
+    def reference(self) -> Reference:
+        return Reference.of(self.model, self.test)
+
+    def _cell(self, place: Place, precision: str) -> Cell:
+        where = "".join(c if c.isalnum() else "-" for c in place.device or "here")
+        kept = self.out / "cells" / f"{precision}-{place.target}-{where}.json"
+        if kept.is_file():
+            return Cell.from_json(json.loads(kept.read_bytes()))
+        began = time.monotonic()
+        try:
+            found = self._found(place, precision)
+        except EdgeskinError as error:
+            found = {"refused": str(error)}
+        cell = Cell.from_json(
+            {
+                "precision": precision,
+                "place": place.title,
+                "target": place.target,
+                "seconds": time.monotonic() - began,
+                **found,
+            }
+        )
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_json(kept, cell.to_json())
+        return cell
+
+    def _found(self, place: Place, precision: str) -> Mapping[str, object]:
+        artifact = self._file(place, precision)
+        if place.device is None:
+            return dict(_figures(self.reference.verify(artifact, self.progress)))
+        results = self.out / "results" / artifact.parent.name
+        measured = measure_on(
+            artifact, self.run, self.test, place.device, results,
+            progress=self.progress,
+        )  # fmt: skip
+        found = dict(_figures(self.reference.verify(artifact, measured=measured)))
+        assigned = read_result(measured.path).assigned
+        if assigned is not None and assigned.parts is not None:
+            taken = assigned.taken.total()
+            found["taken"] = [taken, taken + assigned.left.total()]
+        return found
+
+    def _file(self, place: Place, precision: str) -> Path:
+        source = self.run if precision == "fp32" else self._program(precision)
+        out = self.out / f"{precision}-{place.target}-for-{'-'.join(place.destinations)}"
+        if not (out / "manifest.json").is_file():
+            options = ConversionOptions(timing=False, destinations=self._destinations(place))
+            convert(source, out, target=place.target, options=options, progress=self.progress)
+        return next(out.glob(f"*{FORMATS[place.target].suffix}"))
+
+    def _destinations(self, place: Place) -> tuple[str, ...]:
+        return tuple(d for d in place.destinations if d != "gpu" or place.target == "tflite")
+
+    def _program(self, scheme: str) -> Path:
+        program = self.out / f"{scheme}.pt2"
+        if not program.is_file():
+            options = CalibrationOptions(scheme=scheme)
+            calibrate(self.run, self.data, program, options, progress=self.progress)
+        return program
+
+
+def _figures(found: Verification) -> Iterator[tuple[str, object]]:
+    document = found.to_json()
+    for name in ("sqnr_db", "equal_decisions", "metrics"):
+        yield name, document[name]

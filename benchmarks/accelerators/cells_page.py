@@ -1,0 +1,87 @@
+"""The cells as a page for people, and as JSON beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgeskin.benchmarks.accelerators.cells import PRECISIONS, Cell, NetworkCells
+from edgeskin.benchmarks.peers.int8_page import compact_json, grid
+from edgeskin.benchmarks.systems.rows import limit_of
+from edgeskin.document import Document
+from edgeskin.evaluation import MetricChange
+from edgeskin.files import atomic
+from edgeskin.formats import FORMATS
+
+BEGIN, END = "<!-- cells -->", "<!-- end -->"
+
+
+class AcceleratorsResult(Document):
+    """All networks, with versions by package and the machine."""
+
+    machine: str
+    tools: dict[str, str]
+    networks: tuple[NetworkCells, ...]
+
+
+def save(result: AcceleratorsResult, page: Path) -> None:
+    """Fill the page's table, and write its JSON."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = f"{before}{BEGIN}\n{markdown(result)}\n{END}{after}"
+    for path, content in ((page, text), (json_path(page), compact_json(result.to_json()))):
+        with atomic(path, force=True) as fresh:
+            fresh.write_text(content, encoding="utf-8")
+
+
+def json_path(page: Path) -> Path:
+    return page.with_suffix(".json")
+
+
+def markdown(result: AcceleratorsResult) -> str:
+    """A table a network."""
+    tools = ", ".join(f"{name} {version}" for name, version in result.tools.items())
+    return "\n\n".join([f"{result.machine}; {tools}.", *map(_network, result.networks)])
+
+
+def _network(network: NetworkCells) -> str:
+    known = [cell for cell in network.cells if cell.metrics]
+    names = [name for name in (known[0].metrics or {}) if limit_of(name)] if known else []
+    columns = ("where", "file", "SQNR dB", "equal decisions", *names, "taken", "s")
+    order = {precision: i for i, precision in enumerate(PRECISIONS)}
+    cells = sorted(network.cells, key=lambda cell: order[cell.precision])
+    rows = [_row(cell, names) for cell in cells if cell.refused is None]
+    refused = [
+        f"- {FORMATS[cell.target].title} {cell.precision}, {cell.place}: {cell.refused}"
+        for cell in cells
+        if cell.refused
+    ]
+    title = f"### {network.name}\n{network.arch}, {network.images} test images of {network.data}."
+    listed = ["Not measured:\n\n" + "\n".join(refused)] if refused else []
+    return "\n\n".join([title, grid(columns, rows), *listed])
+
+
+def _row(cell: Cell, names: Sequence[str]) -> tuple[str, ...]:
+    shares = ", ".join(f"{100 * share:.1f} %" for share in (cell.equal_decisions or {}).values())
+    taken = "" if cell.taken is None else f"{cell.taken[0]} of {cell.taken[1]}"
+    return (
+        cell.place,
+        f"{FORMATS[cell.target].title} {cell.precision}",
+        f"{cell.sqnr_db:.1f}",
+        shares,
+        *(_change(cell.metrics or {}, name) for name in names),
+        taken,
+        f"{cell.seconds:.0f}",
+    )
+
+
+def _change(metrics: Mapping[str, MetricChange], name: str) -> str:
+    """In points of a ratio, else in the metric's unit, with its paired 95 % interval."""
+    if name not in metrics:
+        return ""
+    found = metrics[name]
+    times = 100 if found.unit == "ratio" else 1
+    value, low, high = (
+        times * x for x in (found.change.value, found.change.low, found.change.high)
+    )
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
