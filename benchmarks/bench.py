@@ -24,7 +24,7 @@ from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.names import open_device, reserved, together
-from edgeskin.benchmarks.doubts import doubts
+from edgeskin.benchmarks.doubts import doubts, unverified
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import Protocol
 from edgeskin.benchmarks.result import (
@@ -171,6 +171,8 @@ def bench_artifact(
     parts.mkdir(parents=True, exist_ok=True)
     steps = Steps(setup, device, parts, sensors, progress)
     outputs = steps.every_image()
+    took = assigned(steps.events)
+    found = accuracy.report(pack, outputs, bit_equal_inputs=steps.bit_equal_inputs(), twin=twin)
     result = BenchResult(
         edgeskin=__version__,
         artifact=_identify(setup),
@@ -178,10 +180,9 @@ def bench_artifact(
         device=BenchedDevice(name=device.name, **dict(facts)),
         harness=Harness(machine=platform.machine(), system=platform.system()),
         engine=_engine_used(setup, steps),
-        accuracy=accuracy.report(
-            pack, outputs, bit_equal_inputs=steps.bit_equal_inputs(), twin=twin
-        ),
-        assigned=assigned(steps.events),
+        accuracy=found,
+        assigned=took,
+        unverified=unverified(setup.engine, took, found),
         **_timed(setup, device, facts, steps, protocol, parts) if protocol else _Timed(),
     )
     np.savez(parts / "outputs.npz", **cast(Mapping[str, Any], outputs))

@@ -1,4 +1,8 @@
-"""What speaks against believing a latency: heat, moving clocks, other processes, few samples."""
+"""What speaks against believing a result.
+
+Of a latency heat, moving clocks, other processes, few samples; of an accelerator that nobody knows
+whether it was used.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeskin.benchmarks.accuracy import Accuracy
 from edgeskin.benchmarks.devices.facts import Facts
-from edgeskin.benchmarks.result import Latency, SensorReading
+from edgeskin.benchmarks.result import Assigned, Latency, SensorReading
+from edgeskin.benchmarks.runner.request import ANYWHERE, Engine
 
 ENOUGH_QUERIES = 1024
 HOT_MC = 60_000
@@ -16,6 +22,7 @@ THROTTLED = 1.10
 BUSY = 0.05
 BATTERY_LOW = 20
 CLOCK_STEP_NS = 1_000_000_000
+_CPUS = (*ANYWHERE, "xnnpack")
 
 
 def doubts(latency: Latency, facts: Facts, after: Facts) -> tuple[str, ...]:
@@ -79,3 +86,20 @@ def background_load(sensors: Sequence[SensorReading]) -> float | None:
     used = [sum(ticks) - ticks[3] - ticks[4] for ticks in busy]  # all but idle and iowait
     own_s = (last.own_cpu_ns - first.own_cpu_ns) / 1e9
     return max(0.0, (used[1] - used[0]) / 100 - own_s) / elapsed_s
+
+
+def unverified(engine: Engine, assigned: Assigned | None, accuracy: Accuracy) -> str | None:
+    """Why nobody knows that the accelerator computed the outputs; None where that is known.
+
+    The CPU's own kernels need no proof.
+    """
+    if engine.accelerator in _CPUS:
+        return None
+    host = accuracy.host
+    if host is not None and host.bit_equal and all(share == 1 for share in host.bit_equal.values()):
+        return "its outputs are the CPU's, bit by bit: it probably ran there"
+    if assigned is None:
+        return f"the runtime does not say what {engine.accelerator} took"
+    if not assigned.whole and not assigned.taken:
+        return f"{assigned.provider} took nothing"
+    return None

@@ -233,6 +233,8 @@ class BenchResult(Document):
     """One artifact on one device.
 
     `assigned` is told of accelerators that are libraries of their own: NPUs, and GPUs by WebGPU.
+    `unverified` says why nobody knows that the accelerator computed the outputs; absent where it
+    is known, or where the CPU was asked for.
 
     What comes of a protocol is left out where accuracy alone was asked for: `latency`, the
     device's state after it, its `doubts` (why the figures may be wrong, a sentence each), and of
@@ -248,6 +250,7 @@ class BenchResult(Document):
     engine: EngineUsed
     accuracy: Accuracy
     assigned: Assigned | None = None
+    unverified: str | None = None
     protocol: Protocol | None = None
     latency: Latency | None = None
     device_after: Facts | None = None

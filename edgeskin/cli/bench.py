@@ -106,17 +106,16 @@ def _print(results: list[BenchResult], out: Path) -> None:
 
 def _of_accelerator(result: BenchResult) -> list[str]:
     """How much of the file it took, and whether its answers are its own."""
+    lines = [f"unverified: {result.unverified}"] if result.unverified else []
     if (found := result.assigned) is None:
-        return []
-    lines = [f"{found.provider} took {'all' if found.whole else 'a part'} of the file"]
+        return lines
+    line = f"{found.provider} took {'all' if found.whole else 'a part'} of the file"
     if found.parts is not None:
         taken, left = found.taken.total(), found.left
-        lines = [f"{found.provider} took {taken} of {taken + left.total()} operators"]
+        line = f"{found.provider} took {taken} of {taken + left.total()} operators"
         if left:
-            lines[0] += f"; on the CPU: {', '.join(f'{n} {name}' for name, n in left.items())}"
-    host = result.accuracy.host
-    if host is not None and all(share == 1 for share in host.bit_equal.values()):
-        lines.append("its outputs are the CPU's, bit by bit: it probably ran there")
+            line += f"; on the CPU: {', '.join(f'{n} {name}' for name, n in left.items())}"
+    lines.insert(0, line)
     if result.device.simulated:
         lines.append("simulated: outputs are the accelerator's, times mean nothing")
     return lines

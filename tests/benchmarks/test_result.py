@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from edgeskin.benchmarks import summarize
+from edgeskin.benchmarks.accuracy import Accuracy, HostAgreement
 from edgeskin.benchmarks.devices import Facts, open_device
 from edgeskin.benchmarks.doubts import doubts as doubts_about
+from edgeskin.benchmarks.doubts import unverified
+from edgeskin.benchmarks.result import Assigned, Part
 from edgeskin.benchmarks.runner.events import Events
+from edgeskin.benchmarks.runner.request import Engine
 from edgeskin.errors import RunFailed
 
 
@@ -160,3 +164,29 @@ def test_a_runner_s_own_reason_is_what_is_told() -> None:
     line = json.dumps({"event": "end", "ok": False, "error": "no such model"})
     with pytest.raises(RunFailed, match="host: the program ended with code 2 .no such model."):
         Events.of([line.replace(": ", ":"), "edgeskin-exit 2"]).check_ended(open_device("host"))
+
+
+NPU = Part(provider="npu", operators={"Conv": 3})
+LEFT = Part(provider="CPUExecutionProvider", operators={"Resize": 1})
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "parts", "equal", "why"),
+    [
+        ("none", None, 1.0, None),
+        ("xnnpack", None, 0.5, None),
+        ("gpu", None, 0.5, "the runtime does not say what gpu took"),
+        ("qnn", (NPU, LEFT), 0.5, None),
+        ("qnn", (NPU, LEFT), 1.0, "its outputs are the CPU's, bit by bit: it probably ran there"),
+        ("qnn", (LEFT,), None, "npu took nothing"),
+        ("qnn", (NPU,), None, None),
+    ],
+)
+def test_whether_an_accelerator_was_used(
+    accelerator: str, parts: tuple[Part, ...] | None, equal: float | None, why: str | None
+) -> None:
+    engine = Engine(runtime="onnx", library="lib", accelerator=accelerator)
+    took = parts and Assigned(provider="npu", whole=LEFT not in parts, parts=parts)
+    host = None if equal is None else HostAgreement.model_construct(bit_equal={"count": equal})
+    found = Accuracy.model_construct(host=host)
+    assert unverified(engine, took or None, found) == why
