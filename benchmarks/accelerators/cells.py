@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from edgeskin.artifacts import Target
 from edgeskin.benchmarks.result import read_result
 from edgeskin.calibration.from_run import calibrate
-from edgeskin.calibration.options import CalibrationOptions
+from edgeskin.calibration.options import CalibrationOptions, SchemeName
 from edgeskin.converters.from_source import convert
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.parity.compare import Reference
@@ -30,8 +31,8 @@ from edgeskin.models.run import Run, load_run
 from edgeskin.progress import Progress, silent
 from edgeskin.verbs import measure_on
 
-SCHEMES = ("w8a8", "w8a16")
-PRECISIONS = ("fp32", *SCHEMES)
+PRECISIONS: Mapping[str, SchemeName | None] = {"fp32": None, "w8a8": "w8a8", "w8a16": "w8a16"}
+"""By name, the scheme of its program; None of the float network."""
 CPU, OTHERS = ("cpu",), ("snapdragon", "gpu")
 """Destinations of the two files that a network has of each type: for CPUs, and for the others."""
 
@@ -49,7 +50,7 @@ class Place:
 
     device: str | None
     title: str
-    target: str
+    target: Target
     destinations: tuple[str, ...] = CPU
 
 
@@ -178,7 +179,8 @@ class Bench:
         return found
 
     def _file(self, place: Place, precision: str) -> Path:
-        source = self.run if precision == "fp32" else self._program(precision)
+        scheme = PRECISIONS[precision]
+        source = self.run if scheme is None else self._program(scheme)
         out = self.out / f"{precision}-{place.target}-for-{'-'.join(place.destinations)}"
         if not (out / "manifest.json").is_file():
             options = ConversionOptions(timing=False, destinations=self._destinations(place))
@@ -188,7 +190,7 @@ class Bench:
     def _destinations(self, place: Place) -> tuple[str, ...]:
         return tuple(d for d in place.destinations if d != "gpu" or place.target == "tflite")
 
-    def _program(self, scheme: str) -> Path:
+    def _program(self, scheme: SchemeName) -> Path:
         program = self.out / f"{scheme}.pt2"
         if not program.is_file():
             options = CalibrationOptions(scheme=scheme)
