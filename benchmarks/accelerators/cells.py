@@ -171,7 +171,9 @@ class Bench:
             artifact, self.run, self.test, place.device, results,
             progress=self.progress,
         )  # fmt: skip
-        found = dict(_figures(self.reference.verify(artifact, measured=measured)))
+        outputs = measured.of(artifact, [image.sha256() for image in self.test.images])
+        verification = self.reference.verify(artifact, outputs=outputs, measured=measured)
+        found = dict(_figures(verification))
         assigned = read_result(measured.path).assigned
         if assigned is not None and assigned.parts is not None:
             taken = assigned.taken.total()

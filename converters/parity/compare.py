@@ -89,8 +89,13 @@ class Reference:
 
         Args:
             outputs: The artifact's, if known already.
-            measured: Where they come from, if not from the artifact's own runtime here.
+            measured: Where `outputs` come from, if not from the artifact's own runtime here.
+
+        Raises:
+            ValueError: `measured` without `outputs`.
         """
+        if measured is not None and outputs is None:
+            raise ValueError("the outputs of the measured images: measured.of(artifact, images)")
         with opened(artifact) as file:
             spec, precision = file.metadata.spec, file.metadata.precision
             same_model(self.model.spec, spec)
