@@ -84,7 +84,8 @@ class Setup:
         if metadata.compiled and engine.accelerator not in (PLUGIN, SIMULATED_PLUGIN):
             raise NotSupportedHere(
                 f"{artifact.name} is compiled for {metadata.compiled.chip}: --device "
-                f"simulated:htp:{metadata.compiled.chip}, or --accelerator {PLUGIN} on a device"
+                f"simulated:htp:{metadata.compiled.chip}"
+                + (f", or --accelerator {PLUGIN} on a device" if engine.runtime == "onnx" else "")
             )
         return cls(artifact, model, metadata, pack, engine, {**pushed, model.name: model})
 

@@ -24,7 +24,7 @@ from edgeskin.benchmarks.runner.events import Event, Events
 from edgeskin.benchmarks.setup import Setup, environment
 from edgeskin.benchmarks.summarize import onnx_operators
 from edgeskin.errors import DeviceError, RunFailed
-from edgeskin.files import inside
+from edgeskin.files import inside, write_json
 from edgeskin.progress import Progress
 
 _SIDE_BY_SIDE = 4
@@ -89,7 +89,8 @@ class Steps:
             yield from (Piece(shard, images[i : i + size]) for i in range(0, len(images), size))
 
     def _piece(self, piece: Piece) -> tuple[Events, Path]:
-        outputs = f"outputs-{piece.images[0]}.bin"
+        known = self._setup.digest(self._setup.request(piece.shard, piece.images))
+        outputs = f"outputs-{known}.bin"  # of nothing else that ran in the same folder
         text = self._setup.request(piece.shard, piece.images, outputs=outputs)
         kept = self._parts / f"{self._setup.digest(text)}-{outputs}"
         return self._step(text, piece.shard, kept, outputs), kept
@@ -141,7 +142,7 @@ class Steps:
             env=environment(self._setup.engine),
             log=f"{name}.jsonl",
         )
-        self._note(name).write_text(json.dumps(asdict(job)))
+        write_json(self._note(name), asdict(job))
         return self._listen(job, log)
 
     def _taken_up(self, name: str, log: Path) -> Events | None:

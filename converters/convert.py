@@ -6,11 +6,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.artifacts import Artifact, read_manifest, write_manifest
+from edgeskin.artifacts import Artifact, ManifestEntry, read_manifest, write_manifest
 from edgeskin.conversion import Conversion
 from edgeskin.converters import check_precision
 from edgeskin.converters.options import ConversionOptions
@@ -237,12 +237,23 @@ def _publish(
     with locked(out):
         for artifact in artifacts:  # another conversion may have been here meanwhile
             check_writable(artifact.path, force=force)
-        entries = read_manifest(out)
+        entries = _without_compiled(read_manifest(out), artifacts, out)
         entries |= {artifact.path.name: artifact.entry() for artifact in artifacts}
         for artifact in artifacts:
             _replace(scratch / artifact.path.name, artifact.path, scratch)
         write_manifest(out, entries)
     return artifacts
+
+
+def _without_compiled(
+    entries: Mapping[str, ManifestEntry], artifacts: Sequence[Artifact], out: Path
+) -> dict[str, ManifestEntry]:
+    """The entries without those compiled for a chip from files that are replaced; nor the files."""
+    replaced = {entries[a.path.name].sha256 for a in artifacts if a.path.name in entries}
+    gone = [n for n, e in entries.items() if e.compiled and e.compiled.source_sha256 in replaced]
+    for name in gone:
+        (out / name).unlink(missing_ok=True)
+    return {name: entry for name, entry in entries.items() if name not in gone}
 
 
 def _describe(

@@ -16,6 +16,7 @@ from edgeskin.artifacts import ManifestEntry, read_manifest
 from edgeskin.destinations import CPU, DESTINATIONS, find_destination
 from edgeskin.document import Document
 from edgeskin.errors import InvalidArtifact
+from edgeskin.pipelines.pipeline_folder import is_pipeline
 
 _COMPILED = "compiled"
 
@@ -56,13 +57,24 @@ def advise(folder: Path | str, destinations: Sequence[str]) -> tuple[Advice, ...
 
     Raises:
         UnknownName: No such destination.
-        InvalidArtifact: The folder has no manifest of ours.
+        InvalidArtifact: The folder has no manifest of ours, or files of several models.
     """
     wanted = {text: find_destination(text) for text in destinations}
     entries = read_manifest(Path(folder))
     if not entries:
         raise InvalidArtifact(
             f"{folder} has no manifest.json with files: name a folder that edgeskin convert wrote"
+        )
+    present = {entry.sha256 for entry in entries.values()}
+    entries = {  # those compiled from a file that is no more are of another program
+        name: entry
+        for name, entry in entries.items()
+        if entry.compiled is None or entry.compiled.source_sha256 in present
+    }
+    models = sorted({name.rpartition(f"-{e.precision}")[0] for name, e in entries.items()})
+    if len(models) > 1 or is_pipeline(Path(folder)):
+        raise InvalidArtifact(
+            f"{folder} holds several models ({', '.join(models)}): advise reads the files of one"
         )
     return tuple(
         _advice(text, one.destination.name, one.variant, entries) for text, one in wanted.items()
@@ -114,7 +126,10 @@ def _fits(entry: ManifestEntry, kind: Kind, destination: str, chip: str) -> bool
     tried = (entry.tried or {}).get(destination)
     if tried is not None and tried.whole is False:
         return False
-    if find_destination(destination).destination.name == CPU:
+    wanted = find_destination(destination).destination
+    if entry.precision == "int8" and wanted.schemes:
+        return (entry.scales or {}).get("scheme") in wanted.schemes
+    if wanted.name == CPU:
         return CPU in (entry.destinations or (CPU,))
     return entry.portable
 

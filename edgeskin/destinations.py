@@ -117,7 +117,8 @@ def targets_for(destinations: Iterable[str], asked: Iterable[str], *, every: boo
     asked = list(asked)
     taken = [target for target in asked if any(one.takes(target) for one in wanted)]
     if refused := [target for target in asked if target not in taken and not every]:
-        names = " and ".join(f"{d.name} takes {' and '.join(d.targets)}" for d in wanted)
+        takes = {d.name: " and ".join(d.targets) for d in wanted}
+        names = " and ".join(f"{name} takes {targets}" for name, targets in takes.items())
         raise CannotExpress(f"{names} files, not {refused[0]}")
     return taken
 

@@ -21,8 +21,8 @@ from edgeskin.files import sha256
 from edgeskin.postprocess import rows_of
 
 VERSION: Final = 1
-_IN_HALF = ("htp", "gpu:fp16")
-"""Of simulated accelerators, those that compute in float16."""
+_IN_HALF, _SIMULATED_IN_HALF = ("qnn", "gpu"), ("htp", "gpu:fp16")
+"""Accelerators that compute float32 files in float16, real ones and simulated ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def read_measured(path: Path | str) -> Measured:
             images=tuple(document["pack"]["source_sha256"]),
             outputs=outputs,
             equal_inputs=document["accuracy"]["bit_equal_inputs"],
-            in_half=document["device"].get("simulated", "").startswith(_IN_HALF),
+            in_half=_in_half(document["device"].get("simulated", ""), engine["accelerator"]),
         )
     except FileNotFoundError as error:
         raise InvalidResult(
@@ -121,3 +121,9 @@ def read_measured(path: Path | str) -> Measured:
                 f"{path} names {len(measured.images)} images, '{name}' in its .npz is of {count}"
             )
     return measured
+
+
+def _in_half(simulated: str, accelerator: str) -> bool:
+    if simulated:
+        return simulated.startswith(_SIMULATED_IN_HALF)
+    return accelerator in _IN_HALF

@@ -8,7 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgeskin.artifacts import Artifact, read_manifest, record_compiled, record_tried
+from edgeskin.artifacts import (
+    Artifact,
+    read_manifest,
+    read_metadata,
+    record_compiled,
+    record_tried,
+)
 from edgeskin.benchmarks import pack as packs
 from edgeskin.benchmarks.bench import bench_all, on_devices, result_path
 from edgeskin.benchmarks.devices.device import Device
@@ -31,6 +37,7 @@ from edgeskin.errors import (
     InvalidArtifact,
     InvalidPack,
     InvalidResult,
+    InvalidRun,
     MissingPackage,
     NotSupportedHere,
     ProgramCrashed,
@@ -39,6 +46,7 @@ from edgeskin.errors import (
 from edgeskin.files import check_writable
 from edgeskin.formats import format_of
 from edgeskin.measured import Measured, read_measured
+from edgeskin.model_card import write_card
 from edgeskin.pipelines.pipeline_folder import is_pipeline
 from edgeskin.pipelines.pipeline_predictor import load_pipeline
 from edgeskin.predictor import load
@@ -195,6 +203,8 @@ def measure_on(
                     raise
             else:
                 return known
+        if not Path(run).is_dir():
+            raise InvalidRun(f"{run} is no run: what a device gives is held against the float run")
         with load(run, trust=trust) as reference:
             packs.make(reference, data, folder / "pack", ready=True, progress=progress)
         results = bench(
@@ -287,6 +297,10 @@ def try_all(
                 continue
             path = artifact.path
             keep = path.with_stem(f"{path.stem}-{one.variant}") if one.variant else None
+            if is_pipeline(path.parent):  # which knows its stages' files by name
+                keep = None
+            if keep is not None:
+                check_writable(keep, force=False)
             tried[text] = try_on(path, text, keep=keep, progress=progress)
             progress(f"compiling, {path.name} for {text}", 1, 1)
             if keep is not None and tried[text].whole:
@@ -294,6 +308,8 @@ def try_all(
         if tried:
             record_tried(artifact.path, tried)
         found += [artifact.model_copy(update={"tried": tried or None}), *compiled]
+        if compiled:
+            write_card(artifact.path.parent, read_metadata(artifact.path).spec)
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import edgeskin
 from edgeskin.advice import table
-from edgeskin.artifacts import Compiled, ManifestEntry, write_manifest
+from edgeskin.artifacts import Compiled, ManifestEntry, read_manifest, write_manifest
 from edgeskin.cli.main import run
 from edgeskin.conversion import Tried
 from edgeskin.destinations import DESTINATIONS
@@ -29,7 +29,7 @@ def entry(target: str, precision: str, *destinations: str, **more: Any) -> Manif
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    chip = Compiled(chip="SM8750", sdk="2.51.0", source_sha256="1" * 64)
+    chip = Compiled(chip="SM8750", sdk="2.51.0", source_sha256="0" * 64)
     refused = {"snapdragon": Tried(whole=False, reason="rank 5")}
     measured = {"skin/test": {"sqnr_db": 31.25}}
     entries = {
@@ -62,6 +62,7 @@ def test_every_destination_has_advice_with_sources() -> None:
         ("snapdragon", "m-fp32.onnx"),  # the better one was refused
         ("cpu", "m-fp32.tflite"),
         ("gpu", None),  # the one file of its type is for CPUs
+        ("tensorrt", "m-fp32.onnx"),  # the INT8 one has zero points
         ("ane", None),
     ],
 )
@@ -90,3 +91,18 @@ def test_what_it_cannot_answer(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidArtifact, match=r"has no manifest\.json with files"):
         edgeskin.advise(tmp_path / "empty", ["cpu"])
+
+
+def test_a_file_compiled_from_one_that_is_no_more_is_none(folder: Path) -> None:
+    entries = read_manifest(folder)
+    old = entries["m-int8-SM8750.tflite"].compiled.model_copy(update={"source_sha256": "2" * 64})
+    entries["m-int8-SM8750.tflite"] = entry("tflite", "int8", "snapdragon:SM8750", compiled=old)
+    write_manifest(folder, entries)
+    (advice,) = edgeskin.advise(folder, ["snapdragon:SM8750"])
+    assert advice.file == "m-int8.onnx"
+
+
+def test_one_model_at_a_time(folder: Path) -> None:
+    write_manifest(folder, {**read_manifest(folder), "n-fp32.onnx": entry("onnx", "fp32", "cpu")})
+    with pytest.raises(InvalidArtifact, match=r"holds several models \(m, n\)"):
+        edgeskin.advise(folder, ["cpu"])

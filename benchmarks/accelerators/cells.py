@@ -23,11 +23,19 @@ from edgeskin.converters.parity.compare import Reference
 from edgeskin.converters.parity.documents import Verification
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.document import Document
-from edgeskin.errors import EdgeskinError
+from edgeskin.errors import (
+    CannotExpress,
+    ConversionFailed,
+    InvalidArtifact,
+    InvalidRun,
+    NotSupportedHere,
+    RunFailed,
+)
 from edgeskin.evaluation import MetricChange
-from edgeskin.files import write_json
+from edgeskin.files import sha256, write_json
 from edgeskin.formats import FORMATS
 from edgeskin.models.run import Run, load_run
+from edgeskin.models.run_files import network_file
 from edgeskin.progress import Progress, silent
 from edgeskin.verbs import measure_on
 
@@ -118,6 +126,7 @@ class Bench:
 
     def measure(self) -> NetworkCells:
         """All cells; those that are known already are read."""
+        self._check_settings()
         cells = tuple(self._cell(place, precision) for place in PLACES for precision in PRECISIONS)
         return NetworkCells(
             name=self.name,
@@ -126,6 +135,18 @@ class Bench:
             images=len(self.test),
             cells=cells,
         )
+
+    def _check_settings(self) -> None:
+        """Cells of another run, other data or another draw are none of these."""
+        settings = {
+            "weights": sha256(network_file(self.run)),
+            "images": [image.sha256() for image in self.test.images],
+        }
+        kept = self.out / "settings.json"
+        if kept.is_file() and json.loads(kept.read_bytes()) != settings:
+            raise InvalidRun(f"{self.out} has cells of another run or other images: remove it")
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(kept, settings)
 
     @cached_property
     def model(self) -> Run:
@@ -147,7 +168,11 @@ class Bench:
         began = time.monotonic()
         try:
             found = self._found(place, precision)
-        except EdgeskinError as error:
+        except (CannotExpress, ConversionFailed, InvalidArtifact, NotSupportedHere) as error:
+            found = {"refused": str(error)}  # of the file; what is this machine's stops the run
+        except RunFailed as error:
+            if type(error) is not RunFailed:
+                raise
             found = {"refused": str(error)}
         cell = Cell.from_json(
             {

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeskin import files
 from edgeskin.artifacts import read_metadata
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
@@ -83,10 +84,11 @@ def _for_npu(path: Path, chip: str, folder: Path) -> Path:
         )
     if format_of(path).name != "tflite":
         return path
-    shown = folder / f"{path.stem}-{chip}-from-tflite.onnx"
+    of = f"{files.sha256(path)[:12]}-{qnn.sdk_version()}"
+    shown = folder / f"{path.stem}-{chip}-of-{of}.onnx"
     if not shown.exists():  # an earlier run, broken off, may have made it
         folder.mkdir(parents=True, exist_ok=True)
-        compiled = path if known.compiled else folder / f"{path.stem}-{chip}.tflite"
+        compiled = path if known.compiled else folder / f"{path.stem}-{chip}-{of}.tflite"
         if compiled is not path:
             tried = compile_for(path, chip, compiled)
             if tried.reason:
@@ -157,9 +159,14 @@ def device_named(name: str) -> str:
     """`device_under`, where nothing else will do.
 
     Raises:
-        UnknownName: Nothing is simulated or emulated under this name.
+        UnknownName: Nothing is simulated or emulated under this name, or there is no such chip.
     """
     if (device := device_under(name)) is None:
+        kind = None
+    elif (kind := device.removeprefix("simulated:")) != device:
+        simulator, variant = find_simulator(kind)
+        simulator.options(variant)
+    if device is None:
         raise UnknownName(
             f"nothing simulates '{name}'; there are {', '.join(SIMULATORS)}, emulated:CPU"
         )
@@ -194,13 +201,13 @@ class SimulatedLink(HostLink):
     def __init__(self, what: str, work: Path, progress: Progress = silent) -> None:
         super().__init__(work)
         self.name = f"simulated:{what}"
-        self.at_once = os.cpu_count() or 1
         self.simulator, self.variant = find_simulator(what)
         system, machine = platform.system(), platform.machine()
         if (system, machine) != ("Linux", "x86_64"):
             raise NotSupportedHere(
                 f"{self.name}: the simulator is for Linux x86_64; this is {system} {machine}"
             )
+        self.at_once = len(os.sched_getaffinity(0))
         self.simulator.options(self.variant)
         progress(f"{self.name}, software", 0, 1)
         self.simulator.files()

@@ -84,8 +84,10 @@ def drift(
     from edgeskin.converters.parity.any_artifact import drift as split_changes
     from edgeskin.converters.parity.drift import DriftOptions
     from edgeskin.converters.parity.plots import moved_most, plot_drift
+    from edgeskin.errors import InvalidArtifact
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
+    from edgeskin.pipelines.pipeline_folder import is_pipeline
     from edgeskin.subgroups import missed_gaps
     from edgeskin.verbs import measure_on
 
@@ -98,6 +100,8 @@ def drift(
         _check_metric(artifact, dataset, metric)
     devices = {name: device_under(name) for name in under or ()}
     commands = tuple(name for name, device in devices.items() if device is None)
+    if devices and is_pipeline(artifact):
+        raise InvalidArtifact(f"{artifact} is a pipeline: --under is of one model")
     known = [read_measured(path) for path in measured or ()]
     with console.progress() as progress:
         known += [

@@ -97,6 +97,7 @@ def verify(
     from edgeskin.benchmarks.devices.simulated import device_named
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
+    from edgeskin.errors import InvalidArtifact
     from edgeskin.files import check_writable
     from edgeskin.formats import is_artifact
     from edgeskin.measured import read_measured
@@ -119,6 +120,11 @@ def verify(
             )
         elif is_artifact(reference) and not file.has_spec:
             _refuse_groups(groups)
+            if under or measured:
+                raise InvalidArtifact(
+                    f"{artifact} has no spec, so that no device takes it: leave --under, "
+                    "--measured out, or import and convert it"
+                )
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split, samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,14 @@ from pathlib import Path
 from edgeskin.artifacts import Compiled, Metadata, read_metadata
 from edgeskin.conversion import Tried
 from edgeskin.destinations import SNAPDRAGONS
-from edgeskin.errors import MissingPackage, NotSupportedHere, RunFailed
+from edgeskin.errors import (
+    DeviceError,
+    DeviceFull,
+    EdgeskinError,
+    MissingPackage,
+    NotSupportedHere,
+    RunFailed,
+)
 from edgeskin.files import sha256
 from edgeskin.formats import format_of, read_network
 from edgeskin.formats.network import COMPILED
@@ -27,6 +35,12 @@ _TOOL, _PLUGINS = "tools/apply_plugin_main", "vendors/qualcomm/compiler"
 _UNUSED, _STAND_IN = "libQnnLpai.so", "libQnnSystem.so"
 """The plugin is linked to a backend for another processor, which the package lacks and nothing of
 ours calls; LiteRT only has to find a library of its name."""
+_OF_THIS_MACHINE: Mapping[str, type[EdgeskinError]] = {
+    "No space left on device": DeviceFull,
+    "ModuleNotFoundError": MissingPackage,
+    onnx_context.NO_DEVICE: NotSupportedHere,
+}
+"""What a failed compiler prints where this machine is to blame, and not the file."""
 _INSIDE = re.compile(rb"soc_type=(\w+);arch=(\d+)")
 
 
@@ -44,21 +58,30 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
     Raises:
         MissingPackage, NotSupportedHere: Qualcomm's libraries, or LiteRT's compiler, are not here.
         RunFailed: The compiler took too long.
+        DeviceError: This machine could not do it: its disk is full, its memory too small.
     """
     if not (compiler := _COMPILERS.get(format_of(path).name)):
         raise NotSupportedHere(f"{path.name}: Snapdragons are compiled for from TFLite and ONNX")
     sdk = qnn.sdk_version()
     by = f"QAIRT {sdk} for {chip}"
+    if read_network(path).is_compiled:
+        known = read_metadata(path).compiled
+        own = "another chip" if known is None else known.chip
+        return Tried(whole=own == chip, reason="" if own == chip else f"it is compiled for {own}")
     beside = None if out is None else out.parent  # from where it can be moved
     with tempfile.TemporaryDirectory(dir=beside, prefix=".edgeskin-") as scratch:
         fresh = Path(scratch) / path.name
-        if reason := compiler(path, chip, fresh) or _another_chip(fresh, chip):
+        if reason := compiler(path, chip, fresh):
             return Tried(whole=False, by=by, reason=reason)
+        if not fresh.is_file():
+            return Tried(whole=False, by=by, reason="the compiler wrote no file")
         left = Counter(op.type for op in read_network(fresh).operators if op.type not in COMPILED)
         all_of_it = len(read_network(path).operators)
         tried = Tried(
             whole=not left, by=by, taken=all_of_it - left.total(), left=dict(left.most_common())
         )
+        if tried.whole and (reason := _another_chip(fresh, chip)):
+            return Tried(whole=False, by=by, reason=reason)
         if tried.whole and out is not None:
             made = Compiled(chip=chip, sdk=sdk, source_sha256=sha256(path))
             _STORES[format_of(path).name](fresh, replace(read_metadata(path), compiled=made))
@@ -67,13 +90,13 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
 
 
 def _another_chip(compiled: Path, chip: str) -> str:
-    """Empty, or what chips a file is compiled for, by what the compiler wrote into it."""
+    """Empty, or what chips a file is compiled for instead, by what the compiler wrote into it."""
     found = set(_INSIDE.findall(compiled.read_bytes()))
     wanted = (chip.encode(), str(SNAPDRAGONS[chip].architecture).encode())
-    if found <= {wanted}:
+    if found == {wanted}:
         return ""
     names = ", ".join(f"{name.decode()} (architecture {arch.decode()})" for name, arch in found)
-    return f"the compiler took {chip} for {names}"
+    return f"the compiler took {chip} for {names or 'a chip that it does not name'}"
 
 
 def _by_litert(path: Path, chip: str, out: Path) -> str:
@@ -137,7 +160,14 @@ def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[
         )
     except subprocess.TimeoutExpired as error:
         raise RunFailed(f"Qualcomm's compiler had not ended after {_LONGEST_S:.0f} s") from error
-    return says(done.stdout) if done.returncode else ""
+    if not done.returncode:
+        return ""
+    for sign, error in _OF_THIS_MACHINE.items():
+        if sign in done.stdout:
+            raise error(f"Qualcomm's compiler could not run: {says(done.stdout)}")
+    if done.returncode == -signal.SIGKILL:
+        raise DeviceError("Qualcomm's compiler was killed, perhaps for want of memory")
+    return says(done.stdout)
 
 
 def _store_onnx(path: Path, metadata: Metadata) -> None:

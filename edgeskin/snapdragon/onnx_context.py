@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeskin.snapdragon import qnn
 
 PROVIDER = "QNNExecutionProvider"
+NO_DEVICE = "ONNX Runtime lists no device of the QNN provider"
 _ERRORS_ONLY = 3
 
 
@@ -21,6 +22,8 @@ def compile_context(model: Path, chip: str, out: Path) -> None:
     folder = qnn.site_packages()
     ort.register_execution_provider_library(PROVIDER, str(folder / qnn.PROVIDER))
     devices = [device for device in ort.get_ep_devices() if device.ep_name == PROVIDER]
+    if not devices:
+        raise SystemExit(NO_DEVICE)
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     for key, value in {"enable": "1", "file_path": str(out), "embed_mode": "1"}.items():

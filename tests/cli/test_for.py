@@ -85,6 +85,7 @@ def test_files_for_two_chips(
         capsys.readouterr()
         assert run(["predict", str(path), str(tmp_path)]) == 2
         assert "is compiled for an accelerator, and runs nowhere else" in capsys.readouterr().err
+    assert "SM8750" in next(out.glob("*.card.md")).read_text(encoding="utf-8")
     onnx = next(out / name for name, entry in portable.items() if entry.target == "onnx")
     assert moves(onnx) < moves(int8)
     (ordinary,) = read_manifest(int8.parent).values()
@@ -92,6 +93,13 @@ def test_files_for_two_chips(
     assert ordinary.destinations == ("cpu",)
     assert ordinary.tried is None
     assert ordinary.speed.for_speed is True
+    again = ["convert", str(program), "--out", str(out), "--target", "onnx", "--no-timing"]
+    assert run([*again, "--force"]) == 0
+    left = read_manifest(out)
+    assert {name for name, one in left.items() if one.compiled} == {
+        name for name, one in compiled.items() if one.target == "tflite"
+    }, "those of the file that was replaced are of another program"
+    assert {path.name for path in out.glob("*SM8*")} == {n for n, e in left.items() if e.compiled}
 
 
 def moves(path: Path) -> int:

@@ -93,6 +93,7 @@ def test_what_a_phone_gave_is_held_to_the_gates(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        (["--under", "htp:SM9999"], "no chip 'SM9999'"),
         (["--under", "tpu"], "nothing simulates 'tpu'; there are htp, gpu, emulated:CPU"),
         (["--under", "htp", "--measured", "x.json"], "leave one of the two out"),
         (["--under", "htp", "--layers"], "--layers are of this machine's runtime"),
@@ -111,3 +112,19 @@ def test_what_goes_together_with_nothing(
     capsys.readouterr()
     assert run([*command("verify", artifact, lively_run, phantom_set), *options]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_files_without_a_spec_go_on_no_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    ends = [helper.make_tensor_value_info(name, 1, [1, 2]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    path = tmp_path / "theirs.onnx"
+    onnx.save(
+        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]), path
+    )
+    capsys.readouterr()
+    assert run(["verify", str(path), "--reference", str(path), "--under", "htp"]) == 2
+    assert "has no spec, so that no device takes it" in capsys.readouterr().err

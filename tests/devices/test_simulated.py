@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import util
@@ -19,7 +20,7 @@ from edgeskin.benchmarks import steps
 from edgeskin.benchmarks.bench import bench_all
 from edgeskin.benchmarks.devices import Device
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.devices.simulated import SimulatedLink
+from edgeskin.benchmarks.devices.simulated import SIMULATORS, SimulatedLink
 from edgeskin.benchmarks.emulation.swiftshader import swiftshader
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.placement import place
@@ -172,11 +173,26 @@ def test_a_file_compiled_for_a_chip(
 
 @npu
 @pytest.mark.slow
+def test_another_file_of_the_same_name_is_compiled_anew(tiny_file: Convert, tmp_path: Path) -> None:
+    artifact, folder = tmp_path / "model.tflite", tmp_path / "parts"
+    for_npu = SIMULATORS["htp"].prepared
+    shutil.copy(tiny_file("tflite", "int8"), artifact)
+    first = for_npu(artifact, "SM8750", folder)
+    assert for_npu(artifact, "SM8750", folder) == first
+    shutil.copy(tiny_file("tflite", "fp32"), artifact)
+    second = for_npu(artifact, "SM8750", folder)
+    assert second != first
+    assert second.read_bytes() != first.read_bytes()
+
+
+@npu
+@pytest.mark.slow
 def test_images_run_side_by_side_and_are_taken_up(
     tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact, out = portable("int8", tmp_path), tmp_path / "out"
     monkeypatch.setattr(steps, "_SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
     started: list[str] = []
     start = Device.start
 

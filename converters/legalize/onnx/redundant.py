@@ -122,8 +122,7 @@ def clamp_by_bounds(graph: ir.Graph) -> None:
             step.replace_input_with(0, dequantized.outputs[0])
             step.replace_input_with(1, bound.outputs[0])
             for node in steps:
-                shape = () if node is bound else value.shape
-                node.outputs[0].shape = ir.Shape(shape or ())
+                node.outputs[0].shape = ir.Shape(()) if node is bound else value.shape
                 node.outputs[0].type = quantize.outputs[0].type if node is quantized else value.type
             graph.insert_before(clamp, steps)
             value = step.outputs[0]
