@@ -162,9 +162,9 @@ def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[
         raise RunFailed(f"Qualcomm's compiler had not ended after {_LONGEST_S:.0f} s") from error
     if not done.returncode:
         return ""
-    for sign, error in _OF_THIS_MACHINE.items():
+    for sign, kind in _OF_THIS_MACHINE.items():
         if sign in done.stdout:
-            raise error(f"Qualcomm's compiler could not run: {says(done.stdout)}")
+            raise kind(f"Qualcomm's compiler could not run: {says(done.stdout)}")
     if done.returncode == -signal.SIGKILL:
         raise DeviceError("Qualcomm's compiler was killed, perhaps for want of memory")
     return says(done.stdout)
