@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import Evaluation
+from edgeskin.figures import Evaluation
 from edgeskin.formats.model_audit import AuditSummary
 
 Milliseconds = float

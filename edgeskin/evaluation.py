@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_serializer, model_validator
+from pydantic import model_validator
 
 from edgeskin import metrics
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
+from edgeskin.figures import Evaluation, MetricEstimate, PerClass
 from edgeskin.masks import resized
 from edgeskin.postprocess import Outputs, decisions, grade_of, intervals, support
 from edgeskin.spec import (
@@ -80,66 +81,14 @@ class Measure:
         return predicted if self.overlap is None else self.overlap(predicted)
 
 
-class MetricEstimate(Estimate):
-    """A task metric on labelled images: value and 95 % interval, in `unit`."""
-
-    unit: str
-
-
-class PerClass(Document):
-    """Precision, sensitivity, specificity and Youden index of each class or label, and their means.
-
-    See `metrics.per_class`; NaN where a class has no cases.
-    """
-
-    precision: tuple[float, ...]
-    SE: tuple[float, ...]
-    SP: tuple[float, ...]
-    YI: tuple[float, ...]
-    mean_precision: float
-    mean_SE: float  # noqa: N815
-    mean_SP: float  # noqa: N815
-    mean_YI: float  # noqa: N815
-
-    @classmethod
-    def of(cls, truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> Self:
-        """Of class indices (N,), or of labels that are 0 or 1, (N, C)."""
-        if truth.ndim == 2:
-            table = metrics.per_label(truth, predicted)
-        else:
-            table = metrics.per_class(truth, predicted, classes)
-        means = {f"mean_{name}": float(np.mean(column)) for name, column in table.items()}
-        return cls.model_validate({**table, **means})
-
-
-class Evaluation(Document):
-    """What a model is worth on labelled images.
-
-    In JSON both mappings lie beside `images`: a metric under its name ("count_mae"), the table
-    of what decides under its name and `_per_class` ("severity_per_class").
-    """
-
-    images: int
-    metrics: dict[str, MetricEstimate]
-    per_class: dict[str, PerClass]
-
-    @model_serializer
-    def _flat(self) -> dict[str, int | MetricEstimate | PerClass]:
-        tables = {f"{name}{_TABLE}": table for name, table in self.per_class.items()}
-        return {"images": self.images, **self.metrics, **tables}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_flat(cls, document: Any) -> Any:
-        if not isinstance(document, Mapping) or "metrics" in document:
-            return document
-        rest = {name: part for name, part in document.items() if name != "images"}
-        tables = {name: rest.pop(name) for name in list(rest) if name.endswith(_TABLE)}
-        return {
-            "images": document.get("images"),
-            "metrics": rest,
-            "per_class": {name.removesuffix(_TABLE): table for name, table in tables.items()},
-        }
+def _per_class(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> PerClass:
+    """Of class indices (N,), or of labels that are 0 or 1, (N, C)."""
+    if truth.ndim == 2:
+        table = metrics.per_label(truth, predicted)
+    else:
+        table = metrics.per_class(truth, predicted, classes)
+    means = {f"mean_{name}": float(np.mean(column)) for name, column in table.items()}
+    return PerClass.model_validate({**table, **means})
 
 
 class PairedTest(Document):
@@ -169,9 +118,6 @@ class MetricChange(MetricKind):
     def significant(self) -> bool:
         """Whether the interval of the change excludes zero."""
         return not self.change.low <= 0.0 <= self.change.high
-
-
-_TABLE = "_per_class"
 
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:
@@ -234,7 +180,7 @@ def evaluate(spec: Spec, decoded: Outputs, truth: Truth) -> Evaluation:
             m.name: MetricEstimate(unit=m.kind.unit, **dict(estimates[m.name])) for m in allowed
         },
         per_class={
-            m.predicted: PerClass.of(m.truth, values[m.predicted], _classes(spec, m.predicted))
+            m.predicted: _per_class(m.truth, values[m.predicted], _classes(spec, m.predicted))
             for m in allowed
             if m.metric in (metrics.accuracy, metrics.label_accuracy)
         },

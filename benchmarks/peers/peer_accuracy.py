@@ -24,7 +24,8 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.data.manifest import load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, ShapeMismatch
-from edgeskin.evaluation import Evaluation, MetricChange, Truth, compare, evaluate
+from edgeskin.evaluation import MetricChange, Truth, compare, evaluate
+from edgeskin.figures import Evaluation
 from edgeskin.formats import open_session
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.app_model import AppModel

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from edgeskin.artifacts import Precision
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
-from edgeskin.evaluation import Evaluation, MetricChange
+from edgeskin.evaluation import MetricChange
+from edgeskin.figures import Evaluation
 from edgeskin.formats import FORMATS
 from edgeskin.subgroups import Subgroups
 

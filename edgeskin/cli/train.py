@@ -11,7 +11,7 @@ from edgeskin.cli import console
 from edgeskin.cli.options import Data, Force, Json, takes_data
 
 if TYPE_CHECKING:
-    from edgeskin.evaluation import Evaluation
+    from edgeskin.figures import Evaluation
     from edgeskin.training.cross_validation import CrossValidation
 
 

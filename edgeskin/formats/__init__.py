@@ -271,10 +271,18 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
         try:
             session: Session = module.open_session(path, threads=threads, kernels=kernels)
         except InvalidArtifact as error:
-            if not read_network(path).is_compiled:
+            if not _is_compiled(path):
                 raise
             raise NotSupportedHere(
                 f"{path.name} is compiled for an accelerator, and runs nowhere else: see "
                 "edgeskin bench --device"
             ) from error
     return session
+
+
+def _is_compiled(path: Path) -> bool:
+    """Whether a file that its runtime refuses is one for an accelerator."""
+    try:
+        return read_network(path).is_compiled
+    except InvalidArtifact:
+        return False

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from edgeskin.conversion import Trained
 from edgeskin.errors import InvalidResult, InvalidRun
-from edgeskin.evaluation import Evaluation
+from edgeskin.figures import Evaluation
 
 WEIGHTS, GRAPH, METRICS = "weights.safetensors", "network.pt2", "metrics.json"
 

@@ -15,7 +15,8 @@ from edgeskin.data.held_out import folds, without_a_tenth
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidRun
-from edgeskin.evaluation import Evaluation, evaluate
+from edgeskin.evaluation import evaluate
+from edgeskin.figures import Evaluation
 from edgeskin.files import check_writable, sha256, write_json
 from edgeskin.models.run import load_run
 from edgeskin.progress import Progress, silent

@@ -19,7 +19,8 @@ from edgeskin.data.label_words import label_words
 from edgeskin.data.manifest import Dataset, ImageData, load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidSpec
-from edgeskin.evaluation import Evaluation, evaluate
+from edgeskin.evaluation import evaluate
+from edgeskin.figures import Evaluation
 from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch

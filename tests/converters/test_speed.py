@@ -158,7 +158,7 @@ def test_convert_says_where_int8_loses(
         size_bytes=10,
         conversion_s=1.0,
         speed=SLOW.model_copy(update={"for_speed": for_speed}),
-        portable=portable,
+        destinations=("gpu",) if portable else ("cpu",),
     )
     monkeypatch.setattr("edgeskin.converters.from_source.convert", lambda *args, **options: [made])
     assert run(["convert", "program.pt2", "--out", "out"]) == code
