@@ -51,11 +51,12 @@ def _network(network: NetworkCells) -> str:
     order = {precision: i for i, precision in enumerate(PRECISIONS)}
     cells = sorted(network.cells, key=lambda cell: order[cell.precision])
     rows = [_row(cell, names) for cell in cells if cell.refused is None]
-    refused = [
-        f"- {FORMATS[cell.target].title} {cell.precision}, {cell.place}: {cell.refused}"
-        for cell in cells
-        if cell.refused
-    ]
+    reasons: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.refused:
+            file = f"{FORMATS[cell.target].title} {cell.precision}"
+            reasons.setdefault(f"{file}: {cell.refused}", []).append(cell.place)
+    refused = [f"- {reason} ({', '.join(places)})" for reason, places in reasons.items()]
     title = f"### {network.name}\n{network.arch}, {network.images} test images of {network.data}."
     listed = ["Not measured:\n\n" + "\n".join(refused)] if refused else []
     return "\n\n".join([title, grid(columns, rows), *listed])
