@@ -142,7 +142,9 @@ def _by_onnx_runtime(path: Path, chip: str, out: Path) -> str:
 
 def _onnx_runtime_says(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "ONNX Runtime's QNN provider gave no reason"
+    if not lines:
+        return "ONNX Runtime's QNN provider gave no reason"
+    return re.sub(r"^[\w.]+: ", "", lines[-1])  # without the exception's name
 
 
 def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[[str], str]) -> str:
