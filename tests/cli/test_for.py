@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qualcomm import npu
 
 from edgeskin.artifacts import check_manifest, read_manifest, read_metadata
 from edgeskin.benchmarks.devices.simulated import SIMULATORS
@@ -36,12 +35,6 @@ from edgeskin.formats.network import COMPILED
 
 WHOLE = Tried(whole=True, by="QAIRT", taken=7)
 CUT = Tried(whole=False, by="QAIRT", taken=5, left={"Resize": 2})
-
-
-npu = pytest.mark.skipif(
-    not util.find_spec("onnxruntime_qnn") and "CI" not in os.environ,
-    reason="NOT TESTED: Qualcomm's compiler: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
-)
 
 
 @npu

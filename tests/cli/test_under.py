@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from importlib import util
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qualcomm import npu
 
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.cli.main import run
-
-npu = pytest.mark.skipif(
-    not util.find_spec("onnxruntime_qnn") and "CI" not in os.environ,
-    reason="NOT TESTED: Qualcomm's NPU simulator: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
-)
 
 
 def command(name: str, artifact: Path, reference: Path, data: Path) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from qualcomm import npu
 from samples import acne_spec
 from small_network import SIZE, make_network
 from tiny_network import network, tiny_job, tiny_spec
@@ -39,10 +38,6 @@ from edgeskin.spec import InputSpec
 
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 MOVES = {"Transpose", "Reshape", "Flatten", "TRANSPOSE", "RESHAPE"}
-on_qnn = pytest.mark.skipif(
-    not importlib.util.find_spec("onnxruntime_qnn") and "CI" not in os.environ,
-    reason="NOT TESTED: Qualcomm's NPU provider: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
-)
 
 
 @cache
@@ -169,7 +164,7 @@ def agreement_db(path: Path, rows: Any, folder: Path) -> dict[str, float]:
     }
 
 
-@on_qnn
+@npu
 @pytest.mark.slow
 @every_network
 def test_qualcomm(name: str, tmp_path: Path) -> None:
@@ -180,7 +175,7 @@ def test_qualcomm(name: str, tmp_path: Path) -> None:
     assert on_npu(convert(job(name), "onnx", tmp_path, portable=False), rows, tmp_path).returncode
 
 
-@on_qnn
+@npu
 @pytest.mark.slow
 def test_qualcomm_in_sixteen_bits(tmp_path: Path) -> None:
     rows = np.stack(images(job("small16").metadata.spec.input))
@@ -188,7 +183,7 @@ def test_qualcomm_in_sixteen_bits(tmp_path: Path) -> None:
     assert min(agreement_db(path, rows, tmp_path).values()) >= 40.0
 
 
-@on_qnn
+@npu
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_qualcomm_float(precision: Any, tmp_path: Path) -> None:
@@ -198,7 +193,7 @@ def test_qualcomm_float(precision: Any, tmp_path: Path) -> None:
     assert min(agreement_db(path, rows, tmp_path).values()) >= 45.0
 
 
-@on_qnn
+@npu
 @pytest.mark.slow
 def test_qualcomm_takes_the_demos_model(tmp_path: Path) -> None:
     write_set(tmp_path / "phantoms", train=8, val=0, test=4, size=224)

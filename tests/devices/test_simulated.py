@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qualcomm import npu
 from tiny_network import tiny_job
 
 import edgeskin
@@ -34,11 +35,6 @@ from edgeskin.formats import FORMATS
 from edgeskin.verbs import try_on
 
 Convert = Callable[..., Path]
-HERE = (platform.system(), platform.machine()) == ("Linux", "x86_64")
-npu = pytest.mark.skipif(
-    not (HERE and util.find_spec("onnxruntime_qnn")) and "CI" not in os.environ,
-    reason="NOT TESTED: Qualcomm's NPU simulator: pip install 'edgeskin[qualcomm]' (Linux x86_64)",
-)
 
 
 @pytest.fixture(scope="module")
