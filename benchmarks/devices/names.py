@@ -14,7 +14,7 @@ from edgeskin.benchmarks.devices.device import Device, Link, Patience, interrupt
 from edgeskin.benchmarks.devices.emulated import EmulatedLink
 from edgeskin.benchmarks.devices.facts import Facts
 from edgeskin.benchmarks.devices.host import HostLink
-from edgeskin.benchmarks.devices.simulated import SimulatedLink
+from edgeskin.benchmarks.devices.simulated import SIMULATORS, SimulatedLink, find_simulator
 from edgeskin.benchmarks.devices.ssh import SshLink
 from edgeskin.benchmarks.store import cache_folder
 from edgeskin.errors import DeviceBusy, EdgeskinError, MissingPackage, UnknownName
@@ -48,6 +48,26 @@ def open_device(
         MissingPackage: adb or ssh is not installed.
     """
     return Device(_link(name, ssh_config, progress), patience)
+
+
+def device_under(name: str) -> str | None:
+    """The device that `--under NAME` means, None where it is no such name.
+
+    `htp` and `gpu` are short for `simulated:...`; what is neither simulated nor emulated is a
+    device to be benched.
+
+    Raises:
+        UnknownName: No such chip or arithmetic.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "emulated" and rest:
+        return name
+    what = rest if kind == "simulated" else name
+    if what.partition(":")[0] not in SIMULATORS:
+        return None
+    simulator, variant = find_simulator(what)
+    simulator.options(variant)
+    return f"simulated:{what}"
 
 
 def _link(name: str, ssh_config: Path | None, progress: Progress) -> Link:

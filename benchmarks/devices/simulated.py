@@ -147,32 +147,6 @@ SIMULATORS = {
 }
 
 
-def device_under(name: str) -> str | None:
-    """The device that `--under NAME` means: `htp` and `gpu` are short for `simulated:...`."""
-    kind = name.partition(":")[0]
-    if kind in SIMULATORS:
-        return f"simulated:{name}"
-    return name if kind in ("simulated", "emulated") else None
-
-
-def device_named(name: str) -> str:
-    """`device_under`, where nothing else will do.
-
-    Raises:
-        UnknownName: Nothing is simulated or emulated under this name, or there is no such chip.
-    """
-    if (device := device_under(name)) is None:
-        kind = None
-    elif (kind := device.removeprefix("simulated:")) != device:
-        simulator, variant = find_simulator(kind)
-        simulator.options(variant)
-    if device is None:
-        raise UnknownName(
-            f"nothing simulates '{name}'; there are {', '.join(SIMULATORS)}, emulated:CPU"
-        )
-    return device
-
-
 def find_simulator(what: str) -> tuple[Simulator, str]:
     """A simulator, and the variant that is meant, of `NAME` or `NAME:VARIANT`.
 

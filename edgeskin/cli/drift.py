@@ -80,7 +80,7 @@ def drift(
     json: Json = False,
 ) -> None:
     """Split the change of each metric into preprocessing, quantization, conversion and kernels."""
-    from edgeskin.benchmarks.devices.simulated import device_under
+    from edgeskin.benchmarks.devices.names import device_under
     from edgeskin.converters.parity.any_artifact import drift as split_changes
     from edgeskin.converters.parity.drift import DriftOptions
     from edgeskin.converters.parity.plots import moved_most, plot_drift

@@ -94,7 +94,6 @@ def verify(
 
     Two files without a spec are compared on made-up images.
     """
-    from edgeskin.benchmarks.devices.simulated import device_named
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.errors import InvalidArtifact
@@ -110,8 +109,7 @@ def verify(
         by_layer = LayerOptions(images, plot, repro, force)
         for out in filter(None, (plot, repro)):
             check_writable(out, force=force)
-    if under or measured:
-        _check_elsewhere(artifact, under, measured, by_layer)
+    device = _check_elsewhere(artifact, under, measured, by_layer)
     with console.progress() as progress, OpenedFile(artifact) as file:
         comparison: Verification | FileComparison
         if is_pipeline(artifact):
@@ -128,15 +126,11 @@ def verify(
             comparison = _compare_files(file, reference, by_layer, progress)
         else:
             dataset = _split(data, split, samples)
-            elsewhere = None
-            if under or measured:
-                elsewhere = (
-                    read_measured(measured)
-                    if measured
-                    else measure_on(
-                        artifact, reference, dataset, device_named(under or ""), results,
-                        force=force, trust=trust, progress=progress,
-                    )
+            elsewhere = None if measured is None else read_measured(measured)
+            if device is not None:
+                elsewhere = measure_on(
+                    artifact, reference, dataset, device, results,
+                    force=force, trust=trust, progress=progress,
                 )  # fmt: skip
             spec = file.metadata.spec if elsewhere else file.predictor.spec
             model = open_model(reference, spec, trust=trust)
@@ -260,19 +254,19 @@ def _verify_pipeline(
 
 def _check_elsewhere(
     artifact: Path, under: str | None, measured: Path | None, by_layer: LayerOptions | None
-) -> None:
-    """Refuse options that do not go with a file that something else runs."""
-    from edgeskin.benchmarks.devices.simulated import device_named
+) -> str | None:
+    """The device of `--under`; refuses options that do not go with a file that it runs."""
+    from edgeskin.benchmarks.devices.names import device_under
     from edgeskin.errors import InvalidArtifact, UnknownName
     from edgeskin.pipelines.pipeline_folder import is_pipeline
 
+    if not under and not measured:
+        return None
     if under and measured:
         raise UnknownName(
             f"--under {under} runs the file and --measured {measured} has its answers: leave one "
             "of the two out"
         )
-    if under:
-        device_named(under)
     if by_layer is not None:
         raise UnknownName(
             "--layers are of this machine's runtime: leave --under and --measured out"
@@ -282,6 +276,11 @@ def _check_elsewhere(
             f"{artifact} is a pipeline: --under and --measured are of one stage. Verify it by "
             "itself, on the data that edgeskin stage-data writes"
         )
+    if not under:
+        return None
+    if (device := device_under(under)) is None:
+        raise UnknownName(f"nothing simulates '{under}'; there are htp, gpu, emulated:CPU")
+    return device
 
 
 def _split(data: ImageData | None, split: str, samples: int | None) -> Dataset:
