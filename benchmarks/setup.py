@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,13 @@ class Setup:
 
     def digest(self, text: str) -> str:
         """Of a step: its request and all files that it depends on."""
-        made = hashlib.sha256(text.encode() + self.pack.sha256.encode())
-        for path in self.files.values():
-            made.update(files.sha256(path).encode())
-        return made.hexdigest()[:12]
+        depends = "".join((text, self.pack.sha256, *self._hashes))
+        return hashlib.sha256(depends.encode()).hexdigest()[:12]
+
+    @cached_property
+    def _hashes(self) -> list[str]:
+        """Of all files, which take their time to read."""
+        return [files.sha256(path) for path in self.files.values()]
 
 
 def _accelerator(runtime: str, wanted: str | None) -> str:

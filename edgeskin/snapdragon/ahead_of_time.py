@@ -64,7 +64,8 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
         raise NotSupportedHere(f"{path.name}: Snapdragons are compiled for from TFLite and ONNX")
     sdk = qnn.sdk_version()
     by = f"QAIRT {sdk} for {chip}"
-    if read_network(path).is_compiled:
+    source = read_network(path)
+    if source.is_compiled:
         known = read_metadata(path).compiled
         own = "another chip" if known is None else known.chip
         return Tried(whole=own == chip, reason="" if own == chip else f"it is compiled for {own}")
@@ -76,10 +77,8 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
         if not fresh.is_file():
             return Tried(whole=False, by=by, reason="the compiler wrote no file")
         left = Counter(op.type for op in read_network(fresh).operators if op.type not in COMPILED)
-        all_of_it = len(read_network(path).operators)
-        tried = Tried(
-            whole=not left, by=by, taken=all_of_it - left.total(), left=dict(left.most_common())
-        )
+        taken = len(source.operators) - left.total()
+        tried = Tried(whole=not left, by=by, taken=taken, left=dict(left.most_common()))
         if tried.whole and (reason := _another_chip(fresh, chip)):
             return Tried(whole=False, by=by, reason=reason)
         if tried.whole and out is not None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeskin.artifacts import Metadata
 from edgeskin.errors import NotSupportedHere
+from edgeskin.formats import read_network
+from edgeskin.formats.network import Tensor
+from edgeskin.snapdragon import qnn
 
-_DISPATCH, _PROVIDER, _DOMAIN = b"DISPATCH_OP", "QNNExecutionProvider", "com.microsoft"
+_DOMAIN = "com.microsoft"
 _OPSET, _IR = 20, 10
 
 
@@ -23,35 +28,28 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
         NotSupportedHere: The NPU took the file in parts, or not at all.
     """
     import onnx
-    from flatbuffers import flexbuffers
     from onnx import helper
 
-    model = _read(compiled)
-    graph = model.subgraphs[0]
-    codes = [code.customCode for code in model.operatorCodes]
-    if [codes[op.opcodeIndex] for op in graph.operators] != [_DISPATCH]:
+    network = read_network(compiled)
+    if [op.type for op in network.operators] != ["DISPATCH_OP"]:
         raise NotSupportedHere(f"{compiled.name} is not compiled whole, and cannot be simulated")
-    (op,) = graph.operators
-    # A flexbuffer: where in the file the context lies, and what its graph is called.
-    options = flexbuffers.Loads(bytes(op.customOptions))
+    (op,), content = network.operators, compiled.read_bytes()
+    options = _options(content)
     start = options["bytecode_offset"]
-    context = compiled.read_bytes()[start : start + options["bytecode_size"]]
-    inputs, outputs = (
-        [graph.tensors[i].name.decode() for i in ends] for ends in (op.inputs, op.outputs)
-    )
     node = helper.make_node(
         "EPContext",
-        inputs,
-        outputs,
+        list(op.inputs),
+        list(op.outputs),
         domain=_DOMAIN,
         main_context=1,
         embed_mode=1,
-        ep_cache_context=context,
-        source=_PROVIDER,
+        ep_cache_context=content[start : start + options["bytecode_size"]],
+        source=qnn.NAME,
         partition_name=options["name"],
     )
     given, taken = (
-        [_value(graph.tensors[i]) for i in ends] for ends in (graph.inputs, graph.outputs)
+        [_value(network.tensors[name]) for name in names]
+        for names in (network.inputs, network.outputs)
     )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_DOMAIN, 1)]
     whole = helper.make_model(
@@ -61,21 +59,17 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
     onnx.save(whole, out)
 
 
-def _read(path: Path) -> Any:
+def _options(content: bytes) -> Any:
+    """Of the first operator of a TFLite file."""
     from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import flexbuffers
 
-    return schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    (op, *_) = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0].operators
+    return flexbuffers.Loads(bytes(op.customOptions))
 
 
-def _value(tensor: Any) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-    from onnx import TensorProto, helper
+def _value(tensor: Tensor) -> Any:
+    from onnx import helper
 
-    kinds = {
-        schema.TensorType.FLOAT32: TensorProto.FLOAT,
-        schema.TensorType.UINT8: TensorProto.UINT8,
-        schema.TensorType.INT8: TensorProto.INT8,
-        schema.TensorType.INT16: TensorProto.INT16,
-    }
-    shape = [int(size) for size in tensor.shape]
-    return helper.make_tensor_value_info(tensor.name.decode(), kinds[tensor.type], shape)
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, kind, tensor.shape)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edgeskin.snapdragon import qnn
 
-PROVIDER = "QNNExecutionProvider"
 NO_DEVICE = "ONNX Runtime lists no device of the QNN provider"
 _ERRORS_ONLY = 3
 
@@ -20,8 +19,8 @@ def compile_context(model: Path, chip: str, out: Path) -> None:
     import onnxruntime as ort
 
     folder = qnn.site_packages()
-    ort.register_execution_provider_library(PROVIDER, str(folder / qnn.PROVIDER))
-    devices = [device for device in ort.get_ep_devices() if device.ep_name == PROVIDER]
+    ort.register_execution_provider_library(qnn.NAME, str(folder / qnn.PROVIDER))
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == qnn.NAME]
     if not devices:
         raise SystemExit(NO_DEVICE)
     options = ort.SessionOptions()

@@ -13,6 +13,8 @@ from edgeskin.errors import MissingPackage, NotSupportedHere
 PACKAGE, _FOLDER = "onnxruntime-qnn", "onnxruntime_qnn"
 PROVIDER, BACKEND = f"{_FOLDER}/libonnxruntime_providers_qnn.so", f"{_FOLDER}/libQnnHtp.so"
 """ONNX Runtime's provider, and the NPU's compiler and simulator, below `site_packages`."""
+NAME = "QNNExecutionProvider"
+"""What the provider calls itself, in the files that it compiles too."""
 _READER = f"{_FOLDER}/libQnnSystem.so"  # of files that are compiled already
 
 
