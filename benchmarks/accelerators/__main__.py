@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from edgeskin.benchmarks.accelerators.cells import Bench, NetworkCells
+from edgeskin.benchmarks.accelerators.cells import NetworkBench, NetworkCells
 from edgeskin.benchmarks.accelerators.cells_page import AcceleratorsResult, json_path, save
 from edgeskin.benchmarks.peers.setting import machine
 from edgeskin.errors import EdgeskinError
@@ -36,7 +36,9 @@ def main(arguments: list[str]) -> int:
             print(f"'{text}' is not NAME=RUN:DATA", file=sys.stderr)
             return 2
         try:
-            bench = Bench(name, Path(run), Path(data), options.out / name, options.samples, _tell)
+            bench = NetworkBench(
+                name, Path(run), Path(data), options.out / name, options.samples, _tell
+            )
             found.append(bench.measure())
         except EdgeskinError as error:
             print(f"edgeskin: {error}", file=sys.stderr)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from edgeskin.artifacts import Target
-from edgeskin.benchmarks.result import read_result
+from edgeskin.benchmarks.result import Assigned, read_result
 from edgeskin.calibration.from_run import calibrate
 from edgeskin.calibration.options import CalibrationOptions, SchemeName
 from edgeskin.converters.from_source import convert
@@ -74,26 +74,34 @@ PLACES = (
 )
 
 
-class Cell(Document):
-    """One file on one place, beside the float network on the same images.
+class Found(Document):
+    """What a file gives on a place, beside the float network on the same images.
+
+    Attributes:
+        refused: Why there are no figures; all else is left out then.
+        taken: Operators on the accelerator, of how many; None where the runtime does not say.
+    """
+
+    refused: str | None = None
+    sqnr_db: float | None = None
+    equal_decisions: dict[str, float] | None = None
+    metrics: dict[str, MetricChange] | None = None
+    taken: tuple[int, int] | None = None
+
+
+class Cell(Found):
+    """One file on one place.
 
     Attributes:
         precision: One of `PRECISIONS`.
         place: Its title.
         seconds: Wall time that the cell took, with what else went on on the machine.
-        refused: Why there are no figures; all else is left out then.
-        taken: Operators on the accelerator, of how many; None where the runtime does not say.
     """
 
     precision: str
     place: str
     target: str
     seconds: float
-    refused: str | None = None
-    sqnr_db: float | None = None
-    equal_decisions: dict[str, float] | None = None
-    metrics: dict[str, MetricChange] | None = None
-    taken: tuple[int, int] | None = None
 
 
 class NetworkCells(Document):
@@ -107,7 +115,7 @@ class NetworkCells(Document):
 
 
 @dataclass(frozen=True)
-class Bench:
+class NetworkBench:
     """A network, and where its files and cells are made.
 
     Attributes:
@@ -169,28 +177,26 @@ class Bench:
         try:
             found = self._found(place, precision)
         except (CannotExpress, ConversionFailed, InvalidArtifact, NotSupportedHere) as error:
-            found = {"refused": str(error)}  # of the file; what is this machine's stops the run
+            found = Found(refused=str(error))  # of the file; what is this machine's stops the run
         except RunFailed as error:
             if type(error) is not RunFailed:
                 raise
-            found = {"refused": str(error)}
-        cell = Cell.from_json(
-            {
-                "precision": precision,
-                "place": place.title,
-                "target": place.target,
-                "seconds": time.monotonic() - began,
-                **found,
-            }
+            found = Found(refused=str(error))
+        cell = Cell(
+            precision=precision,
+            place=place.title,
+            target=place.target,
+            seconds=time.monotonic() - began,
+            **dict(found),
         )
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_json(kept, cell.to_json())
         return cell
 
-    def _found(self, place: Place, precision: str) -> Mapping[str, object]:
+    def _found(self, place: Place, precision: str) -> Found:
         artifact = self._file(place, precision)
         if place.device is None:
-            return dict(_figures(self.reference.verify(artifact, self.progress)))
+            return _figures(self.reference.verify(artifact, self.progress))
         results = self.out / "results" / artifact.parent.name
         measured = measure_on(
             artifact, self.run, self.test, place.device, results,
@@ -198,24 +204,16 @@ class Bench:
         )  # fmt: skip
         outputs = measured.of(artifact, [image.sha256() for image in self.test.images])
         verification = self.reference.verify(artifact, outputs=outputs, measured=measured)
-        found = dict(_figures(verification))
-        assigned = read_result(measured.path).assigned
-        if assigned is not None and assigned.parts is not None:
-            taken = assigned.taken.total()
-            found["taken"] = [taken, taken + assigned.left.total()]
-        return found
+        return _figures(verification, read_result(measured.path).assigned)
 
     def _file(self, place: Place, precision: str) -> Path:
         scheme = PRECISIONS[precision]
         source = self.run if scheme is None else self._program(scheme)
         out = self.out / f"{precision}-{place.target}-for-{'-'.join(place.destinations)}"
         if not (out / "manifest.json").is_file():
-            options = ConversionOptions(timing=False, destinations=self._destinations(place))
+            options = ConversionOptions(timing=False, destinations=place.destinations)
             convert(source, out, target=place.target, options=options, progress=self.progress)
         return next(out.glob(f"*{FORMATS[place.target].suffix}"))
-
-    def _destinations(self, place: Place) -> tuple[str, ...]:
-        return tuple(d for d in place.destinations if d != "gpu" or place.target == "tflite")
 
     def _program(self, scheme: SchemeName) -> Path:
         program = self.out / f"{scheme}.pt2"
@@ -225,7 +223,14 @@ class Bench:
         return program
 
 
-def _figures(found: Verification) -> Iterator[tuple[str, object]]:
-    document = found.to_json()
-    for name in ("sqnr_db", "equal_decisions", "metrics"):
-        yield name, document[name]
+def _figures(verification: Verification, assigned: Assigned | None = None) -> Found:
+    taken = None
+    if assigned is not None and assigned.parts is not None:
+        count = assigned.taken.total()
+        taken = (count, count + assigned.left.total())
+    return Found(
+        sqnr_db=verification.sqnr_db,
+        equal_decisions=verification.equal_decisions,
+        metrics=verification.metrics,
+        taken=taken,
+    )

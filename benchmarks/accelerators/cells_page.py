@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeskin.benchmarks.accelerators.cells import PRECISIONS, Cell, NetworkCells
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
+from edgeskin.benchmarks.systems.page import change_words, marked, shares
 from edgeskin.benchmarks.systems.rows import limit_of
 from edgeskin.document import Document
-from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
 from edgeskin.formats import FORMATS
-
-BEGIN, END = "<!-- cells -->", "<!-- end -->"
 
 
 class AcceleratorsResult(Document):
@@ -26,9 +24,7 @@ class AcceleratorsResult(Document):
 
 def save(result: AcceleratorsResult, page: Path) -> None:
     """Fill the page's table, and write its JSON."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    text = f"{before}{BEGIN}\n{markdown(result)}\n{END}{after}"
+    text = marked(page.read_text(encoding="utf-8"), "cells", markdown(result))
     for path, content in ((page, text), (json_path(page), compact_json(result.to_json()))):
         with atomic(path, force=True) as fresh:
             fresh.write_text(content, encoding="utf-8")
@@ -63,26 +59,13 @@ def _network(network: NetworkCells) -> str:
 
 
 def _row(cell: Cell, names: Sequence[str]) -> tuple[str, ...]:
-    shares = ", ".join(f"{100 * share:.1f} %" for share in (cell.equal_decisions or {}).values())
-    taken = "" if cell.taken is None else f"{cell.taken[0]} of {cell.taken[1]}"
+    metrics = cell.metrics or {}
     return (
         cell.place,
         f"{FORMATS[cell.target].title} {cell.precision}",
         f"{cell.sqnr_db:.1f}",
-        shares,
-        *(_change(cell.metrics or {}, name) for name in names),
-        taken,
+        shares(cell.equal_decisions or {}),
+        *(change_words(metrics[name]) if name in metrics else "" for name in names),
+        "" if cell.taken is None else f"{cell.taken[0]} of {cell.taken[1]}",
         f"{cell.seconds:.0f}",
     )
-
-
-def _change(metrics: Mapping[str, MetricChange], name: str) -> str:
-    """In points of a ratio, else in the metric's unit, with its paired 95 % interval."""
-    if name not in metrics:
-        return ""
-    found = metrics[name]
-    times = 100 if found.unit == "ratio" else 1
-    value, low, high = (
-        times * x for x in (found.change.value, found.change.low, found.change.high)
-    )
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"

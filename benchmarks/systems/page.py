@@ -40,14 +40,14 @@ def json_path(docs: Path) -> Path:
 def filled(text: str, page: str, result: SystemsResult) -> str:
     """A page with its tables: what others published, and what was measured."""
     if page == OVERVIEW:
-        return _marked(text, "measured", overview(result))
+        return marked(text, "measured", overview(result))
     rows = [row for row in result.rows if row.page == page]
     joined = [pair for pair in result.pipelines if pair.page == page]
-    text = _marked(text, "published", "\n\n".join(_published(page)))
-    return _marked(text, "measured", markdown(rows, joined))
+    text = marked(text, "published", "\n\n".join(_published(page)))
+    return marked(text, "measured", markdown(rows, joined))
 
 
-def _marked(text: str, mark: str, content: str) -> str:
+def marked(text: str, mark: str, content: str) -> str:
     """The text with `content` between `<!-- mark -->` and the next `<!-- end -->`."""
     begin, end = f"<!-- {mark} -->", "<!-- end -->"
     before, _, rest = text.partition(begin)
@@ -108,7 +108,7 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
         "pipeline:"
     )
     table = [
-        (name, f"{m.reference:.4f}", f"{m.candidate:.4f}", _change(m))
+        (name, f"{m.reference:.4f}", f"{m.candidate:.4f}", change_words(m))
         for name, m in pair.metrics.items()
     ]
     yield grid(("metric", "whole", "pipeline", "change"), table)
@@ -119,8 +119,8 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
                 FORMATS[target].title,
                 ", ".join(f"{name} {db:.1f}" for name, db in file.stages_db.items()),
                 f"{100 * file.equal_statuses:.1f} %",
-                _shares(file.equal_decisions),
-                *(_change(m) for m in file.metrics.values()),
+                shares(file.equal_decisions),
+                *(change_words(m) for m in file.metrics.values()),
             )
             for target, file in pair.files.items()
         ]
@@ -200,18 +200,19 @@ def _emulated(files: Sequence[FileRow]) -> Iterator[str]:
     by_cpu = dict[tuple[str, int], list[str]]()
     for file in files:
         if (on := file.emulated) is not None:
-            shares = (
-                f"equal {what} {_shares(part)}"
+            equal = (
+                f"equal {what} {shares(part)}"
                 for what, part in (("decisions", on.equal_decisions), ("values", on.bit_equal))
                 if part
             )
-            words = f"{file.title} {', '.join((f'{on.sqnr_db:.1f} dB', *shares))}"
+            words = f"{file.title} {', '.join((f'{on.sqnr_db:.1f} dB', *equal))}"
             by_cpu.setdefault((on.cpu, on.images), []).append(words)
     for (cpu, images), lines in by_cpu.items():
         yield f"On an emulated {cpu}, {images} images: {'; '.join(lines)}."
 
 
-def _shares(parts: Mapping[str, float]) -> str:
+def shares(parts: Mapping[str, float]) -> str:
+    """Ratios as percentages, without their names."""
     return ", ".join(f"{100 * share:.1f} %" for share in parts.values())
 
 
@@ -221,8 +222,8 @@ def _file(file: FileRow) -> tuple[str, ...]:
         file.title,
         f"{file.size_bytes / 1000:.0f}",
         f"{file.sqnr_db:.1f}",
-        _shares(file.equal_decisions),
-        *(_change(change) for change in file.metrics.values()),
+        shares(file.equal_decisions),
+        *(change_words(change) for change in file.metrics.values()),
         "" if file.p50_ms is None else f"{file.p50_ms:.2f}",
         ratio,
     )
@@ -233,10 +234,11 @@ def losses(file: FileRow) -> Iterator[str]:
     for name, change in file.metrics.items():
         most = limit_of(name)
         if most is not None and change.loss > most:
-            yield f"{file.title} loses {_change(change)} of {name}"
+            yield f"{file.title} loses {change_words(change)} of {name}"
 
 
-def _change(change: MetricChange) -> str:
+def change_words(change: MetricChange) -> str:
+    """With its paired 95 % interval, in points of a ratio, else in the metric's unit."""
     return _signed(change.change, 100 if change.unit == "ratio" else 1)
 
 

@@ -9,7 +9,6 @@ accelerators, and compiled, not run: by Qualcomm's compiler for SM8750 and by Li
 """
 
 import json
-import re
 import sys
 import tempfile
 from dataclasses import replace
@@ -20,7 +19,10 @@ from floors import spec_of
 
 from edgeskin.artifacts import Metadata
 from edgeskin.benchmarks.peers import zoo
+from edgeskin.benchmarks.peers.int8_page import grid
+from edgeskin.benchmarks.systems.page import marked
 from edgeskin.calibration.calibrate import calibrate_network
+from edgeskin.cli.convert import told
 from edgeskin.converters.model import Job
 from edgeskin.errors import EdgeskinError
 from edgeskin.formats import FORMATS
@@ -46,14 +48,7 @@ def main() -> None:
     for name in sys.argv[1:]:
         found = [row for row in found if row["network"] != name] + measure(name)
         file.write_text("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n")
-    rows = [COLUMNS, ["---"] * len(COLUMNS), *map(line, found)]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    page = re.sub(
-        r"(<!-- partitions -->\n).*?(<!-- end -->)",
-        lambda m: f"{m[1]}{table}{m[2]}",
-        PAGE.read_text(),
-        flags=re.DOTALL,
-    )
+    page = marked(PAGE.read_text(), "partitions", grid(COLUMNS, list(map(line, found))))
     PAGE.write_text(page)
 
 
@@ -89,25 +84,16 @@ def tried(job: Job, path: Path, target: str) -> dict[tuple[bool, str], str]:
         FORMATS[target].convert(job, path)
     except EdgeskinError as error:
         return {(job.portable, name): f"no file: {error}" for name in DESTINATIONS[target]}
-    return {(job.portable, name): words(try_on(path, name)) for name in DESTINATIONS[target]}
+    return {
+        (job.portable, name): told(path, name, try_on(path, name)).removeprefix(f"{path.name} ")
+        for name in DESTINATIONS[target]
+    }
 
 
-def words(found) -> str:
-    if found.whole is None:
-        return f"not tried: {found.reason}"
-    if found.reason:
-        return f"refused: {found.reason}"
-    count = "" if found.taken is None else f", {found.taken} operators"
-    if found.whole:
-        return f"whole{count}"
-    left = ", ".join(f"{n} {name}" for name, n in found.left.items()) or "some"
-    return f"in parts{count}; left {left}"
-
-
-def line(row: dict) -> list[str]:
+def line(row: dict) -> tuple[str, ...]:
     file = f"{FORMATS[row['target']].title} {row['precision']}"
-    told = (" ".join(row[key].replace("|", "/").split())[:160] for key in ("cpu", "own"))
-    return [row["network"], file, row["destination"], *told]
+    shown = (" ".join(row[key].split())[:160] for key in ("cpu", "own"))
+    return (row["network"], file, row["destination"], *shown)
 
 
 if __name__ == "__main__":
