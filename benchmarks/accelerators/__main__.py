@@ -2,7 +2,7 @@
 
     python -m edgeskin.benchmarks.accelerators NAME=RUN:DATA ... --out DIR [--docs docs]
 
-Run from a checkout with `edgeskin[all,qualcomm]`. It resumes; delete a cell to measure it again.
+Run from a checkout with `edgeskin[all,qualcomm]`. It resumes; remove DIR to measure again.
 """
 
 from __future__ import annotations
