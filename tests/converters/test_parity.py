@@ -126,8 +126,10 @@ def test_swapped_images_are_found_out(converted: Convert, data: Path) -> None:
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels[::-1].copy())
     with load(converted("onnx", "fp32")) as predictor:
-        outputs, truth = predictor.run_all(pixels), dataset.truth(run.spec)
-        verification = compare_outputs(predictor, expected, outputs, truth)
+        outputs = predictor.run_all(pixels)
+    verification = compare_outputs(
+        run.spec, "onnxruntime", expected, outputs, dataset.truth(run.spec)
+    )
     assert verification.sqnr_db < 30.0
     assert verification.agreement["mask"].max_difference > 0.01
 
@@ -148,9 +150,10 @@ def test_nan_in_any_output_is_nan_in_the_summary(converted: Convert, data: Path)
     pixels = dataset.pixels(run.spec.input)
     expected = run_all(TorchSession(run.spec, run.network), pixels)
     with load(converted("onnx", "fp32")) as predictor:
-        verification = compare_outputs(
-            predictor, expected, Broken(predictor).run_all(pixels), dataset.truth(run.spec)
-        )
+        broken = Broken(predictor).run_all(pixels)
+    verification = compare_outputs(
+        run.spec, "onnxruntime", expected, broken, dataset.truth(run.spec)
+    )
     assert np.isnan(verification.sqnr_db)
     assert verification.agreement["severity"].sqnr_db > 90.0
 
