@@ -46,7 +46,7 @@ from edgeskin.pipelines.joins import join_image
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import rows_of
 from edgeskin.progress import Progress, silent
-from edgeskin.subgroups import part_of
+from edgeskin.subgroups import answered_by_groupings, part_of
 from edgeskin.version import __version__
 
 
@@ -136,7 +136,8 @@ def _run(
     first, masks = desk.run(pipeline.paths[0], pack)
     joined = _join_all(pack, masks, desk.progress)
     statuses = tuple(image.status for image in joined)
-    both = pack.answered & np.array([image.pictures > 0 for image in joined])
+    answered = np.array([image.pictures > 0 for image in joined])
+    both = pack.answered & answered
     if not both.any():
         _remove(desk.folder)  # the next try would say the same
         raise RunFailed(
@@ -163,6 +164,7 @@ def _run(
         looked_at=len(pack),
         statuses={"reference": count_statuses(pack.statuses), "device": count_statuses(statuses)},
         equal_statuses=equal_statuses(pack.statuses, statuses),
+        answered=answered_by_groupings(pack.answered, answered, pack.groups) or None,
         pictures_per_image=len(pictures) / int(both.sum()),
         join=_join_time(joined),
         whole_p50_ms=_whole(first, last, len(pictures) / int(both.sum())),

@@ -18,6 +18,7 @@ from edgeskin.benchmarks.runner.request import EngineUsed
 from edgeskin.document import Document
 from edgeskin.errors import InvalidResult
 from edgeskin.measured import VERSION
+from edgeskin.subgroups import Subgroups
 
 CPU = "CPUExecutionProvider"
 
@@ -190,6 +191,13 @@ class Assigned(Document):
     parts: tuple[Part, ...] | None = None
 
     @property
+    def partitions(self) -> int | None:
+        """Parts on the accelerator; None where the runtime does not count them."""
+        if self.parts is None:
+            return 1 if self.whole else None
+        return sum(part.provider != CPU for part in self.parts)
+
+    @property
     def taken(self) -> Counter[str]:
         """Operators on the accelerator, by type."""
         return self._operators(CPU, there=False)
@@ -284,6 +292,7 @@ class PipelineResult(BenchResult):
         looked_at: Images of the pack; `pack.images` too.
         statuses: Images by status, of `reference` and `device`.
         equal_statuses: The share of images of the same status.
+        answered: The share of images that each answers, by group of the pack.
         pictures_per_image: How often the last stage runs for an answered image.
         whole_p50_ms: Medians of a whole query: the first stage's and, times
             `pictures_per_image`, the last one's, without the join.
@@ -293,6 +302,7 @@ class PipelineResult(BenchResult):
     looked_at: int
     statuses: dict[str, dict[str, int]]
     equal_statuses: float
+    answered: dict[str, Subgroups] | None = None
     pictures_per_image: float
     join: JoinTime
     whole_p50_ms: float | None = None

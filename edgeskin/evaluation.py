@@ -80,6 +80,15 @@ class Measure:
         predicted = predicted if self.rows is None else predicted[self.rows]
         return predicted if self.overlap is None else self.overlap(predicted)
 
+    def change(self, reference: NDArray[Any], candidate: NDArray[Any]) -> MetricChange:
+        """The metric of two models, of what `predicted_by` gave of each."""
+        return MetricChange(
+            **dict(self.kind),
+            reference=self.metric(self.truth, reference),
+            candidate=self.metric(self.truth, candidate),
+            change=paired_change(self.metric, self.truth, reference, candidate),
+        )
+
 
 def _per_class(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> PerClass:
     """Of class indices (N,), or of labels that are 0 or 1, (N, C)."""
@@ -193,14 +202,21 @@ def compare(
     """Each metric of both models, by its name, and the paired change."""
     before, after = predicted_values(spec, reference), predicted_values(spec, candidate)
     return {
-        m.name: MetricChange(
-            **dict(m.kind),
-            reference=m.metric(m.truth, m.predicted_by(before)),
-            candidate=m.metric(m.truth, m.predicted_by(after)),
-            change=paired_change(m.metric, m.truth, m.predicted_by(before), m.predicted_by(after)),
-        )
+        m.name: m.change(m.predicted_by(before), m.predicted_by(after))
         for m in measures(spec, truth)
     }
+
+
+def worst_drop(metrics: Mapping[str, MetricChange]) -> float:
+    """The largest loss over all ratio metrics, in points (0 if none got worse)."""
+    ratios = [m for m in metrics.values() if m.unit == "ratio"]
+    return float(np.max([0.0, *(m.loss * 100.0 for m in ratios)]))  # NaN stays NaN
+
+
+def worst_mae_rise(metrics: Mapping[str, MetricChange]) -> float:
+    """The largest rise of a mean absolute error, in its unit (0 if none rose)."""
+    errors = [m for name, m in metrics.items() if name.endswith("_mae")]
+    return float(np.max([0.0, *(m.loss for m in errors)]))
 
 
 def _of_decisions(name: str, predicted: str, labels: NDArray[Any]) -> list[Measure]:

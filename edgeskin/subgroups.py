@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import (
+    RATIO,
     Measure,
     MetricChange,
     MetricKind,
@@ -24,6 +25,7 @@ from edgeskin.evaluation import (
     measures,
     predicted_values,
 )
+from edgeskin.metrics import accuracy
 from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.spec import Spec
 from edgeskin.statistics import Paired, gap_growth
@@ -39,6 +41,9 @@ ALLOWED_POINTS = 1.0
 NOT_STATED, NO_SKIN, NO_COLOUR = "not stated", "no skin found", "no colour"
 UNKNOWN = (NOT_STATED, NO_SKIN, NO_COLOUR)
 """Images whose group nobody knows: counted and measured, but no group that others are held to."""
+
+ANSWERED = "answered"
+"""The metric of pipelines that is a share of all images: no other is of those without an answer."""
 
 TOO_FEW: Final = "too few to say"
 Verdict = Literal["held", "grew", "too few to say"]
@@ -151,17 +156,53 @@ def by_group(
         candidate: Of its twin, for the same images.
         allowed_points: Growth of a gap that is allowed, of metrics that are ratios.
     """
+
+    def changes_of(chosen: NDArray[np.intp]) -> _Changes:
+        parts = [rows_of(whole, chosen) for whole in (reference, candidate, truth)]
+        known = _metrics(spec, *parts)
+        changes = compare(spec, *parts)
+        return {name: (metric, changes[name]) for name, metric in known.items() if name in changes}
+
+    return _grouped(grouping, changes_of, allowed_points)
+
+
+def answered_by_groupings(
+    reference: NDArray[np.bool_],
+    candidate: NDArray[np.bool_],
+    groupings: Mapping[str, Grouping],
+    allowed_points: float = ALLOWED_POINTS,
+) -> dict[str, Subgroups]:
+    """The share of images that each of two pipelines answers, by group, as the metric `answered`.
+
+    Args:
+        reference: Whether the float pipeline answers each image, (N,).
+        candidate: Whether its twin does, of the same images.
+    """
+    wanted = np.ones(len(reference), np.bool_)
+
+    def changes_of(chosen: NDArray[np.intp]) -> _Changes:
+        paired = Paired(wanted[chosen], reference[chosen], candidate[chosen])
+        measure = Measure(ANSWERED, RATIO, accuracy, paired.truth, ANSWERED)
+        change = measure.change(paired.reference, paired.candidate)
+        return {ANSWERED: (_Metric(measure, paired), change)}
+
+    return {by: _grouped(g, changes_of, allowed_points) for by, g in groupings.items()}
+
+
+def _grouped(
+    grouping: Grouping, changes_of: Callable[[NDArray[np.intp]], _Changes], allowed_points: float
+) -> Subgroups:
+    """What changes in the images of each group, and how far the groups are apart."""
     groups, compared = dict[str, GroupChange](), dict[str, dict[str, _Metric]]()
     for name in grouping.names:
         chosen = grouping.members(name)
         if len(chosen) < SMALLEST_GROUP:
             groups[name] = GroupChange(images=len(chosen), too_few=True)
             continue
-        parts = [rows_of(whole, chosen) for whole in (reference, candidate, truth)]
-        known = _metrics(spec, *parts)
-        changes = {metric: x for metric, x in compare(spec, *parts).items() if metric in known}
+        found = changes_of(chosen)
+        changes = {metric: change for metric, (_, change) in found.items()}
         groups[name] = GroupChange(images=len(chosen), too_few=False, metrics=changes)
-        for metric, values in known.items() if name not in UNKNOWN else ():
+        for metric, (values, _) in found.items() if name not in UNKNOWN else ():
             compared.setdefault(metric, {})[name] = values
     gaps = {metric: _gap(values, allowed_points) for metric, values in compared.items()}
     return Subgroups(
@@ -237,6 +278,10 @@ class _Metric:
     def costs(self) -> tuple[float, float]:
         """Reference and candidate."""
         return self.paired.values(self.cost, slice(None))
+
+
+_Changes = Mapping[str, tuple[_Metric, MetricChange]]
+"""The metrics of a group by name, and what changes in them."""
 
 
 def _metrics(

@@ -6,7 +6,8 @@ first two return.
 """
 
 from edgeskin.converters.parity.compare import Reference, agree, compare_outputs, verify
-from edgeskin.converters.parity.documents import Verification, worst_drop, worst_mae_rise
+from edgeskin.converters.parity.documents import Verification
+from edgeskin.evaluation import worst_drop, worst_mae_rise
 
 __all__ = [
     "Reference",

@@ -73,7 +73,10 @@ class LayerReport(Document):
 
     `bad` layers are below their floors by themselves, `worst` are the lowest of all but outputs.
     `unmatched` tensors of the artifact are like none of the reference; `missing_additions` are
-    sums of the reference, where the artifact has none that is left.
+    sums of the reference, where the artifact has none that is left. Of a simulated accelerator,
+    `simulated` is its name ("htp:SM8750"), `simulator` says it to a person, and `untouched_db` is
+    the SQNR (decibels) of its outputs, as inner tensors were read, against those without: `inf`
+    where reading them changed no bit.
     """
 
     version: int = 1
@@ -82,6 +85,9 @@ class LayerReport(Document):
     images: int
     precision: Precision
     runtime: str
+    simulated: str = ""
+    simulator: str = ""
+    untouched_db: float | None = None
     matched_products: str
     unmatched: tuple[str, ...]
     missing_additions: tuple[str, ...]
@@ -212,15 +218,3 @@ class DriftReport(Drift, Evidence):
     reference_sha256: str
     subgroups: dict[str, Subgroups] | None = None
     missed_gates: tuple[str, ...] | None = None
-
-
-def worst_drop(metrics: Mapping[str, MetricChange]) -> float:
-    """The largest loss over all ratio metrics, in points (0 if none got worse)."""
-    ratios = [m for m in metrics.values() if m.unit == "ratio"]
-    return float(np.max([0.0, *(m.loss * 100.0 for m in ratios)]))  # NaN stays NaN
-
-
-def worst_mae_rise(metrics: Mapping[str, MetricChange]) -> float:
-    """The largest rise of a mean absolute error, in its unit (0 if none rose)."""
-    errors = [m for name, m in metrics.items() if name.endswith("_mae")]
-    return float(np.max([0.0, *(m.loss for m in errors)]))

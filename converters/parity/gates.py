@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.parity.diagnose import NONE_FITS
-from edgeskin.converters.parity.documents import FileComparison, Verification
+from edgeskin.converters.parity.documents import DriftReport, FileComparison, Verification
 from edgeskin.converters.parity.opened import OpenedFile
-from edgeskin.converters.parity.pipeline_documents import PipelineVerification
+from edgeskin.converters.parity.pipeline_documents import PipelineDrift, PipelineVerification
 from edgeskin.converters.parity.reference import Model
 from edgeskin.formats import format_of
+from edgeskin.subgroups import missed_gaps
 
 
 def faults(
@@ -29,6 +30,14 @@ def faults(
     none_fits = "" if min_sqnr_db is not None else f". {NONE_FITS}"
     low = _too_low(comparison, min_sqnr_db, f": {cause}" if cause else none_fits)
     return (*(low or _lines(cause)), *comparison.disagrees)
+
+
+def grown_gaps(comparison: Verification | DriftReport, max_points: float | None) -> tuple[str, ...]:
+    """The lines of `missed_gaps`, of pipelines those of the share of images answered too."""
+    parts = [comparison.subgroups or {}]
+    if isinstance(comparison, PipelineVerification | PipelineDrift):
+        parts.insert(0, comparison.answered or {})
+    return tuple(dict.fromkeys(line for part in parts for line in missed_gaps(part, max_points)))
 
 
 def _too_low(

@@ -33,6 +33,7 @@ from edgeskin.converters.parity.points import Point, boundary, forms, points
 from edgeskin.converters.parity.torch_graph import TorchGraph
 from edgeskin.errors import InvalidArtifact
 from edgeskin.formats import format_of
+from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session
 
 Array = NDArray[Any]
@@ -109,8 +110,8 @@ class LayerComparison:
         InvalidArtifact: No layer matches.
     """
 
-    def __init__(self, pair: Pair):
-        self.pair = pair
+    def __init__(self, pair: Pair, progress: Progress = silent):
+        self.pair, self._progress = pair, progress
         self.parts, self.reference = pair.parts, pair.reference
         self.rounding_is_known = (
             pair.precision != "int8"
@@ -196,6 +197,19 @@ class LayerComparison:
         values = layer.session.run(feeds)[name]
         return layer.match.layout.to_reference(dequantize(values, self.parts.held_as(name)))
 
+    def untouched_db(self) -> float:
+        """SQNR, in decibels, of the outputs against those of the file without inner ones.
+
+        Both run on the first image; a runtime may fuse otherwise where a tensor in between is read.
+        """
+        _, feed = self.pair.images.read(0)
+        feeds, names = {self.parts.input: feed}, self.parts.network.outputs
+        alone = self.parts.real(self.parts.open([self.parts.input], names).run(feeds))
+        inner, noise = self._inner_values(feed), SummedNoise()
+        for name in names:
+            noise.add(alone[name], inner[name])
+        return noise.sqnr_db
+
     def _inner_values(self, feed: Array) -> dict[str, Array]:
         feeds = {self.parts.input: feed}
         return self.parts.real({**feeds, **self.session.run(feeds)})
@@ -203,13 +217,14 @@ class LayerComparison:
     def _layers(self) -> Iterator[tuple[str, Layer]]:
         """All that is computed from earlier matches; what constants alone make is none."""
         earlier: dict[str, Match] = {}
-        for match in self.matches:
+        for number, match in enumerate(self.matches, 1):
             name = match.artifact.name
             before = boundary(self.parts.network, name, set(earlier))
             if match.artifact.kind != "input" and before:
                 session = self.parts.open(before, [name])
                 yield match.reference.name, Layer(match, [earlier[n] for n in before], session)
             earlier[name] = match
+            self._progress("opening layers", number, len(self.matches))
 
     def _forms(self, candidates: Sequence[Point]) -> dict[str, list[Point]]:
         """Of products, by name; a `TorchGraph` has variants for all that a file may hold."""

@@ -16,7 +16,7 @@ from edgeskin.converters.parity.file_graph import FileGraph
 from edgeskin.converters.parity.layer_comparison import Graph, Images, LayerComparison, Pair
 from edgeskin.converters.parity.layout import layouts, quantize
 from edgeskin.converters.parity.opened import OpenedFile, opened
-from edgeskin.converters.parity.parts import Parts
+from edgeskin.converters.parity.parts import Elsewhere, Parts
 from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.repro import write_repro
 from edgeskin.converters.parity.torch_graph import TorchGraph
@@ -33,6 +33,7 @@ def compare_layers(
     reference: Model,
     pixels: NDArray[np.uint8],
     *,
+    elsewhere: Elsewhere | None = None,
     repro: Path | None = None,
     force: bool = False,
     progress: Progress = silent,
@@ -42,6 +43,7 @@ def compare_layers(
     Args:
         reference: A run, a program or a model file.
         pixels: uint8 (N, H, W, 3); what is matched by value is matched on the first.
+        elsewhere: What runs the artifact's parts; None: its own runtime here.
         repro: A folder to write the first bad layer into, or the worst one.
 
     Raises:
@@ -51,7 +53,7 @@ def compare_layers(
         file = stack.enter_context(opened(artifact))
         spec, io = file.metadata.spec, file.metadata.io
         same_model(reference.spec, spec)
-        parts = stack.enter_context(Parts(file))
+        parts = stack.enter_context(Parts(file, elsewhere))
         graph: Graph
         if reference.file is None:
             graph, known_parts = TorchGraph(need_network(reference), spec, io), None
@@ -65,7 +67,10 @@ def compare_layers(
             x = as_input(pixels[number], known_spec.input, known_io, known_parts)
             return x, as_input(pixels[number], spec.input, io, parts)
 
-        pair = Pair(parts, graph, file.metadata.precision, Images(len(pixels), image))
+        precision = file.metadata.precision
+        if precision == "fp32" and elsewhere is not None and elsewhere.in_half:
+            precision = "fp16"
+        pair = Pair(parts, graph, precision, Images(len(pixels), image))
         return measure(pair, reference.name, repro=repro, force=force, progress=progress)
 
 
@@ -79,7 +84,7 @@ def measure(
     progress: Progress = silent,
 ) -> LayerReport:
     """The report of an opened pair, after all its images; `reference` is what to call it."""
-    comparison = LayerComparison(pair)
+    comparison = LayerComparison(pair, progress)
     for number in range(pair.images.count):
         comparison.add(pair.images.read(number))
         progress("comparing layers", number + 1, pair.images.count)
@@ -91,12 +96,16 @@ def measure(
     reproduction = None
     if repro is not None:
         reproduction = write_repro(comparison, (*bad, *worst)[0], repro, force=force)
+    elsewhere = pair.parts.elsewhere
     return LayerReport(
         artifact=pair.parts.path.name,
         reference=reference,
         images=pair.images.count,
         precision=pair.precision,
         runtime=comparison.session.runtime,
+        simulated=elsewhere.simulated if elsewhere else "",
+        simulator=elsewhere.title if elsewhere else "",
+        untouched_db=comparison.untouched_db() if elsewhere else None,
         matched_products=f"{products} of {products + unmatched}",
         unmatched=tuple(point.name for point in comparison.unmatched),
         missing_additions=comparison.missing_additions,

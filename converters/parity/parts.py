@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
@@ -22,14 +22,35 @@ from edgeskin.runtimes import Session
 Array = NDArray[Any]
 
 
+class Elsewhere(Protocol):
+    """What runs files, and parts of them, in place of this machine's CPU.
+
+    `simulated` and `title` name it to a program and to a person; with `in_half` it computes
+    float32 in float16.
+    """
+
+    simulated: str
+    title: str
+    in_half: bool
+
+    def open(self, path: Path) -> Session: ...
+
+
 class Parts:
     """A file of one input, and sessions of its parts. Use as a context manager.
 
     Raises:
-        InvalidArtifact: A type that cannot be taken apart, or other than one input.
+        InvalidArtifact: A type that cannot be taken apart, compiled, or other than one input.
     """
 
-    def __init__(self, file: OpenedFile):
+    def __init__(self, file: OpenedFile, elsewhere: Elsewhere | None = None):
+        self.elsewhere = elsewhere
+        self._open = elsewhere.open if elsewhere else open_session
+        if file.network.is_compiled:
+            raise InvalidArtifact(
+                f"{file.path.name} is compiled, and its layers cannot be taken apart: pass the "
+                "file that it was compiled from"
+            )
         self.path, self.network = file.path, file.network
         self.cutter = open_cutter(self.path, self.network)
         if len(self.network.inputs) != 1:
@@ -46,7 +67,7 @@ class Parts:
         """What computes `outputs` from `inputs`; it is closed with the file."""
         path = self._folder / f"{next(self._numbers)}{self.path.suffix}"
         self.cutter.cut(inputs, outputs, path)
-        return self._stack.enter_context(open_session(path))
+        return self._stack.enter_context(self._open(path))
 
     def held_as(self, name: str) -> Tensor:
         """The tensor `name`, with its scale where only its values' source says it."""

@@ -31,7 +31,7 @@ from edgeskin.pipelines.handover import Handover, equal_statuses, hand_over
 from edgeskin.pipelines.pipeline_folder import Pipeline, read_pipeline
 from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.progress import Progress, silent
-from edgeskin.subgroups import by_groupings, part_of
+from edgeskin.subgroups import answered_by_groupings, by_groupings, part_of
 
 RunAll = Callable[[NDArray[np.uint8]], Outputs]
 _COARSEST: Sequence[Precision] = ("int8", "fp16", "fp32")
@@ -143,6 +143,10 @@ def verify_pipeline(
         looked_at=len(data),
         statuses={"reference": expected.handover.counts, "artifact": given.handover.counts},
         equal_statuses=equal_statuses(expected.handover.statuses, given.handover.statuses),
+        answered=answered_by_groupings(
+            expected.handover.answered, given.handover.answered, groupings, groups.allowed_points
+        )
+        or None,
         subgroups=subgroups or None,
     )
     return verification.model_copy(update={"faults": faults(verification)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeskin.converters.parity.documents import DriftReport, Verification
+from edgeskin.subgroups import Subgroups
 
 Statuses = dict[str, dict[str, int]]
 """Images by status ("answered", "no skin found"), of each pipeline that was compared."""
@@ -22,20 +23,24 @@ class PipelineVerification(Verification):
         stages: Each stage by itself, by name: the last one on what the reference hands over.
         statuses: Of `reference` and `artifact`.
         equal_statuses: The share of all images that both give the same status.
+        answered: The share of all images that each answers, by group.
     """
 
     stages: dict[str, Verification]
     looked_at: int
     statuses: Statuses
     equal_statuses: float
+    answered: dict[str, Subgroups] | None = None
 
 
 class PipelineDrift(DriftReport):
     """The drift of a pipeline at its end, one stage converted at a time.
 
     On the images that are answered before and after, `images` of `looked_at`; `statuses` are of
-    `trained` and `converted`.
+    `trained` and `converted`, and `answered` is the share of all images that each answers, by
+    group.
     """
 
     looked_at: int
     statuses: Statuses
+    answered: dict[str, Subgroups] | None = None

@@ -30,7 +30,7 @@ from edgeskin.errors import InvalidData, InvalidRun
 from edgeskin.pipelines.pipeline_folder import read_pipeline
 from edgeskin.postprocess import rows_of
 from edgeskin.progress import Progress, silent
-from edgeskin.subgroups import by_groupings, part_of
+from edgeskin.subgroups import answered_by_groupings, by_groupings, part_of
 
 
 def drift_pipeline(
@@ -106,6 +106,10 @@ def drift_pipeline(
         pixels_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
         reference_sha256=trained.pipeline.sha256,
         statuses={"trained": before.handover.counts, "converted": between.handover.counts},
+        answered=answered_by_groupings(
+            before.handover.answered, between.handover.answered, groupings, groups.allowed_points
+        )
+        or None,
         subgroups=subgroups or None,
         **dict(split(spec, stages, truth)),
     )

@@ -83,12 +83,12 @@ def drift(
     from edgeskin.benchmarks.devices.names import device_under
     from edgeskin.converters.parity.any_artifact import drift as split_changes
     from edgeskin.converters.parity.drift import DriftOptions
+    from edgeskin.converters.parity.gates import grown_gaps
     from edgeskin.converters.parity.plots import moved_most, plot_drift
     from edgeskin.errors import InvalidArtifact
     from edgeskin.files import check_writable
     from edgeskin.measured import read_measured
     from edgeskin.pipelines.pipeline_folder import is_pipeline
-    from edgeskin.subgroups import missed_gaps
     from edgeskin.verbs import measure_on
 
     groups = with_gate(groups, max_group_gap)
@@ -118,7 +118,7 @@ def drift(
     console.remark(dataset.unlabelled(_end_spec(artifact)))
     if plot is not None:
         plot_drift(report, metric or moved_most(report), plot, force=force)
-    missed = tuple(missed_gaps(report.subgroups or {}, max_group_gap))
+    missed = grown_gaps(report, max_group_gap)
     if max_group_gap is not None:
         report = report.model_copy(update={"missed_gates": missed})
     if json:
@@ -159,6 +159,7 @@ def print_report(report: DriftReport) -> None:
 
     if isinstance(report, PipelineDrift):
         print_statuses(report.statuses, report.looked_at)
+        print_groups(report.answered)
     for stage in report.stages:
         known = stage.sqnr_db is not None
         sqnr = f", {stage.sqnr_db:.1f} dB against the one before" if known else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +26,7 @@ from edgeskin.progress import Progress
 if TYPE_CHECKING:
     from edgeskin.converters.parity.documents import FileComparison, LayerReport, Verification
     from edgeskin.converters.parity.opened import OpenedFile
+    from edgeskin.converters.parity.parts import Elsewhere
     from edgeskin.converters.parity.pipeline_documents import PipelineVerification, Statuses
     from edgeskin.converters.parity.reference import Model
     from edgeskin.data.grouping import GroupOptions
@@ -94,6 +97,7 @@ def verify(
 
     Two files without a spec are compared on made-up images.
     """
+    from edgeskin.benchmarks.devices.simulated_sessions import SimulatedSessions
     from edgeskin.converters.parity.opened import OpenedFile
     from edgeskin.converters.parity.reference import open_model
     from edgeskin.errors import InvalidArtifact
@@ -110,7 +114,13 @@ def verify(
         for out in filter(None, (plot, repro)):
             check_writable(out, force=force)
     device = _check_elsewhere(artifact, under, measured, by_layer)
-    with console.progress() as progress, OpenedFile(artifact) as file:
+    with ExitStack() as stack:
+        progress = stack.enter_context(console.progress())
+        simulator = None
+        if device is not None and by_layer is not None:
+            simulator = stack.enter_context(SimulatedSessions(device))
+            simulator.check(artifact)
+        file = stack.enter_context(OpenedFile(artifact))
         comparison: Verification | FileComparison
         if is_pipeline(artifact):
             comparison = _verify_pipeline(
@@ -134,7 +144,9 @@ def verify(
                 )  # fmt: skip
             spec = file.metadata.spec if elsewhere else file.predictor.spec
             model = open_model(reference, spec, trust=trust)
-            comparison = _verify(file, model, dataset, groups, elsewhere, by_layer, trust, progress)
+            comparison = _verify(
+                file, model, dataset, groups, elsewhere, by_layer, simulator, trust, progress
+            )
     missed = gates(comparison, min_sqnr_db, max_drop, max_mae_rise, max_group_gap)
     comparison = comparison.model_copy(update={"missed_gates": missed})
     if json:
@@ -185,6 +197,7 @@ def _verify(
     groups: GroupOptions,
     elsewhere: Measured | None,
     by_layer: LayerOptions | None,
+    simulator: Elsewhere | None,
     trust: bool,
     progress: Progress,
 ) -> Verification:
@@ -195,9 +208,8 @@ def _verify(
         file, reference, data, groups, measured=elsewhere, trust=trust, progress=progress
     )
     console.remark(data.unlabelled(reference.spec))
-    if elsewhere is not None:  # the manifest has what this machine computes; the result stays
-        return verification
-    keep(file.path, verification)
+    if elsewhere is None:  # the manifest has what this machine computes
+        keep(file.path, verification)
     if by_layer is None:
         return verification
     from edgeskin.converters.parity.layers import compare_layers
@@ -206,6 +218,7 @@ def _verify(
         file,
         reference,
         data.take(by_layer.images).pixels(file.metadata.spec.input),
+        elsewhere=simulator,
         repro=by_layer.repro,
         force=by_layer.force,
         progress=progress,
@@ -267,9 +280,14 @@ def _check_elsewhere(
             f"--under {under} runs the file and --measured {measured} has its answers: leave one "
             "of the two out"
         )
-    if by_layer is not None:
+    if by_layer is not None and measured:
         raise UnknownName(
-            "--layers are of this machine's runtime: leave --under and --measured out"
+            "--layers run the file, and --measured has its outputs alone: pass --under for the "
+            "layers of an accelerator, or leave one of the two out"
+        )
+    if by_layer is not None and by_layer.repro is not None:
+        raise UnknownName(
+            "--repro writes a folder that runs on this machine's runtime: leave it out with --under"
         )
     if is_pipeline(artifact):
         raise InvalidArtifact(
@@ -317,13 +335,12 @@ def gates(
         max_group_gap: In points, of ratio metrics: how much the gap between groups may grow.
     """
     from edgeskin.converters.parity.documents import FileComparison
-    from edgeskin.converters.parity.gates import faults
-    from edgeskin.subgroups import missed_gaps
+    from edgeskin.converters.parity.gates import faults, grown_gaps
 
     missed = (*_bad_layers(comparison.layers), *faults(comparison, min_sqnr_db))
     if not isinstance(comparison, FileComparison):
         by_metrics = _missed_by_metrics(comparison.metrics, max_drop, max_mae_rise)
-        return (*missed, *by_metrics, *missed_gaps(comparison.subgroups or {}, max_group_gap))
+        return (*missed, *by_metrics, *grown_gaps(comparison, max_group_gap))
     if (max_drop, max_mae_rise) == (None, None):
         return missed
     why = "two files without a spec have no task"
@@ -333,7 +350,7 @@ def gates(
 def _missed_by_metrics(
     metrics: Mapping[str, MetricChange], max_drop: float | None, max_mae_rise: float | None
 ) -> Iterator[str]:
-    from edgeskin.converters.parity.documents import worst_drop, worst_mae_rise
+    from edgeskin.evaluation import worst_drop, worst_mae_rise
 
     if not metrics and (max_drop, max_mae_rise) != (None, None):
         yield "the gates on metrics were not checked: the data have no labels of a head"
@@ -370,6 +387,7 @@ def print_report(comparison: Verification | FileComparison) -> None:
             _print_agreement(stage)
             _print_task(stage)
         print_statuses(comparison.statuses, comparison.looked_at)
+        print_groups(comparison.answered)
         print(f"equal statuses: {100 * comparison.equal_statuses:.1f} %")
         print("at the end, of the images that both answer")
     _print_agreement(comparison)
@@ -418,8 +436,17 @@ def _print_task(verification: Verification) -> None:
     print_groups(verification.subgroups)
 
 
+def _untouched(report: LayerReport) -> str:
+    """Whether inner tensors as outputs change what the accelerator computes."""
+    if report.untouched_db == math.inf:
+        return "the same outputs, to the bit, as without reading inner tensors"
+    return f"its outputs agree to {report.untouched_db:.1f} dB with those without inner tensors"
+
+
 def _print_layers(report: LayerReport) -> None:
     marks = dict.fromkeys(report.worst, "worst") | dict.fromkeys(report.bad, "BAD")
+    if report.simulated:
+        print(f"simulated: {report.simulator}; {_untouched(report)}")
     console.table(
         f"layers, {report.images} images, {report.runtime}; products matched: "
         f"{report.matched_products}",
@@ -434,6 +461,9 @@ def _print_layers(report: LayerReport) -> None:
             for row in report.layers
         ],
     )
+    if report.worst:
+        row = next(row for row in report.layers if row.name == report.worst[0])
+        print(f"most is lost in {console.printable(row.name)}: {row.own_sqnr_db:.1f} dB by itself")
     if report.repro is not None:
         name = console.printable(report.repro.layer)
         print(f"{name} by itself, {report.repro.sqnr_db:.1f} dB: {report.repro.folder}/run.py")

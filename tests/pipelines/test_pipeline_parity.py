@@ -273,6 +273,29 @@ def test_groups_are_of_the_end_in_verify_and_in_drift(
     assert "worst by light" in capsys.readouterr().out
 
 
+def test_a_group_that_is_answered_less_often_misses_the_gate(
+    narrow: Path, of_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twelve bright reds, which both see, and twelve of 0.8, which the narrow pipeline does not."""
+    lines = ["file,split,colour,light"]
+    for i in range(24):
+        image, light = half_red(), ("bright", "dim")[i % 2]
+        image[..., 0] = image[..., 0] // 255 * (255 if light == "bright" else 204)
+        image[..., 2] = i  # no two are the same
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,test,{COLOURS[0]},{light}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    words = ["--reference", str(of_runs), "--data", str(tmp_path), "--by", "light"]
+    for command in ("verify", "drift"):
+        assert run([command, str(narrow), *words, "--max-group-gap", "5", "--json"]) == 1
+        stdout, stderr = capsys.readouterr()
+        assert "answered by light: the gap between groups grew by 100.00 points" in stderr
+        assert "worst is 'dim' (12 images), 1.0000 to 0.0000" in stderr
+        answered = json.loads(stdout)["answered"]["light"]
+        changes = [answered["groups"][g]["metrics"]["answered"] for g in ("bright", "dim")]
+        assert [change["candidate"] for change in changes] == [1.0, 0.0]
+
+
 def test_groups_of_nothing_miss_their_gate(
     narrow: Path, of_runs: Path, shades: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
