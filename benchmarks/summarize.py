@@ -43,12 +43,22 @@ def latency(events: Events) -> Latency:
         library_ms=events.one("runtime")["library_ns"] / 1e6,
         loads=tuple(_load(load, first) for load, first in pairs),
         warmup=_warmup(events),
-        summary=_summary(samples),
+        summary=summary_of(samples),
         throttle_ratio=throttle_ratio(samples),
         samples=_samples(samples),
         sensors=tuple(SensorReading.from_json(event) for event in events.named("sensors")),
         memory_kb={event["when"]: event["peak_kb"] for event in events.named("memory")},
         operators=operators(events),
+    )
+
+
+def summary_of(samples: Sequence[Event]) -> Summary:
+    """Percentiles of each part of the queries, and of their sum."""
+    return Summary(
+        pre=_percentiles(_ms(samples, "pre")),
+        run=_percentiles(_ms(samples, "run")),
+        post=_percentiles(_ms(samples, "post")),
+        whole=_percentiles(_ms(samples, *PARTS)),
     )
 
 
@@ -121,15 +131,6 @@ def _load(load: Event, first: Event) -> Load:
 def _warmup(events: Events) -> Warmup:
     warm, runs = events.one("warm"), events.named("warmup")
     return Warmup(runs=warm["runs"], stable=warm["stable"], run_ms=_ms(runs, "run"))
-
-
-def _summary(samples: Sequence[Event]) -> Summary:
-    return Summary(
-        pre=_percentiles(_ms(samples, "pre")),
-        run=_percentiles(_ms(samples, "run")),
-        post=_percentiles(_ms(samples, "post")),
-        whole=_percentiles(_ms(samples, *PARTS)),
-    )
 
 
 def _samples(samples: Sequence[Event]) -> Samples:

@@ -124,6 +124,15 @@ class MetricChange(MetricKind):
         return self.cost(self.candidate) - self.cost(self.reference)
 
     @property
+    def loss_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `loss`, in `unit`, the reference's value taken as it is."""
+        ends = [self.reference + self.change.low, self.reference + self.change.high]
+        if self.nominal is not None and ends[0] <= self.nominal <= ends[1]:
+            ends.append(self.nominal)
+        costs = [self.cost(end) - self.cost(self.reference) for end in ends]
+        return min(costs), max(costs)
+
+    @property
     def significant(self) -> bool:
         """Whether the interval of the change excludes zero."""
         return not self.change.low <= 0.0 <= self.change.high

@@ -1,0 +1,237 @@
+"""Limits against what was measured, each as a check with its sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from edgeskin.benchmarks.report.budget import Limits
+from edgeskin.benchmarks.report.report_documents import Check, State
+from edgeskin.benchmarks.result import BenchResult, PipelineResult
+from edgeskin.evaluation import MetricChange
+from edgeskin.subgroups import GapChange, Subgroups
+
+MB = 1e6
+
+
+def checks(result: BenchResult, limits: Limits) -> tuple[Check, ...]:
+    """One check a limit, in the order of `CHECKS`."""
+    return tuple(
+        check(result, allowed)
+        for name, check in CHECKS.items()
+        if (allowed := getattr(limits, name)) is not None
+    )
+
+
+def no_times(result: BenchResult) -> str | None:
+    """Why a result has no times of a device; None where it has."""
+    if result.device.simulated:
+        return "simulated: no speed"
+    if result.device.emulated:
+        return "emulated: no speed"
+    if result.latency is None and _whole_p50(result) is None:
+        return "not timed"
+    return None
+
+
+def peak_memory_mb(result: BenchResult) -> float | None:
+    """The highest peak of the process, in 10^6 bytes; of a pipeline that of its larger stage."""
+    if isinstance(result, PipelineResult):
+        return max(filter(None, map(peak_memory_mb, result.stages.values())), default=None)
+    if result.latency is None:
+        return None
+    return 1024 * max(result.latency.memory_kb.values()) / MB
+
+
+def grown_groups(result: BenchResult) -> Iterator[str]:
+    """A line for each gap between groups that has grown by more than what its metric may."""
+    for by, name, gap in _gaps(result):
+        if gap.verdict == "grew":
+            yield (
+                f"{name} by {by}: the gap between groups grew by {100 * gap.growth.value:.2f} "
+                f"points; worst is '{gap.candidate.worst}'"
+            )
+
+
+def all_groups(result: BenchResult) -> dict[str, Subgroups]:
+    """The metrics by group; of a pipeline the share of images answered, by a name of its own."""
+    groups = dict(result.accuracy.groups)
+    if isinstance(result, PipelineResult):
+        groups |= {f"{by} (answered)": parts for by, parts in (result.answered or {}).items()}
+    return groups
+
+
+def most_lost(metrics: Mapping[str, MetricChange], ratio: bool) -> str | None:
+    """The metric that lost most, among ratios or among the others; NaN counts as most."""
+    chosen = {name: m for name, m in metrics.items() if (m.unit == "ratio") is ratio}
+    return max(chosen, key=lambda name: _or_infinite(chosen[name].loss), default=None)
+
+
+def _or_infinite(loss: float) -> float:
+    return math.inf if math.isnan(loss) else loss
+
+
+def _state(value: float, high: float, allowed: float) -> State:
+    if not round(value, 9) <= allowed:  # 0.81 - 0.80 is more than 0.01; NaN is missed too
+        return "missed"
+    return "held" if round(high, 9) <= allowed else "unsure"
+
+
+def _unseen(low: float, high: float, images: int) -> float:
+    """What may lie above an interval in which no resample differs, in points.
+
+    Up to 3 / n of the images may still change (Hanley and Lippman-Hand, JAMA 249, 1983).
+    """
+    return 300.0 / images if low == high else 0.0
+
+
+def _size(result: BenchResult, allowed: float) -> Check:
+    size = result.artifact.bytes / MB
+    return Check(
+        limit="max_size_mb",
+        allowed=allowed,
+        unit="MB",
+        value=size,
+        state=_state(size, size, allowed),
+        line=f"the file has {size:.2f} MB of {allowed:g}",
+    )
+
+
+def _memory(result: BenchResult, allowed: float) -> Check:
+    peak = peak_memory_mb(result)
+    line = "peak memory was not measured" if peak is None else f"peak memory {peak:.1f} MB"
+    return Check(
+        limit="max_memory_mb",
+        allowed=allowed,
+        unit="MB",
+        value=peak,
+        state="not measured" if peak is None else _state(peak, peak, allowed),
+        line=f"{line}, {allowed:g} allowed",
+    )
+
+
+def _latency(result: BenchResult, allowed: float) -> Check:
+    """The 90th percentile of whole queries, with its distribution-free interval."""
+    base = {"limit": "max_latency_ms", "allowed": allowed, "unit": "ms"}
+    why = no_times(result)
+    if why is None and result.latency is None:
+        why = "a pipeline has medians only"
+    if why is not None or result.latency is None:
+        line = f"p90 of a whole query, {allowed:g} ms allowed: {why}"
+        return Check(**base, value=None, state="not measured", line=line)
+    samples = result.latency.samples
+    whole = np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
+    p90 = result.latency.summary.whole.p90_ms
+    low, high = percentile_interval(whole.tolist(), 90)
+    return Check(
+        **base,
+        value=p90,
+        low=low,
+        high=high,
+        state=_state(p90, high, allowed),
+        line=f"p90 of a whole query {p90:.2f} ms [{low:.2f}, {high:.2f}] of {allowed:g}",
+    )
+
+
+def percentile_interval(samples: Sequence[float], percent: float) -> tuple[float, float]:
+    """The 95 % interval of a percentile, between two order statistics, whatever the distribution.
+
+    The ranks are those of the normal approximation of the binomial, n q -+ 1.96 sqrt(n q (1 - q))
+    (Conover, Practical Nonparametric Statistics, 1999, section 3.2). Samples that depend on each
+    other, as those of a device that heats, make it too narrow.
+    """
+    ordered, n, q = sorted(samples), len(samples), percent / 100.0
+    half = 1.96 * math.sqrt(n * q * (1.0 - q))
+    low = max(0, math.floor(n * q - half) - 1)
+    high = min(n - 1, math.ceil(n * q + half) - 1)
+    return ordered[low], ordered[high]
+
+
+def _whole_p50(result: BenchResult) -> float | None:
+    if isinstance(result, PipelineResult):
+        return result.whole_p50_ms
+    return None if result.latency is None else result.latency.summary.whole.p50_ms
+
+
+def _drop(result: BenchResult, allowed: float) -> Check:
+    return _of_metric(result, allowed, ratio=True)
+
+
+def _mae_rise(result: BenchResult, allowed: float) -> Check:
+    return _of_metric(result, allowed, ratio=False)
+
+
+def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
+    metrics = result.accuracy.metrics
+    limit, kind = ("max_drop", "a decision") if ratio else ("max_mae_rise", "a value")
+    name = most_lost(metrics, ratio)
+    if name is None:
+        line = f"the pack has no labels of {kind}"
+        unit = "points" if ratio else ""
+        return Check(
+            limit=limit, allowed=allowed, unit=unit, value=None, state="not measured", line=line
+        )
+    metric = metrics[name]
+    scale, unit = (100.0, "points") if ratio else (1.0, metric.unit)
+    loss = scale * metric.loss
+    low, high = (scale * end for end in metric.loss_interval)
+    images = result.accuracy.images
+    state = _state(loss, high + _unseen(low, high, images), allowed)
+    verb = "gained" if loss < 0 else "lost"
+    line = f"{name} {verb} {abs(loss):.2f} {unit} [{low:+.2f}, {high:+.2f}] of {allowed:g}"
+    if state == "missed" and low <= allowed:
+        line += " (the interval reaches within the limit)"
+    if state == "unsure":
+        line += f": {images} images are too few to say"
+    return Check(
+        limit=limit,
+        allowed=allowed,
+        unit=unit,
+        value=loss,
+        low=low,
+        high=high,
+        state=state,
+        line=line,
+    )
+
+
+def _group_gap(result: BenchResult, allowed: float) -> Check:
+    base = {"limit": "max_group_gap", "allowed": allowed, "unit": "points"}
+    grown = max(_gaps(result), key=lambda g: _or_infinite(g[2].growth.value), default=None)
+    if grown is None:
+        groups = all_groups(result)
+        why = f"too few images by {', '.join(groups)}" if groups else "the pack has no groups"
+        line = f"the gap between groups, {allowed:g} points allowed: {why}"
+        return Check(**base, value=None, state="not measured", line=line)
+    by, name, gap = grown
+    growth, low, high = (100.0 * x for x in (gap.growth.value, gap.growth.low, gap.growth.high))
+    fewest = min(all_groups(result)[by].groups[group].images for group in gap.groups)
+    return Check(
+        **base,
+        value=growth,
+        low=low,
+        high=high,
+        state=_state(growth, high + _unseen(low, high, fewest), allowed),
+        line=f"{name} by {by}: the gap between groups grew by {growth:.2f} points "
+        f"[{low:+.2f}, {high:+.2f}] of {allowed:g}; worst is '{gap.candidate.worst}'",
+    )
+
+
+def _gaps(result: BenchResult) -> Iterator[tuple[str, str, GapChange]]:
+    for by, parts in all_groups(result).items():
+        for name, gap in parts.gaps.items():
+            if gap.unit == "ratio":
+                yield by, name, gap
+
+
+CHECKS: Mapping[str, Callable[[BenchResult, float], Check]] = {
+    "max_drop": _drop,
+    "max_mae_rise": _mae_rise,
+    "max_group_gap": _group_gap,
+    "max_latency_ms": _latency,
+    "max_memory_mb": _memory,
+    "max_size_mb": _size,
+}
+"""By the limit's name, what matters most first."""

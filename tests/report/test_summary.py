@@ -1,0 +1,202 @@
+"""Rows, checks and verdicts of results whose figures are known."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_results import make_latency, make_pack, make_result
+from scipy import stats
+
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.report.budget import DEFAULT, Budget, Limits
+from edgeskin.benchmarks.report.collect import collect
+from edgeskin.benchmarks.report.limits import percentile_interval
+from edgeskin.benchmarks.report.report_documents import Check, Report
+from edgeskin.benchmarks.report.summary import report_on
+from edgeskin.errors import InvalidResult, InvalidSpec
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return make_pack(tmp_path_factory.mktemp("packs") / "pack")
+
+
+def budget(**limits: object) -> Budget:
+    return Budget.model_validate({"source": "a test", **limits})
+
+
+def check_of(report: Report, limit: str, row: int = 0) -> Check:
+    return next(c for c in report.models[0].rows[row].checks if c.limit == limit)
+
+
+def test_nothing_lost_ships(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images)
+    report = report_on(collect([tmp_path]), budget(max_drop=1.0, max_latency_ms=15, max_size_mb=4))
+    (model,) = report.models
+    row = model.rows[0]
+    # 400 images without a flip: up to 3 / 400 = 0.75 points may hide, 1.0 is allowed.
+    assert (report.verdict, model.verdict, row.verdict) == ("ship", "ship", "ship")
+    assert row.sqnr_db == pytest.approx(
+        10 * math.log10(np.mean(images.reference["severity"] ** 2) / (0.01**2 / 3)), abs=1.5
+    )  # uniform noise of 0.01, before the rows are made to sum to one
+    assert (row.target, row.precision, row.size_mb, row.images) == ("tflite", "int8", 4.0, 400)
+    assert row.memory_mb == pytest.approx(61.44)  # 60,000 KiB
+    assert row.times is not None
+    assert row.times.p50_ms == pytest.approx(10.0, abs=1e-3)
+    assert row.times.whole_p50_ms == pytest.approx(10.5, abs=1e-3)
+    assert row.times.load_ms == 30.0
+
+
+def test_a_few_images_prove_no_tenth_of_a_point(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images)
+    report = report_on(collect([tmp_path]), budget(max_drop=0.5))
+    assert check_of(report, "max_drop").state == "unsure"  # 0.75 points may hide
+    assert report.verdict == "look"
+    assert "400 images are too few to say" in report.models[0].reason
+
+
+def test_a_drop_stops_with_the_metric_and_its_interval(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images, flips=20)
+    report = report_on(collect([tmp_path]), budget(max_drop=1.0))
+    check = check_of(report, "max_drop")
+    assert (check.state, check.unit) == ("missed", "points")
+    # 20 of 400 right ones are wrong now: accuracy falls by 5 points. Balanced accuracy by more or
+    # less, with the classes that the first twenty happen to be of.
+    lost = {n: 100 * m.loss for n, m in report.models[0].rows[0].metrics.items()}
+    assert lost["severity_accuracy"] == pytest.approx(5.0)
+    assert check.value == pytest.approx(max(lost.values()))
+    assert check.low is not None and check.high is not None
+    assert check.low < 5.0 < check.high
+    assert report.verdict == "stop"
+    assert report.models[0].reason.startswith("skin-int8.tflite on host: severity_")
+
+
+def test_the_worst_group_stands_beside_the_mean(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images, flips=20)
+    report = report_on(collect([tmp_path]), budget(max_group_gap=90.0))
+    row = report.models[0].rows[0]
+    worst = {(w.by, w.metric): w for w in row.worst_groups}
+    group = worst["tone", "severity_accuracy"]
+    # One in ten is wrong, each the last of ten and so of the dark half, 40 of 200; of the first
+    # twenty right ones, nine stand at odd places (9 and 19 were wrong already).
+    assert (group.group, group.images) == ("dark", 200)
+    assert group.change.reference == pytest.approx(1 - 40 / 200)
+    assert check_of(report, "max_group_gap").state == "held"
+
+
+def test_latency_is_held_against_the_whole_query(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images)
+    result = collect([tmp_path])[0].result
+    assert result.latency is not None
+    p90 = result.latency.summary.whole.p90_ms
+    found = {}
+    for name, allowed in (("above", p90 + 0.2), ("inside", p90 + 0.001), ("below", p90 - 0.01)):
+        report = report_on(collect([tmp_path]), budget(max_latency_ms=allowed))
+        found[name] = check_of(report, "max_latency_ms").state
+    assert found == {"above": "held", "inside": "unsure", "below": "missed"}
+
+
+def test_emulated_times_are_no_times(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images, device="emulated:cortex-a76")
+    report = report_on(collect([tmp_path]), budget(max_latency_ms=100))
+    row = report.models[0].rows[0]
+    assert (row.times, row.no_times) == (None, "emulated: no speed")
+    assert row.verdict == "look"
+    assert check_of(report, "max_latency_ms").state == "not measured"
+
+
+def test_doubts_count_where_a_limit_is_held_against_times(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images, queries=50)
+    found = collect([tmp_path])
+    loose = report_on(found, budget(max_size_mb=4))
+    assert loose.verdict == "ship"
+    assert any("too few samples: 50" in doubt for doubt in loose.models[0].rows[0].doubts)
+    timed = report_on(found, budget(max_latency_ms=1000))
+    assert (timed.verdict, "too few samples" in timed.models[0].reason) == ("look", True)
+
+
+def test_an_accelerator_that_nobody_saw_is_looked_at(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images, unverified="the runtime does not say what gpu took")
+    report = report_on(collect([tmp_path]), budget(max_size_mb=4))
+    assert report.verdict == "look"
+    assert "unverified: the runtime does not say" in report.models[0].reason
+
+
+def test_outputs_that_are_no_numbers_stop(images: Pack, tmp_path: Path) -> None:
+    path = make_result(tmp_path, images)
+    document = json.loads(path.read_text())
+    document["accuracy"]["agreement"]["severity"]["sqnr_db"] = float("nan")
+    path.write_text(json.dumps(document))
+    report = report_on(collect([path]), DEFAULT)
+    assert (report.verdict, "no number" in report.models[0].reason) == ("stop", True)
+
+
+def test_devices_have_limits_of_their_own() -> None:
+    limits = budget(max_drop=1.0, max_latency_ms=50, devices={"adb:*": Limits(max_latency_ms=20)})
+    assert limits.on("host") == Limits(max_drop=1.0, max_latency_ms=50)
+    assert limits.on("adb:X1") == Limits(max_drop=1.0, max_latency_ms=20)
+
+
+def test_a_budget_is_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Budget.load(None) == DEFAULT
+    file = tmp_path / "edgeskin.toml"
+    file.write_text('[budget]\nmax_drop = 0.5\n[budget.devices."ssh:*"]\nmax_size_mb = 3\n')
+    loaded = Budget.load(None)
+    assert (loaded.source, loaded.on("ssh:a@b").max_size_mb) == ("edgeskin.toml", 3)
+    for text, words in (
+        ("[budget]\nmax_drops = 1\n", "budget.max_drops: Extra inputs"),
+        ("[budget]\nmax_drop = -1\n", "budget.max_drop: Input should be greater"),
+        ("[budget\n", "is not TOML"),
+        ("[other]\n", r"has no table \[budget\]"),
+    ):
+        file.write_text(text)
+        with pytest.raises(InvalidSpec, match=words):
+            Budget.load(None)
+    with pytest.raises(InvalidSpec, match="cannot be read: No such file"):
+        Budget.load(tmp_path / "absent.toml")
+
+
+def test_only_results_are_collected(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path / "deep" / "er", images)
+    (tmp_path / "manifest.json").write_text('{"artifacts": {}}')
+    assert len(collect([tmp_path, tmp_path / "deep"])) == 1
+    with pytest.raises(InvalidResult, match="does not fit BenchResult"):
+        collect([tmp_path / "manifest.json"])
+    with pytest.raises(InvalidResult, match="no results there"):
+        collect([images.folder.parent / "nowhere", tmp_path / "empty"][:0])
+    (tmp_path / "cut--x.json").write_text('{"version": 1, "artifact"')
+    with pytest.raises(InvalidResult, match="cut--x.json is not JSON|does not fit"):
+        collect([tmp_path])
+
+
+def test_results_of_other_versions_and_with_missing_parts(images: Pack, tmp_path: Path) -> None:
+    path = make_result(tmp_path, images)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"version": 2}))
+    with pytest.raises(InvalidResult, match="version"):
+        collect([path])
+    document.pop("engine")
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidResult, match="engine: Field required"):
+        collect([tmp_path])
+
+
+@pytest.mark.parametrize("percent", [50, 90])
+def test_the_interval_of_a_percentile_holds_it_as_often_as_it_says(percent: int) -> None:
+    law = stats.gamma(4.0)
+    truth = float(law.ppf(percent / 100))
+    random, hits = np.random.default_rng(5), 0
+    for _ in range(400):
+        low, high = percentile_interval(law.rvs(200, random_state=random).tolist(), percent)
+        hits += low <= truth <= high
+    # 95 % of 400 are 380, one sigma is 4.4; the ranks are whole numbers, rounded outwards.
+    assert hits >= 366
+
+
+def test_made_latencies_have_their_median() -> None:
+    assert make_latency(7.0, 999, 5, 0).summary.run.p50_ms == pytest.approx(7.0, abs=1e-3)
