@@ -16,8 +16,8 @@ from edgeskin.benchmarks.report.limits import (
     no_times,
     peak_memory_mb,
 )
+from edgeskin.benchmarks.report.release import judge, summarize
 from edgeskin.benchmarks.report.report_documents import Report, Row, Times, WorstGroup
-from edgeskin.benchmarks.report.verdict import judge, summarize
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
 from edgeskin.formats import FORMATS
 from edgeskin.version import __version__

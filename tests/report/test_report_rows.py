@@ -16,7 +16,7 @@ from edgeskin.benchmarks.report.budget import DEFAULT, Budget, Limits
 from edgeskin.benchmarks.report.collect import collect
 from edgeskin.benchmarks.report.limits import percentile_interval
 from edgeskin.benchmarks.report.report_documents import Check, Report
-from edgeskin.benchmarks.report.summary import report_on
+from edgeskin.benchmarks.report.report_rows import report_on
 from edgeskin.errors import InvalidResult, InvalidSpec
 
 
@@ -69,7 +69,8 @@ def test_a_drop_stops_with_the_metric_and_its_interval(images: Pack, tmp_path: P
     lost = {n: 100 * m.loss for n, m in report.models[0].rows[0].metrics.items()}
     assert lost["severity_accuracy"] == pytest.approx(5.0)
     assert check.value == pytest.approx(max(lost.values()))
-    assert check.low is not None and check.high is not None
+    assert check.low is not None
+    assert check.high is not None
     assert check.low < 5.0 < check.high
     assert report.verdict == "stop"
     assert report.models[0].reason.startswith("skin-int8.tflite on host: severity_")
