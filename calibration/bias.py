@@ -41,18 +41,21 @@ def correct_biases(
     reference: GraphModule,
     samples: Sequence[Tensor],
     progress: Progress = silent,
+    *,
+    means: Sequence[Tensor] | None = None,
 ) -> None:
-    """Change the biases of the quantized `graph`, in place.
+    """Change the biases of the quantized `graph`, in place; what they were before is no matter.
 
     Args:
         graph: Quantized from `reference`: the same layers in the same order.
         reference: The float graph.
         samples: Inputs, float32 (1, 3, H, W); `most_samples` of them, evenly spread, are used.
         progress: Called with (what, layers done, layers in all).
+        means: What `channel_means` gives of `reference` and `samples`, where it is known.
     """
-    count = min(len(samples), most_samples(samples[0].numel()))
-    samples = [samples[index * len(samples) // count] for index in range(count)]
-    float_means = dict(zip(layers(graph), _channel_means(reference, samples), strict=True))
+    means = channel_means(reference, samples) if means is None else means
+    samples = _spread(samples)
+    float_means = dict(zip(layers(graph), means, strict=True))
     runs = [Run(graph, sample) for sample in samples]
     order, fixed = list(float_means), constants(graph)
     for node in graph.graph.nodes:
@@ -82,8 +85,19 @@ def most_samples(values: int) -> int:
     return max(_LEAST_SAMPLES, min(MOST_SAMPLES, _VALUES // values))
 
 
-def _channel_means(graph: GraphModule, samples: Sequence[Tensor]) -> list[Tensor]:
-    """The mean output of each layer per channel, in the order of the graph."""
+def _spread(samples: Sequence[Tensor]) -> list[Tensor]:
+    """`most_samples` of the samples, evenly spread."""
+    count = min(len(samples), most_samples(samples[0].numel()))
+    return [samples[index * len(samples) // count] for index in range(count)]
+
+
+@torch.no_grad()
+def channel_means(graph: GraphModule, samples: Sequence[Tensor]) -> list[Tensor]:
+    """The mean output of each layer per channel, (channels,), in the order of the graph.
+
+    Over those of the samples that biases are corrected with.
+    """
+    samples = _spread(samples)
     totals: dict[Node, Any] = {}
     for sample in samples:
         run = Run(graph, sample)

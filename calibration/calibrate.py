@@ -73,12 +73,32 @@ def calibrate_network(
         ShapeMismatch: An image is not uint8 (H, W, 3) of the spec's size.
         InvalidRun: A weight or an activation is not finite; the layer is named.
     """
-    chosen = find_scheme(scheme)
-    check_method(method, chosen)
+    check(network, spec, images, scheme, method)
+    reference = float_graph(network, spec)
+    return calibrate_graph(
+        reference, spec, images, scheme=scheme, method=method, exclude=exclude, progress=progress
+    )
+
+
+def check(network: nn.Module, spec: Spec, images: Images, scheme: str, method: str) -> None:
+    """Refuse what `calibrate_network` says that it refuses, before anything is done."""
+    check_method(method, find_scheme(scheme))
     check_images(images, spec)
     check_weights(network)
-    samples = _Samples(spec, images)
-    reference = _flatten(network, spec, samples[0])
+
+
+def calibrate_graph(
+    reference: GraphModule,
+    spec: Spec,
+    images: Images,
+    *,
+    scheme: str,
+    method: str,
+    exclude: Sequence[str],
+    progress: Progress,
+) -> Program:
+    """`calibrate_network` of a graph that `float_graph` made, which is left as it is."""
+    chosen, samples = find_scheme(scheme), Samples(spec, images)
     by_nncf = method == "nncf" and chosen.activations is not None
     # The halves are compared for NNCF too, whose own ranges come from a pass of its own.
     observer = ActivationObserver.with_args(method="mse" if method == "nncf" else method)
@@ -130,7 +150,13 @@ def _finalize(graph: GraphModule, reference: GraphModule, spec: Spec, scheme: Sc
     check_scales(graph)
 
 
-def _flatten(network: nn.Module, spec: Spec, example: Tensor) -> GraphModule:
+def float_graph(network: nn.Module, spec: Spec) -> GraphModule:
+    """The network as a flat graph of few operators, batch norms folded; put in eval mode.
+
+    Raises:
+        InvalidRun: It cannot be exported.
+    """
+    example = torch.zeros(1, 3, spec.input.height, spec.input.width)
     try:
         return flatten(network.eval(), example)
     except InvalidRun:
@@ -142,7 +168,7 @@ def _flatten(network: nn.Module, spec: Spec, example: Tensor) -> GraphModule:
         ) from error
 
 
-class _Samples(Sequence[Tensor]):
+class Samples(Sequence[Tensor]):
     """The images as the network's input, float32 (1, 3, H, W), made when asked for."""
 
     def __init__(self, spec: Spec, images: Images):

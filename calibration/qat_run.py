@@ -81,7 +81,7 @@ def qat(
             calibrate(run, data, place, options, trust=trust, progress=progress)
         start = _start(place, loaded, run)
         if program is None:
-            _check_start(start, place, (options.scheme, options.method, tuple(options.exclude)))
+            _check_start(start, place, options)
         trainer = _trainer(loaded, start, sha256(place), train, held_out, recipe, progress)
         before = trainer.judge(trainer.network)
         progress(f"qat, the calibrated program has loss {before}", 0, recipe.epochs)
@@ -138,9 +138,14 @@ def _start(place: Path, loaded: Run, run: Path) -> Program:
     return program
 
 
-def _check_start(start: Program, place: Path, asked: tuple[str, str, tuple[str, ...]]) -> None:
+def _check_start(start: Program, place: Path, options: CalibrationOptions) -> None:
     """A program in a checkpoint must be what these settings would calibrate."""
-    has = (start.scheme, start.calibration.method, start.calibration.exclude)
+    record = start.calibration
+    asked = (options.scheme, options.method, tuple(options.exclude))
+    has = (start.scheme, record.method, record.exclude)
+    if options.controls_accuracy and record.accuracy_control is not None:
+        # what was asked to be in float comes first, what was measured to need it behind
+        has = (*has[:2], record.exclude[: len(asked[2])])
     if has != asked:
         raise InvalidRun(
             f"{place} was calibrated by {_settings(*has)}, asked are {_settings(*asked)}. "

@@ -186,6 +186,12 @@ def _annotate(
     node.meta[_ANNOTATION] = QuantizationAnnotation(inputs, output, _annotated=True)
 
 
+def quantizes(source: Node, reader: Node) -> bool:
+    """Whether an annotated graph hands `source` to `reader` in integers."""
+    annotation = reader.meta.get(_ANNOTATION)
+    return _is_integer(source) or (annotation is not None and source in annotation.input_qspec_map)
+
+
 def _is_integer(node: Node) -> bool:
     annotation = node.meta.get(_ANNOTATION)
     return annotation is not None and annotation.output_qspec is not None

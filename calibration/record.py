@@ -10,6 +10,7 @@ from pydantic import Field
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.conversion import Trained
 from edgeskin.document import Document, PartialDocument
+from edgeskin.evaluation import MetricChange
 
 COLOURLESS = "no colour"
 
@@ -78,6 +79,49 @@ class RunIdentity(Document):
     sha256: str
 
 
+class PartSensitivity(Document):
+    """A part of a network, and what it would give and cost in float, all else in integers.
+
+    Attributes:
+        part: The module path that its layers' paths begin with.
+        gain_db: By how much the SQNR of the outputs rises.
+        multiply_adds: Its share of those of all layers.
+        weights: Its share of the weights that are integers.
+        kept: Whether the program has it in float.
+    """
+
+    part: str
+    gain_db: float
+    multiply_adds: float
+    weights: float
+    kept: bool = False
+
+
+class AccuracyControl(Document):
+    """Which parts a program has in float so that it is near enough to its float network, and why.
+
+    `min_sqnr_db`, `max_drop` (points) and `max_mae_rise` are what was asked for. SQNRs are of the
+    worst raw head, on `images` of the split `split` that nothing was calibrated on, with all
+    parts in integers (`int8_sqnr_db`) and of the program; `metrics` are of the program. `parts`
+    are in the order of their gain; none where the program was near enough without.
+    """
+
+    images: int
+    split: str
+    min_sqnr_db: float | None = None
+    max_drop: float | None = None
+    max_mae_rise: float | None = None
+    int8_sqnr_db: float
+    sqnr_db: float
+    metrics: dict[str, MetricChange]
+    parts: tuple[PartSensitivity, ...]
+
+    @property
+    def kept(self) -> tuple[PartSensitivity, ...]:
+        """The parts in float."""
+        return tuple(part for part in self.parts if part.kept)
+
+
 class CalibrationRecord(PartialDocument):
     """How the scales of a program were found; empty for a program of another origin.
 
@@ -86,7 +130,7 @@ class CalibrationRecord(PartialDocument):
         images: How many calibration images there were.
         sha256: Of each one's preprocessed pixels: enough to find a test image among them.
         tools: Versions by package.
-        exclude: Patterns of module paths that were left in float.
+        exclude: Patterns of module paths that were left in float, those of `accuracy_control` too.
         float_operators: What else a runtime computes in float, with its counts.
         half_ratios: By layer, how much larger one half of the images makes the scale than the
             other half, 0.2 being 20 %.
@@ -108,6 +152,7 @@ class CalibrationRecord(PartialDocument):
     run: RunIdentity | None = None
     trained: Trained | None = None
     qat: QatRecord | None = None
+    accuracy_control: AccuracyControl | None = None
 
 
 def _line(what: str, shown: dict[str, int], train: dict[str, int]) -> list[str]:

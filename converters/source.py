@@ -77,6 +77,9 @@ class Source:
         program = load_program(self.path)
         calibration = program.calibration.to_json()
         facts = {key: calibration[key] for key in _OF_CALIBRATION if key in calibration}
+        if (control := program.calibration.accuracy_control) is not None:
+            kept = control.model_copy(update={"parts": control.kept})
+            facts["kept_in_float"] = kept.to_json()
         return Loaded(
             program.spec,
             program.module,

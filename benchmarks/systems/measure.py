@@ -31,6 +31,8 @@ from edgeskin.benchmarks.systems.systems_documents import (
     Trained,
 )
 from edgeskin.calibration.from_run import calibrate
+from edgeskin.calibration.header import read_header
+from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.calibration.qat_run import qat, qat_recipe
 from edgeskin.converters.audit.inspect import inspect
 from edgeskin.converters.from_source import convert
@@ -104,7 +106,10 @@ def measure(row: Row, workspace: Workspace) -> SystemRecord:
     if row.files:
         quantized = _programs(row, data, workspace)
         files = _files(row, test, data, workspace)
-        record = record.model_copy(update={"qat": quantized, "files": files})
+        control = read_header(workspace.folder(row.name) / "ptq.pt2").calibration.accuracy_control
+        record = record.model_copy(
+            update={"qat": quantized, "files": files, "accuracy_control": control}
+        )
     write_json(workspace.folder(row.name) / "record.json", record.to_json())
     return record
 
@@ -178,7 +183,8 @@ def _programs(row: Row, data: Path, workspace: Workspace) -> Quantized:
     folder, run = workspace.folder(row.name), workspace.run(row.name)
     ptq, result = folder / "ptq.pt2", folder / "qat.json"
     if not ptq.is_file():
-        calibrate(run, data, ptq, progress=workspace.progress)
+        options = CalibrationOptions(min_sqnr_db=row.min_sqnr_db)
+        calibrate(run, data, ptq, options, progress=workspace.progress)
     if result.is_file():
         return Quantized.from_json(json.loads(result.read_bytes()))
     began, better = time.monotonic(), True

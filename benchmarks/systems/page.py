@@ -14,6 +14,7 @@ from edgeskin.benchmarks.systems.systems_documents import (
     SystemRecord,
     SystemsResult,
 )
+from edgeskin.calibration.record import AccuracyControl
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
@@ -176,12 +177,27 @@ def _files(row: SystemRecord) -> str:
             f"QAT ({row.qat.seconds / 60:.0f} minutes) was {better} the calibrated program: "
             f"{row.qat.line}."
         )
+    if row.accuracy_control:
+        lines.append(_kept(row.accuracy_control))
     lost = [line for file in row.files for line in losses(file)]
     lines.append("Beyond the limits: " + ("; ".join(lost) if lost else "nothing") + ".")
     names = list(row.files[0].metrics)
     columns = ("file", "KB", "SQNR dB", "equal decisions", *names, "p50 ms", "of float")
     parts = [" ".join(lines), grid(columns, [_file(file) for file in row.files])]
     return "\n\n".join([*parts, *_in_float(row.files), *_emulated(row.files)])
+
+
+def _kept(control: AccuracyControl) -> str:
+    """The parts in float, what they give and what they cost."""
+    kept = control.kept
+    costs, weights = sum(p.multiply_adds for p in kept), sum(p.weights for p in kept)
+    names = ", ".join(f"`{part.part}` ({part.gain_db:+.1f} dB)" for part in kept) or "nothing"
+    return (
+        f"Kept in float in INT8 files, so that {control.images} held-out images of the "
+        f"{control.split} split have {control.min_sqnr_db:g} dB: {names}; {costs:.1%} of the "
+        f"multiply-adds, {weights:.1%} of the weights, {control.int8_sqnr_db:.1f} to "
+        f"{control.sqnr_db:.1f} dB."
+    )
 
 
 def _in_float(files: Sequence[FileRow]) -> Iterator[str]:

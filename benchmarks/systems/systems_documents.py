@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from edgeskin.artifacts import Precision
+from edgeskin.calibration.record import AccuracyControl
 from edgeskin.document import Document
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
@@ -92,7 +93,10 @@ class FileRow(Document):
 
 
 class SystemRecord(Document):
-    """One row of `rows.ROWS`, measured; all its times are of `machine`."""
+    """One row of `rows.ROWS`, measured; all its times are of `machine`.
+
+    `accuracy_control` says which parts its INT8 files have in float, where an SQNR was asked for.
+    """
 
     name: str
     page: str
@@ -102,6 +106,7 @@ class SystemRecord(Document):
     trained: Trained
     qat: Quantized | None = None
     files: tuple[FileRow, ...] = ()
+    accuracy_control: AccuracyControl | None = None
 
 
 class JoinedFiles(Document):

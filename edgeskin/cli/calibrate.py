@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeskin.cli import console
 from edgeskin.cli.options import Data, Exclude, Force, Trust, calibration, takes_data
+
+if TYPE_CHECKING:
+    from edgeskin.calibration.record import AccuracyControl
 
 
 @takes_data
@@ -24,22 +27,65 @@ def calibrate(
     ] = "mse",
     samples: Annotated[int, typer.Option(help="Images of the train split to use.")] = 256,
     exclude: Exclude = None,
+    min_sqnr_db: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave the most sensitive parts in float until held-out images have this SQNR, dB."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="The same until no ratio metric loses more on the val split, points."),
+    ] = None,
+    max_mae_rise: Annotated[
+        float | None, typer.Option(help="The same until no MAE rises by more there, in its unit.")
+    ] = None,
     force: Force = False,
     trust: Trust = False,
 ) -> None:
-    """Quantize a run to INT8 with images of its train split."""
-    from edgeskin.calibration.from_run import calibrate as run_calibration
+    """Quantize a run to INT8 with images of its train split.
 
-    with console.progress() as progress:
-        program = run_calibration(
-            run,
-            data,
-            out,
-            calibration(scheme, method, samples, exclude),
-            force=force,
-            trust=trust,
-            progress=progress,
-        )
+    Exit 1 if what was asked for is not met with half of the network in float.
+    """
+    from edgeskin.calibration.from_run import calibrate as run_calibration
+    from edgeskin.errors import NotBetter
+
+    options = calibration(
+        scheme, method, samples, exclude,
+        min_sqnr_db=min_sqnr_db, max_drop=max_drop, max_mae_rise=max_mae_rise,
+    )  # fmt: skip
+    try:
+        with console.progress() as progress:
+            program = run_calibration(
+                run, data, out, options, force=force, trust=trust, progress=progress
+            )
+    except NotBetter as error:
+        console.error(str(error))
+        raise typer.Exit(1) from error
+    if (control := program.calibration.accuracy_control) is not None:
+        _say(control)
     for line in program.calibration.warnings:
         console.say(f"edgeskin: {line}")
     print(out)
+
+
+def _say(control: AccuracyControl) -> None:
+    """Every part that was measured, and what was reached."""
+    for part in control.parts:
+        console.say(
+            f"{'float' if part.kept else 'int8':5}  {part.gain_db:+6.2f} dB  "
+            f"{part.multiply_adds:6.1%} of multiply-adds  {part.weights:6.1%} of weights  "
+            f"{part.part}"
+        )
+    share = sum(part.multiply_adds for part in control.kept)
+    console.say(
+        f"edgeskin: {control.sqnr_db:.1f} dB on {control.images} held-out images of the "
+        f"{control.split} split with {len(control.kept)} parts in float ({share:.1%} of the "
+        f"multiply-adds), {control.int8_sqnr_db:.1f} dB without"
+    )
+    for name, metric in control.metrics.items():
+        change = metric.change
+        console.say(
+            f"edgeskin: {name} {metric.reference:.4f} to {metric.candidate:.4f}, "
+            f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
+        )

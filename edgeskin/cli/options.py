@@ -44,12 +44,14 @@ SshConfig = Annotated[
 
 
 def calibration(
-    scheme: str, method: str, samples: int, exclude: list[str] | None
+    scheme: str, method: str, samples: int, exclude: list[str] | None, **asked: float | None
 ) -> CalibrationOptions:
     """The words of the command line as options; what is unknown is refused where it is used."""
     from edgeskin.calibration.options import CalibrationOptions
 
-    return CalibrationOptions(cast(Any, scheme), cast(Any, method), samples, tuple(exclude or ()))
+    return CalibrationOptions(
+        cast(Any, scheme), cast(Any, method), samples, tuple(exclude or ()), **asked
+    )
 
 
 def _of_data(

@@ -12,6 +12,7 @@ from edgeskin.benchmarks.systems.page import filled, json_path, losses
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
 from edgeskin.benchmarks.systems.two_stages import PAIRS
+from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
@@ -75,6 +76,25 @@ def test_a_loss_beyond_its_limit_is_a_line(value: float, beyond: int) -> None:
     assert len(list(losses(file))) == beyond
     assert file.title == "ONNX fp16"
     assert limit_of("label_f1") is None
+
+
+def test_parts_in_float_are_a_line_of_their_row() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    row = next(row for row in result.rows if row.name == "ultrasound")
+    parts = tuple(
+        PartSensitivity(part=name, gain_db=gain, multiply_adds=0.1, weights=0.02, kept=gain > 2)
+        for name, gain in (("stem", 6.9), ("blocks.0", 4.0), ("head", 0.5))
+    )
+    control = AccuracyControl(
+        images=46, split="train", min_sqnr_db=32, int8_sqnr_db=26.5, sqnr_db=32.8, metrics={},
+        parts=parts,
+    )  # fmt: skip
+    controlled = row.model_copy(update={"accuracy_control": control})
+    shown = result.model_copy(update={"rows": (controlled,)})
+    text = filled((DOCS / "systems" / "ultrasound.md").read_text("utf-8"), "ultrasound", shown)
+    assert "`stem` (+6.9 dB), `blocks.0` (+4.0 dB); 20.0% of the multiply-adds, 4.0% of" in text
+    assert "26.5 to 32.8 dB" in text
+    assert SystemsResult.from_json(shown.to_json()) == shown
 
 
 @pytest.mark.slow
