@@ -17,7 +17,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
 from edgeskin.converters.source import Source, find_source
 from edgeskin.converters.worker import Request
-from edgeskin.destinations import check_scheme, destinations_of, is_portable
+from edgeskin.destinations import CPU, check_scheme, destinations_of, is_portable
 from edgeskin.errors import (
     CannotWrite,
     ConversionFailed,
@@ -79,6 +79,7 @@ class _Desk:
             float_source=self.run,
             trust=self.trust,
             portable=order.portable,
+            cpu_cost=self.options.timing and order.portable and CPU in order.destinations,
         )
         log = order.path.with_name(f"{order.path.name}.log")
         return Process(request, log=log, timeout_s=self.options.timeout_s)

@@ -15,8 +15,8 @@ class ConversionOptions:
 
     Attributes:
         io: `app`, pixels in and decoded values out, or `tensor`, the bare network.
-        timing: Time each INT8 file against float (`Artifact.speed`), which takes one more
-            conversion each.
+        timing: Time each INT8 file against float (`Artifact.speed`), and each file for a CPU and
+            others against one for the CPU alone (`Artifact.cpu_cost`): one more conversion each.
         destinations: Where the files will run, names of `edgeskin.destinations`, such as "cpu",
             "snapdragon:SM8750": of several, each file suits all that take its type.
         timeout_s: For each conversion, in seconds.

@@ -1,5 +1,7 @@
 """Whether INT8 pays: a fresh INT8 file beside a float file of the same network, timed here.
 
+And what it costs that a file is for other processors too.
+
 The float file is made of the very weights: of the run that the program was calibrated
 from where `convert` has it, else of the program without its quantize steps. No network
 stands in for it: one with other weights folds otherwise, and takes another time.
@@ -19,9 +21,10 @@ from torch import fx, nn
 
 from edgeskin.calibration.program import dequantized
 from edgeskin.calibration.schemes import SCHEMES
-from edgeskin.conversion import Speed
+from edgeskin.conversion import CpuCost, Speed
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
+from edgeskin.files import sha256
 from edgeskin.formats import FORMATS, open_session
 from edgeskin.predictor import to_input
 from edgeskin.preprocess import normalize
@@ -64,6 +67,27 @@ def measure(
     )
 
 
+def cpu_cost(job: Job, target: str, path: Path) -> CpuCost:
+    """Time the file `path`, for a CPU and others, and one for the CPU alone, made beside it."""
+    with open_session(path) as session:
+        runtime = session.runtime
+    if not session.native:
+        return CpuCost(not_run="Core ML predicts on macOS only")
+    alone = path.with_name(f"cpu-of-{path.name}")
+    FORMATS[target].convert(replace(job, portable=False), alone)
+    if sha256(alone) == sha256(path):
+        return CpuCost(same=True)
+    times, rounds = _times({"several": path, "alone": alone}, job)
+    return CpuCost(
+        runtime=runtime,
+        machine=machine(),
+        threads=1,
+        rounds=rounds,
+        p50_ms={name: round(float(np.median(times[name])), 3) for name in ("several", "alone")},
+        ratio=ratio_of_medians(times["alone"], times["several"]),
+    )
+
+
 def float_network(job: Job, trained: nn.Module | None) -> tuple[nn.Module, str]:
     """The float network of a quantized graph, and where it comes from."""
     if trained is not None:
@@ -81,6 +105,11 @@ def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path)
 
 def compare(files: Mapping[str, Path], job: Job) -> Speed:
     """Times of files by precision, taking turns; `int8` and `fp32` must be there."""
+    return rate(*_times(files, job))
+
+
+def _times(files: Mapping[str, Path], job: Job) -> tuple[dict[str, NDArray[np.float64]], int]:
+    """CPU times of files in milliseconds, one a round, taking turns; and how many rounds."""
     pixels = images(job.metadata.spec.input)[0]
     with ExitStack() as stack:
         sessions = {name: stack.enter_context(open_session(p)) for name, p in files.items()}
@@ -89,8 +118,7 @@ def compare(files: Mapping[str, Path], job: Job) -> Speed:
         one_round = 2 * sum(samples["wall_ms"][1] for samples in pace.values()) / 1e3
         rounds = int(np.clip(SECONDS / one_round, LEAST_ROUNDS, MOST_ROUNDS))
         times = interleave(turns, rounds, WARM_UP)
-    cpu = {name: np.array(samples["cpu_ms"]) for name, samples in times.items()}
-    return rate(cpu, rounds)
+    return {name: np.array(samples["cpu_ms"]) for name, samples in times.items()}, rounds
 
 
 def _turn(session: Session, pixels: NDArray[np.uint8], job: Job) -> Any:

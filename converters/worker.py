@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeskin.conversion import Conversion, SelfCheck, Speed
+from edgeskin.conversion import Conversion, CpuCost, SelfCheck, Speed
 from edgeskin.errors import ConversionFailed, EdgeskinError
 from edgeskin.processes import follow_parent, write_answer
 
@@ -50,6 +50,8 @@ class Request:
     """Run the code that a run names, whoever wrote it."""
     portable: bool = False
     """Leave out rewrites that only this machine's CPU gains by."""
+    cpu_cost: bool = False
+    """Time it beside a file that has them."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -111,6 +113,7 @@ def work(request: Request) -> Conversion:
         audit=summary(audit),
         parity=parity,
         speed=speed,
+        cpu_cost=_cpu_cost(job, request) if request.cpu_cost else None,
         timing_s=time.monotonic() - started,
     )
 
@@ -139,6 +142,17 @@ def _speed(job: Job, request: Request, loaded: Loaded) -> Speed:
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         return Speed(not_run=f"no float file to compare with: {_line(error)}")
+
+
+def _cpu_cost(job: Job, request: Request) -> CpuCost:
+    """As `_speed`, beside a file for the CPU alone."""
+    from edgeskin.converters import speed
+
+    try:
+        return speed.cpu_cost(job, request.target, Path(request.path))
+    except Exception as error:
+        traceback.print_exc()
+        return CpuCost(not_run=f"there is no file for the CPU alone: {_line(error)}")
 
 
 def _trained(request: Request, program: Loaded) -> nn.Module | None:

@@ -124,7 +124,7 @@ def _fits(entry: ManifestEntry, kind: Kind, destination: str, chip: str) -> bool
     if compiled is not None:
         return compiled == chip
     tried = (entry.tried or {}).get(destination)
-    if tried is not None and tried.whole is False:
+    if tried is not None and tried.accepted is False:
         return False
     wanted = find_destination(destination).destination
     if entry.precision == "int8" and wanted.schemes:
@@ -138,7 +138,8 @@ def _evidence(entry: ManifestEntry, destination: str) -> Iterator[str]:
     if entry.compiled is not None:
         yield f"compiled for {entry.compiled.chip} by QAIRT {entry.compiled.sdk}"
     if (tried := (entry.tried or {}).get(destination)) is not None:
-        yield f"taken whole by {tried.by}" if tried.whole else f"not tried: {tried.reason}"
+        parts = "whole" if tried.whole else f"in {tried.partitions} parts"
+        yield f"taken {parts} by {tried.by}" if tried.accepted else f"not tried: {tried.reason}"
     for what, found in (entry.verification or {}).items():
         yield f"{found['sqnr_db']:.1f} dB beside the float model on {what}, on this machine"
     if entry.speed is not None and entry.speed.ratio is not None:

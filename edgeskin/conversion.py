@@ -40,15 +40,27 @@ class Tried(Document):
         whole: Whether it takes all of the file; None: nobody tried, or nobody said.
         by: What compiled, and for what.
         taken: Operators that it took; None where it does not count them.
+        partitions: The parts of the network that it took, one behind the other with the CPU in
+            between; None where it does not count them.
         left: Operators that the CPU is left with, by type.
+        max_partitions: The parts that were allowed; None: the whole in one.
         reason: Why it was not tried, or was refused.
     """
 
     whole: bool | None
     by: str = ""
     taken: int | None = None
+    partitions: int | None = None
     left: Mapping[str, int] = {}
+    max_partitions: int | None = None
     reason: str = ""
+
+    @property
+    def accepted(self) -> bool | None:
+        """Taken whole, or in no more parts than allowed; None: nobody tried, or nobody said."""
+        if self.whole is not False or self.max_partitions is None:
+            return self.whole
+        return 1 <= (self.partitions or 0) <= self.max_partitions
 
 
 class Speed(Document):
@@ -77,6 +89,27 @@ class Speed(Document):
     ratio: Estimate | None = None
     slower: bool | None = None
     advice: Literal["int8", "fp16", "fp32"] | None = None
+
+
+class CpuCost(Document):
+    """A file for several destinations beside one for the CPU alone, timed in turns on this machine.
+
+    Attributes:
+        not_run: Why there are no times; all else is left out then.
+        same: Both files are the same, byte for byte, and there are no times either.
+        p50_ms: Median CPU time of one inference on one thread, in ms: of the file that is for
+            `several`, and of that for the CPU `alone`.
+        ratio: Median of `several` over that of `alone`, with its 95 % bootstrap interval.
+    """
+
+    not_run: str | None = None
+    same: bool = False
+    runtime: str | None = None
+    machine: str | None = None
+    threads: int | None = None
+    rounds: int | None = None
+    p50_ms: dict[Literal["several", "alone"], Milliseconds] | None = None
+    ratio: Estimate | None = None
 
 
 class Trained(Document):
@@ -112,6 +145,7 @@ class Conversion(Document):
         scales: Of an INT8 file: the calibration of its program in short, how many tensors
             are quantized, and the span of the activations' scales.
         tools: Versions, by package.
+        cpu_cost: Of a file for a CPU and others; None where nobody asked.
         conversion_s: Wall time, without that of timing.
     """
 
@@ -121,5 +155,6 @@ class Conversion(Document):
     audit: AuditSummary
     parity: SelfCheck
     speed: Speed | None
+    cpu_cost: CpuCost | None = None
     timing_s: float = 0.0
     conversion_s: float | None = None

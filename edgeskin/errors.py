@@ -74,6 +74,10 @@ class NotSupportedHere(EdgeskinError):
     """Possible in principle, but not on this operating system or machine."""
 
 
+class InvalidSdk(EdgeskinError):
+    """A maker's SDK that the environment names: it is damaged, or of a version that does not fit."""
+
+
 class CannotExpress(EdgeskinError):
     """A target has no form for what a scheme asks; the message names what would be lost."""
 
@@ -92,7 +96,10 @@ class PartlyConverted(EdgeskinError):
 
 
 class NotBetter(EdgeskinError):
-    """Training ran and gave nothing better than its start; `record`, as JSON, says what it gave."""
+    """Training gave nothing better than its start, or calibration nothing near enough.
+
+    `record`, as JSON, says what was measured.
+    """
 
     def __init__(self, message: str, record: Mapping[str, object]) -> None:
         super().__init__(message)

@@ -10,6 +10,7 @@ import typer
 from edgeskin.cli import console
 from edgeskin.cli.options import Force, Json, MaybeData, Trust, takes_data
 from edgeskin.cli.spec_options import Answers, InputSize, size, takes_answers
+from edgeskin.destinations import CPU
 
 if TYPE_CHECKING:
     from edgeskin.artifacts import Artifact
@@ -19,6 +20,16 @@ CONVERSION_DB = (
     "conversion dB: signal to noise of the file against what it was converted from (int8: its "
     "program). What quantization costs against the float model, edgeskin verify measures."
 )
+
+
+MaxPartitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Of what --for names: count a file as done that is taken in at most so many parts, "
+        "the rest on the CPU; else the whole.",
+    ),
+]
 
 
 @takes_answers
@@ -44,7 +55,11 @@ def convert(
     ] = "app",
     timeout: Annotated[float, typer.Option(help="Seconds for each conversion.")] = 900.0,
     timing: Annotated[
-        bool, typer.Option(help="Time INT8 files against float; exit 1 if one is slower.")
+        bool,
+        typer.Option(
+            help="Time INT8 files against float, exit 1 if one is slower; and files --for cpu and "
+            "others against those for cpu alone."
+        ),
     ] = True,
     destinations: Annotated[
         str,
@@ -54,6 +69,7 @@ def convert(
             "divided by commas; tried on their compilers where those are here.",
         ),
     ] = "cpu",
+    max_partitions: MaxPartitions = None,
     spec: Annotated[
         Path | None, typer.Option(help="Spec of a model file; else that beside it, or guessed.")
     ] = None,
@@ -79,6 +95,7 @@ def convert(
         timeout_s=timeout,
         calibration=CalibrationOptions(samples=samples),
     )
+    _check_sdk(target, options.destinations)
     failures: list[str] = []
     try:
         with console.progress() as progress:
@@ -100,7 +117,7 @@ def convert(
             )
     except PartlyConverted as partly:
         artifacts, failures = partly.artifacts, partly.failures
-    artifacts = _tried(artifacts, options.destinations)
+    artifacts = _tried(artifacts, options.destinations, max_partitions)
     if json:
         console.emit([artifact.to_json() for artifact in artifacts])
     else:
@@ -111,10 +128,11 @@ def convert(
         console.say(f"edgeskin: {line}")
     refused = False
     for artifact in artifacts:
+        console.remark(cost_on_cpu(artifact))
         for destination, tried in (artifact.tried or {}).items():
             line = told(artifact.path, destination, tried)
-            refused |= tried.whole is False
-            (console.error if tried.whole is False else console.remark)(line)
+            refused |= tried.accepted is False
+            (console.error if tried.accepted is False else console.remark)(line)
     slower = [a for a in artifacts if a.speed and a.speed.slower]
     for artifact in slower:
         console.error(slower_than_float(artifact))
@@ -124,12 +142,24 @@ def convert(
         raise typer.Exit(1)
 
 
-def _tried(artifacts: list[Artifact], destinations: tuple[str, ...]) -> list[Artifact]:
+def _check_sdk(target: str, destinations: tuple[str, ...]) -> None:
+    """Refuse a SDK of the user's before the minutes that a conversion takes."""
+    from edgeskin.destinations import DESTINATIONS, find_destination
+    from edgeskin.snapdragon import qnn, sdk
+
+    wanted = [find_destination(text).destination for text in destinations]
+    if DESTINATIONS["snapdragon"] in wanted and sdk.own_sdk() and target in ("onnx", "all"):
+        qnn.backend()
+
+
+def _tried(
+    artifacts: list[Artifact], destinations: tuple[str, ...], max_partitions: int | None
+) -> list[Artifact]:
     """The artifacts with what the compilers of their destinations make of them."""
     from edgeskin.verbs import try_all
 
     with console.progress() as progress:
-        return try_all(artifacts, destinations, progress=progress)
+        return try_all(artifacts, destinations, max_partitions=max_partitions, progress=progress)
 
 
 def told(path: Path, destination: str, tried: Tried) -> str:
@@ -141,8 +171,41 @@ def told(path: Path, destination: str, tried: Tried) -> str:
     count = "" if tried.taken is None else f" ({tried.taken} operators)"
     if tried.whole:
         return f"{path.name} is taken whole by {destination}{count}, by {tried.by}"
-    left = ", ".join(f"{count} {name}" for name, count in tried.left.items())
-    return f"{path.name} is not taken whole by {destination}: on the CPU are left {left or 'some'}"
+    left = ", ".join(f"{count} {name}" for name, count in tried.left.items()) or "some"
+    if tried.accepted:
+        return (
+            f"{path.name} is taken in {tried.partitions} parts by {destination}{count}, by "
+            f"{tried.by}: on the CPU are left {left}"
+        )
+    line = f"{path.name} is not taken whole by {destination}: on the CPU are left {left}"
+    if tried.partitions is None:
+        return f"{line}; its parts are not counted" if tried.max_partitions else line
+    return f"{line}; the rest is {tried.partitions} parts{_allowed(tried.max_partitions)}"
+
+
+def _allowed(max_partitions: int | None) -> str:
+    return "" if max_partitions is None else f", and --max-partitions allows {max_partitions}"
+
+
+def cost_on_cpu(artifact: Artifact) -> str | None:
+    """What it costs on this CPU that a file is for other processors too; None of other files."""
+    if not artifact.portable or CPU not in artifact.destinations:
+        return None
+    cost = artifact.cpu_cost
+    what = f"{artifact.path.name}, for {' and '.join(artifact.destinations)},"
+    if cost is None or cost.not_run:
+        reason = "--no-timing" if cost is None else cost.not_run
+        return f"{what} was not timed beside a file for the CPU alone: {reason}"
+    if cost.same:
+        return f"{what} is the same file as for the CPU alone"
+    assert cost.p50_ms is not None
+    assert cost.ratio is not None
+    median, ratio = cost.p50_ms, cost.ratio
+    return (
+        f"{what} takes {ratio.value:.2f} times the time of one for the CPU alone here "
+        f"({median['several']:.2f} and {median['alone']:.2f} ms, 95 % interval {ratio.low:.2f} to "
+        f"{ratio.high:.2f}; {cost.runtime}, one thread, {cost.machine})"
+    )
 
 
 def _row(artifact: Artifact) -> tuple[str, ...]:

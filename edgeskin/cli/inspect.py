@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgeskin.cli import console
-from edgeskin.cli.convert import told
+from edgeskin.cli.convert import MaxPartitions, told
 from edgeskin.cli.options import Json, MaybeData, Split, Trust, takes_data
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def inspect(
             "or both, divided by commas.",
         ),
     ] = "",
+    max_partitions: MaxPartitions = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -77,15 +78,15 @@ def inspect(
             progress=progress,
         )
     missed = [] if min_int8_share is None else _too_little_int8(audit, min_int8_share)
-    tried = _tried(artifact, destinations)
-    missed += [told(artifact, name, one) for name, one in tried.items() if not one.whole]
+    tried = _tried(artifact, destinations, max_partitions)
+    missed += [told(artifact, name, one) for name, one in tried.items() if not one.accepted]
     if json:
         told_of = {name: one.to_json() for name, one in tried.items()}
         console.emit(audit.to_json() | {"tried": told_of, "missed_gates": missed})
     else:
         print_audit(audit)
         for name, one in tried.items():
-            if one.whole:
+            if one.accepted:
                 print(told(artifact, name, one))
     for line in missed:
         console.error(line)
@@ -93,7 +94,7 @@ def inspect(
         raise typer.Exit(1)
 
 
-def _tried(artifact: Path, destinations: str) -> dict[str, Tried]:
+def _tried(artifact: Path, destinations: str, max_partitions: int | None) -> dict[str, Tried]:
     """What each destination's compiler takes.
 
     Raises:
@@ -107,7 +108,10 @@ def _tried(artifact: Path, destinations: str) -> dict[str, Tried]:
 
     with console.progress() as progress:
         names = split_destinations(destinations)
-        tried = {name: try_on(artifact, name, progress=progress) for name in names}
+        tried = {
+            name: try_on(artifact, name, max_partitions=max_partitions, progress=progress)
+            for name in names
+        }
     for name, one in tried.items():
         if one.whole is None:
             raise NotSupportedHere(told(artifact, name, one))

@@ -21,14 +21,16 @@ from edgeskin.errors import (
     DeviceError,
     DeviceFull,
     EdgeskinError,
+    InvalidSdk,
     MissingPackage,
     NotSupportedHere,
     RunFailed,
 )
 from edgeskin.files import sha256
 from edgeskin.formats import format_of, read_network
-from edgeskin.formats.network import COMPILED
-from edgeskin.snapdragon import onnx_context, qnn
+from edgeskin.formats.network import COMPILED, Network
+from edgeskin.snapdragon import npu_session, onnx_context, qnn
+from edgeskin.snapdragon.sdk import own_sdk, search_path
 
 _LONGEST_S = 900.0
 _TOOL, _PLUGINS = "tools/apply_plugin_main", "vendors/qualcomm/compiler"
@@ -38,25 +40,37 @@ ours calls; LiteRT only has to find a library of its name."""
 _OF_THIS_MACHINE: Mapping[str, type[EdgeskinError]] = {
     "No space left on device": DeviceFull,
     "ModuleNotFoundError": MissingPackage,
-    onnx_context.NO_DEVICE: NotSupportedHere,
+    npu_session.NO_DEVICE: NotSupportedHere,
 }
 """What a failed compiler prints where this machine is to blame, and not the file."""
+_OTHER_VERSION = re.compile(r"(library version|QAIRT SDK v\S+) .*(mismatched|not supported)")
+"""How LiteRT's plugin refuses Qualcomm's libraries."""
 _INSIDE = re.compile(rb"soc_type=(\w+);arch=(\d+)")
 
 
-def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
+def compile_for(
+    path: Path,
+    chip: str,
+    out: Path | None = None,
+    max_partitions: int | None = None,
+    *,
+    has_metadata: bool = True,
+) -> Tried:
     """Compile a TFLite or ONNX file for a chip, in 15 minutes at most.
 
     Args:
         chip: A name of `destinations.SNAPDRAGONS`.
-        out: Where to write the result if the NPU takes the whole of a file of ours, whose
-            metadata it carries.
+        out: Where to write the result if it is accepted, with the metadata of the file.
+        max_partitions: In how many parts the NPU may take it, the rest on the CPU; None: whole.
+        has_metadata: It is a file of ours; a part that was cut out of one has none.
 
     Returns:
         What was taken; of operators that are left to the CPU, their number by type.
 
     Raises:
         MissingPackage, NotSupportedHere: Qualcomm's libraries, or LiteRT's compiler, are not here.
+        InvalidSdk: The SDK that the environment names is damaged, or of a version that the
+            compiler refuses.
         RunFailed: The compiler took too long.
         DeviceError: This machine could not do it: its disk is full, its memory too small.
     """
@@ -68,7 +82,9 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
     if source.is_compiled:
         known = read_metadata(path).compiled
         own = "another chip" if known is None else known.chip
-        return Tried(whole=own == chip, reason="" if own == chip else f"it is compiled for {own}")
+        if own != chip:
+            return Tried(whole=False, reason=f"it is compiled for {own}")
+        return _taken(source, Tried(whole=True, max_partitions=max_partitions))
     beside = None if out is None else out.parent  # from where it can be moved
     with tempfile.TemporaryDirectory(dir=beside, prefix=".edgeskin-") as scratch:
         fresh = Path(scratch) / path.name
@@ -76,16 +92,26 @@ def compile_for(path: Path, chip: str, out: Path | None = None) -> Tried:
             return Tried(whole=False, by=by, reason=reason)
         if not fresh.is_file():
             return Tried(whole=False, by=by, reason="the compiler wrote no file")
-        left = Counter(op.type for op in read_network(fresh).operators if op.type not in COMPILED)
-        taken = len(source.operators) - left.total()
-        tried = Tried(whole=not left, by=by, taken=taken, left=dict(left.most_common()))
-        if tried.whole and (reason := _another_chip(fresh, chip)):
+        tried = _taken(read_network(fresh), Tried(whole=True, by=by, max_partitions=max_partitions))
+        taken = len(source.operators) - sum(tried.left.values())
+        tried = tried.model_copy(update={"taken": taken})
+        if tried.accepted and (reason := _another_chip(fresh, chip)):
             return Tried(whole=False, by=by, reason=reason)
-        if tried.whole and out is not None:
-            made = Compiled(chip=chip, sdk=sdk, source_sha256=sha256(path))
-            _STORES[format_of(path).name](fresh, replace(read_metadata(path), compiled=made))
+        if tried.accepted and out is not None:
+            if has_metadata:
+                made = Compiled(chip=chip, sdk=sdk, source_sha256=sha256(path))
+                _STORES[format_of(path).name](fresh, replace(read_metadata(path), compiled=made))
             fresh.replace(out)
     return tried
+
+
+def _taken(compiled: Network, tried: Tried) -> Tried:
+    """What a compiled network says: an operator is a part that was compiled, or is left."""
+    left = Counter(op.type for op in compiled.operators if op.type not in COMPILED)
+    parts = len(compiled.operators) - left.total()
+    return tried.model_copy(
+        update={"whole": not left, "partitions": parts, "left": dict(left.most_common())}
+    )
 
 
 def _another_chip(compiled: Path, chip: str) -> str:
@@ -111,11 +137,9 @@ def _by_litert(path: Path, chip: str, out: Path) -> str:
             "this ai-edge-litert has no compiler: its wheel for Linux x86_64 has"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        libraries = Path(scratch)
-        for library in qnn.libraries():
-            (libraries / library.name).symlink_to(library)
+        libraries, stand_in = qnn.libraries(), Path(scratch)
         if not (libraries / _UNUSED).exists():
-            (libraries / _UNUSED).symlink_to(libraries / _STAND_IN)
+            (stand_in / _UNUSED).symlink_to(libraries / _STAND_IN)
         command = [
             str(litert / _TOOL),
             "--cmd=apply",
@@ -126,7 +150,7 @@ def _by_litert(path: Path, chip: str, out: Path) -> str:
             "--err=--",
             f"--libs={litert / _PLUGINS}",
         ]
-        return _ran(command, {"LD_LIBRARY_PATH": str(libraries)}, _litert_says)
+        return _ran(command, {"LD_LIBRARY_PATH": f"{libraries}:{stand_in}"}, _litert_says)
 
 
 def _litert_says(text: str) -> str:
@@ -136,7 +160,9 @@ def _litert_says(text: str) -> str:
 
 def _by_onnx_runtime(path: Path, chip: str, out: Path) -> str:
     command = [sys.executable, "-m", onnx_context.__name__, str(path), chip, str(out)]
-    return _ran(command, {}, _onnx_runtime_says)
+    qnn.backend()  # refuses a SDK that the provider silently does without
+    sdk = own_sdk()
+    return _ran(command, search_path(sdk.libraries) if sdk else {}, _onnx_runtime_says)
 
 
 def _onnx_runtime_says(text: str) -> str:
@@ -166,6 +192,11 @@ def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[
     for sign, kind in _OF_THIS_MACHINE.items():
         if sign in done.stdout:
             raise kind(f"Qualcomm's compiler could not run: {says(done.stdout)}")
+    if (sdk := own_sdk()) and _OTHER_VERSION.search(done.stdout):
+        raise InvalidSdk(
+            f"the compiler does not take {sdk}: {says(done.stdout)} Or unset {sdk.variable}, for "
+            f"the libraries of {qnn.PACKAGE}"
+        )
     if done.returncode == -signal.SIGKILL:
         raise DeviceError("Qualcomm's compiler was killed, perhaps for want of memory")
     return says(done.stdout)

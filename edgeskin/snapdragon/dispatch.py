@@ -21,7 +21,7 @@ _DOMAIN = "com.microsoft"
 _OPSET, _IR = 20, 10
 
 
-def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
+def as_onnx(compiled: Path, metadata: Metadata | None, out: Path) -> None:
     """Write the context of a compiled TFLite file as an ONNX file, which the simulator runs.
 
     Raises:
@@ -55,7 +55,8 @@ def as_onnx(compiled: Path, metadata: Metadata, out: Path) -> None:
     whole = helper.make_model(
         helper.make_graph([node], "compiled", given, taken), opset_imports=opsets, ir_version=_IR
     )
-    helper.set_model_props(whole, metadata.entries())
+    if metadata is not None:
+        helper.set_model_props(whole, metadata.entries())
     onnx.save(whole, out)
 
 

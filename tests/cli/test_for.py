@@ -35,6 +35,9 @@ from edgeskin.formats.network import COMPILED
 
 WHOLE = Tried(whole=True, by="QAIRT", taken=7)
 CUT = Tried(whole=False, by="QAIRT", taken=5, left={"Resize": 2})
+IN_PARTS = CUT.model_copy(update={"partitions": 3, "max_partitions": 3})
+TOO_MANY = IN_PARTS.model_copy(update={"max_partitions": 2})
+UNCOUNTED = CUT.model_copy(update={"max_partitions": 9})
 
 
 @npu
@@ -59,6 +62,8 @@ def test_files_for_two_chips(
         assert entry.destinations == ("snapdragon:SM8750", "snapdragon:SM8650")
         assert entry.tried.keys() == set(entry.destinations)
         assert all(one.whole and one.taken and not one.left for one in entry.tried.values())
+        assert all(one.partitions == 1 for one in entry.tried.values())
+        assert entry.cpu_cost is None, "it is for no CPU"
         assert told[name]["tried"] == {text: t.to_json() for text, t in entry.tried.items()}
         assert entry.speed.p50_ms.keys() >= {"int8", "fp32"}
         assert entry.speed.for_speed is False
@@ -116,6 +121,14 @@ def answers(answer: Tried | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (WHOLE, 0, "is taken whole by snapdragon (7 operators), by QAIRT"),
         (CUT, 1, "is not taken whole by snapdragon: on the CPU are left 2 Resize"),
+        (
+            IN_PARTS,
+            0,
+            "is taken in 3 parts by snapdragon (5 operators), by QAIRT: on the CPU are left 2 "
+            "Resize",
+        ),
+        (TOO_MANY, 1, "2 Resize; the rest is 3 parts, and --max-partitions allows 2"),
+        (UNCOUNTED, 1, "2 Resize; its parts are not counted"),
         (MissingPackage("pip install it"), 2, "was not tried for snapdragon: pip install it"),
         (CannotFetch("no index"), 2, "was not tried for snapdragon: no index"),
         (DeviceFull("no space"), 2, "was not tried for snapdragon: no space"),
@@ -140,7 +153,9 @@ def test_inspect_answers_without_running(
     capsys.readouterr()
     assert run(["inspect", str(int8), "--for", "snapdragon"]) == code
     shown = capsys.readouterr()
-    assert f"{int8.name} {line}" in (shown.err if code else shown.out)
+    text = shown.err if code else shown.out
+    assert f"{int8.name} is" in text or f"{int8.name} was" in text
+    assert line in text
 
 
 def test_targets_are_those_that_a_destination_takes() -> None:

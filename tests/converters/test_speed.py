@@ -13,17 +13,21 @@ import torch
 from samples import acne_spec
 from tiny_network import network, tiny_job, tiny_spec
 
-from edgeskin.artifacts import Artifact, read_manifest
+from edgeskin.artifacts import Artifact, Metadata, read_manifest
 from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.calibration.graphs import DEQUANTIZE, QUANTIZE
 from edgeskin.calibration.program import Program, dequantized, save_program
 from edgeskin.calibration.record import RunIdentity
+from edgeskin.cli.convert import cost_on_cpu
 from edgeskin.cli.main import run
-from edgeskin.conversion import Speed
+from edgeskin.conversion import CpuCost, Speed
 from edgeskin.converters.convert import convert_files
+from edgeskin.converters.model import Job
+from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.selfcheck import images
-from edgeskin.converters.speed import float_network, rate
+from edgeskin.converters.speed import cpu_cost, float_network, rate
 from edgeskin.estimate import Estimate
+from edgeskin.formats import FORMATS
 from edgeskin.metrics import sqnr_db
 from edgeskin.models.architectures import build
 from edgeskin.models.run import load_run, save_run
@@ -120,6 +124,43 @@ def test_times_are_in_the_manifest(tmp_path: Path) -> None:
     if sys.platform != "darwin":  # MIL's meaning is no speed of Core ML
         assert coreml == {"not_run": "not timed: Core ML predicts on macOS only"}
     assert sorted(path.name for path in out.iterdir()) == sorted([*entries, "manifest.json"])
+
+
+@pytest.mark.slow
+def test_what_several_destinations_cost_on_the_cpu(tmp_path: Path) -> None:
+    job = replace(tiny_job("int8"), portable=True)
+    path = tmp_path / "tiny.onnx"
+    FORMATS["onnx"].convert(job, path)
+    cost = cpu_cost(job, "onnx", path)
+    assert cost.p50_ms is not None
+    assert cost.ratio is not None
+    assert 0 < cost.ratio.low <= cost.ratio.value <= cost.ratio.high
+    expected = cost.p50_ms["several"] / cost.p50_ms["alone"]
+    assert cost.ratio.value == pytest.approx(expected, rel=0.1)  # medians of few microseconds
+    source, out = tmp_path / "tiny.pt2", tmp_path / "out"
+    save_program(source, Program(tiny_spec(), "w8a8", module=network("int8")))  # type: ignore[arg-type]
+    for options, timed in (
+        (ConversionOptions(destinations=("cpu", "snapdragon")), True),
+        (ConversionOptions(destinations=("cpu", "snapdragon"), timing=False), False),
+        (ConversionOptions(destinations=("snapdragon",)), False),
+    ):
+        (made,) = convert_files(source, ["onnx"], ["int8"], out, options, force=True)
+        (entry,) = read_manifest(out).values()
+        assert (entry.cpu_cost is not None and entry.cpu_cost.ratio is not None) is timed
+        line = cost_on_cpu(made) or ""
+        assert ("times the time of one for the CPU alone here" in line) is timed
+        assert line.endswith(": --no-timing") is (not timed and "cpu" in options.destinations)
+
+
+def test_a_file_that_costs_nothing_is_the_same_file(tmp_path: Path) -> None:
+    spec, path = tiny_spec(), tmp_path / "tiny.onnx"
+    # TensorRT's form, which has no rewrites that are for CPUs alone.
+    program = calibrate_network(
+        network("fp32"), spec, images(spec.input), method="minmax", scheme="w8a8_symmetric"
+    )
+    job = Job(program.module, Metadata(spec, "app", "int8"), portable=True)
+    FORMATS["onnx"].convert(job, path)
+    assert cpu_cost(job, "onnx", path) == CpuCost(same=True)
 
 
 SLOW = Speed(
