@@ -103,7 +103,9 @@ def read_measured(path: Path | str) -> Measured:
             images=tuple(document["pack"]["source_sha256"]),
             outputs=outputs,
             equal_inputs=document["accuracy"]["bit_equal_inputs"],
-            in_half=_in_half(document["device"].get("simulated", ""), engine["accelerator"]),
+            in_half=computes_in_half(
+                document["device"].get("simulated", ""), engine["accelerator"]
+            ),
         )
     except FileNotFoundError as error:
         raise InvalidResult(
@@ -123,7 +125,8 @@ def read_measured(path: Path | str) -> Measured:
     return measured
 
 
-def _in_half(simulated: str, accelerator: str) -> bool:
+def computes_in_half(simulated: str, accelerator: str = "") -> bool:
+    """Whether a simulator ("htp:SM8750"), or an accelerator, computes float32 in float16."""
     if simulated:
         return simulated.startswith(_SIMULATED_IN_HALF)
     return accelerator in _IN_HALF

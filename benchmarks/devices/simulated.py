@@ -42,6 +42,7 @@ class Simulator:
         title: For a person, of a variant.
         runtime: That takes its files, as the runner calls it.
         prepared: A file as that runtime takes it, for a variant, made in a folder.
+        cut: The same, of a part that was cut out of a file and carries no metadata.
         accelerator: One of `runner.request.ACCELERATORS`.
         library: Of the accelerator, among `files`.
         files: What is pushed beside the runtime, by name there.
@@ -54,6 +55,7 @@ class Simulator:
     title: Callable[[str], str]
     runtime: str
     prepared: Callable[[Path, str, Path], Path]
+    cut: Callable[[Path, str, Path], Path]
     accelerator: str
     library: str
     files: Callable[[], Mapping[str, Path]]
@@ -90,19 +92,33 @@ def _for_npu(path: Path, chip: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         compiled = path if known.compiled else folder / f"{path.stem}-{chip}-{of}.tflite"
         if compiled is not path:
-            tried = compile_for(path, chip, compiled)
-            if tried.reason:
-                raise RunFailed(f"{path.name} is refused for {chip}: {tried.reason}")
-            if not tried.whole:
-                left = ", ".join(f"{n} {name}" for name, n in tried.left.items())
-                raise NotSupportedHere(
-                    f"{path.name}: the NPU leaves {left} to the CPU, and files in parts cannot be "
-                    "simulated from TFLite. Use the ONNX file"
-                )
+            _compile_whole(path, chip, compiled)
         part = shown.with_suffix(".part")
         as_onnx(compiled, read_metadata(compiled), part)
         part.replace(shown)
     return shown
+
+
+def _cut_for_npu(path: Path, chip: str, folder: Path) -> Path:
+    """As `_for_npu`, of a part that was cut out of a file."""
+    if format_of(path).name != "tflite":
+        return path
+    compiled, shown = (folder / f"{path.stem}-{chip}{suffix}" for suffix in (".tflite", ".onnx"))
+    _compile_whole(path, chip, compiled, has_metadata=False)
+    as_onnx(compiled, None, shown)
+    return shown
+
+
+def _compile_whole(path: Path, chip: str, out: Path, *, has_metadata: bool = True) -> None:
+    tried = compile_for(path, chip, out, has_metadata=has_metadata)
+    if tried.reason:
+        raise RunFailed(f"{path.name} is refused for {chip}: {tried.reason}")
+    if not tried.whole:
+        left = ", ".join(f"{n} {name}" for name, n in tried.left.items())
+        raise NotSupportedHere(
+            f"{path.name}: the NPU leaves {left} to the CPU, and files in parts cannot be "
+            "simulated from TFLite. Use the ONNX file"
+        )
 
 
 def _as_it_is(path: Path, _variant: str, _folder: Path) -> Path:
@@ -125,6 +141,7 @@ SIMULATORS = {
             title=lambda chip: f"the NPU of a {SNAPDRAGONS[chip].title} ({chip}) by {qnn.named()}",
             runtime="onnx",
             prepared=_for_npu,
+            cut=_cut_for_npu,
             accelerator="qnn-simulated",
             library=qnn.PROVIDER,
             files=qnn.files,
@@ -137,6 +154,7 @@ SIMULATORS = {
             title=lambda precision: f"a GPU in {precision} by LiteRT's WebGPU on SwiftShader",
             runtime="tflite",
             prepared=_as_it_is,
+            cut=_as_it_is,
             accelerator="webgpu",
             library="",
             files=swiftshader,
@@ -159,6 +177,15 @@ def find_simulator(what: str) -> tuple[Simulator, str]:
     return SIMULATORS[name], variant or SIMULATORS[name].variant
 
 
+def check_machine(device: str) -> None:
+    """Raise NotSupportedHere where the simulators do not run."""
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) != ("Linux", "x86_64"):
+        raise NotSupportedHere(
+            f"{device}: the simulator is for Linux x86_64; this is {system} {machine}"
+        )
+
+
 class SimulatedLink(HostLink):
     """As `host`, for files that the simulated accelerator takes.
 
@@ -176,11 +203,7 @@ class SimulatedLink(HostLink):
         super().__init__(work)
         self.name = f"simulated:{what}"
         self.simulator, self.variant = find_simulator(what)
-        system, machine = platform.system(), platform.machine()
-        if (system, machine) != ("Linux", "x86_64"):
-            raise NotSupportedHere(
-                f"{self.name}: the simulator is for Linux x86_64; this is {system} {machine}"
-            )
+        check_machine(self.name)
         self.at_once = len(os.sched_getaffinity(0))
         self.simulator.options(self.variant)
         progress(f"{self.name}, software", 0, 1)

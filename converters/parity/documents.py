@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
-
-import numpy as np
 
 from edgeskin.artifacts import Evidence, Precision
 from edgeskin.document import Document
@@ -47,7 +44,8 @@ class LayerRow(Document):
     All figures are SQNR in decibels: `sqnr_db` of all that was lost from the input to here,
     `own_sqnr_db` of what the layer loses by itself, `floor_db` what that must reach, and
     `rounding_db` the float32 layer against float64, null where nobody knows it. `by` says how
-    the two tensors were found to be the same.
+    the two tensors were found to be the same. An accelerator may run a file and not each part of
+    it by itself: `refused` says why, and `own_sqnr_db` is NaN then.
     """
 
     name: str
@@ -58,6 +56,7 @@ class LayerRow(Document):
     own_sqnr_db: float
     rounding_db: float | None
     floor_db: float
+    refused: str = ""
 
 
 class Reproduction(Document):

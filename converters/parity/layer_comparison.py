@@ -13,6 +13,7 @@ Two figures a point, over all images together:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,13 +26,13 @@ from edgeskin import metrics
 from edgeskin.artifacts import Precision
 from edgeskin.converters.parity.documents import LayerRow
 from edgeskin.converters.parity.file_graph import FileGraph
-from edgeskin.converters.parity.floors import layer_db
+from edgeskin.converters.parity.floors import ACCELERATOR_LAYER_DB, layer_db
 from edgeskin.converters.parity.layout import dequantize, quantize
 from edgeskin.converters.parity.matching import Match, Matcher, Sample
 from edgeskin.converters.parity.parts import Parts
 from edgeskin.converters.parity.points import Point, boundary, forms, points
 from edgeskin.converters.parity.torch_graph import TorchGraph
-from edgeskin.errors import InvalidArtifact
+from edgeskin.errors import InvalidArtifact, NotSupportedHere, RunFailed
 from edgeskin.formats import format_of
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes import Session
@@ -84,12 +85,14 @@ class SummedNoise:
 class Layer:
     """One matched tensor; `inputs` are the matches that its part of the file starts from.
 
-    `rounding` is the float32 reference against the float64 one.
+    `rounding` is the float32 reference against the float64 one. `refused` says why an accelerator
+    does not run the part, for which there is no `session` then.
     """
 
     match: Match
     inputs: list[Match]
-    session: Session
+    session: Session | None
+    refused: str = ""
     from_input: SummedNoise = field(default_factory=SummedNoise)
     own: SummedNoise = field(default_factory=SummedNoise)
     rounding: SummedNoise = field(default_factory=SummedNoise)
@@ -141,6 +144,8 @@ class LayerComparison:
         x, feed = self.pair.images.read(0)
         samples = {point.name: Sample.of(values) for point, values in self.reference.values(x)}
         values, nhwc = self._inner_values(feed), not self.parts.network.qdq
+        self._of_first = dict(values)
+        self._outputs = {name: values[name] for name in self.parts.network.outputs}
         return Matcher(
             self.reference.points,
             candidates,
@@ -151,23 +156,28 @@ class LayerComparison:
             others,
         )
 
-    def add(self, image: Image) -> None:
-        """Measure every layer on one more image."""
-        x, feed = image
-        inner = self._inner_values(feed)
+    def add(self, number: int) -> None:
+        """Measure every layer on one more image, by its number; each once."""
+        x, feed = self.pair.images.read(number)
+        inner = self._inner_values(feed) if number else self._of_first
         known: dict[str, Array] = {}
         for point, values in self.reference.values(x):
             known[point.name] = values
             if (layer := self.layers.get(point.name)) is not None:
                 candidate = layer.match.layout.to_reference(inner.pop(layer.match.artifact.name))
                 layer.from_input.add(values, candidate)
-                self._add_own(layer, known, feed)
+                if not layer.refused:
+                    self._add_own(layer, known, feed)
 
     def _add_own(self, layer: Layer, known: Mapping[str, Array], feed: Array) -> None:
         point = layer.match.reference
         rounded, feeds = self.rounded(layer, known, feed)
         expected = self.reference.compute(point, rounded)
-        layer.own.add(expected, self.run_alone(layer, feeds))
+        try:
+            layer.own.add(expected, self.run_alone(layer, feeds))
+        except RunFailed as error:  # only elsewhere: of the accelerator's software
+            layer.session, layer.refused = None, str(error)
+            return
         if self.rounding_is_known:
             assert isinstance(self.reference, TorchGraph)
             exact = self.reference.compute(point, rounded, torch.float64)
@@ -194,6 +204,7 @@ class LayerComparison:
     def run_alone(self, layer: Layer, feeds: Mapping[str, Array]) -> Array:
         """What the layer's own part of the file makes of `feeds`, in the reference's layout."""
         name = layer.match.artifact.name
+        assert layer.session is not None
         values = layer.session.run(feeds)[name]
         return layer.match.layout.to_reference(dequantize(values, self.parts.held_as(name)))
 
@@ -203,11 +214,11 @@ class LayerComparison:
         Both run on the first image; a runtime may fuse otherwise where a tensor in between is read.
         """
         _, feed = self.pair.images.read(0)
-        feeds, names = {self.parts.input: feed}, self.parts.network.outputs
-        alone = self.parts.real(self.parts.open([self.parts.input], names).run(feeds))
-        inner, noise = self._inner_values(feed), SummedNoise()
-        for name in names:
-            noise.add(alone[name], inner[name])
+        session = self.parts.open([self.parts.input], list(self._outputs))
+        alone = self.parts.real(session.run({self.parts.input: feed}))
+        noise = SummedNoise()
+        for name, values in self._outputs.items():
+            noise.add(alone[name], values)
         return noise.sqnr_db
 
     def _inner_values(self, feed: Array) -> dict[str, Array]:
@@ -221,8 +232,12 @@ class LayerComparison:
             name = match.artifact.name
             before = boundary(self.parts.network, name, set(earlier))
             if match.artifact.kind != "input" and before:
-                session = self.parts.open(before, [name])
-                yield match.reference.name, Layer(match, [earlier[n] for n in before], session)
+                layer = Layer(match, [earlier[n] for n in before], None)
+                try:
+                    layer.session = self.parts.open(before, [name])
+                except (NotSupportedHere, RunFailed) as error:  # only elsewhere
+                    layer.refused = str(error)
+                yield match.reference.name, layer
             earlier[name] = match
             self._progress("opening layers", number, len(self.matches))
 
@@ -252,13 +267,16 @@ class LayerComparison:
             format_of(self.parts.path),
             of_program=self.reference.quantized,
         )
+        if self.parts.elsewhere is not None:
+            floor_db = min(floor_db, ACCELERATOR_LAYER_DB.get(self.pair.precision, floor_db))
         return LayerRow(
             name=match.reference.name,
             kind=match.reference.kind,
             tensor=match.artifact.name,
             by=match.by,
             sqnr_db=layer.from_input.sqnr_db,
-            own_sqnr_db=layer.own.sqnr_db,
+            own_sqnr_db=math.nan if layer.refused else layer.own.sqnr_db,
+            refused=layer.refused,
             rounding_db=rounding_db,
             floor_db=floor_db,
         )

@@ -86,11 +86,12 @@ def measure(
     """The report of an opened pair, after all its images; `reference` is what to call it."""
     comparison = LayerComparison(pair, progress)
     for number in range(pair.images.count):
-        comparison.add(pair.images.read(number))
+        comparison.add(number)
         progress("comparing layers", number + 1, pair.images.count)
     rows = tuple(comparison.row(layer) for layer in comparison.layers.values())
-    bad = tuple(row.name for row in rows if not row.own_sqnr_db >= row.floor_db)
-    worst = _worst(rows)
+    alone = tuple(row for row in rows if not row.refused)
+    bad = tuple(row.name for row in alone if not row.own_sqnr_db >= row.floor_db)
+    worst = _worst(alone)
     products = sum(row.kind == "multiply" for row in rows)
     unmatched = sum(point.kind == "multiply" for point in comparison.unmatched)
     reproduction = None

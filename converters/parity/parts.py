@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeskin.converters.parity.layout import dequantize
 from edgeskin.converters.parity.opened import OpenedFile
-from edgeskin.errors import InvalidArtifact
+from edgeskin.errors import InvalidArtifact, NotSupportedHere, RunFailed
 from edgeskin.formats import open_cutter, open_session
 from edgeskin.formats.network import Tensor
 from edgeskin.runtimes import Session
@@ -64,10 +64,19 @@ class Parts:
         self._numbers = count()
 
     def open(self, inputs: Sequence[str], outputs: Sequence[str]) -> Session:
-        """What computes `outputs` from `inputs`; it is closed with the file."""
+        """What computes `outputs` from `inputs`; it is closed with the file.
+
+        Raises:
+            NotSupportedHere, RunFailed: It does not run elsewhere.
+        """
         path = self._folder / f"{next(self._numbers)}{self.path.suffix}"
         self.cutter.cut(inputs, outputs, path)
-        return self._stack.enter_context(self._open(path))
+        try:
+            session = self._open(path)
+        except (NotSupportedHere, RunFailed) as error:
+            what = f"{self.path.name}, the part that computes {outputs[0]}"
+            raise type(error)(f"{what}: {error}") from error
+        return self._stack.enter_context(session)
 
     def held_as(self, name: str) -> Tensor:
         """The tensor `name`, with its scale where only its values' source says it."""

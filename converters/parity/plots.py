@@ -44,13 +44,14 @@ def plot_layers(report: LayerReport, path: Path, *, force: bool = False) -> None
     places = range(len(rows))
     ceiling = _CEILING_DB[report.precision]
     from_input = [_shown(row.sqnr_db, ceiling) for row in rows]
-    own = [_shown(row.own_sqnr_db, ceiling) for row in rows]
+    own = [math.nan if row.refused else _shown(row.own_sqnr_db, ceiling) for row in rows]
     axes.plot(places, from_input, color=_BLUE, marker=".", label="from the input to here")
     axes.plot(places, own, color=_GREY, marker=".", lw=0.8, label="added by the layer itself")
     floors = [row.floor_db for row in rows]
     axes.step(places, floors, where="mid", color=_RED, lw=0.8, ls=":", label="floor of a layer")
     axes.axhline(ceiling, color=_GREY, lw=0.8, ls="--", label=f"cut here, at {ceiling:g} dB")
-    worst = sorted(places, key=lambda i: own[i])[:MARKED]
+    alone = [i for i in places if not rows[i].refused]
+    worst = sorted(alone, key=lambda i: own[i])[:MARKED]
     axes.plot(worst, [own[i] for i in worst], "o", color=_RED, ms=5, label="worst by themselves")
     for rank, i in enumerate(sorted(worst)):
         axes.annotate(str(rank + 1), (i, own[i]), xytext=(4, -10), textcoords="offset points")

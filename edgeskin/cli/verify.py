@@ -395,7 +395,7 @@ def print_report(comparison: Verification | FileComparison) -> None:
         _print_task(comparison)
     print(SQNR)
     if comparison.layers is not None:
-        _print_layers(comparison.layers)
+        print_layers(comparison.layers)
 
 
 def print_statuses(statuses: Statuses, looked_at: int) -> None:
@@ -443,7 +443,7 @@ def _untouched(report: LayerReport) -> str:
     return f"its outputs agree to {report.untouched_db:.1f} dB with those without inner tensors"
 
 
-def _print_layers(report: LayerReport) -> None:
+def print_layers(report: LayerReport) -> None:
     marks = dict.fromkeys(report.worst, "worst") | dict.fromkeys(report.bad, "BAD")
     if report.simulated:
         print(f"simulated: {report.simulator}; {_untouched(report)}")
@@ -455,12 +455,14 @@ def _print_layers(report: LayerReport) -> None:
             (
                 console.printable(row.name),
                 f"{row.sqnr_db:.1f}",
-                f"{row.own_sqnr_db:.1f}",
+                "not run" if row.refused else f"{row.own_sqnr_db:.1f}",
                 marks.get(row.name, ""),
             )
             for row in report.layers
         ],
     )
+    for line in dict.fromkeys(row.refused for row in report.layers if row.refused):
+        print(f"not run by itself: {console.printable(line)}")
     if report.worst:
         row = next(row for row in report.layers if row.name == report.worst[0])
         print(f"most is lost in {console.printable(row.name)}: {row.own_sqnr_db:.1f} dB by itself")

@@ -74,6 +74,7 @@ class Operator:
     `type` is the format's own word; `operands` are the two tensors that `multiply` takes.
     `multiply_adds` is 0 where a size is not known. `quantization` is what a
     `dequantize` reads its input with: two of them may read one constant in two ways.
+    `node` is the name that an ONNX file gives the node.
     """
 
     type: str
@@ -84,6 +85,7 @@ class Operator:
     operands: tuple[str, ...] = ()
     multiply_adds: int = 0
     quantization: Quantization | None = None
+    node: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:

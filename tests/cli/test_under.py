@@ -12,6 +12,8 @@ from qualcomm import npu
 
 from edgeskin.benchmarks.devices.device import Device
 from edgeskin.cli.main import run
+from edgeskin.cli.verify import print_layers
+from edgeskin.converters.parity.documents import LayerReport
 
 
 def command(name: str, artifact: Path, reference: Path, data: Path) -> list[str]:
@@ -62,6 +64,37 @@ def test_a_float_file_on_a_simulated_npu(
     assert "of these 4 images" in capsys.readouterr().err
 
 
+@npu
+@pytest.mark.slow
+def test_layers_on_a_simulated_npu(
+    files: Path,
+    lively_run: Path,
+    phantom_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    artifact, plot = files / "acne-test-fp32.tflite", tmp_path / "layers.svg"
+    asked = ["--samples", "1", "--under", "htp:SM8750", "--results", str(tmp_path / "results")]
+    verify = [*command("verify", artifact, lively_run, phantom_set), *asked, "--layers"]
+    capsys.readouterr()
+    # Heads of random weights may lose too much in float16, which makes it 1.
+    assert run([*verify, "--plot", str(plot), "--json"]) in (0, 1)
+    told = json.loads(capsys.readouterr().out)
+    layers = told["layers"]
+    assert layers["simulated"] == "htp:SM8750"
+    assert layers["images"] == told["images"] == 1
+    assert layers["precision"] == "fp16"
+    assert plot.stat().st_size > 0
+    assert layers["simulator"].startswith("the NPU of a Snapdragon 8 Elite (SM8750)")
+    assert 20 < layers["untouched_db"] < 100, "sums in float16, fused otherwise"
+    stem = layers["layers"][0]
+    assert 40 < stem["own_sqnr_db"] < 80
+    print_layers(LayerReport.from_json(layers))
+    shown = capsys.readouterr().out
+    assert "simulated: the NPU of a Snapdragon 8 Elite (SM8750)" in shown
+    assert f"most is lost in {layers['worst'][0]}" in " ".join(shown.split())
+
+
 @pytest.mark.slow
 def test_what_a_phone_gave_is_held_to_the_gates(
     measured: Callable[..., Path],
@@ -90,7 +123,11 @@ def test_what_a_phone_gave_is_held_to_the_gates(
         (["--under", "htp:SM9999"], "no chip 'SM9999'"),
         (["--under", "tpu"], "nothing simulates 'tpu'; there are htp, gpu, emulated:CPU"),
         (["--under", "htp", "--measured", "x.json"], "leave one of the two out"),
-        (["--under", "htp", "--layers"], "--layers are of this machine's runtime"),
+        (["--measured", "x.json", "--layers"], "pass --under for the layers of an accelerator"),
+        (["--under", "htp", "--repro", "failing"], "--repro writes a folder that runs on this"),
+        (["--under", "emulated:cortex-a76", "--layers"], "takes images, and none of the values"),
+        (["--under", "gpu", "--plot", "layers.png"], "--under gpu:fp32, or leave --layers out"),
+        (["--under", "gpu:fp32", "--layers"], "acne-test-fp32.onnx: gpu takes no ONNX files"),
         (["--measured", "x.json"], "x.json is no result: x.json is missing"),
     ],
 )

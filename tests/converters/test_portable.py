@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from qualcomm import npu
 from samples import acne_spec
 from small_network import SIZE, make_network
@@ -25,7 +25,15 @@ from edgeskin.calibration.from_run import calibrate
 from edgeskin.calibration.options import CalibrationOptions
 from edgeskin.converters import selfcheck, to_onnx
 from edgeskin.converters.audit.stored import differences
-from edgeskin.converters.legalize.onnx import FLOAT, ONNX_RUNTIME, PORTABLE, TENSORRT, find_form
+from edgeskin.converters.legalize.onnx import (
+    FLOAT,
+    ONNX_RUNTIME,
+    PORTABLE,
+    PORTABLE16,
+    TENSORRT,
+    find_form,
+)
+from edgeskin.converters.legalize.onnx.integers import own_constants
 from edgeskin.converters.model import Job
 from edgeskin.converters.selfcheck import images
 from edgeskin.data.manifest import load_split
@@ -90,6 +98,28 @@ def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert moves(convert(job(name), "onnx", tmp_path, portable=False)) != moves(path)
     monkeypatch.setattr(to_onnx, "find_form", lambda *args, **options: FLOAT)
     assert moves(convert(job(name), "onnx", tmp_path, portable=False)) == moves(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small", "small16"])
+def test_no_constant_is_read_with_two_scales(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which Qualcomm's provider reads with the first: a hard swish was the identity there."""
+    assert max(scales_by_constant(convert(job(name), "onnx", tmp_path)).values()) == 1
+    form = PORTABLE16 if name == "small16" else PORTABLE
+    others = tuple(rewrite for rewrite in form.rewrites if rewrite is not own_constants)
+    monkeypatch.setattr(to_onnx, "find_form", lambda *_, **__: replace(form, rewrites=others))
+    assert max(scales_by_constant(convert(job(name), "onnx", tmp_path)).values()) > 1
+
+
+def scales_by_constant(path: Path) -> Counter[str]:
+    """With how many scales each constant is read."""
+    graph = onnx.load(path).graph
+    stored = {t.name: numpy_helper.to_array(t).tobytes() for t in graph.initializer}
+    readers = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    pairs = {(n.input[0], stored[n.input[1]]) for n in readers if n.input[0] in stored}
+    return Counter(name for name, _ in pairs)
 
 
 @pytest.mark.slow

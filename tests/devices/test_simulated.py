@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import util
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from qualcomm import npu
 from tiny_network import tiny_job
+from torch import Tensor, nn
 
 import edgeskin
 from edgeskin.artifacts import Precision, read_metadata
@@ -31,7 +34,8 @@ from edgeskin.benchmarks.runner.events import Events
 from edgeskin.benchmarks.summarize import assigned
 from edgeskin.cli.bench import _of_accelerator
 from edgeskin.errors import DeviceLost, MissingPackage, NotSupportedHere, RunFailed, UnknownName
-from edgeskin.formats import FORMATS
+from edgeskin.formats import FORMATS, read_network
+from edgeskin.formats.network import COMPILED
 from edgeskin.verbs import try_on
 
 Convert = Callable[..., Path]
@@ -127,6 +131,7 @@ def test_placement_runs_nothing(tiny_file: Convert, tmp_path: Path) -> None:
     gpu = place(tiny_file("tflite", "fp32"), "gpu")
     assert gpu.whole
     assert gpu.parts is None
+    assert (npu.partitions, gpu.partitions) == (1, 1)
     assert try_on(portable("int8", tmp_path), "snapdragon").whole
     assert try_on(tiny_file("tflite", "int8"), "snapdragon:SM8850").whole
     refused = try_on(tiny_file("onnx", "int8"), "snapdragon")
@@ -165,6 +170,59 @@ def test_a_file_compiled_for_a_chip(
     audit = edgeskin.inspect(compiled)
     assert audit.metadata.precision == "int8"
     assert audit.fast_path.off == ()
+
+
+class Cut(nn.Module):
+    """The tiny network with a function behind its stem and behind its depthwise convolution."""
+
+    def __init__(self, tiny: Any, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.tiny, self.function = tiny, function
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self.function(self.tiny.stem(x))
+        x = x + self.function(self.tiny.depthwise(x))
+        features = self.tiny.pool(x).flatten(1)
+        return (*(head(features) for head in self.tiny.heads), self.tiny.pixels(x))
+
+
+@npu
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "function", "left"),
+    [("onnx", torch.sinh, {"Sinh": 2}), ("tflite", torch.atan, {"ATAN2": 2})],
+)
+def test_a_file_in_parts_is_compiled_where_they_are_allowed(
+    target: str, function: Any, left: dict[str, int], tiny_pack: Pack, tmp_path: Path
+) -> None:
+    job = tiny_job("fp32")
+    network = Cut(job.network, function).eval()
+    source = tmp_path / f"source{FORMATS[target].suffix}"
+    compiled = source.with_stem("compiled")
+    FORMATS[target].convert(replace(job, network=network, portable=True), source)
+    for allowed in (None, 2):
+        tried = try_on(source, "snapdragon:SM8750", keep=compiled, max_partitions=allowed)
+        # Two operators that it does not have, one behind the other, leave three parts.
+        assert (tried.whole, tried.accepted, tried.partitions) == (False, False, 3)
+        assert tried.left == left
+        assert not compiled.exists()
+    tried = try_on(source, "snapdragon:SM8750", keep=compiled, max_partitions=3)
+    assert (tried.whole, tried.accepted) == (False, True)
+    types = Counter(op.type for op in read_network(compiled).operators)
+    assert sum(types[name] for name in COMPILED) == 3
+    assert {name: count for name, count in types.items() if name not in COMPILED} == left
+    assert read_metadata(compiled).compiled is not None
+    again = try_on(compiled, "snapdragon:SM8750", max_partitions=3)
+    assert (again.accepted, again.partitions, again.left) == (True, 3, left)
+    if target == "onnx":
+        apart = on("htp:SM8750", source, tiny_pack, tmp_path / "apart")
+        result = on("htp:SM8750", compiled, tiny_pack, tmp_path / "out")
+        assert apart.assigned is not None
+        assert (apart.assigned.partitions, apart.assigned.left) == (3, left)
+        assert result.accuracy.agreement == apart.accuracy.agreement
+    else:
+        with pytest.raises(NotSupportedHere, match="is not compiled whole"):
+            on("htp:SM8750", compiled, tiny_pack, tmp_path / "out")
 
 
 @npu

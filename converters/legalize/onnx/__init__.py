@@ -19,6 +19,7 @@ from edgeskin.converters.legalize.onnx.integers import (
     full_rank_constants,
     integer_biases,
     mean_to_pooling,
+    own_constants,
     own_zero_points,
 )
 from edgeskin.converters.legalize.onnx.linear import linear_to_convolution
@@ -74,6 +75,7 @@ PORTABLE = Form(
         drop_requantization,
         drop_clamps,
         integer_biases,
+        own_constants,
     ),
 )
 # int8 with zero point 0 and biases in float, as it asks; TensorRT 8.5 and 8.6 read opset 17.
@@ -89,7 +91,9 @@ TENSORRT = Form(
 )
 # The first opset with int16; ONNX Runtime's CPU provider computes it in float, step for step.
 INT16 = Form(21)
-PORTABLE16 = Form(21, (activations_to_uint16, *PORTABLE.rewrites[1:], clamp_by_bounds))
+PORTABLE16 = Form(
+    21, (activations_to_uint16, *PORTABLE.rewrites[1:-1], clamp_by_bounds, own_constants)
+)
 
 
 def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> Form:

@@ -155,8 +155,32 @@ def own_zero_points(graph: ir.Graph) -> None:
         shared = node.inputs[2]
         assert shared is not None
         if shared.name in used:
-            name = f"{shared.name}_of_{number}"
-            own = ir.val(name, const_value=ir.tensor(zero_point, name=name))
-            graph.register_initializer(own)
-            node.replace_input_with(2, own)
+            _copy_for(graph, node, 2, zero_point, number)
         used.add(shared.name)
+
+
+def own_constants(graph: ir.Graph) -> None:
+    """Give a constant that is read with several scales a copy for each reader but the first.
+
+    Qualcomm's NPU provider (onnxruntime-qnn 2.7.0) keeps one tensor a name, with the scale that it
+    meets first: in a hard swish, x + 3 and a product with 1 / 6 read one integer.
+    """
+    first: dict[str | None, list[object]] = {}
+    for number, node in enumerate(nodes(graph, DEQUANTIZE)):
+        shared, array = node.inputs[0], constant(node.inputs[0])
+        if shared is None or array is None:
+            continue
+        numbers = map(constant, node.inputs[1:])
+        read_with: list[object] = [None if x is None else x.tolist() for x in numbers]
+        if first.setdefault(shared.name, read_with) != read_with:
+            _copy_for(graph, node, 0, array, number)
+
+
+def _copy_for(graph: ir.Graph, node: ir.Node, place: int, array: Array, number: int) -> None:
+    """Have a node read a copy of a constant; `number` makes its name."""
+    shared = node.inputs[place]
+    assert shared is not None
+    name = f"{shared.name}_of_{number}"
+    own = ir.val(name, const_value=ir.tensor(array, name=name))
+    graph.register_initializer(own)
+    node.replace_input_with(place, own)

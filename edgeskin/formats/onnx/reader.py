@@ -276,6 +276,7 @@ def _operator(
         operands=operands,
         multiply_adds=count,
         quantization=quantization if node.op_type == "DequantizeLinear" else None,
+        node=node.name,
     )
 
 

@@ -21,11 +21,27 @@ def open_session(path: Path, *, threads: int = 1, kernels: Kernels = "fast") -> 
     return OnnxSession(path, threads, kernels)
 
 
-class OnnxSession(BaseSession):
+class StartedSession(BaseSession):
+    """An `onnxruntime.InferenceSession` on whatever it was started on, which `runtime` names."""
+
+    def __init__(self, session: Any, runtime: str):
+        super().__init__()
+        self._session, self.runtime = session, runtime
+        self.inputs = tuple(map(_tensor_spec, session.get_inputs()))
+        self.outputs = tuple(map(_tensor_spec, session.get_outputs()))
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        names = [spec.name for spec in self.outputs]
+        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+
+    def _close(self) -> None:
+        self._session = None
+
+
+class OnnxSession(StartedSession):
     """An `.onnx` file on the CPU provider of ONNX Runtime."""
 
     def __init__(self, path: Path, threads: int, kernels: Kernels = "fast"):
-        super().__init__()
         import onnxruntime as ort
 
         def start(entries: Mapping[str, str]) -> Any:
@@ -39,24 +55,16 @@ class OnnxSession(BaseSession):
                 options.add_session_config_entry(key, value)
             return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-        self.runtime = f"ONNX Runtime {ort.__version__}"
+        runtime = f"ONNX Runtime {ort.__version__}"
         try:
             if kernels == "reference":
-                self._session, self.runtime = start({}), f"{self.runtime}, graph as written"
+                session, runtime = start({}), f"{runtime}, graph as written"
             else:
-                self._session, precise = open_precise(start)
-                self.runtime += ", sums in 32 bits" if precise else ""
+                session, precise = open_precise(start)
+                runtime += ", sums in 32 bits" if precise else ""
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
-            raise InvalidArtifact(f"ONNX Runtime refuses {path}: {_line(error)}") from error
-        self.inputs = tuple(map(_tensor_spec, self._session.get_inputs()))
-        self.outputs = tuple(map(_tensor_spec, self._session.get_outputs()))
-
-    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        names = [spec.name for spec in self.outputs]
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
-
-    def _close(self) -> None:
-        self._session = None
+            raise InvalidArtifact(f"ONNX Runtime refuses {path}: {first_line(error)}") from error
+        super().__init__(session, runtime)
 
 
 def _tensor_spec(node: Any) -> TensorSpec:
@@ -65,5 +73,6 @@ def _tensor_spec(node: Any) -> TensorSpec:
     return TensorSpec(node.name, shape, _DTYPES.get(kind, kind))
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of an error of ONNX Runtime's, which may go on with a trace."""
     return str(error).strip().splitlines()[0]
