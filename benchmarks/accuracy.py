@@ -272,7 +272,7 @@ def _metrics(
     changes = compare(spec, reference, outputs, truth)
     ours, theirs = predicted_values(spec, reference), predicted_values(spec, outputs)
     tests = {
-        m.name: _paired_test(m, m.predicted_by(ours), m.predicted_by(theirs))
+        m.name: paired_test(m, m.predicted_by(ours), m.predicted_by(theirs))
         for m in measures(spec, truth)
     }
     return {
@@ -280,7 +280,8 @@ def _metrics(
     }
 
 
-def _paired_test(m: Measure, before: NDArray[Any], after: NDArray[Any]) -> PairedTest | None:
+def paired_test(m: Measure, before: NDArray[Any], after: NDArray[Any]) -> PairedTest | None:
+    """The test that fits a metric, of what `Measure.predicted_by` gives of two models."""
     if m.metric is share_right:
         return PairedTest(name="McNemar, exact", p=mcnemar_p(before == m.truth, after == m.truth))
     if m.metric is mae:

@@ -138,11 +138,16 @@ class SensorReading(Document):
 
 
 class OperatorTime(Document):
-    """One operator's mean time; `provider` is ONNX Runtime's execution provider."""
+    """One operator's mean time.
+
+    `provider` is ONNX Runtime's execution provider, and `node` its name of the node: that of the
+    file, or one of its own making.
+    """
 
     name: str
     index: int | None = None
     provider: str | None = None
+    node: str | None = None
     mean_ms: float
 
 

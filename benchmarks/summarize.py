@@ -106,13 +106,14 @@ def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
     """The nodes of ONNX Runtime's own profile (a Chrome trace), in order of their first run."""
     found: dict[str, Event] = {}
     for event in trace:
-        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
+        if event.get("cat") != "Node" or not event["name"].endswith(_KERNEL):
             continue
         args = event["args"]
         node = found.setdefault(
             event["name"],
             {
                 "name": args["op_name"],
+                "node": event["name"].removesuffix(_KERNEL),
                 "index": len(found),
                 "provider": args["provider"],
                 "runs": 0,
@@ -122,6 +123,9 @@ def onnx_operators(trace: Sequence[Mapping[str, Any]]) -> list[Event]:
         node["runs"] += 1
         node["total_ns"] += 1000 * int(event["dur"])
     return list(found.values())
+
+
+_KERNEL = "_kernel_time"
 
 
 def _load(load: Event, first: Event) -> Load:
@@ -149,6 +153,7 @@ def _operator(entry: Mapping[str, Any]) -> OperatorTime:
         name=entry["name"],
         index=entry.get("index"),
         provider=entry.get("provider"),
+        node=entry.get("node"),
         mean_ms=entry["total_ns"] / max(1, entry["runs"]) / 1e6,
     )
 

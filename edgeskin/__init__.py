@@ -15,6 +15,12 @@ from edgeskin.version import __version__
 if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same to Python
     from edgeskin.advice import advise as advise
     from edgeskin.benchmarks.devices.names import devices as devices
+    from edgeskin.benchmarks.report.cards import card as card
+    from edgeskin.benchmarks.report.gate.compare_results import compare as compare
+    from edgeskin.benchmarks.report.history.history import history as history
+    from edgeskin.benchmarks.report.history.history import history_add as history_add
+    from edgeskin.benchmarks.report.report_files import report as report
+    from edgeskin.benchmarks.report.viewers.exporting import export as export
     from edgeskin.calibration.from_run import calibrate as calibrate
     from edgeskin.calibration.options import CalibrationOptions as CalibrationOptions
     from edgeskin.calibration.qat_run import qat as qat
@@ -60,10 +66,15 @@ _HOMES = {
     "advise": "edgeskin.advice",
     "bench": "edgeskin.verbs",
     "calibrate": "edgeskin.calibration.from_run",
+    "card": "edgeskin.benchmarks.report.cards",
+    "compare": "edgeskin.benchmarks.report.gate.compare_results",
     "convert": "edgeskin.converters.from_source",
     "demo": "edgeskin.walkthrough.demo",
     "devices": "edgeskin.benchmarks.devices.names",
     "drift": "edgeskin.converters.parity.any_artifact",
+    "export": "edgeskin.benchmarks.report.viewers.exporting",
+    "history": "edgeskin.benchmarks.report.history.history",
+    "history_add": "edgeskin.benchmarks.report.history.history",
     "import_run": "edgeskin.sources.importing",
     "inspect": "edgeskin.converters.audit.inspect",
     "load": "edgeskin.loading",
@@ -75,6 +86,7 @@ _HOMES = {
     "pack": "edgeskin.verbs",
     "qat": "edgeskin.calibration.qat_run",
     "render_phantom": "edgeskin.data.phantoms",
+    "report": "edgeskin.benchmarks.report.report_files",
     "stage_data": "edgeskin.data.stage_data",
     "train": "edgeskin.training.train",
     "try_on": "edgeskin.verbs",

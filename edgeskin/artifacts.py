@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from edgeskin.conversion import SelfCheck, SourceRecord, Speed, Tried
+from edgeskin.conversion import CpuCost, SelfCheck, SourceRecord, Speed, Tried
 from edgeskin.destinations import is_portable
 from edgeskin.document import Document, PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult
@@ -114,6 +114,7 @@ class ManifestEntry(PartialDocument):
         tools: Versions by package.
         parity: The file beside its source, on synthetic images.
         speed: Of an INT8 file, beside float; None where nobody asked.
+        cpu_cost: Of a file for a CPU and others, beside one for the CPU alone; None likewise.
         warnings: What calibration found doubtful in the program of an INT8 file.
         audit: What the file holds, in short.
         destinations: Where it is to run, as `edgeskin convert --for` names it.
@@ -133,6 +134,7 @@ class ManifestEntry(PartialDocument):
     tools: dict[str, str] | None = None
     parity: SelfCheck | None = None
     speed: Speed | None = None
+    cpu_cost: CpuCost | None = None
     warnings: tuple[str, ...] = ()
     audit: AuditSummary | None = None
     destinations: tuple[str, ...] = ()

@@ -75,7 +75,7 @@ class NotSupportedHere(EdgeskinError):
 
 
 class InvalidSdk(EdgeskinError):
-    """A maker's SDK that the environment names: it is damaged, or of a version that does not fit."""
+    """A maker's SDK that the environment names is damaged, or of a version that does not fit."""
 
 
 class CannotExpress(EdgeskinError):

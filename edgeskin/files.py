@@ -37,13 +37,22 @@ def atomic(target: Path, *, force: bool = False) -> Iterator[Path]:
     target = Path(target)
     check_writable(target, force=force)
     with writing(target), folder(target.parent):
-        scratch = Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
+        scratch = _scratch(target.parent)
         try:
             fresh = scratch / target.name
             yield fresh
             _replace(fresh, target, scratch)
         finally:
             _remove(scratch)
+
+
+def _scratch(place: Path) -> Path:
+    """A new folder in `place`, which others that write into it may just have removed as empty."""
+    while True:
+        try:
+            return Path(tempfile.mkdtemp(prefix=".edgeskin-", dir=place))
+        except FileNotFoundError:
+            place.mkdir(parents=True, exist_ok=True)
 
 
 def _remove(scratch: Path) -> None:
@@ -65,8 +74,9 @@ def check_writable(target: Path, *, force: bool = False) -> None:
             f"{target} is a folder that edgeskin did not write, so --force does not replace it. "
             "Choose another --out, or remove it yourself."
         )
-    with writing(target), folder(target.parent):
-        os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=target.parent))
+    with writing(target):
+        there = next(each for each in target.absolute().parents if each.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=there))
 
 
 def _is_ours(folder: Path) -> bool:

@@ -6,15 +6,19 @@ it can be written again whenever the manifest has grown: `convert` writes it, `v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeskin.artifacts import ManifestEntry, read_manifest, read_metadata
 from edgeskin.conversion import Trained
+from edgeskin.destinations import CPU
 from edgeskin.document import PartialDocument
 from edgeskin.errors import InvalidArtifact, InvalidResult, InvalidSpec
 from edgeskin.evaluation import MetricChange
 from edgeskin.files import atomic
+from edgeskin.markdown_blocks import code, facts, prose, table
 from edgeskin.spec import (
     ClassificationHead,
     DistributionHead,
@@ -47,9 +51,34 @@ class Verified(PartialDocument):
     statuses: dict[str, dict[str, int]] | None = None
 
 
-def card_path(folder: Path, name: str) -> Path:
-    """Of a model or pipeline called `name`."""
-    return folder / f"{name}.card.md"
+@dataclass(frozen=True)
+class Card:
+    """A card, and what it was made of.
+
+    Attributes:
+        specs: Of the model, or of a pipeline's first and last stage; the last one answers.
+        files: What the manifest says of each file, of a pipeline also of its `pipeline.json`.
+        blocks: In Markdown, but for the commands.
+        commands: What makes the files again, and measures them.
+    """
+
+    name: str
+    task: str
+    license: str
+    specs: tuple[Spec, ...]
+    files: Files
+    blocks: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    def markdown(self, *more: str) -> str:
+        """All of it, with more blocks before the commands."""
+        repeat = f"## To repeat\n{code(self.commands)}"
+        return "\n\n".join((*self.blocks, *more, repeat)) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """Write `NAME.card.md`, over an earlier one."""
+        with atomic(folder / f"{self.name}.card.md", force=True) as fresh:
+            fresh.write_text(self.markdown(), encoding="utf-8")
 
 
 def write_card(folder: Path, spec: Spec) -> None:
@@ -61,30 +90,37 @@ def write_card(folder: Path, spec: Spec) -> None:
         InvalidArtifact: The manifest is damaged.
         CannotWrite: The operating system refuses.
     """
+    if (card := model_card(folder, spec)).files:
+        card.save(folder)
+
+
+def model_card(folder: Path, spec: Spec) -> Card:
+    """The card of the files of `folder` that are of this model, by its manifest.
+
+    Raises:
+        InvalidArtifact: The manifest is damaged.
+    """
     files = _files_of(folder, spec)
-    if not files:
-        return
     verified = [block for name, entry in files.items() for block in verifications(name, entry)]
-    save(
-        card_path(folder, spec.name),
-        f"# {spec.name}\n{spec.intended_use}",
+    blocks = (
+        f"# {spec.name}\n{prose(spec.intended_use)}",
         RESEARCH,
         *network(spec, files),
+        f"## Drift from the trained model\n{DRIFT}",
         *(verified or [NOT_VERIFIED]),
-        f"## To repeat\n{code(_commands(files))}",
     )
+    commands = tuple(_commands(files))
+    return Card(spec.name, spec.task, spec.license, (spec,), files, blocks, commands)
 
 
+DRIFT = (
+    "What each task metric changes from the float model to the file, on the same images, and how "
+    "far the outputs agree."
+)
 NOT_VERIFIED = (
     "Not verified on labelled images yet, nor by subgroup: `edgeskin verify FILE --reference RUN "
     "--data DIR --by COLUMN` does both and writes the result here."
 )
-
-
-def save(path: Path, *blocks: str) -> None:
-    """Write blocks of Markdown, a blank line between them."""
-    with atomic(path, force=True) as fresh:
-        fresh.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
 
 def _files_of(folder: Path, spec: Spec) -> Files:
@@ -112,23 +148,67 @@ def network(
         {
             "task": spec.task,
             "network": _network(spec),
+            "made from": "; ".join(dict.fromkeys(_sources(files))),
             "started from": "; ".join(dict.fromkeys(t.started_from for _, t in trainings)),
             "training data": spec.training_data or "not stated",
             "licence": spec.license,
         }
     )
-    yield f"{level} Limits\n{spec.limits or 'Not stated.'}"
+    yield f"{level} Limits\n{prose(spec.limits) or 'Not stated.'}"
     yield f"{level} What it takes and gives\n{_input(spec.input)}"
     yield "\n".join(f"- {words(head)}" for head in spec.heads)
     if files:
         rows = [
-            (name, e.precision, f"{e.size_bytes / 1000:.0f}", f"`{e.sha256[:16]}`")
+            (name, e.precision, f"{e.size_bytes / 1000:.0f}", f"`{e.sha256}`")
             for name, e in files.items()
         ]
         yield f"{level} Files\n{table(('file', 'precision', 'KB', 'SHA-256'), rows)}"
+    if tools := _tools(files):
+        yield f"{level} Made with\n{tools}"
+    if kept := _kept_in_float(files):
+        yield f"{level} Kept in float\n{kept}"
     figures = [block for name, each in trainings for block in _figures(name, each)]
     yield f"{level} Figures\n" + "\n\n".join(figures or [NO_FIGURES])
 
+
+def _sources(files: Files) -> Iterator[str]:
+    """What was converted, by name and hash."""
+    for entry in files.values():
+        if (source := entry.source) is not None:
+            yield f"{source.kind} {source.name}, SHA-256 `{source.sha256}`"
+
+
+def _tools(files: Files) -> str:
+    """The versions of what made each file; empty where nobody knows."""
+    versions = {name: entry.tools for name, entry in files.items() if entry.tools}
+    rows: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, tools in versions.items():
+        rows.setdefault(tuple(tools.items()), []).append(name)
+    return (
+        table(
+            ("file", "tools"),
+            [
+                (", ".join(names), ", ".join(f"{tool} {version}" for tool, version in tools))
+                for tools, names in rows.items()
+            ],
+        )
+        if rows
+        else ""
+    )
+
+
+def _kept_in_float(files: Files) -> str:
+    """The parts that INT8 files have in float by measured sensitivity; empty where none have."""
+    rows = {
+        (part["part"], f"{part['gain_db']:+.2f}", *(f"{part[name]:.1%}" for name in _SHARES)): None
+        for entry in files.values()
+        for part in (entry.scales or {}).get("kept_in_float", {}).get("parts", ())
+    }
+    columns = ("part", "SQNR gained, dB", "of the multiply-adds", "of the weights")
+    return table(columns, rows) if rows else ""
+
+
+_SHARES = ("multiply_adds", "weights")
 
 NO_FIGURES = (
     "None are known here: the source was measured on no data. `edgeskin verify --data` measures "
@@ -192,22 +272,39 @@ def _agreement(verified: Verified) -> str:
 
 
 def _task(verified: Verified) -> Iterator[str]:
-    """Metrics, and the worst group of each."""
-    rows = [
-        (
-            metric,
-            f"{m.reference:.4f}",
-            f"{m.candidate:.4f}",
-            f"{m.change.value:+.4f}",
-            f"{m.change.low:+.4f} to {m.change.high:+.4f}",
-        )
-        for metric, m in verified.metrics.items()
-    ]
+    """Metrics, the worst group of each, and all groups."""
+    rows = [(metric, *change_cells(m)) for metric, m in verified.metrics.items()]
     if rows:
         yield table(("metric", "model", "file", "change", "95 % interval"), rows)
     for by, parts in (verified.subgroups or {}).items():
         worst = "; ".join(_worst(metric, parts) for metric in parts.gaps)
         yield f"By {by}: {worst or 'too few images in two groups to say'}."
+        yield group_table(by, parts)
+
+
+def group_table(by: str, parts: Subgroups) -> str:
+    """Each metric of each group, of both models."""
+    columns = (by, "images", "metric", "model", "file", "change", "95 % interval")
+    return table(columns, [row for name in parts.groups for row in _group_rows(name, parts)])
+
+
+def _group_rows(name: str, parts: Subgroups) -> Iterator[tuple[str, ...]]:
+    group = parts.groups[name]
+    if not group.metrics:
+        why = "too few to say" if group.too_few else "no labels"
+        yield name, str(group.images), why, *("",) * 4
+    for metric, m in (group.metrics or {}).items():
+        yield name, str(group.images), metric, *change_cells(m)
+
+
+def change_cells(m: MetricChange) -> tuple[str, str, str, str]:
+    """Of the model, of its twin, the change and its interval."""
+    return (
+        f"{m.reference:.4f}",
+        f"{m.candidate:.4f}",
+        f"{m.change.value:+.4f}",
+        f"{m.change.low:+.4f} to {m.change.high:+.4f}",
+    )
 
 
 def _worst(metric: str, parts: Subgroups) -> str:
@@ -228,7 +325,8 @@ def _network(spec: Spec) -> str:
 def _input(spec: InputSpec) -> str:
     mean, std = (", ".join(f"{x:.4g}" for x in values) for values in (spec.mean, spec.std))
     return (
-        f"An sRGB image, {spec.height} x {spec.width} pixels, {spec.color_order}: {_resize(spec)}. "
+        f"An sRGB image, {spec.height} x {spec.width} pixels, {spec.color_order}: {_resize(spec)}, "
+        f"by the {spec.filter} filter. "
         f"A value v of 0 to 255 becomes (v / 255 - mean) / std, mean {mean}, std {std}. The files "
         "with `io: app` do that themselves."
     )
@@ -248,12 +346,13 @@ def words(head: Head) -> str:
     match head:
         case ClassificationHead():
             kind = "one of" if head.activation == "softmax" else "any of"
-            return f"`{head.name}`: probabilities of {kind} {', '.join(head.labels)}"
+            return f"`{head.name}`: probabilities of {kind} {prose(', '.join(head.labels))}"
         case SegmentationHead():
-            return f"`{head.name}`: probabilities a pixel of {', '.join(head.labels)}"
+            return f"`{head.name}`: probabilities a pixel of {prose(', '.join(head.labels))}"
         case DistributionHead():
             last = head.first + head.step * (head.size - 1)
-            grades = "" if head.ranges is None else f"; grades {', '.join(head.ranges.labels)}"
+            labels = () if head.ranges is None else head.ranges.labels
+            grades = f"; grades {prose(', '.join(labels))}" if labels else ""
             return (
                 f"`{head.name}`: {head.unit}, a distribution over {head.first:g} to {last:g} and "
                 f"its mean{grades}"
@@ -266,38 +365,39 @@ def words(head: Head) -> str:
             return f"`{head.name}`: {' x '.join(map(str, head.shape)) or 'one'} values {head.unit}"
 
 
+def _in_float(scales: Mapping[str, Any]) -> list[str]:
+    """The options that left layers in float: those named, and what others were measured for.
+
+    `qat` measures none: it takes them by name.
+    """
+    control = {} if scales["method"] == "qat" else scales.get("kept_in_float", {})
+    kept = {part["part"] for part in control.get("parts", ())}
+    named = [path for path in scales.get("exclude", ()) if path.removesuffix(".*") not in kept]
+    asked = ("min_sqnr_db", "max_drop", "max_mae_rise")
+    return [
+        *(f"--exclude '{path}'" for path in named),
+        *(f"--{name.replace('_', '-')} {control[name]:g}" for name in asked if name in control),
+    ]
+
+
 def _commands(files: Files) -> list[str]:
     """Of each source once: what made the files, and what verifies them."""
     lines: list[str] = []
     for entry in files.values():
+        destinations = ",".join(name for name in entry.destinations if name != CPU)
+        to = f"{f' --for {destinations}' if destinations else ''} --out FOLDER"
         if entry.source is None or entry.source.kind == "run":
-            lines.append(f"edgeskin convert RUN --precision {entry.precision} --out FOLDER")
+            lines.append(f"edgeskin convert RUN --precision {entry.precision}{to}")
             continue
-        program, method = entry.source.name, (entry.scales or {}).get("method")
-        if method:
+        program, scales = entry.source.name, entry.scales or {}
+        if method := scales.get("method"):
+            how = [f"--scheme {scales['scheme']}"] if "scheme" in scales else []
+            if method != "qat":
+                how += [f"--method {method}"]
+                how += [f"--samples {scales['images']}"] if "images" in scales else []
+            how += _in_float(scales)
             verb = "qat" if method == "qat" else "calibrate"
-            lines.append(f"edgeskin {verb} RUN --data DATA --out {program}")
-        lines.append(f"edgeskin convert {program} --out FOLDER")
+            lines.append(" ".join([f"edgeskin {verb} RUN --data DATA --out {program}", *how]))
+        lines.append(f"edgeskin convert {program}{to}")
     lines += [f"edgeskin verify {name} --reference RUN --data DATA" for name in files]
     return list(dict.fromkeys(lines))
-
-
-def facts(rows: Mapping[str, str]) -> str:
-    """A table of two columns without a head; what is empty is left out."""
-    return table(("", ""), [(name, text) for name, text in rows.items() if text])
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    cells = [columns, ("---",) * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in cells)
-
-
-def _cell(text: str) -> str:
-    """What a person wrote, without what would end a cell."""
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def code(lines: Iterable[str]) -> str:
-    """Commands, as they are typed."""
-    return "\n".join(["```", *lines, "```"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeskin.estimate import Estimate
 
 RESAMPLES = 2000
+SWAPS = 9999
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
@@ -120,12 +121,105 @@ def wilcoxon_p(reference: NDArray[np.floating], candidate: NDArray[np.floating])
     change = change[change != 0]
     if not len(change):
         return 1.0
-    _, place, counts = np.unique(np.abs(change), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    ranks, ties = _ranks(np.abs(change))
     n = len(change)
-    variance = n * (n + 1) * (2 * n + 1) / 24 - float(np.sum(counts**3.0 - counts)) / 48
+    variance = n * (n + 1) * (2 * n + 1) / 24 - ties / 48
     z = (float(ranks[change > 0].sum()) - n * (n + 1) / 4) / math.sqrt(variance)
     return math.erfc(abs(z) / math.sqrt(2))
+
+
+def rank_sum_p(reference: NDArray[np.floating], candidate: NDArray[np.floating]) -> float:
+    """Whether one of two unpaired samples lies higher: two-sided p of Mann and Whitney's test.
+
+    The rank sum is taken as normal, with the variance corrected for ties and half a rank for
+    continuity (Mann and Whitney, Annals of Mathematical Statistics 18, 1947; Lehmann,
+    Nonparametrics, 1975): good from 8 values a side on.
+
+    Returns:
+        1 where all values are equal; nan where one is nan.
+    """
+    both = np.concatenate([reference, candidate])
+    if np.isnan(both).any():
+        return math.nan
+    ranks, ties = _ranks(both)
+    n, m = len(reference), len(candidate)
+    variance = n * m / 12 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))
+    if variance <= 0:
+        return 1.0
+    distance = abs(float(ranks[n:].sum()) - m * (n + m + 1) / 2)
+    return math.erfc(max(0.0, distance - 0.5) / math.sqrt(2 * variance))
+
+
+def swap_p(
+    metric: Metric, truth: NDArray[Any], reference: NDArray[Any], candidate: NDArray[Any]
+) -> float:
+    """Whether two models differ in `metric`: two-sided p of the paired randomization test.
+
+    If the models are equally good, who of them said what of an image is a matter of chance: the
+    answers are swapped image by image at random, and p is how often the change is then at least
+    as large (Noreen, Computer-Intensive Methods for Testing Hypotheses, 1989). Drawing ends after
+    100 such (Besag and Clifford, Biometrika 78, 1991), else after `SWAPS`. Fixed seed.
+
+    Returns:
+        1 where no answer differs; at least 1 / (SWAPS + 1); nan where the change is nan.
+    """
+    differs = (reference != candidate).reshape(len(truth), -1).any(axis=1)
+
+    def change(swapped: NDArray[np.bool_]) -> float:
+        chosen = swapped.reshape(-1, *(1,) * (reference.ndim - 1))
+        one, other = np.where(chosen, candidate, reference), np.where(chosen, reference, candidate)
+        return metric(truth, other) - metric(truth, one)
+
+    observed = abs(change(np.zeros(len(truth), np.bool_)))
+    if math.isnan(observed) or not differs.any():
+        return math.nan if math.isnan(observed) else 1.0
+    rng, reached = np.random.default_rng(20240229), 0
+    for drawn in range(1, SWAPS + 1):
+        swapped = differs & (rng.random(len(truth)) < 0.5)
+        reached += abs(change(swapped)) >= observed - 1e-12  # equal but for rounding
+        if reached == 100:
+            return 100 / drawn
+    return (reached + 1) / (SWAPS + 1)
+
+
+def interval_p(change: Estimate) -> float:
+    """The two-sided p of a change whose interval is known, taken as normal.
+
+    z = value / (width / 3.92) (Altman and Bland, BMJ 343, 2011, d2304).
+
+    Returns:
+        1 for no change; nan where the value or an end is nan.
+    """
+    if change.value == 0:
+        return 1.0
+    error = (change.high - change.low) / (2 * 1.959964)
+    if error == 0:
+        return 0.0
+    return math.erfc(abs(change.value) / error / math.sqrt(2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p of several tests, corrected for their number by Holm's step-down procedure.
+
+    Whatever the tests have to do with each other, at most one comparison in 20 has any test
+    below 0.05 by chance (Holm, Scandinavian Journal of Statistics 6, 1979). In their order; nan
+    stays nan and counts for nothing.
+
+    >>> holm([0.01, 0.04, 0.03, 0.005])
+    [0.03, 0.06, 0.06, 0.02]
+    """
+    known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
+    corrected, largest = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(known, key=lambda i: p_values[i])):
+        largest = max(largest, (len(known) - rank) * p_values[i])
+        corrected[i] = min(1.0, largest)
+    return corrected
+
+
+def _ranks(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
+    """The rank of each value from 1, equal ones sharing theirs; and the sum of t**3 - t of ties."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place], float(np.sum(counts**3.0 - counts))
 
 
 def _percentiles(statistic: Callable[..., float], *sizes: int) -> tuple[float, float]:

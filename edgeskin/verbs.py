@@ -24,12 +24,12 @@ from edgeskin.benchmarks.pipeline_bench import bench_pipeline, open_all
 from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack, read_pipeline_pack
 from edgeskin.benchmarks.placement import place
 from edgeskin.benchmarks.protocol import protocol_named
-from edgeskin.benchmarks.result import BenchResult
+from edgeskin.benchmarks.result import Assigned, BenchResult
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
-from edgeskin.destinations import CPU, Wanted, find_destination, targets_for
+from edgeskin.destinations import CPU, find_destination, targets_for
 from edgeskin.errors import (
     CannotFetch,
     DeviceError,
@@ -221,13 +221,15 @@ def try_on(
     destination: str,
     *,
     keep: Path | None = None,
+    max_partitions: int | None = None,
     progress: Progress = silent,
 ) -> Tried:
     """Compile a file by the destination's own compiler, and run nothing.
 
     Args:
         destination: A name of `edgeskin.destinations`, such as "snapdragon:SM8750".
-        keep: Where to write what was compiled for a chip, if it was taken whole.
+        keep: Where to write what was compiled for a chip, if it is accepted.
+        max_partitions: In how many parts it may take the file, the rest on the CPU; None: whole.
 
     Returns:
         What it took; where no compiler is here, why it was not tried.
@@ -235,6 +237,7 @@ def try_on(
     Raises:
         UnknownName: No such destination.
         CannotExpress: It takes no files of this type.
+        InvalidSdk: The environment names a SDK that cannot be used.
     """
     path, wanted = Path(artifact), find_destination(destination)
     targets_for([destination], [format_of(path).name], every=False)
@@ -243,9 +246,10 @@ def try_on(
     try:
         if wanted.destination.chips:
             _, chip = find_simulator(wanted.simulator)
-            tried = compile_for(path, chip, keep)
+            tried = compile_for(path, chip, keep, max_partitions)
         else:
-            tried = _placed(path, wanted, progress)
+            found = place(path, wanted.simulator, progress)
+            tried = _placed(found, f"simulated:{wanted.simulator}", max_partitions)
     except (RunFailed, ProgramCrashed) as error:
         if type(error) not in (RunFailed, ProgramCrashed):  # of this machine, not of the file
             return Tried(whole=None, reason=str(error))
@@ -258,14 +262,15 @@ def try_on(
     return tried
 
 
-def _placed(path: Path, wanted: Wanted, progress: Progress) -> Tried:
+def _placed(found: Assigned, by: str, max_partitions: int | None) -> Tried:
     """By the runtime's own word, once it has loaded the file."""
-    found = place(path, wanted.simulator, progress)
     return Tried(
         whole=found.whole,
-        by=f"simulated:{wanted.simulator}",
+        by=by,
         taken=None if found.parts is None else found.taken.total(),
+        partitions=found.partitions,
         left=dict(found.left),
+        max_partitions=max_partitions,
     )
 
 
@@ -278,7 +283,11 @@ def _made_for_others(path: Path, destination: str) -> str:
 
 
 def try_all(
-    artifacts: Iterable[Artifact], destinations: Sequence[str], *, progress: Progress = silent
+    artifacts: Iterable[Artifact],
+    destinations: Sequence[str],
+    *,
+    max_partitions: int | None = None,
+    progress: Progress = silent,
 ) -> list[Artifact]:
     """`try_on` of each file on every destination that takes its type, kept in the manifest.
 
@@ -301,9 +310,11 @@ def try_all(
                 keep = None
             if keep is not None:
                 check_writable(keep, force=False)
-            tried[text] = try_on(path, text, keep=keep, progress=progress)
+            tried[text] = try_on(
+                path, text, keep=keep, max_partitions=max_partitions, progress=progress
+            )
             progress(f"compiling, {path.name} for {text}", 1, 1)
-            if keep is not None and tried[text].whole:
+            if keep is not None and tried[text].accepted:
                 compiled.append(record_compiled(keep, artifact, text))
         if tried:
             record_tried(artifact.path, tried)

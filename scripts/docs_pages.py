@@ -72,7 +72,7 @@ def command_line() -> str:
         "after the command's name, shows the traceback of an error; `--version` prints the "
         "version. What the exit codes mean: [exit codes](exit-codes.md).",
     ]
-    for name, command in group.commands.items():
+    for name, command in leaves(group).items():
         arguments = [p for p in command.params if not p.opts[0].startswith("-")]
         options = [p for p in command.params if p.opts[0].startswith("-") and p.name != "help"]
         usage = " ".join(["edgeskin", name, *map(_placeholder, arguments)])
@@ -83,6 +83,15 @@ def command_line() -> str:
         if options:
             text.append(_table("option", options))
     return "\n\n".join(text) + "\n"
+
+
+def leaves(group: Any) -> dict[str, Any]:
+    """Commands by name; those of a group are called "history add"."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = leaves(command) if hasattr(command, "commands") else {"": command}
+        found |= {f"{name} {rest}".strip(): each for rest, each in inner.items()}
+    return found
 
 
 def _placeholder(argument: Any) -> str:

@@ -37,15 +37,18 @@ LABELS = ("mild", "moderate", "severe")
 SPEC = acne_spec(name="skin", heads=(ClassificationHead(name="severity", labels=LABELS),))
 
 
-def make_pack(folder: Path, images: int = 400, seed: int = 0, side: int = 16) -> Pack:
+def make_pack(
+    folder: Path, images: int = 400, seed: int = 0, side: int = 16, labels: tuple[str, ...] = LABELS
+) -> Pack:
     """Images of noise; the float model is right on 9 of 10, and there are two groups, by tone."""
+    spec = acne_spec(name="skin", heads=(ClassificationHead(name="severity", labels=labels),))
     random = np.random.default_rng(seed)
     truth = random.integers(0, 3, images)
     decided = np.where(np.arange(images) % 10 == 9, (truth + 1) % 3, truth)
     rows = _probabilities(decided)
     names = ("light", "dark")
     groups = {"tone": Grouping.of([names[i % 2] for i in range(images)], "as stated", names)}
-    subject = pack.Subject("faces", "test", None, SPEC, False, {"severity": truth}, groups)
+    subject = pack.Subject("faces", "test", None, spec, False, {"severity": truth}, groups)
     entries = [
         pack.Entry(
             random.integers(0, 256, (side, side, 3), np.uint8),

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_a_path_through_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotWrite, match="a file, not a folder"):
         write_json(tmp_path / "file" / "a.json", {})
+
+
+def test_many_write_at_once_into_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with atomic(path) as fresh:
+            fresh.write_text("whole")
+
+    for attempt in range(50):  # one in five failed while a check made and removed the folder
+        targets = [tmp_path / str(attempt) / "new" / str(i) for i in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(write, targets))
+        assert sorted((tmp_path / str(attempt) / "new").iterdir()) == targets
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:

@@ -66,8 +66,10 @@ class Budget(Limits):
         Raises:
             InvalidSpec: The file is missing, no TOML, or has an unknown or impossible limit.
         """
-        if path is None and not (path := Path(FILE)).is_file():
-            return cls(**DEFAULT.to_json())
+        if path is None:
+            path = Path(FILE)
+            if not path.is_file():
+                return cls.model_validate(DEFAULT.to_json())
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -77,7 +79,7 @@ class Budget(Limits):
         if not isinstance(limits := document.get("budget"), dict) or not limits:
             raise InvalidSpec(f"{path} has no table [budget] with limits, as max_drop = 0.5")
         try:
-            return cls(**{"source": path.name} | limits)
+            return cls.model_validate({"source": path.name} | limits)
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidSpec(

@@ -39,7 +39,7 @@ def collect(paths: Sequence[Path | str], progress: Progress = silent) -> list[Fo
         raise InvalidResult(
             f"{where}: no results there. A result is the .json that edgeskin bench writes"
         )
-    found = []
+    found: list[Found] = []
     for path in files:
         progress("reading results", len(found), len(files))
         found.append(Found(path, read_result(path)))

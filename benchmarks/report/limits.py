@@ -79,12 +79,18 @@ def _state(value: float, high: float, allowed: float) -> State:
     return "held" if round(high, 9) <= allowed else "unsure"
 
 
-def _unseen(low: float, high: float, images: int) -> float:
+def unseen_points(low: float, high: float, images: int) -> float:
     """What may lie above an interval in which no resample differs, in points.
 
     Up to 3 / n of the images may still change (Hanley and Lippman-Hand, JAMA 249, 1983).
     """
     return 300.0 / images if low == high else 0.0
+
+
+def _not_measured(limit: str, allowed: float, unit: str, line: str) -> Check:
+    return Check(
+        limit=limit, allowed=allowed, unit=unit, value=None, state="not measured", line=line
+    )
 
 
 def _size(result: BenchResult, allowed: float) -> Check:
@@ -114,19 +120,20 @@ def _memory(result: BenchResult, allowed: float) -> Check:
 
 def _latency(result: BenchResult, allowed: float) -> Check:
     """The 90th percentile of whole queries, with its distribution-free interval."""
-    base = {"limit": "max_latency_ms", "allowed": allowed, "unit": "ms"}
     why = no_times(result)
     if why is None and result.latency is None:
         why = "a pipeline has medians only"
     if why is not None or result.latency is None:
         line = f"p90 of a whole query, {allowed:g} ms allowed: {why}"
-        return Check(**base, value=None, state="not measured", line=line)
+        return _not_measured("max_latency_ms", allowed, "ms", line)
     samples = result.latency.samples
     whole = np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
     p90 = result.latency.summary.whole.p90_ms
     low, high = percentile_interval(whole.tolist(), 90)
     return Check(
-        **base,
+        limit="max_latency_ms",
+        allowed=allowed,
+        unit="ms",
         value=p90,
         low=low,
         high=high,
@@ -168,17 +175,15 @@ def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
     limit, kind = ("max_drop", "a decision") if ratio else ("max_mae_rise", "a value")
     name = most_lost(metrics, ratio)
     if name is None:
-        line = f"the pack has no labels of {kind}"
         unit = "points" if ratio else ""
-        return Check(
-            limit=limit, allowed=allowed, unit=unit, value=None, state="not measured", line=line
-        )
+        return _not_measured(limit, allowed, unit, f"the pack has no labels of {kind}")
     metric = metrics[name]
     scale, unit = (100.0, "points") if ratio else (1.0, metric.unit)
     loss = scale * metric.loss
     low, high = (scale * end for end in metric.loss_interval)
     images = result.accuracy.images
-    state = _state(loss, high + _unseen(low, high, images), allowed)
+    unseen = unseen_points(low, high, images) if ratio else 0.0
+    state = _state(loss, high + unseen, allowed)
     verb = "gained" if loss < 0 else "lost"
     line = f"{name} {verb} {abs(loss):.2f} {unit} [{low:+.2f}, {high:+.2f}] of {allowed:g}"
     if state == "missed" and low <= allowed:
@@ -198,23 +203,25 @@ def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
 
 
 def _group_gap(result: BenchResult, allowed: float) -> Check:
-    base = {"limit": "max_group_gap", "allowed": allowed, "unit": "points"}
     grown = max(_gaps(result), key=lambda g: _or_infinite(g[2].growth.value), default=None)
     if grown is None:
         groups = all_groups(result)
         why = f"too few images by {', '.join(groups)}" if groups else "the pack has no groups"
         line = f"the gap between groups, {allowed:g} points allowed: {why}"
-        return Check(**base, value=None, state="not measured", line=line)
+        return _not_measured("max_group_gap", allowed, "points", line)
     by, name, gap = grown
     growth, low, high = (100.0 * x for x in (gap.growth.value, gap.growth.low, gap.growth.high))
     fewest = min(all_groups(result)[by].groups[group].images for group in gap.groups)
+    verb = "shrank" if growth < 0 else "grew"
     return Check(
-        **base,
+        limit="max_group_gap",
+        allowed=allowed,
+        unit="points",
         value=growth,
         low=low,
         high=high,
-        state=_state(growth, high + _unseen(low, high, fewest), allowed),
-        line=f"{name} by {by}: the gap between groups grew by {growth:.2f} points "
+        state=_state(growth, high + unseen_points(low, high, fewest), allowed),
+        line=f"{name} by {by}: the gap between groups {verb} by {abs(growth):.2f} points "
         f"[{low:+.2f}, {high:+.2f}] of {allowed:g}; worst is '{gap.candidate.worst}'",
     )
 

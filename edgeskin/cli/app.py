@@ -10,12 +10,16 @@ from edgeskin.cli import (
     advise,
     bench,
     calibrate,
+    card,
+    compare,
     convert,
     data,
     demo,
     devices,
     doctor,
     drift,
+    export,
+    history,
     import_,
     inspect,
     models,
@@ -24,6 +28,7 @@ from edgeskin.cli import (
     predict,
     pretrain,
     qat,
+    report,
     schema,
     spec,
     stage_data,
@@ -60,10 +65,15 @@ for name, command in (
     ("drift", drift.drift),
     ("pack", pack.pack),
     ("bench", bench.bench),
+    ("compare", compare.compare),
+    ("export", export.export),
+    ("card", card.card),
+    ("report", report.report),
     ("devices", devices.devices),
     ("advise", advise.advise),
 ):
     app.command(name)(command)
+app.add_typer(history.commands, name="history")
 
 
 @app.callback()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edgeskin.printable import printable as printable
 from edgeskin.progress import Progress
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ _NUMBER = re.compile(r"-|nan|inf|[-+\[]?\d[-+\d.,e%() \[\]]*")
 def error(message: str) -> None:
     """One line on stderr."""
     print("edgeskin: " + printable(" ".join(message.split())), file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """A name as one line, without what moves the cursor: a line break becomes a backslash, n."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(message: str) -> None:

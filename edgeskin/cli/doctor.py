@@ -27,6 +27,7 @@ PARTS = {
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),
     "bench": ("ziglang",),
+    "report": ("jinja2", "matplotlib", "pyarrow", "huggingface-hub", "perfetto"),
 }
 
 

@@ -8,16 +8,8 @@ from pathlib import Path
 from edgeskin.artifacts import ManifestEntry, read_manifest, read_metadata
 from edgeskin.files import size_bytes
 from edgeskin.formats import is_artifact
-from edgeskin.model_card import (
-    RESEARCH,
-    card_path,
-    code,
-    facts,
-    network,
-    save,
-    verifications,
-    words,
-)
+from edgeskin.markdown_blocks import facts, prose
+from edgeskin.model_card import RESEARCH, Card, network, verifications, words
 from edgeskin.models.run_files import read_trained
 from edgeskin.pipelines.fit import find_head
 from edgeskin.pipelines.pipeline_spec import (
@@ -34,12 +26,21 @@ from edgeskin.spec import Spec
 def write_pipeline_card(folder: Path, spec: PipelineSpec, specs: tuple[Spec, Spec]) -> None:
     """Write `NAME.card.md` into a pipeline's folder, over an earlier one.
 
+    Raises:
+        InvalidArtifact: The manifest of the folder is damaged.
+        CannotWrite: The operating system refuses.
+    """
+    pipeline_card(folder, spec, specs).save(folder)
+
+
+def pipeline_card(folder: Path, spec: PipelineSpec, specs: tuple[Spec, Spec]) -> Card:
+    """The card of a pipeline, from its folder.
+
     Args:
         specs: Of the first and the last stage.
 
     Raises:
         InvalidArtifact: The manifest of the folder is damaged.
-        CannotWrite: The operating system refuses.
     """
     folder = folder.resolve()  # for its name
     entries = read_manifest(folder)
@@ -50,19 +51,19 @@ def write_pipeline_card(folder: Path, spec: PipelineSpec, specs: tuple[Spec, Spe
         for block in _stage(folder, stage, model, entries.get(stage.file))
     ]
     end = verifications("At the end", entries.get(DOCUMENT, ManifestEntry(sha256="")))
-    save(
-        card_path(folder, spec.name),
-        f"# {spec.name}\n{spec.intended_use}",
+    blocks = (
+        f"# {spec.name}\n{prose(spec.intended_use)}",
         RESEARCH,
         _facts(spec, specs),
-        f"## Limits\n{spec.limits or 'Not stated.'} Those of the stages hold too.",
+        f"## Limits\n{prose(spec.limits) or 'Not stated.'} Those of the stages hold too.",
         f"## How the stages join\n{_join(spec, first)}",
         f"## What it answers\n{_answers(spec, last)}",
         f"## Figures of the whole\n{NOT_BY_STAGE}",
         *(list(end) or [_not_verified(folder, spec)]),
         *stages,
-        f"## To repeat\n{code(_commands(folder, spec))}",
     )
+    commands = tuple(_commands(folder, spec))
+    return Card(spec.name, spec.task, spec.license, specs, entries, blocks, commands)
 
 
 NOT_BY_STAGE = "Figures of a stage by itself stand with the stage: they are not those of the whole."
@@ -133,7 +134,7 @@ def _not_verified(folder: Path, spec: PipelineSpec) -> str:
 def _stage(folder: Path, stage: Stage, model: Spec, entry: ManifestEntry | None) -> Iterator[str]:
     """What the card of a stage by itself would say."""
     path = folder / stage.file
-    yield f"## Stage `{stage.name}`: {model.name}\n{model.intended_use}"
+    yield f"## Stage `{stage.name}`: {model.name}\n{prose(model.intended_use)}"
     if not is_artifact(path):
         yield from network(model, {}, read_trained(path), level="###")
         return

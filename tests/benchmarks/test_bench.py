@@ -21,13 +21,14 @@ from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
+from edgeskin.benchmarks.report.viewers.operator_times import node_times
 from edgeskin.benchmarks.result import Latency, Operators, read_result
 from edgeskin.benchmarks.runner.libraries import library
 from edgeskin.benchmarks.setup import Choice, Setup
 from edgeskin.benchmarks.steps import Steps
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidPack, MissingSymbol, NotSupportedHere, RunFailed, UnknownName
-from edgeskin.formats import open_session
+from edgeskin.formats import format_of, open_session
 from edgeskin.measured import read_measured
 from edgeskin.predictor import Predictor, load
 from edgeskin.preprocess import preprocess
@@ -90,6 +91,7 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
     assert result.accuracy.bit_equal_inputs == 1.0
     check_latency(result.latency)
     check_operators(result.latency.operators, "onnx" if target == "onnx" else kernels)
+    check_nodes(result.latency.operators, artifact)
     # The file on disk is the same document.
     assert read_result(result_path(tmp_path, "host", artifact)) == result
 
@@ -119,6 +121,17 @@ def check_operators(operators: Operators, kernels: str) -> None:
         assert delegate.replaces == tuple(range(len(operators.placement.graph)))
     names = [op.name for op in (operators.delegated if kernels == "fast" else operators.plan)]
     assert any("conv" in name.lower() for name in names), operators
+
+
+def check_nodes(operators: Operators, artifact: Path) -> None:
+    """Every product of the file has its time, whatever the runtime made of it."""
+    with format_of(artifact).part("reader") as reader:
+        graph = reader.read(artifact).operators
+    times = node_times(operators, graph)
+    products = {place for place, op in enumerate(graph) if op.role == "multiply"}
+    assert products
+    assert products <= times.mean_ms.keys() & times.placement.keys()
+    assert times.placed_share > 0.5
 
 
 def test_queries_take_the_images_in_a_random_order_each_as_often(

@@ -69,7 +69,7 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
 def test_the_command_line_is_there_whole(site: Path) -> None:
     text = page(site, "reference/cli.html")
     for name, command in commands().items():
-        assert f'id="{name}"' in text
+        assert f'id="{name.replace(" ", "-")}"' in text
         for parameter in command.params:
             for option in parameter.opts:
                 assert option in text or not option.startswith("--"), f"{name} {option}"
@@ -118,7 +118,11 @@ def commands() -> dict[str, Any]:
     from edgeskin.cli.app import app
 
     group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {n}": c for n, c in inner.items()} if inner else {name: command}
+    return found
 
 
 def written() -> list[tuple[str, str]]:
@@ -142,8 +146,9 @@ def test_the_options_in_the_pages_exist() -> None:
         words = shlex.split(line, comments=True)
         if words[1].startswith("-") or words[1] == "COMMAND":
             continue
-        assert words[1] in commands(), f"{name}: {line}"
-        known = {o for p in commands()[words[1]].params for o in (*p.opts, *p.secondary_opts)}
+        command = words[1] if words[1] in commands() else " ".join(words[1:3])
+        assert command in commands(), f"{name}: {line}"
+        known = {o for p in commands()[command].params for o in (*p.opts, *p.secondary_opts)}
         for word in words[2:]:
             option = word.partition("=")[0]
             assert not option.startswith("--") or option in known | {"--help"}, f"{name}: {line}"

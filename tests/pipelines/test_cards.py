@@ -74,7 +74,10 @@ def test_a_program_brings_the_figures_of_its_run(
     [made] = edgeskin.convert(program, out, target="onnx", options=UNTIMED)
     card = out / "colours.card.md"
     assert FIGURES in card.read_text()
-    assert "edgeskin calibrate RUN --data DATA --out colours.pt2\n" in card.read_text()
+    calibrated = (
+        "edgeskin calibrate RUN --data DATA --out colours.pt2 --scheme w8a8 --method minmax"
+    )
+    assert f"{calibrated} --samples 12\n" in card.read_text()
     verify(made.path, "--reference", program, "--data", halves)
     assert FIGURES in card.read_text()
     assert "### colours-int8.onnx on set/test" in card.read_text()
@@ -137,6 +140,7 @@ def test_a_pipeline_has_one_card_of_both_stages_and_the_end(
     for name in ("areas.onnx", "colours.onnx"):
         assert f"### {name} on set/all" in of_stages
     assert "Not verified" not in card.read_text()
+    assert edgeskin.card(folder) == card.read_text()
     entry = read_manifest(folder)["pipeline.json"]
     assert entry.verification["set/all"]["looked_at"] == 28
     # A stage verified by itself, where it lies, is in the pipeline's card too.

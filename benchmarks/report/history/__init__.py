@@ -1,0 +1,1 @@
+"""`edgeskin history`: results over time, their noise, and where they changed."""

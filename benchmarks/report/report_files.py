@@ -1,0 +1,105 @@
+"""The report of results, written: the page, and beside it what other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+from edgeskin.benchmarks.pack import Pack, read
+from edgeskin.benchmarks.report.budget import Budget
+from edgeskin.benchmarks.report.collect import collect
+from edgeskin.benchmarks.report.report_documents import Report
+from edgeskin.benchmarks.report.report_page import report_page
+from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.report_tables import csv_table, junit_report, markdown_summary
+from edgeskin.errors import CannotWrite, InvalidPack, MissingPackage
+from edgeskin.files import atomic, check_writable
+from edgeskin.progress import Progress, silent
+
+_PACKAGES = ("jinja2", "matplotlib")
+
+
+def report(
+    results: Sequence[Path | str] | Path | str,
+    out: Path | str,
+    *,
+    budget: Path | str | None = None,
+    packs: Sequence[Path | str] = (),
+    images: bool = True,
+    csv: bool = False,
+    junit: bool = False,
+    markdown: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Report:
+    """Write one page on any number of results of `bench`; all files appear, or none.
+
+    Args:
+        results: Files, and folders of them at any depth.
+        out: The page, `.html`; what else is asked for is beside it, with its stem.
+        budget: Limits; without one those of `edgeskin.toml` here, if there is one.
+        packs: What results were measured on: with them the page shows decisions, probabilities
+            and the worst images. A result's pack is told by its hash.
+        images: False: no image of a pack is in the page.
+        csv, junit, markdown: What else to write.
+
+    Returns:
+        What the page says, as a document; its `verdict` is the worst of all.
+
+    Raises:
+        InvalidResult: None there, a damaged one, or one of another version.
+        InvalidSpec: `budget` cannot be used.
+        InvalidPack: A pack is damaged, or no result was measured on it.
+        CannotWrite: An output exists and `force` is False, or `out` is no .html.
+        MissingPackage: jinja2 or matplotlib.
+    """
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise MissingPackage(f"{package} is not installed: pip install 'edgeskin[report]'")
+    targets = _targets(Path(out), csv=csv, junit=junit, markdown=markdown)
+    for target in targets:
+        check_writable(target, force=force)
+    limits = Budget.load(None if budget is None else Path(budget))
+    found = collect([results] if isinstance(results, Path | str) else results, progress)
+    made = report_on(found, limits)
+    opened = _packs(packs, made)
+    page = report_page(made, found, opened, images=images, progress=progress)
+    with ExitStack() as stack:
+        for target, write in targets.items():
+            fresh = stack.enter_context(atomic(target, force=force))
+            fresh.write_text(page if write is None else write(made), encoding="utf-8")
+    return made
+
+
+Writer = Callable[[Report], str]
+
+
+def _targets(out: Path, *, csv: bool, junit: bool, markdown: bool) -> Mapping[Path, Writer | None]:
+    """What writes each file; None: the page."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise CannotWrite(f"{out} is the name of no page: write --out report.html")
+    others = {
+        ".csv": (csv, csv_table),
+        ".xml": (junit, junit_report),
+        ".md": (markdown, markdown_summary),
+    }
+    asked = {out.with_suffix(end): write for end, (wanted, write) in others.items() if wanted}
+    return {out: None, **asked}
+
+
+def _packs(folders: Sequence[Path | str], made: Report) -> dict[str, Pack]:
+    """The packs that results were measured on, by identity."""
+    known = {row.pack for model in made.models for row in model.rows}
+    found = {}
+    for folder in folders:
+        pack = read(Path(folder))
+        if pack.sha256 not in known:
+            raise InvalidPack(
+                f"no result was measured on the pack {folder} (its pack.json is "
+                f"{pack.sha256[:16]}..., theirs {', '.join(sorted(k[:16] for k in known)[:3])}...)."
+                " Name the pack that was given to edgeskin bench; pipelines' packs show no images."
+            )
+        found[pack.sha256] = pack
+    return found

@@ -1,0 +1,1 @@
+"""`edgeskin export`: results for Model Explorer, Perfetto, and whatever reads Parquet."""

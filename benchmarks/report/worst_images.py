@@ -1,0 +1,227 @@
+"""The images that a device answers worst, side by side: its input, both answers, the difference.
+
+The input is what the device saw, by the native core that it runs too. Masks lie over it. Pictures
+travel inside the page as WebP of at most `SIDE` pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgeskin import native
+from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.report.decision_charts import class_labels
+from edgeskin.benchmarks.report.shown import Shown
+from edgeskin.masks import resized
+from edgeskin.metrics import max_difference
+from edgeskin.postprocess import (
+    ClassPrediction,
+    DistributionPrediction,
+    EmbeddingPrediction,
+    HeadPrediction,
+    LabelsPrediction,
+    Outputs,
+    Prediction,
+    RegressionPrediction,
+    SegmentationPrediction,
+    decisions,
+    predict,
+    rows_of,
+)
+from edgeskin.preprocess import preprocess
+from edgeskin.spec import ClassificationHead, SegmentationHead
+
+SIDE = 160
+"""The longer side of a picture in the page, in pixels."""
+MOST_IMAGES = 4
+"""Of a result."""
+_COLOURS = np.array(
+    [(0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (240, 228, 66), (86, 180, 233)],
+    np.float64,
+)
+"""Of masks: Okabe and Ito's, which colour-blind people tell apart."""
+
+
+@dataclass(frozen=True)
+class WorstImage:
+    """One image of a result.
+
+    Attributes:
+        image: Its number in the pack; `source` is the SHA-256 of its file.
+        why: What makes it one of the worst.
+        seen: The input; `float_mask` and `device_mask` lie over it and `difference` says where
+            they differ. Data URIs; empty where there are no masks.
+        float_says, device_says, truth: Answers, a line a head.
+        differs: The largest difference of each output.
+        changed: Heads that decide otherwise.
+    """
+
+    image: int
+    source: str
+    why: str
+    seen: str
+    size: tuple[int, int]
+    float_mask: str
+    device_mask: str
+    difference: str
+    float_says: tuple[str, ...]
+    device_says: tuple[str, ...]
+    truth: tuple[str, ...]
+    differs: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def worst_images(one: Shown, outputs: Outputs) -> Iterator[WorstImage]:
+    """The worst images of a result, the worst first; changed decisions come before the others."""
+    pack = one.pack
+    assert pack is not None  # or there are no outputs
+    distance = _distances(pack, outputs)
+    changed = dict[int, list[str]]()
+    for change in one.result.accuracy.changed:
+        changed.setdefault(change.image, []).append(change.head)
+    others = np.argsort(-distance, kind="stable").tolist()
+    for image in list(dict.fromkeys([*changed, *others]))[:MOST_IMAGES]:
+        yield _worst(pack, outputs, image, tuple(changed.get(image, ())), float(distance[image]))
+
+
+def _worst(
+    pack: Pack, outputs: Outputs, image: int, changed: tuple[str, ...], distance: float
+) -> WorstImage:
+    row = np.array([image])
+    ours, theirs = rows_of(pack.reference, row), rows_of(outputs, row)
+    pixels = _seen(pack, image)
+    over_float, over_device, difference = _masks(pack, ours, theirs, pixels)
+    why = f"outputs differ by {100 * distance:.1f} % of their size"
+    if changed:
+        why = f"another answer: {', '.join(changed)}"
+    return WorstImage(
+        image=image,
+        source=pack.items[image].source_sha256,
+        why=why,
+        seen=_uri(pixels),
+        size=(pixels.shape[1], pixels.shape[0]),
+        float_mask=over_float,
+        device_mask=over_device,
+        difference=difference,
+        float_says=_lines(predict(pack.spec, ours)),
+        device_says=_lines(predict(pack.spec, theirs)),
+        truth=tuple(_truth(pack, image)),
+        differs=tuple(
+            f"{name}: {max_difference(values, theirs[name]):.3g}" for name, values in ours.items()
+        ),
+        changed=changed,
+    )
+
+
+def _truth(pack: Pack, image: int) -> Iterator[str]:
+    """The labels of an image that are one number or one class."""
+    named = class_labels(pack.spec)
+    for head, values in pack.truth.items():
+        if values.ndim == 1:
+            value = values[image]
+            yield f"{head}: {named[head][int(value)] if _is_class(pack, head) else f'{value:g}'}"
+
+
+def _is_class(pack: Pack, head: str) -> bool:
+    return any(isinstance(h, ClassificationHead) and h.name == head for h in pack.spec.heads)
+
+
+def _distances(pack: Pack, outputs: Outputs) -> NDArray[np.float64]:
+    """Of each image: the largest root mean square difference of an output, by that output's size.
+
+    Of heads that decide by pixel, the share of pixels that are decided otherwise, if it is larger.
+    """
+    count = len(pack)
+    found = np.zeros(count)
+    for name, ours in pack.reference.items():
+        a, b = (np.asarray(x, np.float64).reshape(count, -1) for x in (ours, outputs[name]))
+        size = float(np.sqrt(np.mean(a**2))) or 1.0
+        found = np.maximum(found, np.sqrt(np.mean((a - b) ** 2, axis=1)) / size)
+    both = decisions(pack.spec, pack.reference), decisions(pack.spec, outputs)
+    for name, decided in both[0].items():
+        if decided.ndim > 2:
+            differ = (decided != both[1][name]).reshape(count, -1).mean(axis=1)
+            found = np.maximum(found, differ)
+    return np.where(np.isnan(found), np.inf, found)
+
+
+def _seen(pack: Pack, image: int) -> NDArray[np.uint8]:
+    """What the network got, at most `SIDE` pixels high and wide."""
+    pixels = pack.image(image)
+    pixels = pixels if pack.ready else preprocess(pixels, pack.spec.input)
+    height, width = pixels.shape[:2]
+    if max(height, width) <= SIDE:
+        return pixels
+    scale = SIDE / max(height, width)
+    size = {"width": max(1, round(scale * width)), "height": max(1, round(scale * height))}
+    return native.preprocess(pixels, native.Recipe(**size))
+
+
+def _masks(
+    pack: Pack, ours: Outputs, theirs: Outputs, pixels: NDArray[np.uint8]
+) -> tuple[str, str, str]:
+    """The first segmentation head's masks over the picture, and where they differ."""
+    head = next((h for h in pack.spec.heads if isinstance(h, SegmentationHead)), None)
+    if head is None:
+        return "", "", ""
+    height, width = pixels.shape[:2]
+    pair = [
+        _classes(resized(decisions(pack.spec, each)[head.name], height, width)[0])
+        for each in (ours, theirs)
+    ]
+    differ = np.where(pair[0] != pair[1], 5, 0)  # yellow
+    drawn = [_over(pixels, mask) for mask in pair]
+    return _uri(drawn[0]), _uri(drawn[1]), _uri(_over(pixels // 3, differ, 1.0))
+
+
+def _classes(mask: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A class a pixel (H, W), 0 for none; of labels by themselves, (H, W, C), the last one set."""
+    if mask.ndim == 2:
+        return mask
+    numbers = np.arange(1, mask.shape[2] + 1)
+    return np.asarray((mask * numbers).max(axis=2), np.int64)
+
+
+def _over(
+    pixels: NDArray[np.uint8], classes: NDArray[np.int64], share: float = 0.5
+) -> NDArray[np.uint8]:
+    """Classes above 0 as colours over a picture; of a pixel there `share` is colour."""
+    colours = _COLOURS[(classes - 1) % len(_COLOURS)]
+    mixed = np.where((classes > 0)[..., None], (1 - share) * pixels + share * colours, pixels)
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def _uri(pixels: NDArray[np.uint8]) -> str:
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "WEBP", quality=72, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+
+
+def _lines(prediction: Prediction) -> tuple[str, ...]:
+    return tuple(f"{name}: {_line(answer)}" for name, answer in prediction.items())
+
+
+def _line(answer: HeadPrediction) -> str:
+    match answer:
+        case ClassPrediction():
+            return f"{answer.label} {answer.probabilities[answer.label]:.2f}"
+        case LabelsPrediction():
+            return ", ".join(f"{x} {answer.probabilities[x]:.2f}" for x in answer.labels) or "none"
+        case DistributionPrediction():
+            grade = f" ({answer.grade})" if answer.grade else ""
+            return f"{answer.value:.2f} {answer.unit}{grade}"
+        case RegressionPrediction():
+            return f"{answer.value:.3g} {answer.unit}"
+        case SegmentationPrediction():
+            parts = (f"{name} {100 * share:.1f} %" for name, share in answer.area_fraction.items())
+            return ", ".join(parts)
+        case EmbeddingPrediction():
+            return f"{answer.size} values, norm {answer.norm:.3f}"
+    return f"{answer.min:.3g} to {answer.max:.3g} {answer.unit}, mean {answer.mean:.3g}"
