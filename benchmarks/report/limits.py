@@ -101,7 +101,7 @@ def _size(result: BenchResult, allowed: float) -> Check:
         unit="MB",
         value=size,
         state=_state(size, size, allowed),
-        line=f"the file has {size:.2f} MB of {allowed:g}",
+        line=f"the file has {size:.2f} MB, {allowed:g} allowed",
     )
 
 
@@ -138,7 +138,7 @@ def _latency(result: BenchResult, allowed: float) -> Check:
         low=low,
         high=high,
         state=_state(p90, high, allowed),
-        line=f"p90 of a whole query {p90:.2f} ms [{low:.2f}, {high:.2f}] of {allowed:g}",
+        line=f"p90 of a whole query {p90:.2f} ms [{low:.2f}, {high:.2f}], {allowed:g} allowed",
     )
 
 
@@ -185,7 +185,7 @@ def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
     unseen = unseen_points(low, high, images) if ratio else 0.0
     state = _state(loss, high + unseen, allowed)
     verb = "gained" if loss < 0 else "lost"
-    line = f"{name} {verb} {abs(loss):.2f} {unit} [{low:+.2f}, {high:+.2f}] of {allowed:g}"
+    line = f"{name} {verb} {abs(loss):.2f} {unit} [{low:+.2f}, {high:+.2f}], {allowed:g} allowed"
     if state == "missed" and low <= allowed:
         line += " (the interval reaches within the limit)"
     if state == "unsure":
@@ -222,7 +222,7 @@ def _group_gap(result: BenchResult, allowed: float) -> Check:
         high=high,
         state=_state(growth, high + unseen_points(low, high, fewest), allowed),
         line=f"{name} by {by}: the gap between groups {verb} by {abs(growth):.2f} points "
-        f"[{low:+.2f}, {high:+.2f}] of {allowed:g}; worst is '{gap.candidate.worst}'",
+        f"[{low:+.2f}, {high:+.2f}], {allowed:g} allowed; worst is '{gap.candidate.worst}'",
     )
 
 

@@ -14,9 +14,9 @@ from made_results import make_latency, make_pack, make_result, outputs_with
 
 import edgeskin
 from edgeskin.benchmarks.pack import Pack
-from edgeskin.benchmarks.report import latency_change as blocks
 from edgeskin.benchmarks.report.budget import Budget
 from edgeskin.benchmarks.report.collect import Found, collect
+from edgeskin.benchmarks.report.gate import latency_change as blocks
 from edgeskin.benchmarks.report.gate.compare_documents import (
     Change,
     Comparison,
@@ -260,7 +260,7 @@ def test_budgets_hold_for_the_new_result(images: Pack, tmp_path: Path) -> None:
     comparison = edgeskin.compare(tmp_path / "old", tmp_path / "new", budget=limits)
     assert (comparison.budget, comparison.verdict) == ("edgeskin.toml", "missed")
     assert [str(r) for r in comparison.missed] == [
-        "skin-int8.tflite on host, xnnpack: the file has 4.00 MB of 3"
+        "skin-int8.tflite on host, xnnpack: the file has 4.00 MB, 3 allowed"
     ]
 
 

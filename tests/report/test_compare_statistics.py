@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from edgeskin.benchmarks.report import latency_change as module
+from edgeskin.benchmarks.report.gate import latency_change as module
 from edgeskin.benchmarks.report.gate.latency_change import block_length, latency_change
 from edgeskin.estimate import Estimate
 from edgeskin.metrics import accuracy, balanced_accuracy

@@ -1,7 +1,7 @@
 """A comparison as a comment on a pull request: the verdict, what changed, and the rest folded.
 
 Names come from files and devices that others called so: every character that could mean something
-to Markdown or HTML is an entity, and no name becomes a mention.
+to Markdown or HTML is escaped, and no name becomes a mention.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from edgeskin.benchmarks.report.gate.compare_documents import Comparison, Paired
 from edgeskin.printable import printable
 
 _PLAIN = frozenset(" .,+-%=()")
+_BREAKS_CODE = frozenset("`|")
+"""What ends a span of code, or the cell of a table that it stands in."""
+_MARKS = {"@": "<code>&#64;</code>", "_": r"\_", "[": r"\[", "]": r"\]", "'": "'"}
+"""What is not an entity; GitHub looks for mentions in what the entity of @ becomes."""
 _VERDICTS = {
     "missed": "Missed: this does not pass",
     "unsure": "Unsure: no gate is missed, something is not known",
@@ -89,16 +93,27 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 def code(name: str) -> str:
     """A name that others chose, as code.
 
+    >>> code("a_b")
+    '`a_b`'
     >>> code("a|b")
     '<code>a&#124;b</code>'
     """
-    inside = "".join(c if c in _PLAIN or c.isalnum() else f"&#{ord(c)};" for c in printable(name))
-    return f"<code>{inside}</code>"
+    shown = printable(name)
+    if shown == shown.strip() and shown and not _BREAKS_CODE & set(shown):
+        return f"`{shown}`"
+    return f"<code>{''.join(map(_entity, shown))}</code>"
 
 
 def text(line: str) -> str:
-    """A line in which no character means anything to Markdown or HTML, and nobody is mentioned."""
-    marks = {"@": "<code>&#64;</code>"}  # GitHub looks for mentions in what the entity becomes
-    return "".join(
-        c if c in _PLAIN or c.isalnum() else marks.get(c, f"&#{ord(c)};") for c in printable(line)
-    )
+    r"""A line in which no character means anything to Markdown or HTML, and nobody is mentioned.
+
+    >>> text("p50_ms: [-1, 2] <b>")
+    'p50\\_ms: \\[-1, 2\\] &#60;b&#62;'
+    """
+    shown = printable(line)
+    return "".join(_MARKS.get(c) or _entity(c) for c in shown).replace("&#58; ", ": ")
+
+
+def _entity(character: str) -> str:
+    plain = character in _PLAIN or character.isalnum()
+    return character if plain else f"&#{ord(character)};"
