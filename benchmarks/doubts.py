@@ -22,7 +22,8 @@ THROTTLED = 1.10
 BUSY = 0.05
 BATTERY_LOW = 20
 CLOCK_STEP_NS = 1_000_000_000
-_CPUS = (*ANYWHERE, "xnnpack")
+CPUS = (*ANYWHERE, "xnnpack")
+"""Accelerators' names that are the CPU itself."""
 
 
 def doubts(latency: Latency, facts: Facts, after: Facts) -> tuple[str, ...]:
@@ -73,15 +74,19 @@ def _of_sensors(sensors: Sequence[SensorReading]) -> list[str]:
     return found
 
 
-def background_load(sensors: Sequence[SensorReading]) -> float | None:
+def background_load(sensors: Sequence[SensorReading], *, shortest_s: float = 1.0) -> float | None:
     """Cores that other processes used between the first and the last reading; None if unknown.
 
     From /proc/stat (ticks of 10 ms: user, nice, system, irq, softirq) minus our own CPU time.
+
+    Args:
+        shortest_s: Of readings that are closer nothing is said, in seconds: each core's ticks tell
+            its load to 0.01 / seconds.
     """
     first, last = sensors[0], sensors[-1]
     busy = [[int(x) for x in s.cpu_ticks.split()[1:8]] for s in (first, last)]
     elapsed_s = (last.at_ns - first.at_ns) / 1e9
-    if min(map(len, busy)) < 7 or elapsed_s < 1:
+    if min(map(len, busy)) < 7 or elapsed_s < shortest_s:
         return None
     used = [sum(ticks) - ticks[3] - ticks[4] for ticks in busy]  # all but idle and iowait
     own_s = (last.own_cpu_ns - first.own_cpu_ns) / 1e9
@@ -93,7 +98,7 @@ def unverified(engine: Engine, assigned: Assigned | None, accuracy: Accuracy) ->
 
     The CPU's own kernels need no proof.
     """
-    if engine.accelerator in _CPUS:
+    if engine.accelerator in CPUS:
         return None
     host = accuracy.host
     if host is not None and host.bit_equal and all(share == 1 for share in host.bit_equal.values()):

@@ -95,5 +95,5 @@ class Budget(Limits):
         return limits
 
 
-DEFAULT = Budget(source=f"edgeskin's own limit, for there is no {FILE}", max_drop=1.0)
+DEFAULT = Budget(source=f"the default, max_drop = 1, as there is no {FILE}", max_drop=1.0)
 """For want of a file: what a metric may lose, and no limit on speed and size."""

@@ -12,15 +12,17 @@ from edgeskin.benchmarks.report.collect import Found, collect
 from edgeskin.benchmarks.report.limits import all_groups
 from edgeskin.benchmarks.report.report_documents import Row
 from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.card_page import page
 from edgeskin.errors import InvalidArtifact, InvalidResult, InvalidSpec, UnknownName
 from edgeskin.files import atomic, check_writable
 from edgeskin.hub_card import Measured, hub_card
-from edgeskin.markdown_blocks import table
+from edgeskin.markdown_blocks import prose, table
 from edgeskin.model_card import Card, change_cells, group_table, model_card
 from edgeskin.pipelines.pipeline_card import pipeline_card
 from edgeskin.pipelines.pipeline_folder import is_pipeline, read_pipeline
+from edgeskin.printable import printable
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec
 
@@ -145,7 +147,9 @@ def _blocks(rows: Sequence[Row], results: Sequence[BenchResult]) -> Iterator[str
         "on the accelerator", "equal decisions", "SQNR dB",
     )  # fmt: skip
     yield f"## On devices\n{table(columns, map(_cells, rows))}"
-    doubts = [f"- {row.file} on {row.device}: {doubt}" for row in rows for doubt in _doubts(row)]
+    doubts = dict.fromkeys(
+        f"- {_text(f'{row.file} on {row.device}: {doubt}')}" for row in rows for doubt in row.doubts
+    )
     if doubts:
         yield "What speaks against these figures:\n\n" + "\n".join(doubts)
     for row, result in zip(rows, results, strict=True):
@@ -157,11 +161,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     of_times: tuple[str, ...] = (why, "", "")
     if times is not None:
         of_times = tuple(map(_number, (times.p50_ms, times.p90_ms, times.whole_p50_ms)))
-    taken = "" if row.taken is None else f"{row.taken[0]} of {row.taken[1]}"
     equal = "" if row.equal_decisions is None else f"{row.equal_decisions:.1%}"
     return (
         row.file, f"{row.device} ({row.title})", row.engine, *of_times, _number(row.memory_mb, 1),
-        taken, equal, f"{row.sqnr_db:.1f}",
+        taken_text(row), equal, f"{row.sqnr_db:.1f}",
     )  # fmt: skip
 
 
@@ -169,8 +172,9 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _doubts(row: Row) -> Iterable[str]:
-    return dict.fromkeys(row.doubts)
+def _text(text: str) -> str:
+    """What a result says, as one line without HTML."""
+    return prose(printable(text))
 
 
 def _accuracy(row: Row, result: BenchResult) -> Iterator[str]:
@@ -180,11 +184,11 @@ def _accuracy(row: Row, result: BenchResult) -> Iterator[str]:
     rows = [(name, *change_cells(metric)) for name, metric in result.accuracy.metrics.items()]
     columns = ("metric", "model", "device", "change", "95 % interval")
     yield (
-        f"### {row.file} on {row.device}\nOn the {row.images} images of the pack "
+        f"### {_text(f'{row.file} on {row.device}')}\nOn the {row.images} images of the pack "
         f"`{row.pack[:16]}`:\n\n{table(columns, rows)}"
     )
     for by, parts in all_groups(result).items():
-        yield f"By {by}:\n\n{group_table(by, parts)}"
+        yield f"By {_text(by)}:\n\n{group_table(by, parts)}"
 
 
 def _measured(results: Iterable[BenchResult]) -> Iterator[Measured]:

@@ -66,11 +66,22 @@ def all_groups(result: BenchResult) -> dict[str, Subgroups]:
 def most_lost(metrics: Mapping[str, MetricChange], ratio: bool) -> str | None:
     """The metric that lost most, among ratios or among the others; NaN counts as most."""
     chosen = {name: m for name, m in metrics.items() if (m.unit == "ratio") is ratio}
-    return max(chosen, key=lambda name: _or_infinite(chosen[name].loss), default=None)
+    return max(chosen, key=lambda name: loss_of(chosen[name]), default=None)
 
 
-def _or_infinite(loss: float) -> float:
-    return math.inf if math.isnan(loss) else loss
+def loss_of(metric: MetricChange) -> float:
+    """What a metric lost, in its unit; infinite where that is NaN, which counts as most."""
+    return math.inf if math.isnan(metric.loss) else metric.loss
+
+
+def _severity(check: Check) -> tuple[int, float]:
+    """By its state and then by its value; what has none, or NaN, counts as most."""
+    value = math.nan if check.value is None else check.value
+    return _STATES.index(check.state), math.inf if math.isnan(value) else value
+
+
+_STATES: Sequence[State] = ("not measured", "held", "unsure", "missed")
+"""The best first."""
 
 
 def _state(value: float, high: float, allowed: float) -> State:
@@ -171,17 +182,26 @@ def _mae_rise(result: BenchResult, allowed: float) -> Check:
 
 
 def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
-    metrics = result.accuracy.metrics
+    """The check of the metric that does worst: one that is missed, else unsure, else lost most."""
     limit, kind = ("max_drop", "a decision") if ratio else ("max_mae_rise", "a value")
-    name = most_lost(metrics, ratio)
-    if name is None:
+    each = [
+        _metric_check(limit, allowed, name, metric, result.accuracy.images)
+        for name, metric in result.accuracy.metrics.items()
+        if (metric.unit == "ratio") is ratio
+    ]
+    if not each:
         unit = "points" if ratio else ""
         return _not_measured(limit, allowed, unit, f"the pack has no labels of {kind}")
-    metric = metrics[name]
+    return max(each, key=_severity)
+
+
+def _metric_check(
+    limit: str, allowed: float, name: str, metric: MetricChange, images: int
+) -> Check:
+    ratio = metric.unit == "ratio"
     scale, unit = (100.0, "points") if ratio else (1.0, metric.unit)
     loss = scale * metric.loss
     low, high = (scale * end for end in metric.loss_interval)
-    images = result.accuracy.images
     unseen = unseen_points(low, high, images) if ratio else 0.0
     state = _state(loss, high + unseen, allowed)
     verb = "gained" if loss < 0 else "lost"
@@ -203,15 +223,20 @@ def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
 
 
 def _group_gap(result: BenchResult, allowed: float) -> Check:
-    grown = max(_gaps(result), key=lambda g: _or_infinite(g[2].growth.value), default=None)
-    if grown is None:
-        groups = all_groups(result)
+    groups = all_groups(result)
+    each = [
+        _gap_check(allowed, f"{name} by {by}", gap, groups[by]) for by, name, gap in _gaps(result)
+    ]
+    if not each:
         why = f"too few images by {', '.join(groups)}" if groups else "the pack has no groups"
         line = f"the gap between groups, {allowed:g} points allowed: {why}"
         return _not_measured("max_group_gap", allowed, "points", line)
-    by, name, gap = grown
+    return max(each, key=_severity)
+
+
+def _gap_check(allowed: float, name: str, gap: GapChange, parts: Subgroups) -> Check:
     growth, low, high = (100.0 * x for x in (gap.growth.value, gap.growth.low, gap.growth.high))
-    fewest = min(all_groups(result)[by].groups[group].images for group in gap.groups)
+    fewest = min(parts.groups[group].images for group in gap.groups)
     verb = "shrank" if growth < 0 else "grew"
     return Check(
         limit="max_group_gap",
@@ -221,7 +246,7 @@ def _group_gap(result: BenchResult, allowed: float) -> Check:
         low=low,
         high=high,
         state=_state(growth, high + unseen_points(low, high, fewest), allowed),
-        line=f"{name} by {by}: the gap between groups {verb} by {abs(growth):.2f} points "
+        line=f"{name}: the gap between groups {verb} by {abs(growth):.2f} points "
         f"[{low:+.2f}, {high:+.2f}], {allowed:g} allowed; worst is '{gap.candidate.worst}'",
     )
 

@@ -2,8 +2,8 @@
 
 - stop: a limit is missed, or the outputs are no numbers.
 - look: nothing is missed, but something is not known: an interval reaches over its limit, a limit
-  could not be checked, a gap between groups grew, nobody knows that the accelerator was used, or
-  times are in doubt that a limit is held against.
+  could not be checked or none is set for the device, a gap between groups grew, nobody knows that
+  the accelerator was used, or times are in doubt that a limit is held against.
 - ship: every limit is held.
 """
 
@@ -35,6 +35,8 @@ def judge(result: BenchResult, checks: Sequence[Check], sqnr_db: float) -> tuple
     if missed:
         return "stop", _first(missed)
     reasons = [check.line for check in checks if check.state in ("unsure", "not measured")]
+    if not checks:
+        reasons.append("no limit is set for this device")
     if "max_group_gap" not in (check.limit for check in checks):
         reasons += grown_groups(result)
     if result.unverified:
@@ -43,7 +45,7 @@ def judge(result: BenchResult, checks: Sequence[Check], sqnr_db: float) -> tuple
         reasons += result.doubts or ()
     if reasons:
         return "look", _first(reasons)
-    return "ship", "; ".join(check.line for check in checks) or "no limits were set"
+    return "ship", "; ".join(check.line for check in checks)
 
 
 def summarize(model: str, rows: Sequence[Row]) -> ModelReport:

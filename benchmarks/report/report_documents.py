@@ -66,9 +66,11 @@ class Row(Document):
         device: As in "adb:SERIAL".
         title: Of the device, for a person.
         engine: The runtime, its version and its accelerator.
+        accelerator: As `bench` names it; "none" and "xnnpack" are the CPU.
         images: Of the pack.
         times: None where `no_times` says why there are none.
-        taken: Operators on the accelerator, of how many; None where the runtime does not say.
+        taken: Operators that the accelerator, or XNNPACK on the CPU, took, of how many; None where
+            the runtime does not say.
         metric: The name of the metric that lost most of what it may; None without labels.
         sqnr_db: Of the output that agrees least with the float model.
         equal_decisions: The least share over the heads; None where nothing is decided.
@@ -85,6 +87,7 @@ class Row(Document):
     device: str
     title: str
     engine: str
+    accelerator: str
     pack: str
     images: int
     size_mb: float
@@ -124,6 +127,12 @@ class Report(Document):
     def verdict(self) -> Verdict:
         """The worst of the models'."""
         return worst(model.verdict for model in self.models)
+
+    @property
+    def counted(self) -> str:
+        """How many results there are, as "1 result" or "12 results"."""
+        count = sum(len(model.rows) for model in self.models)
+        return f"{count} result{'' if count == 1 else 's'}"
 
 
 ORDER: tuple[Verdict, ...] = ("ship", "look", "stop")

@@ -48,6 +48,7 @@ def _row(number: int, result: BenchResult, budget: Budget) -> Row:
         device=device.name,
         title=device.board or device.cpu or device.machine,
         engine=_engine(result),
+        accelerator=result.engine.accelerator,
         pack=result.pack.sha256,
         images=result.pack.images,
         size_mb=result.artifact.bytes / MB,
@@ -103,7 +104,7 @@ def _times(result: BenchResult) -> Times | None:
 
 
 def _taken(result: BenchResult) -> tuple[int, int] | None:
-    """Operators on the accelerator, of all: by the provider's record, or by TFLite's delegates."""
+    """Operators that were taken, of all: by the provider's record, or by TFLite's delegates."""
     if (assigned := result.assigned) is not None and assigned.parts is not None:
         count = assigned.taken.total()
         return count, count + assigned.left.total()

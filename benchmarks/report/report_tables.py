@@ -27,7 +27,7 @@ from edgeskin.printable import printable
 MOST_ROWS = 40
 """Of a table of Markdown: GitHub takes 65,536 characters of a comment."""
 _MARKS = re.compile(r"([\\`*_\[\]#|~<>&])|@")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def csv_table(report: Report) -> str:
@@ -47,8 +47,8 @@ def _record(row: Row) -> dict[str, object]:
     return {
         "number": row.number, "model": row.model, "file": row.file, "sha256": row.sha256,
         "target": row.target, "precision": row.precision, "device": row.device,
-        "title": row.title, "engine": row.engine, "pack": row.pack, "images": row.images,
-        "size_mb": row.size_mb,
+        "title": row.title, "engine": row.engine, "accelerator": row.accelerator,
+        "pack": row.pack, "images": row.images, "size_mb": row.size_mb,
         "load_ms": times and times.load_ms, "p50_ms": times and times.p50_ms,
         "p90_ms": times and times.p90_ms, "p99_ms": times and times.p99_ms,
         "whole_p50_ms": times and times.whole_p50_ms,
@@ -100,7 +100,7 @@ def _cases(row: Row) -> Iterator[Case]:
 def markdown_summary(report: Report) -> str:
     """A verdict a model and a table of results, for a comment of a pull request."""
     rows = [row for model in report.models for row in model.rows]
-    lines = [f"## {SIGNS[report.verdict]} {report.verdict}: {len(rows)} results", ""]
+    lines = [f"## {SIGNS[report.verdict]} {report.verdict}: {report.counted}", ""]
     for model in report.models:
         lines.append(
             f"- **{_text(model.model)}**: {SIGNS[model.verdict]} {model.verdict}. "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from edgeskin.benchmarks.doubts import CPUS
 from edgeskin.benchmarks.report.charts import NOTHING, number, signed
+from edgeskin.benchmarks.report.limits import loss_of
 from edgeskin.benchmarks.report.report_documents import Check, Row, State, Verdict, WorstGroup
 from edgeskin.evaluation import MetricChange
 
@@ -59,7 +60,15 @@ def value_text(metric: MetricChange) -> str:
 def worst_of(row: Row) -> WorstGroup | None:
     """The group that lost most in the row's metric, or else in any."""
     own = [group for group in row.worst_groups if group.metric == row.metric]
-    return max(own or row.worst_groups, key=lambda group: _loss(group.change), default=None)
+    return max(own or row.worst_groups, key=lambda group: loss_of(group.change), default=None)
+
+
+def taken_text(row: Row) -> str:
+    """How many operators the accelerator took; XNNPACK is none, it runs on the CPU."""
+    counts = "" if row.taken is None else f"{row.taken[0]} of {row.taken[1]}"
+    if row.accelerator in CPUS:
+        return f"none: CPU, {counts} by {row.accelerator}" if counts else "none: CPU"
+    return counts or "not told"
 
 
 def doubts_of_times(row: Row) -> tuple[str, ...]:
@@ -68,10 +77,6 @@ def doubts_of_times(row: Row) -> tuple[str, ...]:
         return (row.no_times or "not timed",)
     named = (doubt.partition(":")[0] for doubt in row.doubts)
     return tuple(dict.fromkeys(name for name in named if name != "unverified"))
-
-
-def _loss(change: MetricChange) -> float:
-    return math.inf if math.isnan(change.loss) else change.loss
 
 
 def _checks(row: Row, *limits: str) -> tuple[Check, ...]:
@@ -102,10 +107,8 @@ def _memory(row: Row) -> Cell:
 
 def _taken(row: Row) -> Cell:
     doubts = tuple(doubt for doubt in row.doubts if doubt.startswith("unverified"))
-    if row.taken is None:
-        return Cell("not told", doubts=doubts)
-    taken, of = row.taken
-    return Cell(f"{taken} of {of}", taken / max(1, of), doubts=doubts)
+    share = None if row.taken is None else row.taken[0] / max(1, row.taken[1])
+    return Cell(taken_text(row), share, doubts=doubts)
 
 
 def _metric(row: Row) -> Cell:
@@ -135,7 +138,8 @@ def _group(row: Row) -> Cell:
 def _agreement(row: Row) -> Cell:
     equal = row.equal_decisions
     same = "no decisions" if equal is None else f"{number(100 * equal)} % equal decisions"
-    return Cell(f"{number(row.sqnr_db, 1)} dB", row.sqnr_db, (same,))
+    finite = min(row.sqnr_db, 1e6)  # equal outputs have an infinite one, which sorts as no number
+    return Cell(f"{number(row.sqnr_db, 1)} dB", finite, (same,))
 
 
 COLUMNS: Mapping[str, Callable[[Row], Cell]] = {

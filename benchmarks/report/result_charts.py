@@ -26,7 +26,7 @@ from edgeskin.benchmarks.report.charts import (
     signed,
     style,
 )
-from edgeskin.benchmarks.report.limits import all_groups
+from edgeskin.benchmarks.report.limits import all_groups, loss_of
 from edgeskin.benchmarks.report.shown import Shown
 from edgeskin.benchmarks.result import Latency
 from edgeskin.evaluation import MetricChange
@@ -58,8 +58,9 @@ def charts_of(name: str, shown: Sequence[Shown]) -> Iterator[Chart]:
         yield over_time(f"{name}-time{i}", one, left_out(len(runs), MOST_RUNS, "long runs"))
     metrics = _metrics(shown)
     with_times = [one for one in shown if one.row.times is not None]
-    if metrics and len(with_times) > 1:
-        yield trade_off(f"{name}-tradeoff", with_times, metrics[0])
+    known = [one for one in with_times if metrics and metrics[0] in one.row.metrics]
+    if len(known) > 1:
+        yield trade_off(f"{name}-tradeoff", known, metrics[0])
     for i, metric in enumerate(metrics[:MOST_METRICS]):
         chosen = [one for one in shown if metric in one.row.metrics]
         more = left_out(len(metrics), MOST_METRICS, "metrics") if i == 0 else ""
@@ -117,7 +118,7 @@ def over_time(name: str, one: Shown, more: str = "") -> Chart:
     heat = _heat(latency)
 
     def fill(figure: Figure) -> None:
-        below = figure.add_axes((0.13, 0.12, 0.84, 0.27 if len(heat) else 0.8))
+        below = figure.add_axes((0.13, 0.12, 0.84, 0.27) if len(heat) else (0.13, 0.19, 0.84, 0.77))
         if len(heat):
             above = figure.add_axes((0.13, 0.48, 0.84, 0.48), sharex=below)
             above.tick_params(labelbottom=False)
@@ -140,7 +141,7 @@ def over_time(name: str, one: Shown, more: str = "") -> Chart:
         + (
             ", and the hottest sensor of the device. "
             if len(heat)
-            else "; it told no temperature. "
+            else "; the device reported no temperature. "
         )
         + f"The last tenth took {latency.throttle_ratio:.2f} times as long as the first."
         + (f" Doubts: {one.doubts}." if one.doubts else "")
@@ -156,9 +157,8 @@ def over_time(name: str, one: Shown, more: str = "") -> Chart:
 
 
 def trade_off(name: str, timed: Sequence[Shown], metric: str) -> Chart:
-    """A metric against the time of a whole query, and per device who is beaten by none."""
-    usable = [one for one in timed if metric in one.row.metrics]
-    chosen = usable[:MOST_BARS]
+    """A metric that all have against the time of a whole query, and each device's Pareto front."""
+    chosen = timed[:MOST_BARS]
     points = [(_whole_ms(one), one.row.metrics[metric]) for one in chosen]
     devices = list(dict.fromkeys(one.row.device for one in chosen))
     on_front = _front([(d.row.device, ms, m) for d, (ms, m) in zip(chosen, points, strict=True)])
@@ -212,7 +212,7 @@ def trade_off(name: str, timed: Sequence[Shown], metric: str) -> Chart:
 
 def changes(name: str, shown: Sequence[Shown], metric: str, more: str = "") -> Chart:
     """What a metric changed from the float model to each result, with its interval."""
-    chosen = sorted(shown[:MOST_BARS], key=lambda one: _loss(one.row.metrics[metric]))[::-1]
+    chosen = sorted(shown[:MOST_BARS], key=lambda one: loss_of(one.row.metrics[metric]))[::-1]
     found = [one.row.metrics[metric] for one in chosen]
     scale, unit = _scale(found[0], change=True)
     limit = _limit(chosen, metric)
@@ -266,22 +266,26 @@ def _groups(name: str, shown: Sequence[Shown], metrics: Sequence[str]) -> Iterat
         metric = next((m for m in [*metrics, *sorted(known)] if m in known), None)
         if metric is not None:
             more = left_out(len(by), MOST_GROUPINGS, "groupings") if i == 0 else ""
-            yield group_changes(f"{name}-groups{i}", having, grouping, metric, more)
+            chosen = [one for one in having if _has(all_groups(one.result)[grouping], metric)]
+            yield group_changes(f"{name}-groups{i}", chosen, grouping, metric, more)
+
+
+def _has(parts: Subgroups, metric: str) -> bool:
+    return any(metric in (group.metrics or {}) for group in parts.groups.values())
 
 
 def group_changes(name: str, shown: Sequence[Shown], by: str, metric: str, more: str) -> Chart:
-    """What a metric changed in each group of images, of a few results."""
+    """What a metric changed in each group of images, of a few results that have it in some."""
     chosen = shown[:4]
     parts = [all_groups(one.result)[by] for one in chosen]
-    names = list(dict.fromkeys(group for part in parts for group in part.groups))[:MOST_BARS]
+    groups = list(dict.fromkeys(group for part in parts for group in part.groups))
+    names = groups[:MOST_BARS]
     step = 0.7 / len(chosen)
     series = []
     for i, part in enumerate(parts):
-        values = [
-            (part.groups[n].metrics or {}).get(metric) if n in part.groups else None for n in names
-        ]
+        values = [_in_group(part, n, metric) for n in names]
         series.append((values, SERIES[i], MARKERS[i], (i - (len(chosen) - 1) / 2) * step))
-    first = next(m for values, *_ in series for m in values if m is not None)
+    first = next(m for n in groups if (m := _in_group(parts[0], n, metric)) is not None)
     scale, unit = _scale(first, change=True)
     images = {n: part.groups[n].images for part in parts for n in part.groups}
 
@@ -321,7 +325,8 @@ def group_changes(name: str, shown: Sequence[Shown], by: str, metric: str, more:
     )  # fmt: skip
     height = 0.25 * len(names) + 0.12 * len(names) * (len(chosen) - 1) + 0.25
     svg = draw(paint, name, title, says, height=height, left=1.6, right=0.25, legend=len(chosen))
-    more = " ".join(filter(None, (left_out(len(shown), len(chosen)), more)))
+    hidden = left_out(len(shown), len(chosen)), left_out(len(groups), len(names), "groups")
+    more = " ".join(filter(None, (*hidden, more)))
     return Chart(name, title, says, columns, tuple(rows), svg, more)
 
 
@@ -360,14 +365,20 @@ def _in_group(parts: Subgroups, name: str, metric: str) -> MetricChange | None:
 
 
 def _front(points: Sequence[tuple[str, float, MetricChange]]) -> list[bool]:
-    """Whether each is beaten by no other of its device: not slower, not worse, and one of both."""
+    """Whether each is beaten by no other of its device, as good in both and better in one.
+
+    What is NaN is on no front.
+    """
 
     def beats(a: tuple[str, float, MetricChange], b: tuple[str, float, MetricChange]) -> bool:
         costs = (a[1], a[2].cost(a[2].candidate)), (b[1], b[2].cost(b[2].candidate))
         (fast, good), (slow, bad) = costs
         return a[0] == b[0] and fast <= slow and good <= bad and costs[0] != costs[1]
 
-    return [not any(beats(other, point) for other in points) for point in points]
+    return [
+        np.isfinite(point[2].candidate) and not any(beats(other, point) for other in points)
+        for point in points
+    ]
 
 
 def _metrics(shown: Sequence[Shown]) -> list[str]:
@@ -389,17 +400,13 @@ def _limit(shown: Sequence[Shown], metric: str) -> float | None:
 def _scale(metric: MetricChange, *, change: bool = False) -> tuple[float, str]:
     if metric.unit == "ratio":
         return 100.0, "points" if change else "%"
-    return 1.0, metric.unit
+    return 1.0, shortened(metric.unit)
 
 
 def _ends(metric: MetricChange, scale: float) -> tuple[float, float]:
     """How far the interval reaches below and above the value."""
     change = metric.change
     return scale * (change.value - change.low), scale * (change.high - change.value)
-
-
-def _loss(metric: MetricChange) -> float:
-    return np.inf if np.isnan(metric.loss) else metric.loss
 
 
 def _whole(one: Shown) -> NDArray[np.float64]:

@@ -86,8 +86,8 @@ def worst_images(one: Shown, outputs: Outputs) -> Iterator[WorstImage]:
     changed = dict[int, list[str]]()
     for change in one.result.accuracy.changed:
         changed.setdefault(change.image, []).append(change.head)
-    others = np.argsort(-distance, kind="stable").tolist()
-    for image in list(dict.fromkeys([*changed, *others]))[:MOST_IMAGES]:
+    order = np.argsort(-distance, kind="stable").tolist()
+    for image in sorted(order, key=lambda image: image not in changed)[:MOST_IMAGES]:
         yield _worst(pack, outputs, image, tuple(changed.get(image, ())), float(distance[image]))
 
 
@@ -99,7 +99,9 @@ def _worst(
     pixels = _seen(pack, image)
     over_float, over_device, difference = _masks(pack, ours, theirs, pixels)
     why = f"outputs differ by {100 * distance:.1f} % of their size"
-    if changed:
+    if np.isinf(distance):
+        why = "an output is no number"
+    elif changed:
         why = f"another answer: {', '.join(changed)}"
     return WorstImage(
         image=image,

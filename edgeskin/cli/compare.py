@@ -134,20 +134,21 @@ def _print(comparison: Comparison) -> None:
     from edgeskin.benchmarks.report.gate.change_cells import COLUMNS, cells
 
     for pair in comparison.pairs:
-        title = f"{console.printable(pair.title)}: {pair.old_result} -> {pair.new_result}"
+        title = f"{pair.title}: {pair.old_result} -> {pair.new_result}"
         rows = [tuple(map(console.printable, cells(change))) for change in pair.changes]
-        console.table(title, COLUMNS, rows)
+        console.table(console.printable(title), COLUMNS, rows)
         for line in _beside(pair):
             print(console.printable(line))
         print()
     for one in comparison.unpaired:
         print(console.printable(f"{one.side}, {one.result}: without a partner, {one.why}"))
     words = {
-        "held": f"{len(comparison.pairs)} pairs: every gate is held",
+        "held": f"every gate is held, pairs compared: {len(comparison.pairs)}",
         "unsure": "no gate is missed, but not everything is known",
         "missed": "a gate is missed",
     }
-    print(words[comparison.verdict] if comparison.asked else "no gates were set")
+    set_or_missed = comparison.asked or comparison.verdict == "missed"
+    print(words[comparison.verdict] if set_or_missed else "no gates were set")
 
 
 def _beside(pair: PairedResults) -> list[str]:

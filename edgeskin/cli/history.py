@@ -123,13 +123,18 @@ def check(
     if found.damaged:
         raise InvalidResult(f"{found.damaged[0]}. Nothing is held against a part of a history")
     judged = [trend for trend in found.trends if trend.addition in found.latest]
+    if not judged:
+        raise InvalidResult(
+            f"{', '.join(found.latest)} has none of the series that were asked for, so that "
+            "nothing is held against its noise: name its --label, or other series"
+        )
     if json:
         console.emit(found.to_json())
     else:
         few = sum(trend.state == "too few to say" for trend in judged)
         print(
             f"{len(judged)} series of {', '.join(found.latest)}: "
-            f"{len(found.missed_gates)} lines on what is worse than usual"
+            f"{len(found.missed_gates) or 'no'} findings"
             + (f"; of {few} there are too few runs to say" if few else "")
         )
     for line in found.missed_gates:
@@ -160,15 +165,17 @@ def _print(found: History) -> None:
         tables.setdefault(title, []).append(trend)
     columns = ("figure", "runs", "latest", "usual", "noise", "threshold", "latest is")
     for title, trends in tables.items():
-        console.table(title, columns, [tuple(_row(trend)) for trend in trends])
+        rows = [tuple(map(console.printable, _row(trend))) for trend in trends]
+        console.table(console.printable(title), columns, rows)
         for trend in trends:
             for change in trend.changes:
-                print(f"{trend.series.figure} {level_changed(trend, change)}")
+                line = f"{trend.series.figure} {level_changed(trend, change)}"
+                print(console.printable(line))
             if (missing := trend.not_numbers) > 0:
                 points = len(trend.points)
                 print(f"{trend.series.figure}: {missing} of {points} values are no numbers")
         for doubt in dict.fromkeys(doubt for trend in trends for doubt in trend.doubts):
-            print(f"the latest is in doubt: {doubt}")
+            print(console.printable(f"the latest is in doubt: {doubt}"))
     print(f"{len(found.trends)} series of {found.additions} additions")
 
 

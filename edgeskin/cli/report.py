@@ -71,5 +71,4 @@ def _print(made: Report, out: Path) -> None:
     for model in made.models:
         line = f"{model.verdict:5} {model.model}: {model.reason}"
         print(console.printable(line))
-    results = sum(len(model.rows) for model in made.models)
-    console.say(f"{out}: {results} results, {out.stat().st_size / 1e6:.2f} MB")
+    console.say(f"{out}: {made.counted}, {out.stat().st_size / 1e6:.2f} MB")

@@ -144,6 +144,18 @@ def test_a_small_trend_is_no_change() -> None:
     assert called <= 5
 
 
+def test_a_drift_in_small_steps_is_a_change() -> None:
+    """3 % over 200 runs, noise 0.1 %: cut into steps that are each below the 1 % that matters."""
+    random = np.random.default_rng(10)
+    values = (np.linspace(10.0, 10.3, 200) * (1 + random.normal(0, 0.001, 200))).tolist()
+    splits = change_points(values, 0.01)
+    levels = [np.median(part) for part in np.split(values, [split.at for split in splits])]
+    assert max(np.diff(levels)) < 0.1
+    changes = trends_of(stored("p50_ms", values), 0.01, "t")[0].changes
+    assert [change.worse for change in changes] == [True]
+    assert 10.0 < changes[0].before < changes[0].after - 0.1 < 10.2
+
+
 @pytest.mark.parametrize("law", LAWS)
 def test_four_percent_are_noticed_within_days_and_nothing_is_called_for_nothing(law: str) -> None:
     """On twelve figures, at 1 % false alarms; docs/history.md has it of 200 histories."""

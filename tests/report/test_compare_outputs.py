@@ -222,7 +222,7 @@ def test_hostile_names_stay_names(
     said = capsys.readouterr()
     assert "\x1b[31m" not in said.out + said.err
     text = (tmp_path / "c.markdown").read_text()
-    for piece in ("<img", "<script", "@", "`", "**x", "](", "https:"):
+    for piece in ("<img", "<script", "@", "**x", "](", "https:"):
         assert piece not in text.replace("**<code>", "").replace("</code>**", "")
     page = MarkdownIt("commonmark").enable("table").render(text)
     assert set(re.findall(r"<(\w+)", page)) <= {

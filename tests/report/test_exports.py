@@ -273,7 +273,7 @@ def test_kernels_of_tflite_are_told_by_their_place() -> None:
 def test_kinds_are_those_of_tflite_s_schema() -> None:
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-    from edgeskin.benchmarks.report import operator_times
+    from edgeskin.benchmarks.report.viewers import operator_times
 
     words = {code: word for word, code in vars(BuiltinOperator).items() if isinstance(code, int)}
     found = {words[code]: family for code, family in operator_times._FAMILIES.items()}
@@ -391,6 +391,12 @@ def test_node_data_has_time_and_placement_by_operator(images: Pack, tmp_path: Pa
     assert "100% of the operators' time" in latency["name"]
     values = {node: each["value"] for node, each in placement["results"].items()}
     assert values == dict.fromkeys(("0", "1"), "TfLiteXNNPackDelegate")
+    (tmp_path / "later").mkdir()
+    later = tmp_path / "later" / result.name  # of the same name: one would replace the other
+    later.write_bytes(result.read_bytes())
+    with pytest.raises(InvalidResult, match="would be of two results"):
+        export([result, later], model_explorer=tmp_path / "two", artifacts=[path.parent])
+    assert not (tmp_path / "two").exists()
 
 
 def layers(folder: Path, artifact: str, tensors: dict[str, float], **changes: Any) -> Path:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -138,6 +139,36 @@ def test_a_regression_is_told_with_where_it_began(kept: Path) -> None:
     assert (size.usual, size.noise, size.threshold, size.state) == (4.0, 0.0, 4.04, "usual")
     assert any("p50_ms (standard) went from 10" in line for line in found.missed_gates)
     assert History.from_json(json.dumps(found.to_json())) == found
+
+
+def test_a_gate_that_nothing_passes_through_is_none(
+    images: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "h"
+    for day, phone in ((0, "adb:X1"), (1, "adb:X2")):
+        path = make_result(tmp_path / phone, images, device=phone)
+        history_add([path], folder, at=START + timedelta(day))
+    assert run(["history", "check", str(folder), "--device", "adb:X1"]) == 2
+    assert "has none of the series that were asked for" in capsys.readouterr().err
+    assert run(["history", "show", str(folder), "--device", "adb:X1"]) == 0
+    assert run(["history", "check", str(folder), "--device", "adb:X2"]) == 0
+
+
+def test_names_of_others_move_no_cursor(
+    images: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, label = tmp_path / "h", "v\x1b[31m"
+    fast, slow = (
+        make_result(tmp_path / f"{ms}", images, run_ms=ms, queries=60) for ms in (10.0, 15.0)
+    )
+    for day in range(24):
+        history_add([fast if day < 12 else slow], folder, label=label, at=START + timedelta(day))
+    picture = tmp_path / "trend.svg"
+    assert run(["history", "show", str(folder), "--figure=p50_ms", f"--plot={picture}"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "at v\\x1b[31m, " in out
+    ElementTree.parse(picture)  # XML takes no escape
 
 
 def test_additions_of_a_label_are_judged_without_later_ones(kept: Path) -> None:

@@ -212,7 +212,7 @@ def hostile_results(results: Path, folder: Path) -> None:
         groups = document["accuracy"]["groups"]
         groups[HOSTILE] = groups.pop("tone")
         metrics = document["accuracy"]["metrics"]
-        metrics[HOSTILE] = metrics.pop("severity_accuracy")
+        metrics[HOSTILE] = metrics.pop("severity_accuracy") | {"unit": HOSTILE}
         (folder / path.name).write_text(json.dumps(document))
 
 
@@ -329,6 +329,29 @@ def test_outputs_that_are_no_numbers_are_shown_as_they_are(pack: Pack, tmp_path:
     assert "NaN dB" in (tmp_path / "r.html").read_text()
     failures = [f.get("message") for f in Xml.parse(tmp_path / "r.xml").getroot().iter("failure")]
     assert "an output is no number" in failures
+
+
+def test_results_that_lack_what_others_of_the_model_have(
+    pack: Pack, results: Path, tmp_path: Path
+) -> None:
+    """Timed ones without labels, and one whose groups are too small and many."""
+    for i, path in enumerate(sorted(results.glob("*.json"))):
+        document = json.loads(path.read_text())
+        accuracy = document["accuracy"]
+        if document["device"]["name"].startswith("emulated"):
+            tone = accuracy["groups"]["tone"]
+            tone["groups"] = {f"g{n:02d}": tone["groups"]["dark"] for n in range(20)}
+            tone["gaps"] = {}
+        else:
+            accuracy["metrics"] = {}
+            for group in accuracy["groups"]["tone"]["groups"].values():
+                group["metrics"] = None
+            accuracy["groups"]["tone"]["gaps"] = {}
+        (tmp_path / f"{i}.json").write_text(json.dumps(document))
+    edgeskin.report(tmp_path, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "against time" not in text
+    assert "4 of 20 groups are left out here." in text
 
 
 def test_wilson_interval() -> None:

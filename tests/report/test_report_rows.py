@@ -17,6 +17,7 @@ from edgeskin.benchmarks.report.collect import collect
 from edgeskin.benchmarks.report.limits import percentile_interval
 from edgeskin.benchmarks.report.report_documents import Check, Report
 from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.errors import InvalidResult, InvalidSpec
 
 
@@ -201,3 +202,47 @@ def test_the_interval_of_a_percentile_holds_it_as_often_as_it_says(percent: int)
 
 def test_made_latencies_have_their_median() -> None:
     assert make_latency(7.0, 999, 5, 0).summary.run.p50_ms == pytest.approx(7.0, abs=1e-3)
+
+
+def test_a_metric_that_is_unsure_is_not_hidden_by_one_that_lost_more(
+    images: Pack, tmp_path: Path
+) -> None:
+    path = make_result(tmp_path, images)
+    document = json.loads(path.read_text())
+    metrics = document["accuracy"]["metrics"]
+    certain = metrics["severity_accuracy"]
+    unsure = json.loads(json.dumps(certain))
+    for metric, change, low in ((certain, -0.005, -0.008), (unsure, -0.001, -0.02)):
+        metric["candidate"] = metric["reference"] + change
+        metric["change"] = {"value": change, "low": low, "high": 0.001}
+    document["accuracy"]["metrics"] = {"certain_accuracy": certain, "unsure_accuracy": unsure}
+    path.write_text(json.dumps(document))
+    report = report_on(collect([path]), budget(max_drop=1.0))
+    check = check_of(report, "max_drop")
+    assert (check.state, check.line.partition(" ")[0]) == ("unsure", "unsure_accuracy")
+    assert report.verdict == "look"
+
+
+def test_no_limit_for_a_device_is_no_reason_to_ship(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path, images)
+    limits = budget(devices={"adb:*": Limits(max_size_mb=9)})
+    report = report_on(collect([tmp_path]), limits)
+    assert report.verdict == "look"
+    assert "no limit is set for this device" in report.models[0].reason
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "taken", "text"),
+    [
+        ("xnnpack", (70, 72), "none: CPU, 70 of 72 by xnnpack"),
+        ("none", None, "none: CPU"),
+        ("gpu", (70, 72), "70 of 72"),
+        ("webgpu", None, "not told"),
+    ],
+)
+def test_kernels_of_the_cpu_are_no_accelerator(
+    images: Pack, tmp_path: Path, accelerator: str, taken: tuple[int, int] | None, text: str
+) -> None:
+    make_result(tmp_path, images)
+    row = report_on(collect([tmp_path]), DEFAULT).models[0].rows[0]
+    assert taken_text(row.model_copy(update={"accelerator": accelerator, "taken": taken})) == text

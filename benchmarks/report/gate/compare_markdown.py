@@ -13,8 +13,8 @@ from edgeskin.benchmarks.report.gate.compare_documents import Comparison, Paired
 from edgeskin.printable import printable
 
 _PLAIN = frozenset(" .,+-%=()")
-_BREAKS_CODE = frozenset("`|")
-"""What ends a span of code, or the cell of a table that it stands in."""
+_IN_CODE = _PLAIN | frozenset("_:/#[]")
+"""Of names, what a span of code may hold as it is."""
 _MARKS = {"@": "<code>&#64;</code>", "_": r"\_", "[": r"\[", "]": r"\]", "'": "'"}
 """What is not an entity; GitHub looks for mentions in what the entity of @ becomes."""
 _VERDICTS = {
@@ -36,7 +36,7 @@ def compare_markdown(comparison: Comparison) -> str:
 
 
 def _headline(comparison: Comparison) -> str:
-    if not comparison.asked:
+    if not comparison.asked and comparison.verdict != "missed":
         return "No gates were set"
     return _VERDICTS[comparison.verdict]
 
@@ -99,7 +99,7 @@ def code(name: str) -> str:
     '<code>a&#124;b</code>'
     """
     shown = printable(name)
-    if shown == shown.strip() and shown and not _BREAKS_CODE & set(shown):
+    if shown == shown.strip() and shown and all(c.isalnum() or c in _IN_CODE for c in shown):
         return f"`{shown}`"
     return f"<code>{''.join(map(_entity, shown))}</code>"
 

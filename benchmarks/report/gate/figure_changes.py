@@ -29,6 +29,8 @@ from edgeskin.subgroups import GapChange
 BLOCKED = "Mann-Whitney on block percentiles"
 ALLOWED_LOAD = 0.5
 """Of the cores that a run leaves free, what others may use before its times decide nothing."""
+SHORTEST_S = 0.2
+"""Seconds that tell this load well enough; a quick run of a small file takes less than one."""
 TIMES = ("p50_ms", "whole_p90_ms")
 """The figures of `max_slowdown`; of a pipeline's stage with its name."""
 
@@ -236,7 +238,8 @@ def disturbed(result: BenchResult) -> str | None:
     Others used more than half of the cores that the run itself left free.
     """
     sensors = () if result.latency is None else result.latency.sensors
-    if len(sensors) < 2 or (busy := background_load(sensors)) is None:
+    busy = background_load(sensors, shortest_s=SHORTEST_S) if len(sensors) > 1 else None
+    if busy is None:
         return None
     cores, name = result.device.cores or 1, result.device.name
     if busy <= ALLOWED_LOAD * max(1, cores - result.engine.threads):

@@ -103,7 +103,7 @@ def _read_file(arrow: Any, path: Path) -> Iterator[Stored]:
     try:
         table = arrow.parquet.read_table(path, partitioning=None)
     except (arrow.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split()).rstrip(".")
         raise InvalidResult(f"{path} is damaged, no whole Parquet file: {why}") from error
     mark = (table.schema.metadata or {}).get(_MARK)
     if mark is None:

@@ -13,6 +13,7 @@ import numpy as np
 from edgeskin.benchmarks.report.history.history_documents import Trend
 from edgeskin.errors import MissingPackage, UnknownName
 from edgeskin.files import atomic
+from edgeskin.printable import printable
 
 MOST = 24
 """Panels in a picture."""
@@ -76,14 +77,14 @@ def _draw(axes: Any, trend: Trend) -> None:
         axes.plot([first, last], line, "--", color=_RED, lw=1.2, label="threshold of the last run")
     for change in trend.changes:
         axes.axvline(change.index - 0.5, color=_RED, lw=0.8, ls=":")
-        name = change.label or f"{change.at:%Y-%m-%d}"
+        name = printable(change.label) or f"{change.at:%Y-%m-%d}"
         axes.annotate(
             f" {name}", (change.index - 0.5, 1.0), xycoords=("data", "axes fraction"), va="top",
             color=_RED, size=8,
         )  # fmt: skip
     _name_runs(axes, trend)
     axes.set_ylabel(trend.unit)
-    axes.set_title(f"{trend.series} (latest: {trend.state})", fontsize=9, loc="left")
+    axes.set_title(printable(f"{trend.series} (latest: {trend.state})"), fontsize=9, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
 
@@ -102,6 +103,6 @@ def _levels(trend: Trend) -> list[tuple[int, int, float]]:
 def _name_runs(axes: Any, trend: Trend) -> None:
     every = -(-len(trend.points) // _TICKS)
     places = range(0, len(trend.points), every)
-    names = [trend.points[i].label or f"{trend.points[i].at:%Y-%m-%d}" for i in places]
+    names = [printable(trend.points[i].label) or f"{trend.points[i].at:%Y-%m-%d}" for i in places]
     axes.set_xticks(places, names, fontsize=8)
     axes.set_xlabel("runs, in order of time")

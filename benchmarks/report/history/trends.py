@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from edgeskin.benchmarks.report.history.change_points import best_split, change_points
+from edgeskin.benchmarks.report.history.change_points import Split, best_split, change_points
 from edgeskin.benchmarks.report.history.history_documents import (
     LevelChange,
     Point,
@@ -83,16 +83,20 @@ class _History:
         return 1.0 if split is None else split.p
 
     def find(self, critical: float) -> Iterator[LevelChange]:
-        """The changes of level that are large enough to matter."""
+        """The changes between levels that lie far enough apart to matter.
+
+        Levels too close to each other are one, the closest joined first: a drift is cut into many
+        small steps, and would be told by none of them.
+        """
         splits = change_points(self.values, critical)
-        if not splits:
-            return
-        ends = [0, *(split.at for split in splits), len(self.values)]
-        levels = [float(np.median(self.values[a:b])) for a, b in pairwise(ends)]
-        for split, (before, after) in zip(splits, pairwise(levels), strict=True):
+        while splits:
+            levels = self._levels(splits)
+            steps = [_step(self.stored[0].unit, *pair) for pair in pairwise(levels)]
+            if min(steps) > 1.0:
+                break
+            del splits[steps.index(min(steps))]
+        for split, (before, after) in zip(splits, pairwise(self._levels(splits)), strict=True):
             first = self.stored[self.places[split.at]]
-            if not abs(after - before) > smallest_change(first.unit, before):
-                continue
             rose = after > before
             yield LevelChange(
                 at=first.at,
@@ -103,6 +107,13 @@ class _History:
                 p=split.p,
                 worse=None if first.better is None else rose == (first.better == "lower"),
             )
+
+    def _levels(self, splits: Sequence[Split]) -> list[float]:
+        """The medians of the parts that the splits leave."""
+        if not self.values:
+            return []
+        ends = [0, *(split.at for split in splits), len(self.values)]
+        return [float(np.median(self.values[a:b])) for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -185,3 +196,11 @@ def smallest_change(unit: str, level: float) -> float:
     if unit in ("ms", "MB"):
         return _SMALLEST_SHARE * abs(level)
     return _SMALLEST.get(unit, 0.01)
+
+
+def _step(unit: str, before: float, after: float) -> float:
+    """From one level to the next, in parts of the smallest change that matters."""
+    if before == after:  # infinite ones too
+        return 0.0
+    smallest = smallest_change(unit, before)
+    return abs(after - before) / smallest if 0.0 < smallest < math.inf else math.inf

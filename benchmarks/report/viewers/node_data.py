@@ -106,8 +106,8 @@ def write_node_data(
 
     Raises:
         UnknownName: No artifact is given.
-        InvalidResult: A document has no layers, a file is not among the artifacts, or nothing is
-            known by operator.
+        InvalidResult: A document has no layers, a file is not among the artifacts, nothing is known
+            by operator, or two results would be one file.
         InvalidArtifact: A file is damaged.
         CannotWrite: A file exists and `force` is False, or the operating system refuses.
     """
@@ -120,6 +120,11 @@ def write_node_data(
             "--layers"
         )
     paths = [folder / f"{data.stem}.{data.kind}.json" for data in made]
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise InvalidResult(
+            f"{twice[0]} would be of two results, whose files are called alike: export them by "
+            "themselves, into folders of their own"
+        )
     for path in paths:
         check_writable(path, force=force)
     for path, data in zip(paths, made, strict=True):
