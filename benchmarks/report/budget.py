@@ -79,6 +79,8 @@ class Budget(Limits):
         if not isinstance(limits := document.get("budget"), dict) or not limits:
             raise InvalidSpec(f"{path} has no table [budget] with limits, as max_drop = 0.5")
         try:
+            if "source" in limits:
+                raise InvalidSpec(f"{path}: budget.source: no limit is called so")
             return cls.model_validate({"source": path.name} | limits)
         except ValidationError as error:
             first = error.errors()[0]

@@ -78,21 +78,30 @@ def _safe(value: object) -> object:
 
 
 def junit_report(report: Report) -> str:
-    """A case for each check of each result, and one for its outputs being numbers."""
+    """A case for the verdict on each result, and one for each of its checks.
+
+    What stops or is missed fails; what is to be looked at, unsure or not measured is skipped, with
+    its sentence.
+    """
     cases = [case for model in report.models for row in model.rows for case in _cases(row)]
     return junit_xml("edgeskin report", cases)
 
 
 def _cases(row: Row) -> Iterator[Case]:
     group = printable(f"{row.model}.{row.file} on {row.device}")
-    nan = row.sqnr_db != row.sqnr_db
-    yield Case("outputs are numbers", group, failure="an output is no number" if nan else None)
+    yield Case(
+        "verdict",
+        group,
+        failure=row.reason if row.verdict == "stop" else None,
+        skipped=row.reason if row.verdict == "look" else None,
+        output=f"{row.verdict}: {row.reason}",
+    )
     for check in row.checks:
         yield Case(
             check.limit,
             group,
             failure=check.line if check.state == "missed" else None,
-            skipped=check.line if check.state == "not measured" else None,
+            skipped=check.line if check.state in ("unsure", "not measured") else None,
             output=f"{check.state}: {check.line}",
         )
 

@@ -153,6 +153,7 @@ def test_a_budget_is_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for text, words in (
         ("[budget]\nmax_drops = 1\n", "budget.max_drops: Extra inputs"),
         ("[budget]\nmax_drop = -1\n", "budget.max_drop: Input should be greater"),
+        ('[budget]\nsource = "me"\nmax_drop = 1\n', "budget.source: no limit is called so"),
         ("[budget\n", "is not TOML"),
         ("[other]\n", r"has no table \[budget\]"),
     ):
