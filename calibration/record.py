@@ -80,18 +80,18 @@ class RunIdentity(Document):
 
 
 class PartSensitivity(Document):
-    """A part of a network, and what it would give and cost in float, all else in integers.
+    """A part of a network, how much INT8 hurts it, and what it would cost in float.
 
     Attributes:
         part: The module path that its layers' paths begin with.
-        gain_db: By how much the SQNR of the outputs rises.
+        alone_db: The SQNR of the outputs if it alone computes in integers; low is sensitive.
         multiply_adds: Its share of those of all layers.
         weights: Its share of the weights that are integers.
         kept: Whether the program has it in float.
     """
 
     part: str
-    gain_db: float
+    alone_db: float
     multiply_adds: float
     weights: float
     kept: bool = False
@@ -103,7 +103,7 @@ class AccuracyControl(Document):
     `min_sqnr_db`, `max_drop` (points) and `max_mae_rise` are what was asked for. SQNRs are of the
     worst raw head, on `images` of the split `split` that nothing was calibrated on, with all
     parts in integers (`int8_sqnr_db`) and of the program; `metrics` are of the program. `parts`
-    are in the order of their gain; none where the program was near enough without.
+    are in the order of their sensitivity; none where the program was near enough without.
     """
 
     images: int

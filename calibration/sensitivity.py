@@ -1,10 +1,11 @@
 """Which parts of a network INT8 hurts most, measured on a calibrated program's own graph.
 
-A part is a block: the layers whose module paths begin alike. Its sensitivity is what the
-outputs gain in SQNR if its layers alone compute in float, all others in integers as before.
-A part costs two passes over the images, one to correct biases, and no calibration. Errors of
-parts add up in power as long as they are small and independent: a part that gives g dB made
-1 - 10^(-g/10) of the noise.
+A part is a block: the layers whose module paths begin alike. Its sensitivity is the SQNR of the
+outputs if its layers alone compute in integers, all others in float: the lower, the more INT8
+hurts it. No other part's noise hides it so, as it would if parts were put into float one by one:
+where one part makes most of the noise, all others seem to give nothing, or less.
+A part costs two passes over the images, one to correct biases, and no calibration. Noises of
+parts add up in power as long as they are small and independent.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Simulation:
 def sensitivity(
     simulation: Simulation, samples: Sequence[Tensor], progress: Progress = silent
 ) -> list[PartSensitivity]:
-    """What each part gains in float, the largest gain first.
+    """The SQNR of each part alone in integers, the most sensitive, with the lowest, first.
 
     Args:
         samples: Inputs, float32 (1, 3, H, W), that nothing was calibrated on.
@@ -114,23 +115,24 @@ def sensitivity(
     """
     program = simulation.program
     parts, truth = Parts(program), outputs(simulation.reference, samples)
-    before = sqnr_db(truth, outputs(simulation(()), samples))
+    patterns = {name: parts.patterns(name) for name in parts.layers}
     products = {name: sum(map(multiply_adds, found)) for name, found in parts.layers.items()}
     weights = {name: _weights(found) for name, found in parts.layers.items()}
     of_all = sum(map(multiply_adds, layers(program.module)))
     table = []
     for done, name in enumerate(parts.layers, 1):
-        after = sqnr_db(truth, outputs(simulation(parts.patterns(name)), samples))
+        others = [p for other, own in patterns.items() if other != name for p in own]
+        alone_db = sqnr_db(truth, outputs(simulation(others), samples))
         table.append(
             PartSensitivity(
                 part=name,
-                gain_db=after - before,
+                alone_db=alone_db,
                 multiply_adds=products[name] / of_all,
                 weights=weights[name] / sum(weights.values()),
             )
         )
         progress("measuring sensitivity", done, len(parts.layers))
-    return sorted(table, key=lambda row: -row.gain_db)
+    return sorted(table, key=lambda row: row.alone_db)
 
 
 def _readers(graph: GraphModule) -> list[Node]:

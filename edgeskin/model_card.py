@@ -200,11 +200,11 @@ def _tools(files: Files) -> str:
 def _kept_in_float(files: Files) -> str:
     """The parts that INT8 files have in float by measured sensitivity; empty where none have."""
     rows = {
-        (part["part"], f"{part['gain_db']:+.2f}", *(f"{part[name]:.1%}" for name in _SHARES)): None
+        (part["part"], f"{part['alone_db']:.1f}", *(f"{part[name]:.1%}" for name in _SHARES)): None
         for entry in files.values()
         for part in (entry.scales or {}).get("kept_in_float", {}).get("parts", ())
     }
-    columns = ("part", "SQNR gained, dB", "of the multiply-adds", "of the weights")
+    columns = ("part", "SQNR if it alone is INT8, dB", "of the multiply-adds", "of the weights")
     return table(columns, rows) if rows else ""
 
 

@@ -191,7 +191,10 @@ def _kept(control: AccuracyControl) -> str:
     """The parts in float, what they give and what they cost."""
     kept = control.kept
     costs, weights = sum(p.multiply_adds for p in kept), sum(p.weights for p in kept)
-    names = ", ".join(f"`{part.part}` ({part.gain_db:+.1f} dB)" for part in kept) or "nothing"
+    names = (
+        ", ".join(f"`{part.part}` ({part.alone_db:.1f} dB alone in INT8)" for part in kept)
+        or "nothing"
+    )
     return (
         f"Kept in float in INT8 files, so that {control.images} held-out images of the "
         f"{control.split} split have {control.min_sqnr_db:g} dB: {names}; {costs:.1%} of the "

@@ -73,7 +73,7 @@ def _say(control: AccuracyControl) -> None:
     """Every part that was measured, and what was reached."""
     for part in control.parts:
         console.say(
-            f"{'float' if part.kept else 'int8':5}  {part.gain_db:+6.2f} dB  "
+            f"{'float' if part.kept else 'int8':5}  {part.alone_db:6.1f} dB alone in int8  "
             f"{part.multiply_adds:6.1%} of multiply-adds  {part.weights:6.1%} of weights  "
             f"{part.part}"
         )

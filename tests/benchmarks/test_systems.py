@@ -82,8 +82,8 @@ def test_parts_in_float_are_a_line_of_their_row() -> None:
     result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
     row = next(row for row in result.rows if row.name == "ultrasound")
     parts = tuple(
-        PartSensitivity(part=name, gain_db=gain, multiply_adds=0.1, weights=0.02, kept=gain > 2)
-        for name, gain in (("stem", 6.9), ("blocks.0", 4.0), ("head", 0.5))
+        PartSensitivity(part=name, alone_db=db, multiply_adds=0.1, weights=0.02, kept=db < 35)
+        for name, db in (("stem", 28.4), ("blocks.0", 31.0), ("head", 45.5))
     )
     control = AccuracyControl(
         images=46, split="train", min_sqnr_db=32, int8_sqnr_db=26.5, sqnr_db=32.8, metrics={},
@@ -92,7 +92,7 @@ def test_parts_in_float_are_a_line_of_their_row() -> None:
     controlled = row.model_copy(update={"accuracy_control": control})
     shown = result.model_copy(update={"rows": (controlled,)})
     text = filled((DOCS / "systems" / "ultrasound.md").read_text("utf-8"), "ultrasound", shown)
-    assert "`stem` (+6.9 dB), `blocks.0` (+4.0 dB); 20.0% of the multiply-adds, 4.0% of" in text
+    assert "`blocks.0` (31.0 dB alone in INT8); 20.0% of the multiply-adds, 4.0% of" in text
     assert "26.5 to 32.8 dB" in text
     assert SystemsResult.from_json(shown.to_json()) == shown
 
