@@ -36,6 +36,9 @@ LONGEST = (
     "test_bench_on_lab",
     "test_drift",
     "test_interrupts",
+    "test_history",
+    "test_compare",
+    "test_ci_page",
 )
 
 
