@@ -10,7 +10,7 @@ from pydantic import Field
 from edgeskin.calibration.qat_recipe import QatRecipe
 from edgeskin.conversion import Trained
 from edgeskin.document import Document, PartialDocument
-from edgeskin.evaluation import MetricChange
+from edgeskin.figures import MetricChange
 
 COLOURLESS = "no colour"
 

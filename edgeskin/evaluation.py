@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
 
 from edgeskin import metrics
-from edgeskin.document import Document
-from edgeskin.estimate import Estimate
 from edgeskin.figures import Evaluation, MetricEstimate, PerClass
+from edgeskin.figures import MetricChange as MetricChange
+from edgeskin.figures import MetricKind as MetricKind
+from edgeskin.figures import PairedTest as PairedTest
 from edgeskin.masks import resized
 from edgeskin.postprocess import Outputs, decisions, grade_of, intervals, support
 from edgeskin.spec import (
@@ -28,30 +28,6 @@ from edgeskin.statistics import Metric, estimate, paired_change
 
 Truth = Mapping[str, NDArray[Any]]
 Overlap = Callable[[NDArray[Any]], NDArray[np.float64]]
-
-
-class MetricKind(Document):
-    """The unit of a metric, and which of its values are better.
-
-    Higher ones or lower ones; where `higher_is_better` is null, those nearer to `nominal`, which
-    a value can miss on both sides.
-    """
-
-    unit: str
-    higher_is_better: bool | None
-    nominal: float | None = None
-
-    @model_validator(mode="after")
-    def _has_one_direction(self) -> Self:
-        if (self.higher_is_better is None) == (self.nominal is None):
-            raise ValueError("either higher_is_better or nominal says which values are better")
-        return self
-
-    def cost(self, value: float) -> float:
-        """A value as a cost in `unit`: of two values of a metric, that of the better is smaller."""
-        if self.nominal is not None:
-            return abs(value - self.nominal)
-        return -value if self.higher_is_better else value
 
 
 SHARE = 0.8
@@ -98,44 +74,6 @@ def _per_class(truth: NDArray[Any], predicted: NDArray[Any], classes: int) -> Pe
         table = metrics.per_class(truth, predicted, classes)
     means = {f"mean_{name}": float(np.mean(column)) for name, column in table.items()}
     return PerClass.model_validate({**table, **means})
-
-
-class PairedTest(Document):
-    """A paired test of two models on the same images; `p` is two-sided."""
-
-    name: str
-    p: float
-
-
-class MetricChange(MetricKind):
-    """One task metric of two models on the same images, in `unit`.
-
-    `change` is candidate minus reference with its paired 95 % bootstrap interval.
-    """
-
-    reference: float
-    candidate: float
-    change: Estimate
-    test: PairedTest | None = None
-
-    @property
-    def loss(self) -> float:
-        """By how much the candidate is worse, in `unit`; below 0 where it is better."""
-        return self.cost(self.candidate) - self.cost(self.reference)
-
-    @property
-    def loss_interval(self) -> tuple[float, float]:
-        """The 95 % interval of `loss`, in `unit`, the reference's value taken as it is."""
-        ends = [self.reference + self.change.low, self.reference + self.change.high]
-        if self.nominal is not None and ends[0] <= self.nominal <= ends[1]:
-            ends.append(self.nominal)
-        costs = [self.cost(end) - self.cost(self.reference) for end in ends]
-        return min(costs), max(costs)
-
-    @property
-    def significant(self) -> bool:
-        """Whether the interval of the change excludes zero."""
-        return not self.change.low <= 0.0 <= self.change.high
 
 
 def measures(spec: Spec, truth: Truth) -> list[Measure]:

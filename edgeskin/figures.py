@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import model_serializer, model_validator
 
@@ -17,6 +17,68 @@ class MetricEstimate(Estimate):
     """A task metric on labelled images: value and 95 % interval, in `unit`."""
 
     unit: str
+
+
+class MetricKind(Document):
+    """The unit of a metric, and which of its values are better.
+
+    Higher ones or lower ones; where `higher_is_better` is null, those nearer to `nominal`, which
+    a value can miss on both sides.
+    """
+
+    unit: str
+    higher_is_better: bool | None
+    nominal: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_direction(self) -> Self:
+        if (self.higher_is_better is None) == (self.nominal is None):
+            raise ValueError("either higher_is_better or nominal says which values are better")
+        return self
+
+    def cost(self, value: float) -> float:
+        """A value as a cost in `unit`: of two values of a metric, that of the better is smaller."""
+        if self.nominal is not None:
+            return abs(value - self.nominal)
+        return -value if self.higher_is_better else value
+
+
+class PairedTest(Document):
+    """A paired test of two models on the same images; `p` is two-sided."""
+
+    name: str
+    p: float
+
+
+class MetricChange(MetricKind):
+    """One task metric of two models on the same images, in `unit`.
+
+    `change` is candidate minus reference with its paired 95 % bootstrap interval.
+    """
+
+    reference: float
+    candidate: float
+    change: Estimate
+    test: PairedTest | None = None
+
+    @property
+    def loss(self) -> float:
+        """By how much the candidate is worse, in `unit`; below 0 where it is better."""
+        return self.cost(self.candidate) - self.cost(self.reference)
+
+    @property
+    def loss_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `loss`, in `unit`, the reference's value taken as it is."""
+        ends = [self.reference + self.change.low, self.reference + self.change.high]
+        if self.nominal is not None and ends[0] <= self.nominal <= ends[1]:
+            ends.append(self.nominal)
+        costs = [self.cost(end) - self.cost(self.reference) for end in ends]
+        return min(costs), max(costs)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval of the change excludes zero."""
+        return not self.change.low <= 0.0 <= self.change.high
 
 
 class PerClass(Document):
