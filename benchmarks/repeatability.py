@@ -117,7 +117,7 @@ def _runner(artifact: Path, pack: Pack, protocol: Protocol, lib: Path) -> _Run:
 
 def _overhead_us(samples: Samples) -> float:
     """Median time from the end of a query to the next one's start, without reading the image."""
-    whole = np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
+    whole = np.asarray(samples.whole_ms)
     between = np.diff(samples.at_ms) - whole[:-1] - samples.read_ms[1:]
     return float(np.median(between) * 1000)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edgeskin.benchmarks.accuracy import Accuracy
 from edgeskin.benchmarks.devices.facts import Facts
@@ -115,6 +115,11 @@ class Samples(Document):
     pre_ms: tuple[float, ...]
     run_ms: tuple[float, ...]
     post_ms: tuple[float, ...]
+
+    @property
+    def whole_ms(self) -> tuple[float, ...]:
+        """Of each query, from the image to the answer; shorter where parts are missing."""
+        return tuple(map(sum, zip(self.pre_ms, self.run_ms, self.post_ms, strict=False)))
 
 
 class SensorReading(Document):
@@ -319,18 +324,28 @@ def read_result(path: Path | str) -> BenchResult:
     Raises:
         InvalidResult: Missing, damaged, or of another version.
     """
+    return result_from(read_document(Path(path)), path)
+
+
+def read_document(path: Path) -> Any:
+    """The JSON of a file.
+
+    Raises:
+        InvalidResult: Missing, or no JSON.
+    """
     try:
-        text = Path(path).read_bytes()
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise InvalidResult(f"{path} cannot be read: {error.strerror}") from error
-    kind = PipelineResult if _has_stages(text) else BenchResult
-    return kind.from_json(text, where=path)
+    except ValueError as error:
+        raise InvalidResult(f"{path} is not JSON: {error}") from error
 
 
-def _has_stages(text: bytes) -> bool:
-    """Whether a result is a pipeline's; what is damaged is told where it is read."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(document, dict) and "stages" in document
+def result_from(document: Any, where: Path | str) -> BenchResult:
+    """The result that a document is; of a pipeline a `PipelineResult`.
+
+    Raises:
+        InvalidResult: Damaged, or of another version.
+    """
+    stages = isinstance(document, dict) and "stages" in document
+    return (PipelineResult if stages else BenchResult).from_json(document, where=where)

@@ -41,7 +41,7 @@ Files = Mapping[str, ManifestEntry]
 
 
 class Verified(PartialDocument):
-    """What a card shows of a verification; `looked_at` and `statuses` are a pipeline's."""
+    """What a card shows of a verification; `looked_at` and all below are a pipeline's."""
 
     sqnr_db: float
     images: int
@@ -49,6 +49,7 @@ class Verified(PartialDocument):
     subgroups: dict[str, Subgroups] | None = None
     looked_at: int = 0
     statuses: dict[str, dict[str, int]] | None = None
+    answered: dict[str, Subgroups] | None = None
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,8 @@ def _task(verified: Verified) -> Iterator[str]:
     rows = [(metric, *change_cells(m)) for metric, m in verified.metrics.items()]
     if rows:
         yield table(("metric", "model", "file", "change", "95 % interval"), rows)
+    for by, parts in (verified.answered or {}).items():
+        yield f"The share of images that each answers, by {by}:\n\n{group_table(by, parts)}"
     for by, parts in (verified.subgroups or {}).items():
         worst = "; ".join(_worst(metric, parts) for metric in parts.gaps)
         yield f"By {by}: {worst or 'too few images in two groups to say'}."

@@ -121,7 +121,7 @@ def wilcoxon_p(reference: NDArray[np.floating], candidate: NDArray[np.floating])
     change = change[change != 0]
     if not len(change):
         return 1.0
-    ranks, ties = _ranks(np.abs(change))
+    ranks, ties = shared_ranks(np.abs(change))
     n = len(change)
     variance = n * (n + 1) * (2 * n + 1) / 24 - ties / 48
     z = (float(ranks[change > 0].sum()) - n * (n + 1) / 4) / math.sqrt(variance)
@@ -141,7 +141,7 @@ def rank_sum_p(reference: NDArray[np.floating], candidate: NDArray[np.floating])
     both = np.concatenate([reference, candidate])
     if np.isnan(both).any():
         return math.nan
-    ranks, ties = _ranks(both)
+    ranks, ties = shared_ranks(both)
     n, m = len(reference), len(candidate)
     variance = n * m / 12 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))
     if variance <= 0:
@@ -216,10 +216,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _ranks(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
+def shared_ranks(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
     """The rank of each value from 1, equal ones sharing theirs; and the sum of t**3 - t of ties."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place], float(np.sum(counts**3.0 - counts))
+
+
+def percentile_interval(samples: Sequence[float], percent: float) -> tuple[float, float]:
+    """The 95 % interval of a percentile, between two order statistics, whatever the distribution.
+
+    The ranks are those of the normal approximation of the binomial, n q -+ 1.96 sqrt(n q (1 - q))
+    (Conover, Practical Nonparametric Statistics, 1999, section 3.2). Samples that depend on each
+    other, as those of a device that heats, make it too narrow.
+    """
+    ordered, n, q = sorted(samples), len(samples), percent / 100.0
+    half = 1.96 * math.sqrt(n * q * (1.0 - q))
+    low = max(0, math.floor(n * q - half) - 1)
+    high = min(n - 1, math.ceil(n * q + half) - 1)
+    return ordered[low], ordered[high]
+
+
+def unseen_share(low: float, high: float, images: int) -> float:
+    """What may lie above an interval in which no resample differs, as a share of the images.
+
+    Up to 3 / n of them may still change (Hanley and Lippman-Hand, JAMA 249, 1983).
+    """
+    return 3.0 / images if low == high else 0.0
 
 
 def _percentiles(statistic: Callable[..., float], *sizes: int) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from edgeskin.evaluation import (
 from edgeskin.metrics import accuracy
 from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.spec import Spec
-from edgeskin.statistics import Paired, gap_growth
+from edgeskin.statistics import Paired, gap_growth, unseen_share
 
 SMALLEST_GROUP = 10
 """Images below which nothing is said of a group: there, a bootstrap interval of 95 % holds the
@@ -328,5 +328,5 @@ def _group_gap(costs: Mapping[str, float]) -> GroupGap:
 def _verdict(growth: Estimate, allowed: float, images: int) -> Verdict:
     if growth.low > allowed:
         return "grew"
-    unseen = 3.0 / images if growth.low == growth.high else 0.0
+    unseen = unseen_share(growth.low, growth.high, images)
     return "held" if growth.high + unseen <= allowed else TOO_FEW

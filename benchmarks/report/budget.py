@@ -99,3 +99,6 @@ class Budget(Limits):
 
 DEFAULT = Budget(source=f"the default, max_drop = 1, as there is no {FILE}", max_drop=1.0)
 """For want of a file: what a metric may lose, and no limit on speed and size."""
+
+NO_LIMITS = Budget(source="no limits")
+"""Where figures are kept or compared, and nothing is held against them."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.artifacts import read_manifest, read_metadata
-from edgeskin.benchmarks.report.budget import Budget
 from edgeskin.benchmarks.report.collect import Found, collect
 from edgeskin.benchmarks.report.limits import all_groups
 from edgeskin.benchmarks.report.report_documents import Row
-from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.card_page import page
@@ -134,10 +133,9 @@ def device_figures(made: Card, folder: Path | str, found: Sequence[Found]) -> De
         raise InvalidResult(
             f"no result is of a file of {folder}: they are of {names}, with other hashes"
         )
-    report = report_on(ours, Budget(source="no limits"))
-    rows = [row for each in report.models for row in each.rows]
-    results = [ours[row.number - 1].result for row in rows]
-    return DeviceFigures(tuple(_blocks(rows, results)), tuple(_measured(results)))
+    results = [one.result for one in ours]
+    blocks = _blocks(rows_of_results(ours), results)
+    return DeviceFigures(tuple(blocks), tuple(_measured(results)))
 
 
 def _blocks(rows: Sequence[Row], results: Sequence[BenchResult]) -> Iterator[str]:

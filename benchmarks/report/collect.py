@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.benchmarks.result import BenchResult, read_result
+from edgeskin.benchmarks.result import BenchResult, read_document, result_from
 from edgeskin.errors import InvalidResult
 from edgeskin.progress import Progress, silent
 
@@ -33,33 +32,29 @@ def collect(paths: Sequence[Path | str], progress: Progress = silent) -> list[Fo
         InvalidResult: No result at all; or one that is damaged, has parts missing, or is of
             another version.
     """
-    files = list(dict.fromkeys(_files(map(Path, paths))))
-    if not files:
+    files = dict(_files(map(Path, paths)))
+    found: list[Found] = []
+    for number, (path, named) in enumerate(files.items()):
+        progress("reading results", number, len(files))
+        document = read_document(path)
+        if named or _is_result(document):
+            found.append(Found(path, result_from(document, path)))
+    if not found:
         where = ", ".join(map(str, paths)) or "nothing"
         raise InvalidResult(
             f"{where}: no results there. A result is the .json that edgeskin bench writes"
         )
-    found: list[Found] = []
-    for path in files:
-        progress("reading results", len(found), len(files))
-        found.append(Found(path, read_result(path)))
     return found
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    """Each file, and whether it was named itself."""
     for path in paths:
         if path.is_dir():
-            yield from (file for file in sorted(path.rglob("*.json")) if _is_result(file))
+            yield from ((file, False) for file in sorted(path.rglob("*.json")))
         else:
-            yield path
+            yield path, True
 
 
-def _is_result(path: Path) -> bool:
-    """Whether a file of a folder is a result; one that is no JSON may be, and is read to say so."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InvalidResult(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError:
-        return True
+def _is_result(document: object) -> bool:
     return isinstance(document, dict) and len(_FIELDS & document.keys()) > 1

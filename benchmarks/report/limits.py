@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
-
 from edgeskin.benchmarks.report.budget import Limits
 from edgeskin.benchmarks.report.report_documents import Check, State
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
 from edgeskin.evaluation import MetricChange
+from edgeskin.statistics import percentile_interval, unseen_share
 from edgeskin.subgroups import GapChange, Subgroups
 
 MB = 1e6
@@ -90,14 +89,6 @@ def _state(value: float, high: float, allowed: float) -> State:
     return "held" if round(high, 9) <= allowed else "unsure"
 
 
-def unseen_points(low: float, high: float, images: int) -> float:
-    """What may lie above an interval in which no resample differs, in points.
-
-    Up to 3 / n of the images may still change (Hanley and Lippman-Hand, JAMA 249, 1983).
-    """
-    return 300.0 / images if low == high else 0.0
-
-
 def _not_measured(limit: str, allowed: float, unit: str, line: str) -> Check:
     return Check(
         limit=limit, allowed=allowed, unit=unit, value=None, state="not measured", line=line
@@ -137,10 +128,8 @@ def _latency(result: BenchResult, allowed: float) -> Check:
     if why is not None or result.latency is None:
         line = f"p90 of a whole query, {allowed:g} ms allowed: {why}"
         return _not_measured("max_latency_ms", allowed, "ms", line)
-    samples = result.latency.samples
-    whole = np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
     p90 = result.latency.summary.whole.p90_ms
-    low, high = percentile_interval(whole.tolist(), 90)
+    low, high = percentile_interval(result.latency.samples.whole_ms, 90)
     return Check(
         limit="max_latency_ms",
         allowed=allowed,
@@ -151,20 +140,6 @@ def _latency(result: BenchResult, allowed: float) -> Check:
         state=_state(p90, high, allowed),
         line=f"p90 of a whole query {p90:.2f} ms [{low:.2f}, {high:.2f}], {allowed:g} allowed",
     )
-
-
-def percentile_interval(samples: Sequence[float], percent: float) -> tuple[float, float]:
-    """The 95 % interval of a percentile, between two order statistics, whatever the distribution.
-
-    The ranks are those of the normal approximation of the binomial, n q -+ 1.96 sqrt(n q (1 - q))
-    (Conover, Practical Nonparametric Statistics, 1999, section 3.2). Samples that depend on each
-    other, as those of a device that heats, make it too narrow.
-    """
-    ordered, n, q = sorted(samples), len(samples), percent / 100.0
-    half = 1.96 * math.sqrt(n * q * (1.0 - q))
-    low = max(0, math.floor(n * q - half) - 1)
-    high = min(n - 1, math.ceil(n * q + half) - 1)
-    return ordered[low], ordered[high]
 
 
 def _whole_p50(result: BenchResult) -> float | None:
@@ -202,7 +177,7 @@ def _metric_check(
     scale, unit = (100.0, "points") if ratio else (1.0, metric.unit)
     loss = scale * metric.loss
     low, high = (scale * end for end in metric.loss_interval)
-    unseen = unseen_points(low, high, images) if ratio else 0.0
+    unseen = 100.0 * unseen_share(low, high, images) if ratio else 0.0
     state = _state(loss, high + unseen, allowed)
     verb = "gained" if loss < 0 else "lost"
     line = f"{name} {verb} {abs(loss):.2f} {unit} [{low:+.2f}, {high:+.2f}], {allowed:g} allowed"
@@ -219,6 +194,7 @@ def _metric_check(
         high=high,
         state=state,
         line=line,
+        metric=name,
     )
 
 
@@ -237,6 +213,7 @@ def _group_gap(result: BenchResult, allowed: float) -> Check:
 def _gap_check(allowed: float, name: str, gap: GapChange, parts: Subgroups) -> Check:
     growth, low, high = (100.0 * x for x in (gap.growth.value, gap.growth.low, gap.growth.high))
     fewest = min(parts.groups[group].images for group in gap.groups)
+    unseen = 100.0 * unseen_share(low, high, fewest)
     verb = "shrank" if growth < 0 else "grew"
     return Check(
         limit="max_group_gap",
@@ -245,7 +222,7 @@ def _gap_check(allowed: float, name: str, gap: GapChange, parts: Subgroups) -> C
         value=growth,
         low=low,
         high=high,
-        state=_state(growth, high + unseen_points(low, high, fewest), allowed),
+        state=_state(growth, high + unseen, allowed),
         line=f"{name}: the gap between groups {verb} by {abs(growth):.2f} points "
         f"[{low:+.2f}, {high:+.2f}], {allowed:g} allowed; worst is '{gap.candidate.worst}'",
     )

@@ -18,6 +18,7 @@ class Check(Document):
 
     Attributes:
         limit: Its name in `edgeskin.toml`.
+        metric: The task metric that it is of; None of limits that are of none.
         allowed: What it allows, in `unit`.
         value: What was measured, in `unit`; None where nothing was.
         low, high: The 95 % interval of `value`; None where it has none.
@@ -34,6 +35,7 @@ class Check(Document):
     high: float | None = None
     state: State
     line: str
+    metric: str | None = None
 
 
 class Times(Document):
@@ -71,7 +73,7 @@ class Row(Document):
         times: None where `no_times` says why there are none.
         taken: Operators that the accelerator, or XNNPACK on the CPU, took, of how many; None where
             the runtime does not say.
-        metric: The name of the metric that lost most of what it may; None without labels.
+        metric: The metric that its check is of, else the one that lost most; None without labels.
         sqnr_db: Of the output that agrees least with the float model.
         equal_decisions: The least share over the heads; None where nothing is decided.
         doubts: Why figures may be wrong, a sentence each.

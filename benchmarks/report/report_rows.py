@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from edgeskin.benchmarks.report.budget import Budget
+from edgeskin.benchmarks.report.budget import NO_LIMITS, Budget
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.limits import (
     MB,
@@ -19,6 +19,7 @@ from edgeskin.benchmarks.report.limits import (
 from edgeskin.benchmarks.report.release import judge, summarize
 from edgeskin.benchmarks.report.report_documents import Report, Row, Times, WorstGroup
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
+from edgeskin.evaluation import MetricChange
 from edgeskin.formats import FORMATS
 from edgeskin.version import __version__
 
@@ -26,11 +27,15 @@ from edgeskin.version import __version__
 def report_on(found: Sequence[Found], budget: Budget) -> Report:
     """The report of these results, models and rows in the order of their first result."""
     models: dict[str, list[Row]] = {}
-    for number, result in enumerate((one.result for one in found), 1):
-        row = _row(number, result, budget)
+    for row in rows_of_results(found, budget):
         models.setdefault(row.model, []).append(row)
     reports = tuple(summarize(model, rows) for model, rows in models.items())
     return Report(edgeskin=__version__, budget=budget, models=reports)
+
+
+def rows_of_results(found: Sequence[Found], budget: Budget = NO_LIMITS) -> list[Row]:
+    """A row a result, in their order."""
+    return [_row(number, one.result, budget) for number, one in enumerate(found, 1)]
 
 
 def _row(number: int, result: BenchResult, budget: Budget) -> Row:
@@ -56,7 +61,7 @@ def _row(number: int, result: BenchResult, budget: Budget) -> Row:
         no_times=no_times(result),
         memory_mb=peak_memory_mb(result),
         taken=_taken(result),
-        metric=most_lost(accuracy.metrics, ratio=True) or most_lost(accuracy.metrics, ratio=False),
+        metric=next((c.metric for c in checked if c.metric), None) or _most_lost(accuracy.metrics),
         metrics=accuracy.metrics,
         worst_groups=tuple(_worst_groups(result)),
         sqnr_db=sqnr_db,
@@ -113,6 +118,11 @@ def _taken(result: BenchResult) -> tuple[int, int] | None:
         return None
     replaced = sum(len(node.replaces or ()) for node in placement.plan)
     return replaced, len(placement.graph)
+
+
+def _most_lost(metrics: Mapping[str, MetricChange]) -> str | None:
+    """Of ratios, else of the others, whose units differ."""
+    return most_lost(metrics, ratio=True) or most_lost(metrics, ratio=False)
 
 
 def _worst_groups(result: BenchResult) -> Iterator[WorstGroup]:

@@ -412,8 +412,7 @@ def _ends(metric: MetricChange, scale: float) -> tuple[float, float]:
 def _whole(one: Shown) -> NDArray[np.float64]:
     """Milliseconds of each whole query."""
     assert one.latency is not None
-    samples = one.latency.samples
-    return np.sum([samples.pre_ms, samples.run_ms, samples.post_ms], axis=0)
+    return np.asarray(one.latency.samples.whole_ms)
 
 
 def _whole_ms(one: Shown) -> float:

@@ -70,6 +70,11 @@ class EngineUsed(Engine):
     kernels: str
     sha256: dict[str, str]
 
+    @property
+    def placed(self) -> str:
+        """The accelerator, with its threads where there are several."""
+        return self.accelerator + (f", {self.threads} threads" if self.threads > 1 else "")
+
 
 def request(
     engine: Engine,

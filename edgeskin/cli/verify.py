@@ -270,6 +270,7 @@ def _check_elsewhere(
 ) -> str | None:
     """The device of `--under`; refuses options that do not go with a file that it runs."""
     from edgeskin.benchmarks.devices.names import device_under
+    from edgeskin.benchmarks.devices.simulated import SIMULATORS
     from edgeskin.errors import InvalidArtifact, UnknownName
     from edgeskin.pipelines.pipeline_folder import is_pipeline
 
@@ -297,7 +298,8 @@ def _check_elsewhere(
     if not under:
         return None
     if (device := device_under(under)) is None:
-        raise UnknownName(f"nothing simulates '{under}'; there are htp, gpu, emulated:CPU")
+        known = ", ".join(SIMULATORS)
+        raise UnknownName(f"nothing simulates '{under}'; there are {known}, emulated:CPU")
     return device
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from qualcomm import npu
+from simulated_gpu import need_simulated_gpu
 from tiny_network import tiny_job
 from torch import Tensor, nn
 
@@ -25,7 +26,6 @@ from edgeskin.benchmarks.bench import bench_all
 from edgeskin.benchmarks.devices import Device
 from edgeskin.benchmarks.devices.host import HostLink
 from edgeskin.benchmarks.devices.simulated import SIMULATORS, SimulatedLink
-from edgeskin.benchmarks.emulation.swiftshader import swiftshader
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.placement import place
 from edgeskin.benchmarks.protocol import PROTOCOLS
@@ -43,12 +43,7 @@ Convert = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def gpu() -> None:
-    try:
-        swiftshader()
-    except NotSupportedHere as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"NOT TESTED: the simulated GPU: {error}")
+    need_simulated_gpu()
 
 
 def on(what: str, artifact: Path, pack: Pack, out: Path) -> BenchResult:

@@ -15,13 +15,13 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from qualcomm import npu
+from simulated_gpu import need_simulated_gpu
 from small_files import BROKEN, PRODUCTS, model, network, pixels, spec
 from tiny_network import network as network_of_tiny
 from tiny_network import tiny_job, tiny_spec
 
 from edgeskin.artifacts import Metadata, Precision
 from edgeskin.benchmarks.devices.simulated_sessions import SimulatedSessions
-from edgeskin.benchmarks.emulation.swiftshader import swiftshader
 from edgeskin.converters.model import Job
 from edgeskin.converters.parity.documents import LayerReport, LayerRow
 from edgeskin.converters.parity.layers import compare_layers
@@ -120,12 +120,7 @@ def test_float_layers_are_of_float16(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_layers_on_the_gpu_are_of_float32(folder: Path) -> None:
-    try:
-        swiftshader()
-    except NotSupportedHere as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"NOT TESTED: the simulated GPU: {error}")
+    need_simulated_gpu()
     path = portable("tflite", "fp32", folder)
     with SimulatedSessions("simulated:gpu:fp32") as simulator:
         report = compare_layers(path, model(), pixels()[:1], elsewhere=simulator)

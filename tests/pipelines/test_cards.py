@@ -137,6 +137,7 @@ def test_a_pipeline_has_one_card_of_both_stages_and_the_end(
     assert "### At the end on set/all" in end
     assert "on the 21 of 28 images that both answer (reference 21 answered, 7 no skin found" in end
     assert "By colour: too few images in two groups to say." in end  # 7 red ones
+    assert "The share of images that each answers, by colour:\n\n| colour | images |" in end
     for name in ("areas.onnx", "colours.onnx"):
         assert f"### {name} on set/all" in of_stages
     assert "Not verified" not in card.read_text()

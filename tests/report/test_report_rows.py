@@ -14,11 +14,11 @@ from scipy import stats
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.report.budget import DEFAULT, Budget, Limits
 from edgeskin.benchmarks.report.collect import collect
-from edgeskin.benchmarks.report.limits import percentile_interval
 from edgeskin.benchmarks.report.report_documents import Check, Report
 from edgeskin.benchmarks.report.report_rows import report_on
 from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.errors import InvalidResult, InvalidSpec
+from edgeskin.statistics import percentile_interval
 
 
 @pytest.fixture(scope="module")

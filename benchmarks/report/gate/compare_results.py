@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgeskin.benchmarks.report.budget import Budget
+from edgeskin.benchmarks.report.budget import NO_LIMITS, Budget
 from edgeskin.benchmarks.report.collect import collect
 from edgeskin.benchmarks.report.gate.compare_documents import (
     Change,
@@ -25,7 +25,7 @@ from edgeskin.benchmarks.report.gate.paired_outputs import (
 )
 from edgeskin.benchmarks.report.gate.pairing import Side, check_packs, pair, sides
 from edgeskin.benchmarks.report.gate.release_gates import corrected, gated, reasons
-from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.errors import InvalidPack, InvalidSpec
 from edgeskin.progress import Progress, silent
 from edgeskin.version import __version__
@@ -115,9 +115,7 @@ def compare(
 
 def _sides(root: Path, limits: Budget | None, progress: Progress) -> list[Side]:
     found = collect([root], progress)
-    report = report_on(found, limits or Budget(source="no limits"))
-    rows = sorted((row for model in report.models for row in model.rows), key=lambda r: r.number)
-    return sides(root, found, rows)
+    return sides(root, found, rows_of_results(found, limits or NO_LIMITS))
 
 
 def _truths(packs: Sequence[Path], measured: Sequence[Side]) -> dict[str, Truths]:
@@ -152,7 +150,7 @@ def _paired(
         target=after.target,
         precision=after.precision,
         device=after.device,
-        accelerator=new.accelerator,
+        accelerator=new.result.engine.placed,
         old_result=old.place.as_posix(),
         new_result=new.place.as_posix(),
         same_file=before.sha256 == after.sha256,

@@ -18,7 +18,7 @@ from edgeskin.benchmarks.report.gate.paired_outputs import (
 )
 from edgeskin.benchmarks.report.gate.pairing import Side
 from edgeskin.benchmarks.report.limits import all_groups
-from edgeskin.benchmarks.report.viewers.timed_parts import timed_parts
+from edgeskin.benchmarks.report.timed_parts import timed_parts
 from edgeskin.benchmarks.result import BenchResult, Latency
 from edgeskin.errors import InvalidResult
 from edgeskin.estimate import Estimate
@@ -249,14 +249,10 @@ def disturbed(result: BenchResult) -> str | None:
 
 def _series(latency: Latency, figure: str, side: Side) -> NDArray[np.float64]:
     samples = latency.samples
-    parts = [samples.run_ms]
-    if figure != "p50_ms":
-        parts += [samples.pre_ms, samples.post_ms]
-    lengths = {len(part) for part in parts}
-    whole = np.sum(parts, axis=0) if len(lengths) == 1 else np.empty(0)
-    if not len(whole) or not (whole > 0).all():
+    times = np.asarray(samples.run_ms if figure == "p50_ms" else samples.whole_ms)
+    if len(times) != len(samples.run_ms) or not len(times) or not (times > 0).all():
         raise InvalidResult(f"{side.found.path} is damaged: its samples are no times")
-    return whole
+    return times
 
 
 def _of_latency(figure: str, found: LatencyChange, doubt: str | None) -> Change:

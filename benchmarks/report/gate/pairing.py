@@ -30,12 +30,6 @@ class Side:
     def result(self) -> BenchResult:
         return self.found.result
 
-    @property
-    def accelerator(self) -> str:
-        """With its threads where there are several."""
-        used = self.result.engine
-        return used.accelerator + (f", {used.threads} threads" if used.threads > 1 else "")
-
 
 def sides(root: Path, found: Sequence[Found], rows: Sequence[Row]) -> list[Side]:
     """The results of a file or folder with their rows, in the same order."""
@@ -98,7 +92,7 @@ def pair(
 
 def _by_kind(side: Side) -> tuple[str, ...]:
     row = side.row
-    return row.model, row.target, row.precision, row.device, side.accelerator
+    return row.model, row.target, row.precision, row.device, side.result.engine.placed
 
 
 def _by_name(side: Side) -> tuple[str, ...]:
@@ -138,4 +132,4 @@ def _unpaired(name: str, side: Side, own: Sequence[Side], others: Sequence[Side]
 
 def _kind(side: Side) -> str:
     row = side.row
-    return f"{row.model} {row.target} {row.precision} on {row.device} ({side.accelerator})"
+    return f"{row.model} {row.target} {row.precision} on {row.device} ({side.result.engine.placed})"

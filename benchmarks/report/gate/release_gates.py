@@ -28,9 +28,8 @@ from edgeskin.benchmarks.report.gate.compare_documents import (
     Unpaired,
 )
 from edgeskin.benchmarks.report.gate.figure_changes import TIMES
-from edgeskin.benchmarks.report.limits import unseen_points
 from edgeskin.benchmarks.report.report_documents import Check, State
-from edgeskin.statistics import holm
+from edgeskin.statistics import holm, unseen_share
 
 APPLIES: Mapping[str, Callable[[Change], bool]] = {
     "max_slowdown": lambda c: c.figure.partition(" of ")[0] in TIMES,
@@ -158,7 +157,7 @@ def _state(change: Change, allowed: float) -> tuple[State, str]:
         return "unsure", _noise(change)
     low, high = change.loss_interval or (-math.inf, math.inf)
     if change.images is not None and change.change_unit == "points":
-        high += unseen_points(low, high, change.images)
+        high += 100.0 * unseen_share(low, high, change.images)
     if round(high, 9) <= allowed:
         return "held", ""
     samples = "samples" if change.images is None else f"{change.images} images"

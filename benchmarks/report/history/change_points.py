@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeskin.statistics import shared_ranks
+
 MIN_SEGMENT = 3
 """Runs on either side of a split, at least: two runs far off in a row are no level."""
 MIN_LENGTH = 8
@@ -93,7 +95,6 @@ def max_selected_p(z: float, n: int) -> float:
 
 def _normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The normal quantile of rank / (n + 1) of each value."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2.0
-    quantiles = [_NORMAL.inv_cdf(float(rank) / (len(values) + 1)) for rank in ranks]
+    shared, place = np.unique(shared_ranks(values)[0], return_inverse=True)
+    quantiles = [_NORMAL.inv_cdf(float(rank) / (len(values) + 1)) for rank in shared]
     return np.asarray(quantiles)[place]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from edgeskin.benchmarks.report.budget import Budget
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.history.history_documents import Better, Series
 from edgeskin.benchmarks.report.report_documents import Row
-from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
 from edgeskin.errors import InvalidResult
 
@@ -33,8 +32,7 @@ def figures_of(found: Sequence[Found]) -> tuple[list[Row], list[Value]]:
     Raises:
         InvalidResult: Two different files would be one series.
     """
-    report = report_on(found, Budget(source="no limits"))
-    rows = sorted((row for model in report.models for row in model.rows), key=lambda r: r.number)
+    rows = rows_of_results(found)
     values = [v for row, one in zip(rows, found, strict=True) for v in _values(row, one.result)]
     _refuse_mixed(values)
     return rows, values
@@ -48,7 +46,7 @@ def _values(row: Row, result: BenchResult) -> Iterator[Value]:
             model=row.model,
             target=row.target,
             precision=row.precision,
-            accelerator=_accelerator(result),
+            accelerator=result.engine.placed,
             pack=row.pack,
             protocol=protocol if figure in _TIMED else "",
             figure=figure,
@@ -83,11 +81,6 @@ def _answered(row: Row) -> Iterator[_Figure]:
             better = "higher" if metric.higher_is_better else "lower"
         yield name, metric.unit, better, metric.candidate
         yield f"{name}_loss", metric.unit, "lower", metric.loss
-
-
-def _accelerator(result: BenchResult) -> str:
-    used = result.engine
-    return used.accelerator + (f", {used.threads} threads" if used.threads > 1 else "")
 
 
 def _protocol(result: BenchResult) -> str:

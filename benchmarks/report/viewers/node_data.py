@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.benchmarks.report.collect import Found
+from edgeskin.benchmarks.report.timed_parts import TimedPart, timed_parts
 from edgeskin.benchmarks.report.viewers.operator_times import NodeTimes, node_times
-from edgeskin.benchmarks.report.viewers.timed_parts import TimedPart, timed_parts
 from edgeskin.document import PartialDocument
 from edgeskin.errors import EdgeskinError, InvalidArtifact, InvalidResult, UnknownName
 from edgeskin.files import atomic, check_writable, sha256

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeskin.benchmarks.report.budget import Budget
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.limits import all_groups, no_times
 from edgeskin.benchmarks.report.report_documents import Row
-from edgeskin.benchmarks.report.report_rows import report_on
+from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.benchmarks.result import BenchResult, Percentiles, PipelineResult
 from edgeskin.errors import MissingPackage
 from edgeskin.evaluation import MetricChange
@@ -47,8 +46,8 @@ def write_tables(found: Sequence[Found], folder: Path, *, force: bool = False) -
         check_writable(folder / name, force=force)
     every = list(_every(found))
     results, samples = _schemas(pyarrow)
-    rows = {row.number: row for model in _rows(every) for row in model}
-    made = (_result(n, *one, rows[n]) for n, one in enumerate(every, 1))
+    rows = rows_of_results([one for one, _ in every])
+    made = (_result(*one, row) for one, row in zip(every, rows, strict=True))
     tables = {
         RESULTS: pyarrow.table(_columns(results, made), schema=results),
         SAMPLES: pyarrow.table(_samples(every), schema=samples),
@@ -67,17 +66,11 @@ def _every(found: Sequence[Found]) -> Iterator[tuple[Found, str]]:
                 yield Found(one.path, result), stage
 
 
-def _rows(every: Sequence[tuple[Found, str]]) -> Iterator[tuple[Row, ...]]:
-    """What the report says of each, held against no limit."""
-    for model in report_on([one for one, _ in every], Budget(source="no limits")).models:
-        yield model.rows
-
-
-def _result(number: int, found: Found, stage: str, row: Row) -> dict[str, object]:
+def _result(found: Found, stage: str, row: Row) -> dict[str, object]:
     result = found.result
     artifact, device, engine = result.artifact, result.device, result.engine
     return {
-        "result": number,
+        "result": row.number,
         "source": found.path.name,
         "edgeskin": result.edgeskin,
         "model": artifact.model,

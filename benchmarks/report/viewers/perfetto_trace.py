@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeskin.benchmarks.report.collect import Found
-from edgeskin.benchmarks.report.viewers.timed_parts import timed_parts
+from edgeskin.benchmarks.report.timed_parts import timed_parts
 from edgeskin.benchmarks.result import Latency, SensorReading
 from edgeskin.errors import InvalidResult, MissingPackage
 from edgeskin.files import atomic
