@@ -10,7 +10,8 @@ root=${EDGESKIN_TOOLS:-$repository/.tools}/swift
 if [ ! -d "$root" ]; then
   rm -rf "$root.part"
   "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian \
-    trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash >&2
+    trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash git >&2
+  ln -s bash "$root.part/usr/bin/sh"  # for git
   mkdir -p "$root.part"/{dev,proc,tmp,etc/ld.so.conf.d}
   echo 'include /etc/ld.so.conf.d/*.conf' > "$root.part/etc/ld.so.conf"
   (cd "$root.part/usr/libexec/swift/lib" && rm -rf swift_static liblldb.* libsourcekitd* libLTO.*)  # a third of it

@@ -1,5 +1,6 @@
 // swift-tools-version:5.9
 // edgeskin's core as a Swift package: the C++ sources beside this file, and the Swift API over them.
+// No unsafe flags: what the core asks of the compiler stands in src/exact.h, so that packages can depend on a version.
 import PackageDescription
 
 let package = Package(
@@ -11,9 +12,7 @@ let package = Package(
       name: "CEdgeskin",
       path: ".",
       sources: ["src"],
-      publicHeadersPath: "swift/module",
-      // The contract of edgeskin.h: no fused multiply-add.
-      cxxSettings: [.unsafeFlags(["-ffp-contract=off", "-fvisibility=hidden"])]),
+      publicHeadersPath: "swift/module"),
     .target(name: "Edgeskin", dependencies: ["CEdgeskin"], path: "swift/Edgeskin"),
   ],
   cxxLanguageStandard: .cxx17

@@ -45,9 +45,17 @@ def test_apples_entry_points_compile_against_stubs() -> None:
     needs(SWIFT, "swift", "--version")
     stubs = BUILD.with_name("swift-stubs")
     stubs.mkdir(parents=True, exist_ok=True)
-    for name in ("CoreVideo", "CoreGraphics"):
+    for name in ("CoreVideo", "CoreGraphics", "ImageIO", "CryptoKit", "CoreML"):
         module = ("-emit-module", "-module-name", name, "-o", stubs / f"{name}.swiftmodule")
-        run(SWIFT, "swiftc", "-parse-as-library", *module, HERE / "stubs" / f"{name}.swift")
+        run(
+            SWIFT,
+            "swiftc",
+            "-parse-as-library",
+            "-I",
+            stubs,
+            *module,
+            HERE / "stubs" / f"{name}.swift",
+        )
     core = f"-fmodule-map-file={PACKAGE}/swift/module/module.modulemap"
     options = ("-typecheck", "-swift-version", "6", "-module-name", "Edgeskin", "-I", stubs)
     sources = sorted((PACKAGE / "swift" / "Edgeskin").glob("*.swift"))

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "exact.h"
+
 namespace es {
 
 constexpr int kPrecision = 22;  // fractional bits of a coefficient: 32 - 8 (pixel) - 2 (overshoot)

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "exact.h"
+
 namespace es {
 
 // Hands out aligned pieces; over a null base it only adds up their sizes.

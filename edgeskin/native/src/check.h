@@ -1,6 +1,7 @@
 // Refusing bad input: every public function starts with checks and returns through `Report`.
 #pragma once
 #include "../edgeskin.h"
+#include "exact.h"
 
 namespace es {
 

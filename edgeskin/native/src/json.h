@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "exact.h"
+
 #if defined(__GNUC__)
 #define COLD __attribute__((cold))  // read once for a model: better small than fast
 #else

@@ -4,6 +4,8 @@
 #pragma once
 #include <cstdint>
 
+#include "exact.h"
+
 namespace es {
 
 constexpr double kPi = 3.14159265358979323846;

@@ -70,23 +70,29 @@
     public func run<T: Element>(
       _ picture: CGImage, orientation: Int = 1, selection: Selection? = nil, as: T.Type = T.self
     ) throws -> [T] {
-      let (width, height) = (picture.width, picture.height)
-      var pixels = [UInt8](repeating: 0, count: width * height * 4)
-      let drawn = pixels.withUnsafeMutableBytes { memory -> Bool in
-        guard
-          let space = CGColorSpace(name: CGColorSpace.sRGB),
-          let context = CGContext(
-            data: memory.baseAddress, width: width, height: height, bitsPerComponent: 8, bytesPerRow: width * 4,
-            space: space, bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue)
-        else { return false }
-        context.draw(picture, in: CGRect(x: 0, y: 0, width: width, height: height))
-        return true
-      }
-      guard drawn else {
-        throw EdgeskinError(status: "ES_BAD_VALUE", message: "the picture cannot be drawn as 8-bit sRGB")
-      }
-      return try run(
-        pixels, .rgba, width: width, height: height, orientation: orientation, selection: selection)
+      try withImage(of: picture, orientation: orientation) { try run($0, selection: selection) }
+    }
+  }
+
+  /// The picture's pixels as an image, while `body` runs.
+  public func withImage<R>(of picture: CGImage, orientation: Int = 1, _ body: (Image) throws -> R) throws -> R {
+    let (width, height) = (picture.width, picture.height)
+    var pixels = [UInt8](repeating: 0, count: width * height * 4)
+    let drawn = pixels.withUnsafeMutableBytes { memory -> Bool in
+      guard
+        let space = CGColorSpace(name: CGColorSpace.sRGB),
+        let context = CGContext(
+          data: memory.baseAddress, width: width, height: height, bitsPerComponent: 8, bytesPerRow: width * 4,
+          space: space, bitmapInfo: CGImageAlphaInfo.noneSkipLast.rawValue)
+      else { return false }
+      context.draw(picture, in: CGRect(x: 0, y: 0, width: width, height: height))
+      return true
+    }
+    guard drawn else {
+      throw EdgeskinError(status: "ES_BAD_VALUE", message: "the picture cannot be drawn as 8-bit sRGB")
+    }
+    return try pixels.withUnsafeBytes {
+      try body(Image(.rgba, width: width, height: height, planes: [Plane($0)], orientation: orientation))
     }
   }
 #endif

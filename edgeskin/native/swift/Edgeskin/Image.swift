@@ -50,7 +50,7 @@ public struct Image {
 }
 
 /// Where an output's pixels came from: es_placement of edgeskin.h.
-public struct Placement: Equatable {
+public struct Placement: Equatable, Sendable {
   public let imageWidth, imageHeight, orientation: Int
   /// Left, top, right, bottom of the upright image that was resized to `resizedWidth` x
   /// `resizedHeight`; output pixel (x, y) shows its pixel (x + left, y + top).

@@ -3,7 +3,7 @@
 import CEdgeskin
 
 /// One byte a pixel, rows side by side.
-public struct Mask {
+public struct Mask: Sendable {
   public var pixels: [UInt8]
   public var width: Int
   public var height: Int
@@ -23,7 +23,7 @@ public struct Mask {
 }
 
 /// The pixels that a model is to see, by the mask of another: es_selection of edgeskin.h.
-public struct Selection {
+public struct Selection: Sendable {
   /// Of the image as stored, as `segment` gives it.
   public var mask: Mask
   /// Values of the mask whose pixels stay.
@@ -47,7 +47,7 @@ public struct Selection {
   }
 }
 
-public struct Segmented {
+public struct Segmented: Sendable {
   /// A class index a pixel of the image as stored; 255 where the model did not see it.
   public let mask: Mask
   /// Pixels of each class.
@@ -77,7 +77,7 @@ public func segment(
 }
 
 /// A rectangle of a mask.
-public struct Box: Equatable {
+public struct Box: Equatable, Sendable {
   public let left, top, width, height: Int
   /// Pixels of the component; of lesion for `findCrops`.
   public let area: Int64
@@ -108,7 +108,7 @@ public func components(
 }
 
 /// es_crop_rule of edgeskin.h; the shares are the published rule's.
-public struct CropRule {
+public struct CropRule: Sendable {
   public var side, step, skinValue, lesionValue: Int
   public var minSkin = 0.8, minLesion = 0.1, maxOverlap = 0.5
 

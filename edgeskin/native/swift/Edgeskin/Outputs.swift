@@ -32,7 +32,7 @@ extension Array where Element: Edgeskin.Element {
   }
 }
 
-public struct Classification {
+public struct Classification: Sendable {
   public let scores: [Float]
   /// The best, in falling order; the lower index first among equals.
   public let top: [(index: Int, score: Float)]
@@ -50,7 +50,7 @@ public func classify(_ logits: Tensor, classes: Int, activation: Activation = .s
 }
 
 /// A quantity as a distribution over first, first + step, ...
-public struct Quantity {
+public struct Quantity: Sendable {
   public let mass: [Float]
   public let expectation, mode: Double
   /// The central interval that holds at least `share` of the mass.

@@ -3,7 +3,7 @@
 import CEdgeskin
 
 /// What a model eats: es_recipe of edgeskin.h.
-public struct Recipe {
+public struct Recipe: Sendable {
   public var width: Int
   public var height: Int
   public var fit = Fit.squash
