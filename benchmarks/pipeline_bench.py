@@ -150,6 +150,7 @@ def _run(
     last, outputs = desk.run(pipeline.paths[1], pictures)
     end = {name: mean_by(owner, rows) for name, rows in outputs.items()}
     equal_inputs = min(r.accuracy.bit_equal_inputs for r in (first, last))
+    images = np.flatnonzero(both)
     result = PipelineResult(
         edgeskin=__version__,
         artifact=_identify(pipeline, (first, last)),
@@ -157,7 +158,7 @@ def _run(
         device=last.device,
         harness=last.harness,
         engine=last.engine,
-        accuracy=accuracy.report(_ends(pack, both), end, bit_equal_inputs=equal_inputs),
+        accuracy=accuracy.report(pack.end_pack(images), end, bit_equal_inputs=equal_inputs),
         protocol=desk.protocol,
         doubts=_doubts(pipeline, (first, last)),
         stages=dict(zip(pipeline.names, (first, last), strict=True)),
@@ -169,7 +170,7 @@ def _run(
         join=_join_time(joined),
         whole_p50_ms=_whole(first, last, len(pictures) / int(both.sum())),
     )
-    return result, {"image": np.flatnonzero(both), **end}
+    return result, {"image": images, **end}
 
 
 def _remove(parts: Path) -> None:
@@ -274,22 +275,6 @@ def _entries(
         joined = join_image(pack.join, pack.spec, _row(masks, i), pack.image(i))
         for picture in joined.pictures:
             yield Entry(picture, pack.items[i].source_sha256, _row(pack.end, int(rows[i])))
-
-
-def _ends(pack: PipelinePack, both: NDArray[np.bool_]) -> Pack:
-    """The end as a pack of the images that both answer, to report its accuracy."""
-    images = np.flatnonzero(both)
-    return Pack(
-        folder=pack.folder,
-        spec=pack.last,
-        ready=False,
-        items=tuple(pack.items[i] for i in images.tolist()),
-        shards=(),
-        truth=rows_of(pack.end_truth, images),
-        groups=part_of(pack.groups, images),
-        reference=rows_of(pack.end, np.flatnonzero(both[pack.answered])),
-        sha256=pack.end_sha256,
-    )
 
 
 def _identify(pipeline: Pipeline, stages: Sequence[BenchResult]) -> ArtifactIdentity:

@@ -35,10 +35,10 @@ from edgeskin.files import atomic, sha256
 from edgeskin.pipelines.fit import check_fit
 from edgeskin.pipelines.pipeline_predictor import PipelinePredictor, run_first
 from edgeskin.pipelines.pipeline_spec import ANSWERED, Join, PipelineSpec
-from edgeskin.postprocess import Outputs
+from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import Spec, first_problem
-from edgeskin.subgroups import Grouping
+from edgeskin.subgroups import Grouping, part_of
 
 if TYPE_CHECKING:
     from edgeskin.data.manifest import Dataset
@@ -88,6 +88,25 @@ class PipelinePack(Pack):
     def answered(self) -> NDArray[np.bool_]:
         """Which images the float pipeline answers, bool (N,)."""
         return np.array([status == ANSWERED for status in self.statuses], np.bool_)
+
+    def end_pack(self, images: NDArray[np.intp]) -> Pack:
+        """The end as a pack of some images that are answered: the last stage's spec and labels.
+
+        Args:
+            images: By number, rising, (N,).
+        """
+        rows = np.cumsum(self.answered) - 1
+        return Pack(
+            folder=self.folder,
+            spec=self.last,
+            ready=False,
+            items=tuple(self.items[i] for i in images.tolist()),
+            shards=self.shards,
+            truth=rows_of(self.end_truth, images),
+            groups=part_of(self.groups, images),
+            reference=rows_of(self.end, rows[images]),
+            sha256=self.end_sha256,
+        )
 
 
 def make_pipeline_pack(
@@ -158,6 +177,15 @@ def _entries(
             rows.append(reference.run_last(joined.pictures))
         yield Entry(image, source.sha256(), outputs)
         progress("packing", done, len(data))
+
+
+def read_any_pack(folder: Path | str) -> Pack:
+    """A pack of one model, or of a pipeline a `PipelinePack`.
+
+    Raises:
+        InvalidPack: Missing, damaged, or of a newer edgeskin.
+    """
+    return read_pipeline_pack(folder) if (Path(folder) / END).exists() else read(Path(folder))
 
 
 def read_pipeline_pack(folder: Path | str) -> PipelinePack:

@@ -14,8 +14,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +80,9 @@ def check_writable(target: Path, *, force: bool = False) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """A run, pack, demo, pipeline, failing layer, Core ML package: what --force may replace."""
-    marks = ("spec.json", "pack.json", "demo.json", "case.json", "pipeline.json", "stage.json")
-    return folder.suffix == ".mlpackage" or any((folder / name).exists() for name in marks)
+    """A run, pack, demo, pipeline, bundle, failing layer, Core ML package: --force replaces it."""
+    kinds = ("spec", "pack", "demo", "case", "pipeline", "stage", "bundle")
+    return folder.suffix == ".mlpackage" or any((folder / f"{k}.json").exists() for k in kinds)
 
 
 @contextmanager
@@ -117,6 +117,59 @@ def write_json(target: Path, document: Any, *, force: bool = True) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=True) + "\n"
     with atomic(target, force=force) as fresh:
         fresh.write_text(text, encoding="utf-8")
+
+
+def write_texts(documents: Mapping[Path, str], *, force: bool = False) -> None:
+    """Write several files of text: all of them appear, or none.
+
+    Each is written under a temporary name first. Where one cannot be renamed then, those before it
+    go again, and what they replaced comes back.
+
+    Raises:
+        CannotWrite: As `atomic`.
+    """
+    for target in documents:
+        check_writable(target, force=force)
+    places: dict[Path, Path] = {}
+    with ExitStack() as stack:
+        for target, text in documents.items():
+            stack.enter_context(folder(target.parent))
+            places[target] = _scratch(target.parent)
+            stack.callback(_remove, places[target])
+            with writing(target):
+                (places[target] / target.name).write_text(text, encoding="utf-8")
+        renamed: list[Path] = []
+        try:
+            for target, scratch in places.items():
+                with writing(target):
+                    _keep(target, scratch / _OLD)
+                    renamed.append(target)
+                    os.replace(scratch / target.name, target)
+        except BaseException:
+            for target in reversed(renamed):
+                _put_back(places[target] / _OLD, target)
+            raise
+
+
+_OLD = ".edgeskin-old"
+
+
+def _keep(target: Path, old: Path) -> None:
+    """What is at `target` at `old` too; a folder is moved, for no file can be renamed onto it."""
+    if target.is_dir():
+        os.replace(target, old)
+    elif target.exists():
+        try:
+            os.link(target, old)
+        except OSError:  # file systems without hard links
+            shutil.copy2(target, old)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    if not old.is_file():
+        target.unlink(missing_ok=True)
+    if old.exists():
+        os.replace(old, target)
 
 
 @contextmanager

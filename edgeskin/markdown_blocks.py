@@ -1,4 +1,4 @@
-"""Blocks of Markdown, of which cards are made; what a person wrote is text in them and no HTML."""
+"""Blocks of Markdown, of which cards are made; what a person wrote has no HTML and no images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 
 def prose(text: str) -> str:
-    """What a person wrote, its Markdown kept, so that no HTML of it counts.
+    r"""What a person wrote, its Markdown kept: no HTML of it counts, and no image is fetched.
 
     >>> prose("for <b>dermatologists</b>")
     'for &lt;b>dermatologists&lt;/b>'
+    >>> print(prose("![seen](https://host/x.png)"))
+    !\[seen](https://host/x.png)
     """
-    return text.replace("<", "&lt;")
+    return text.replace("<", "&lt;").replace("![", "!\\[")
 
 
 def facts(rows: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeskin.errors import CannotWrite
-from edgeskin.files import atomic, inside, locked, sha256, size_bytes, write_json
+from edgeskin.files import atomic, inside, locked, sha256, size_bytes, write_json, write_texts
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -34,6 +34,41 @@ def test_an_interrupted_replacement_leaves_the_old_one(tmp_path: Path, kind: str
         )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
     assert not (target / "spec.json").exists()
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_several_texts_appear_together_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool
+) -> None:
+    """The last rename fails: a new file is gone again, replaced ones are back."""
+    page, table, folder, last = (tmp_path / n for n in ("r.html", "sub/r.csv", "r.xml", "r.md"))
+    table.parent.mkdir()
+    table.write_text("old")
+    folder.mkdir()
+    documents = dict.fromkeys((page, table, folder, last), "new")
+    whole = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if target == last:
+            raise OSError(errno.ENOSPC, "full")
+        whole(source, target)
+
+    def without_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "replace", full)
+    if not hard_links:
+        monkeypatch.setattr(os, "link", without_links)
+    with pytest.raises(CannotWrite, match=r"cannot write .*r.md: no space left"):
+        write_texts(documents, force=True)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["r.csv", "r.xml", "sub"]
+    assert (table.read_text(), folder.is_dir()) == ("old", True)
+    monkeypatch.undo()
+    with pytest.raises(CannotWrite, match=r"r.csv exists already"):
+        write_texts(documents)
+    write_texts(documents, force=True)
+    assert {path.read_text() for path in documents} == {"new"}
+    assert len(list(tmp_path.rglob("*"))) == 5
 
 
 def test_an_existing_output_is_not_overwritten(tmp_path: Path) -> None:

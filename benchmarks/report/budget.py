@@ -6,6 +6,9 @@ max_size_mb = 10
 
 [budget.devices."adb:*"]
 max_latency_ms = 40
+
+[budget.max_mae_rise]
+count_mae = 0.2
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from __future__ import annotations
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from edgeskin.document import Document
 from edgeskin.errors import InvalidSpec
@@ -24,13 +27,23 @@ FILE = "edgeskin.toml"
 """Where limits are looked for if no file is named: in the working folder."""
 
 
+_AtLeastZero = Annotated[float, Field(ge=0)]
+Rise = Annotated[
+    Annotated[_AtLeastZero, Tag("number")]
+    | Annotated[dict[str, _AtLeastZero], Field(min_length=1), Tag("metric")],
+    Discriminator(lambda value: "metric" if isinstance(value, dict) else "number"),
+]
+"""One number for every error, or one by metric."""
+
+
 class Limits(Document):
     """What nobody limits is None.
 
     Attributes:
         max_latency_ms: The 90th percentile of whole queries, from the image to the answer.
         max_drop: What a metric that is a ratio may lose against the float model, in points.
-        max_mae_rise: What an error may grow against the float model, in the metric's unit.
+        max_mae_rise: What an error may grow against the float model, in the metric's unit: one
+            number for all errors, or a number for each that is named.
         max_size_mb: Of the file, in 10^6 bytes.
         max_memory_mb: The highest peak of the process, in 10^6 bytes.
         max_group_gap: What the gap between the best and the worst group may grow, in points.
@@ -38,10 +51,17 @@ class Limits(Document):
 
     max_latency_ms: float | None = Field(default=None, gt=0)
     max_drop: float | None = Field(default=None, ge=0)
-    max_mae_rise: float | None = Field(default=None, ge=0)
+    max_mae_rise: Rise | None = None
     max_size_mb: float | None = Field(default=None, gt=0)
     max_memory_mb: float | None = Field(default=None, gt=0)
     max_group_gap: float | None = Field(default=None, ge=0)
+
+    def allowed_loss(self, metric: str, *, ratio: bool) -> float | None:
+        """What a metric may lose: points of a ratio, else its unit; None where nothing says."""
+        if ratio:
+            return self.max_drop
+        rise = self.max_mae_rise
+        return rise.get(metric) if isinstance(rise, dict) else rise
 
     def over(self, others: Limits) -> Limits:
         """These, and the others' where these say nothing."""

@@ -15,7 +15,7 @@ from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.card_page import page
 from edgeskin.errors import InvalidArtifact, InvalidResult, InvalidSpec, UnknownName
-from edgeskin.files import atomic, check_writable
+from edgeskin.files import check_writable, write_texts
 from edgeskin.hub_card import Measured, hub_card
 from edgeskin.markdown_blocks import prose, table
 from edgeskin.model_card import Card, change_cells, group_table, model_card
@@ -79,9 +79,7 @@ def card(
         documents[Path(hugging_face)] = hub_card(
             made, more=devices.blocks, measured=devices.measured, datasets=datasets
         )
-    for path, document in documents.items():
-        with atomic(path, force=force) as fresh:
-            fresh.write_text(document, encoding="utf-8")
+    write_texts(documents, force=force)
     return text
 
 

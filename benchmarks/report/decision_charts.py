@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.report.answers import Answers
 from edgeskin.benchmarks.report.charts import (
     GRID,
     INK,
@@ -25,7 +26,6 @@ from edgeskin.benchmarks.report.charts import (
     number,
     shortened,
 )
-from edgeskin.benchmarks.report.shown import Shown
 from edgeskin.evaluation import Truth, measures, predicted_values
 from edgeskin.metrics import accuracy, confusion, label_accuracy
 from edgeskin.postprocess import Outputs, decisions
@@ -39,15 +39,13 @@ MOST_CLASSES = 12
 BINS = 10
 
 
-def decision_charts(name: str, one: Shown, outputs: Outputs) -> Iterator[Chart]:
+def decision_charts(name: str, result: str, answers: Answers) -> Iterator[Chart]:
     """The charts of one result, head by head.
 
     Args:
-        name: Of the result in element ids.
-        outputs: Decoded, a row an image of `one.pack`.
+        name: Of the result in element ids; `result` is what charts call it.
     """
-    pack = one.pack
-    assert pack is not None  # or there are no outputs
+    pack, outputs = answers.pack, answers.outputs
     ours, theirs = decisions(pack.spec, pack.reference), decisions(pack.spec, outputs)
     for head, labels in class_labels(pack.spec).items():
         if len(labels) > MOST_CLASSES:
@@ -55,18 +53,18 @@ def decision_charts(name: str, one: Shown, outputs: Outputs) -> Iterator[Chart]:
         pair = [ours[head].ravel(), theirs[head].ravel()]
         of = "pixels" if ours[head].ndim > 1 else "images"
         truth = _true_classes(pack.spec, pack.truth).get(head)
-        yield _against_float(f"{name}-{head}-float", one, head, labels, pair, of)
+        yield _against_float(f"{name}-{head}-float", result, head, labels, pair, of)
         if truth is not None and of == "images":
-            yield _against_truth(f"{name}-{head}-truth", one, head, labels, truth, pair)
+            yield _against_truth(f"{name}-{head}-truth", result, head, labels, truth, pair)
     for head, (right, mass) in _probabilities(pack, outputs).items():
-        yield reliability(f"{name}-{head}-reliability", one, head, right, mass)
+        yield reliability(f"{name}-{head}-reliability", result, head, right, mass)
 
 
 def _against_float(
-    name: str, one: Shown, head: str, labels: Sequence[str], pair: Sequence[NDArray[Any]], of: str
+    name: str, result: str, head: str, labels: Sequence[str], pair: Sequence[NDArray[Any]], of: str
 ) -> Chart:
     table = confusion(pair[0], pair[1], len(labels))
-    title = f"Decisions of {head}, float model against result {shortened(one.name, 60)}"
+    title = f"Decisions of {head}, float model against result {shortened(result, 60)}"
     same = np.trace(table) / max(1, table.sum())
     says = (
         f"A row is what the float model decides, a column what the device does, in {of}; on the "
@@ -79,11 +77,11 @@ def _against_float(
 
 
 def _against_truth(
-    name: str, one: Shown, head: str, labels: Sequence[str], truth: NDArray[Any],
+    name: str, result: str, head: str, labels: Sequence[str], truth: NDArray[Any],
     pair: Sequence[NDArray[Any]],
 ) -> Chart:  # fmt: skip
     tables = [confusion(truth, decided, len(labels)) for decided in pair]
-    title = f"Decisions of {head} against the truth: float model, and result {one.name}"
+    title = f"Decisions of {head} against the truth: float model, and result {result}"
     right = [100 * np.trace(table) / max(1, table.sum()) for table in tables]
     says = (
         f"A row is the true class, a column what is decided, in images. The float model is right "
@@ -146,7 +144,7 @@ def _matrices(
 
 
 def reliability(
-    name: str, one: Shown, head: str, right: Sequence[NDArray[np.bool_]],
+    name: str, result: str, head: str, right: Sequence[NDArray[np.bool_]],
     probability: Sequence[NDArray[np.floating]],
 ) -> Chart:  # fmt: skip
     """Probabilities of what is decided against how often it is right, of float model and device.
@@ -176,7 +174,7 @@ def reliability(
         axes.set_xlabel("mean probability of what is decided")
         axes.set_ylabel("share that is right")
 
-    title = f"Reliability of {head}'s probabilities, result {shortened(one.name, 60)}"
+    title = f"Reliability of {head}'s probabilities, result {shortened(result, 60)}"
     says = (
         f"In {BINS} bins of probability, how often the decision is right; on the grey line a "
         "probability is what it says. Bars are 95 % intervals of the share (Wilson). The expected "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from edgeskin.benchmarks.report.budget import Limits
-from edgeskin.benchmarks.report.report_documents import Check, State
+from edgeskin.benchmarks.report.budget import Budget, Limits
+from edgeskin.benchmarks.report.report_documents import Check, Row, State
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
 from edgeskin.evaluation import MetricChange
 from edgeskin.statistics import percentile_interval, unseen_share
@@ -21,6 +21,23 @@ def checks(result: BenchResult, limits: Limits) -> tuple[Check, ...]:
         check(result, allowed)
         for name, check in CHECKS.items()
         if (allowed := getattr(limits, name)) is not None
+    )
+
+
+def unheld(budget: Budget, rows: Iterable[Row]) -> tuple[str, ...]:
+    """A line for each metric that a limit names and no result has, as a misspelt one."""
+    known = {name for row in rows for name, m in row.metrics.items() if m.unit != "ratio"}
+    named = dict.fromkeys(
+        name
+        for limits in (budget, *budget.devices.values())
+        if isinstance(limits.max_mae_rise, dict)
+        for name in limits.max_mae_rise
+    )
+    theirs = ", ".join(sorted(known)) or "none"
+    return tuple(
+        f"max_mae_rise names '{name}', and no result has such an error; they have {theirs}"
+        for name in named
+        if name not in known
     )
 
 
@@ -74,7 +91,7 @@ def loss_of(metric: MetricChange) -> float:
 
 
 def _severity(check: Check) -> tuple[int, float]:
-    """By its state and then by its value; what has none, or NaN, counts as most."""
+    """The worst is the largest: by its state, then by its value; none, or NaN, counts as most."""
     value = math.nan if check.value is None else check.value
     return _STATES.index(check.state), math.inf if math.isnan(value) else value
 
@@ -149,24 +166,28 @@ def _whole_p50(result: BenchResult) -> float | None:
 
 
 def _drop(result: BenchResult, allowed: float) -> Check:
-    return _of_metric(result, allowed, ratio=True)
-
-
-def _mae_rise(result: BenchResult, allowed: float) -> Check:
-    return _of_metric(result, allowed, ratio=False)
-
-
-def _of_metric(result: BenchResult, allowed: float, *, ratio: bool) -> Check:
-    """The check of the metric that does worst: one that is missed, else unsure, else lost most."""
-    limit, kind = ("max_drop", "a decision") if ratio else ("max_mae_rise", "a value")
+    found = {name: m for name, m in result.accuracy.metrics.items() if m.unit == "ratio"}
     each = [
-        _metric_check(limit, allowed, name, metric, result.accuracy.images)
-        for name, metric in result.accuracy.metrics.items()
-        if (metric.unit == "ratio") is ratio
+        _metric_check("max_drop", allowed, name, metric, result.accuracy.images)
+        for name, metric in found.items()
     ]
     if not each:
-        unit = "points" if ratio else ""
-        return _not_measured(limit, allowed, unit, f"the pack has no labels of {kind}")
+        return _not_measured("max_drop", allowed, "points", "the pack has no labels of a decision")
+    return max(each, key=_severity)
+
+
+def _mae_rise(result: BenchResult, allowed: float | Mapping[str, float]) -> Check:
+    found = {name: m for name, m in result.accuracy.metrics.items() if m.unit != "ratio"}
+    named = allowed if isinstance(allowed, Mapping) else dict.fromkeys(found, allowed)
+    each = [
+        _metric_check("max_mae_rise", rise, name, found[name], result.accuracy.images)
+        for name, rise in named.items()
+        if name in found
+    ]
+    if not each:
+        of = ", ".join(named) or "a value"
+        rise = min(named.values()) if isinstance(allowed, Mapping) else allowed
+        return _not_measured("max_mae_rise", rise, "", f"the pack has no labels of {of}")
     return max(each, key=_severity)
 
 

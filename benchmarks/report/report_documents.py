@@ -118,12 +118,17 @@ class ModelReport(Document):
 
 
 class Report(Document):
-    """Everything of the page but its pictures."""
+    """Everything of the page but its pictures.
+
+    Attributes:
+        remarks: What is odd about the limits, a sentence each.
+    """
 
     version: Literal[1] = 1
     edgeskin: str
     budget: Budget
     models: tuple[ModelReport, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -14,13 +14,17 @@ from importlib.resources import files
 from typing import Any
 
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.report.answers import Answers
 from edgeskin.benchmarks.report.charts import Chart
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.decision_charts import decision_charts
+from edgeskin.benchmarks.report.file_layers import FileLayers, files_of
+from edgeskin.benchmarks.report.layer_charts import layer_chart
 from edgeskin.benchmarks.report.report_documents import ModelReport, Report
 from edgeskin.benchmarks.report.result_cells import COLUMNS, SIGNS, cells, change_text, lines
 from edgeskin.benchmarks.report.result_charts import charts_of
 from edgeskin.benchmarks.report.shown import Shown, shown_by_model
+from edgeskin.benchmarks.report.waterfalls import waterfalls
 from edgeskin.benchmarks.report.worst_images import WorstImage, worst_images
 from edgeskin.printable import printable
 from edgeskin.progress import Progress, silent
@@ -30,7 +34,17 @@ MOST_MODELS = 6
 MOST_WITH_OUTPUTS = 3
 """Results of a model whose outputs are looked into, the worst first."""
 _TEMPLATES = files("edgeskin.benchmarks.report") / "templates"
-_SORTS = "document.querySelectorAll('table.sortable').forEach(function (t) {new Tablesort(t);});"
+_SORTS = """
+document.querySelectorAll('table.sortable').forEach(function (table) {
+  new Tablesort(table);
+  table.addEventListener('afterSort', function () {  // what has no figure comes last, both ways
+    var column = table.querySelector('th[aria-sort]').cellIndex;
+    Array.from(table.tBodies[0].rows).forEach(function (row) {
+      if (row.cells[column].dataset.sort === '') { table.tBodies[0].appendChild(row); }
+    });
+  });
+});
+"""
 
 
 @dataclass(frozen=True)
@@ -38,10 +52,12 @@ class Pictured:
     """A result whose outputs are at hand.
 
     Attributes:
+        answered: Of a pipeline, which images its answers are of; else empty.
         images: Empty where they were not asked for.
     """
 
     shown: Shown
+    answered: str
     charts: tuple[Chart, ...]
     images: tuple[WorstImage, ...]
 
@@ -67,6 +83,7 @@ def report_page(
     found: Sequence[Found],
     packs: Mapping[str, Pack],
     *,
+    layers: Sequence[FileLayers] = (),
     images: bool = True,
     progress: Progress = silent,
 ) -> str:
@@ -75,6 +92,7 @@ def report_page(
     Args:
         found: What the report is on, in the same order.
         packs: By identity: what outputs are compared with, and the images.
+        layers: Of files that results are of.
         images: Whether the worst images of these packs are in the page.
 
     Raises:
@@ -87,7 +105,7 @@ def report_page(
     drawn = []
     for done, model in enumerate(report.models[:MOST_MODELS]):
         progress("drawing", done, min(MOST_MODELS, len(report.models)))
-        drawn.append(_pictures(f"m{done + 1}", model, shown[model.model], images))
+        drawn.append(_pictures(f"m{done + 1}", model, shown[model.model], layers, images))
     scripts = _read("tablesort.min.js") + _read("tablesort.number.min.js") + _SORTS
     digest = base64.b64encode(hashlib.sha256(scripts.encode()).digest()).decode("ascii")
     environment = Environment(
@@ -114,9 +132,27 @@ def report_page(
     )
 
 
-def _pictures(name: str, model: ModelReport, shown: Sequence[Shown], images: bool) -> Pictures:
+def _pictures(
+    name: str,
+    model: ModelReport,
+    shown: Sequence[Shown],
+    layers: Sequence[FileLayers],
+    images: bool,
+) -> Pictures:
     results = tuple(_pictured(name, shown, images))
-    return Pictures(name, model, tuple(charts_of(name, shown)), results, _without(shown, results))
+    charts = (
+        *charts_of(name, shown), *waterfalls(name, shown), *_layer_charts(name, shown, layers)
+    )  # fmt: skip
+    return Pictures(name, model, charts, results, _without(shown, results))
+
+
+def _layer_charts(
+    name: str, shown: Sequence[Shown], layers: Sequence[FileLayers]
+) -> Iterator[Chart]:
+    files = {file.sha256: file for one in shown for file in files_of(one.result)}
+    for i, report in enumerate(layers):
+        if report.sha256 in files:
+            yield layer_chart(f"{name}-layers{i}", report, files[report.sha256])
 
 
 def _pictured(name: str, shown: Sequence[Shown], images: bool) -> Iterator[Pictured]:
@@ -124,13 +160,24 @@ def _pictured(name: str, shown: Sequence[Shown], images: bool) -> Iterator[Pictu
     for one in shown:
         if not left:
             return
-        if (outputs := one.outputs()) is not None:
+        if (answers := one.answers()) is not None:
             left -= 1
             yield Pictured(
                 one,
-                tuple(decision_charts(f"{name}-r{one.row.number}", one, outputs)),
-                tuple(worst_images(one, outputs)) if images else (),
+                _answered(answers),
+                tuple(decision_charts(f"{name}-r{one.row.number}", one.name, answers)),
+                tuple(worst_images(answers, one.result.accuracy.changed)) if images else (),
             )
+
+
+def _answered(answers: Answers) -> str:
+    if answers.pipeline is None:
+        return ""
+    total, float_ones = len(answers.pipeline), int(answers.pipeline.answered.sum())
+    return (
+        f"Answers at the end of the pipeline, on the {len(answers.images)} of {total} images that "
+        f"both answer; the float pipeline answers {float_ones}."
+    )
 
 
 def _without(shown: Sequence[Shown], results: Sequence[Pictured]) -> str:

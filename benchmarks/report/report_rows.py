@@ -15,6 +15,7 @@ from edgeskin.benchmarks.report.limits import (
     most_lost,
     no_times,
     peak_memory_mb,
+    unheld,
 )
 from edgeskin.benchmarks.report.release import judge, summarize
 from edgeskin.benchmarks.report.report_documents import Report, Row, Times, WorstGroup
@@ -27,10 +28,15 @@ from edgeskin.version import __version__
 def report_on(found: Sequence[Found], budget: Budget) -> Report:
     """The report of these results, models and rows in the order of their first result."""
     models: dict[str, list[Row]] = {}
-    for row in rows_of_results(found, budget):
+    rows = rows_of_results(found, budget)
+    for row in rows:
         models.setdefault(row.model, []).append(row)
-    reports = tuple(summarize(model, rows) for model, rows in models.items())
-    return Report(edgeskin=__version__, budget=budget, models=reports)
+    return Report(
+        edgeskin=__version__,
+        budget=budget,
+        models=tuple(summarize(model, each) for model, each in models.items()),
+        remarks=unheld(budget, rows),
+    )
 
 
 def rows_of_results(found: Sequence[Found], budget: Budget = NO_LIMITS) -> list[Row]:

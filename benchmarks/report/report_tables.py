@@ -22,11 +22,11 @@ from edgeskin.benchmarks.report.result_cells import (
     value_text,
     worst_of,
 )
-from edgeskin.printable import printable
+from edgeskin.printable import printable, unlinked
 
 MOST_ROWS = 40
 """Of a table of Markdown: GitHub takes 65,536 characters of a comment."""
-_MARKS = re.compile(r"([\\`*_\[\]#|~<>&])|@")
+_MARKS = re.compile(r"[\\`*_\[\]#|~<>&]")
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -150,5 +150,5 @@ def _line(row: Row) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it is; a name after an @ is called by nobody."""
-    return _MARKS.sub(lambda m: "@\u2060" if m[0] == "@" else f"\\{m[0]}", printable(text))
+    """Text that Markdown shows as it is, and in which no name becomes a link or calls anybody."""
+    return _MARKS.sub(r"\\\g<0>", unlinked(printable(text)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -26,7 +28,7 @@ class Cell:
 
     Attributes:
         text: The figure; `more` are lines beneath it.
-        sort: What it is sorted by; None where the text is.
+        sort: What it is sorted by; None where there is no figure.
         checks: Limits that hold the figure.
         doubts: Why it may be wrong, a word or two each.
     """
@@ -36,6 +38,16 @@ class Cell:
     more: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    @property
+    def sort_key(self) -> str:
+        """`sort` as the page sorts it; empty where there is no figure, which comes last."""
+        if self.sort is None or math.isnan(self.sort):
+            return ""
+        return f"{min(max(self.sort, -_MOST), _MOST):.9f}"
+
+
+_MOST = 1e9
 
 
 def cells(row: Row) -> dict[str, Cell]:
@@ -75,8 +87,19 @@ def doubts_of_times(row: Row) -> tuple[str, ...]:
     """What speaks against the times, a word or two each."""
     if row.times is None:
         return (row.no_times or "not timed",)
-    named = (doubt.partition(":")[0] for doubt in row.doubts)
-    return tuple(dict.fromkeys(name for name in named if name != "unverified"))
+    return tuple(name for name in doubt_names(row) if name != "unverified")
+
+
+def doubt_names(row: Row) -> tuple[str, ...]:
+    """Each kind of doubt in a word or two: what two stages of a pipeline have is said once."""
+    names = dict[str, str]()
+    for doubt in row.doubts:
+        name = _STAGE.sub("", doubt).partition(":")[0]
+        names.setdefault(_NUMBER.sub("", name), name)  # of loads of 3.6 and 3.7 the first
+    return tuple(names.values())
+
+
+_STAGE, _NUMBER = re.compile(r"^stage '[^']*': "), re.compile(r"[\d.]+")
 
 
 def _checks(row: Row, *limits: str) -> tuple[Check, ...]:
@@ -106,7 +129,7 @@ def _memory(row: Row) -> Cell:
 
 
 def _taken(row: Row) -> Cell:
-    doubts = tuple(doubt for doubt in row.doubts if doubt.startswith("unverified"))
+    doubts = tuple(dict.fromkeys(d for d in row.doubts if d.startswith("unverified")))
     share = None if row.taken is None else row.taken[0] / max(1, row.taken[1])
     return Cell(taken_text(row), share, doubts=doubts)
 
@@ -138,8 +161,7 @@ def _group(row: Row) -> Cell:
 def _agreement(row: Row) -> Cell:
     equal = row.equal_decisions
     same = "no decisions" if equal is None else f"{number(100 * equal)} % equal decisions"
-    finite = min(row.sqnr_db, 1e6)  # equal outputs have an infinite one, which sorts as no number
-    return Cell(f"{number(row.sqnr_db, 1)} dB", finite, (same,))
+    return Cell(f"{number(row.sqnr_db, 1)} dB", row.sqnr_db, (same,))
 
 
 COLUMNS: Mapping[str, Callable[[Row], Cell]] = {

@@ -390,10 +390,11 @@ def _metrics(shown: Sequence[Shown]) -> list[str]:
 
 def _limit(shown: Sequence[Shown], metric: str) -> float | None:
     """What a metric may lose, where it is the same for all of them."""
-    name = "max_drop" if shown[0].row.metrics[metric].unit == "ratio" else "max_mae_rise"
-    if shown[0].row.metrics[metric].higher_is_better is None:
+    found = shown[0].row.metrics[metric]
+    if found.higher_is_better is None:
         return None
-    allowed = {c.allowed for one in shown for c in one.row.checks if c.limit == name}
+    ratio = found.unit == "ratio"
+    allowed = {one.limits.allowed_loss(metric, ratio=ratio) for one in shown}
     return allowed.pop() if len(allowed) == 1 else None
 
 

@@ -1,16 +1,18 @@
-"""A result as the pictures take it: its row, its samples, and, of a pack at hand, its outputs."""
+"""A result as the pictures take it: its row, its samples, and, of a pack at hand, its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.report.answers import Answers, answers_of, has_outputs
+from edgeskin.benchmarks.report.budget import Limits
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.report_documents import ORDER, Report, Row
-from edgeskin.benchmarks.result import BenchResult, Latency, PipelineResult
-from edgeskin.measured import read_measured
-from edgeskin.postprocess import Outputs
+from edgeskin.benchmarks.report.result_cells import doubt_names
+from edgeskin.benchmarks.result import BenchResult, Latency
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,13 @@ class Shown:
     """One result.
 
     Attributes:
+        limits: What holds on its device.
         pack: That it was measured on; None where it was not named.
     """
 
     row: Row
     found: Found
+    limits: Limits
     pack: Pack | None
 
     @property
@@ -42,20 +46,22 @@ class Shown:
     @property
     def doubts(self) -> str:
         """What speaks against its times, in a word each."""
-        return ", ".join(dict.fromkeys(doubt.partition(":")[0] for doubt in self.row.doubts))
+        return ", ".join(doubt_names(self.row))
 
-    def outputs(self) -> Outputs | None:
-        """Decoded outputs, a row an image of the pack; None where they or the pack are not here.
+    @cached_property
+    def has_answers(self) -> bool:
+        """Whether its outputs and its pack are here."""
+        return self.pack is not None and has_outputs(self.found)
+
+    def answers(self) -> Answers | None:
+        """What it says of each image; None where its outputs or the pack are not here.
 
         Raises:
             InvalidResult: The file beside the result is damaged, or of other images.
         """
-        path = self.found.path
-        if self.pack is None or isinstance(self.result, PipelineResult):
+        if self.pack is None or not self.has_answers:
             return None
-        if not path.with_suffix(".npz").is_file():
-            return None
-        return read_measured(path).outputs
+        return answers_of(self.found, self.pack)
 
 
 def shown_by_model(
@@ -69,7 +75,10 @@ def shown_by_model(
     """
     return {
         model.model: sorted(
-            (Shown(row, found[row.number - 1], packs.get(row.pack)) for row in model.rows),
+            (
+                Shown(row, found[row.number - 1], report.budget.on(row.device), packs.get(row.pack))
+                for row in model.rows
+            ),
             key=lambda one: (-ORDER.index(one.row.verdict), one.row.number),
         )
         for model in report.models

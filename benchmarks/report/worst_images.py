@@ -1,14 +1,14 @@
 """The images that a device answers worst, side by side: its input, both answers, the difference.
 
-The input is what the device saw, by the native core that it runs too. Masks lie over it. Pictures
-travel inside the page as WebP of at most `SIDE` pixels.
+The input is what the device saw, by the native core that it runs too; of a pipeline the image as
+it was taken. Masks lie over it. Pictures travel inside the page as WebP of at most `SIDE` pixels.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgeskin import native
+from edgeskin.benchmarks.accuracy import ChangedDecision
 from edgeskin.benchmarks.pack import Pack
+from edgeskin.benchmarks.pipeline_pack import PipelinePack
+from edgeskin.benchmarks.report.answers import Answers
 from edgeskin.benchmarks.report.decision_charts import class_labels
-from edgeskin.benchmarks.report.shown import Shown
 from edgeskin.masks import resized
 from edgeskin.metrics import max_difference
+from edgeskin.pipelines.joins import inside
+from edgeskin.pipelines.pipeline_spec import MaskJoin
 from edgeskin.postprocess import (
     ClassPrediction,
     DistributionPrediction,
@@ -56,8 +60,10 @@ class WorstImage:
     Attributes:
         image: Its number in the pack; `source` is the SHA-256 of its file.
         why: What makes it one of the worst.
-        seen: The input; `float_mask` and `device_mask` lie over it and `difference` says where
-            they differ. Data URIs; empty where there are no masks.
+        seen: The picture; `float_mask` and `device_mask` lie over it and `difference` says where
+            they differ. Data URIs; empty where there are no masks. Of a pipeline, whose last stage
+            draws none, `float_mask` is the first stage's, and the device's is not known.
+        seen_as, float_as: What stands under `seen` and under `float_mask`.
         float_says, device_says, truth: Answers, a line a head.
         differs: The largest difference of each output.
         changed: Heads that decide otherwise.
@@ -67,8 +73,10 @@ class WorstImage:
     source: str
     why: str
     seen: str
+    seen_as: str
     size: tuple[int, int]
     float_mask: str
+    float_as: str
     device_mask: str
     difference: str
     float_says: tuple[str, ...]
@@ -78,43 +86,55 @@ class WorstImage:
     changed: tuple[str, ...]
 
 
-def worst_images(one: Shown, outputs: Outputs) -> Iterator[WorstImage]:
-    """The worst images of a result, the worst first; changed decisions come before the others."""
-    pack = one.pack
-    assert pack is not None  # or there are no outputs
-    distance = _distances(pack, outputs)
+def worst_images(
+    answers: Answers, changed_decisions: Sequence[ChangedDecision]
+) -> Iterator[WorstImage]:
+    """The worst images of a result, the worst first; changed decisions come before the others.
+
+    Args:
+        changed_decisions: As the result has them: their images are rows of `answers`.
+    """
+    distance = _distances(answers.pack, answers.outputs)
     changed = dict[int, list[str]]()
-    for change in one.result.accuracy.changed:
+    for change in changed_decisions:
         changed.setdefault(change.image, []).append(change.head)
     order = np.argsort(-distance, kind="stable").tolist()
-    for image in sorted(order, key=lambda image: image not in changed)[:MOST_IMAGES]:
-        yield _worst(pack, outputs, image, tuple(changed.get(image, ())), float(distance[image]))
+    for row in sorted(order, key=lambda row: row not in changed)[:MOST_IMAGES]:
+        yield _worst(answers, row, tuple(changed.get(row, ())), float(distance[row]))
 
 
-def _worst(
-    pack: Pack, outputs: Outputs, image: int, changed: tuple[str, ...], distance: float
-) -> WorstImage:
-    row = np.array([image])
-    ours, theirs = rows_of(pack.reference, row), rows_of(outputs, row)
-    pixels = _seen(pack, image)
-    over_float, over_device, difference = _masks(pack, ours, theirs, pixels)
+def _worst(answers: Answers, row: int, changed: tuple[str, ...], distance: float) -> WorstImage:
+    pack, chosen = answers.pack, np.array([row])
+    ours, theirs = rows_of(pack.reference, chosen), rows_of(answers.outputs, chosen)
     why = f"outputs differ by {100 * distance:.1f} % of their size"
     if np.isinf(distance):
         why = "an output is no number"
     elif changed:
         why = f"another answer: {', '.join(changed)}"
+    image = int(answers.images[row])
+    if answers.pipeline is None:
+        pixels = _seen(pack, row)
+        over_float, over_device, difference = _masks(pack, ours, theirs, pixels)
+        seen_as, float_as = "input as the device saw it", "float model"
+    else:
+        pixels = _small(answers.pipeline.image(image))
+        over_float, over_device, difference = _first_mask(answers.pipeline, image, pixels), "", ""
+        seen_as = "the image as it was taken"
+        float_as = f"float pipeline, with what its '{answers.pipeline.names[0]}' finds"
     return WorstImage(
         image=image,
-        source=pack.items[image].source_sha256,
+        source=pack.items[row].source_sha256,
         why=why,
         seen=_uri(pixels),
+        seen_as=seen_as,
         size=(pixels.shape[1], pixels.shape[0]),
         float_mask=over_float,
+        float_as=float_as,
         device_mask=over_device,
         difference=difference,
         float_says=_lines(predict(pack.spec, ours)),
         device_says=_lines(predict(pack.spec, theirs)),
-        truth=tuple(_truth(pack, image)),
+        truth=tuple(_truth(pack, row)),
         differs=tuple(
             f"{name}: {max_difference(values, theirs[name]):.3g}" for name, values in ours.items()
         ),
@@ -157,7 +177,10 @@ def _distances(pack: Pack, outputs: Outputs) -> NDArray[np.float64]:
 def _seen(pack: Pack, image: int) -> NDArray[np.uint8]:
     """What the network got, at most `SIDE` pixels high and wide."""
     pixels = pack.image(image)
-    pixels = pixels if pack.ready else preprocess(pixels, pack.spec.input)
+    return _small(pixels if pack.ready else preprocess(pixels, pack.spec.input))
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if max(height, width) <= SIDE:
         return pixels
@@ -181,6 +204,17 @@ def _masks(
     differ = np.where(pair[0] != pair[1], 5, 0)  # yellow
     drawn = [_over(pixels, mask) for mask in pair]
     return _uri(drawn[0]), _uri(drawn[1]), _uri(_over(pixels // 3, differ, 1.0))
+
+
+def _first_mask(pack: PipelinePack, image: int, pixels: NDArray[np.uint8]) -> str:
+    """The regions that the float pipeline's stages join by, over the picture: skin, then lesion."""
+    original, row = pack.image(image), rows_of(pack.reference, np.array([image]))
+    join = pack.join
+    regions = (join.keep,) if isinstance(join, MaskJoin) else (join.skin, join.lesion)
+    classes = np.zeros(original.shape[:2], np.int64)
+    for number, region in enumerate(regions, 1):
+        classes[inside(region, pack.spec, row, original)] = number
+    return _uri(_over(pixels, resized(classes[None], *pixels.shape[:2])[0], 0.4))
 
 
 def _classes(mask: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -70,7 +70,8 @@ class Reproduction(Document):
 class LayerReport(Document):
     """An artifact beside its reference, by layer, from input to output.
 
-    `bad` layers are below their floors by themselves, `worst` are the lowest of all but outputs.
+    `sha256` is the artifact's. `bad` layers are below their floors by themselves, `worst` are the
+    lowest of all but outputs.
     `unmatched` tensors of the artifact are like none of the reference; `missing_additions` are
     sums of the reference, where the artifact has none that is left. Of a simulated accelerator,
     `simulated` is its name ("htp:SM8750"), `simulator` says it to a person, and `untouched_db` is
@@ -80,6 +81,7 @@ class LayerReport(Document):
 
     version: int = 1
     artifact: str
+    sha256: str
     reference: str
     images: int
     precision: Precision

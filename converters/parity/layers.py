@@ -20,6 +20,7 @@ from edgeskin.converters.parity.parts import Elsewhere, Parts
 from edgeskin.converters.parity.reference import Model, need_network
 from edgeskin.converters.parity.repro import write_repro
 from edgeskin.converters.parity.torch_graph import TorchGraph
+from edgeskin.files import sha256
 from edgeskin.preprocess import normalize
 from edgeskin.progress import Progress, silent
 from edgeskin.spec import InputSpec
@@ -100,6 +101,7 @@ def measure(
     elsewhere = pair.parts.elsewhere
     return LayerReport(
         artifact=pair.parts.path.name,
+        sha256=sha256(pair.parts.path),
         reference=reference,
         images=pair.images.count,
         precision=pair.precision,

@@ -55,6 +55,20 @@ def compare(
             rich_help_panel="Gates",
         ),
     ] = None,
+    max_load_rise: Annotated[
+        str | None,
+        typer.Option(
+            help="Gate: how much longer the file may take to load, as 50%.",
+            rich_help_panel="Gates",
+        ),
+    ] = None,
+    max_memory_rise: Annotated[
+        str | None,
+        typer.Option(
+            help="Gate: how much more memory it may take at its peak, as 10%.",
+            rich_help_panel="Gates",
+        ),
+    ] = None,
     budget: Annotated[
         Path | None,
         typer.Option(
@@ -79,9 +93,13 @@ def compare(
     from edgeskin.benchmarks.report.gate.compare_markdown import compare_markdown
     from edgeskin.benchmarks.report.gate.compare_results import compare as held_against
     from edgeskin.benchmarks.report.gate.sarif import sarif as sarif_of
-    from edgeskin.files import atomic, check_writable
+    from edgeskin.errors import CannotWrite
+    from edgeskin.files import check_writable, write_texts
 
-    for target in filter(None, (markdown, junit, sarif)):
+    targets = [path for path in (markdown, junit, sarif) if path is not None]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise CannotWrite(f"{target} would be two of the outputs: name each of them")
         check_writable(target, force=force)
     with console.progress() as progress:
         comparison = held_against(
@@ -93,6 +111,8 @@ def compare(
             max_mae_rise=max_mae_rise,
             max_growth=_percent("--max-growth", max_growth),
             max_group_gap=max_group_gap,
+            max_load_rise=_percent("--max-load-rise", max_load_rise),
+            max_memory_rise=_percent("--max-memory-rise", max_memory_rise),
             budget=budget,
             strict=strict,
             progress=progress,
@@ -103,10 +123,7 @@ def compare(
         (junit, compare_junit(comparison)),
         (sarif, sarif_of(comparison, folder)),
     )
-    for path, text in texts:
-        if path is not None:
-            with atomic(path, force=force) as fresh:
-                fresh.write_text(text, encoding="utf-8")
+    write_texts({path: text for path, text in texts if path is not None}, force=force)
     if json:
         console.emit(comparison.to_json())
     else:

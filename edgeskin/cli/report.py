@@ -27,6 +27,13 @@ def report(
             "small pictures, its worst images. Images go into the page only so; may be repeated."
         ),
     ] = None,
+    layers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What verify --layers --json printed of a measured file: adds SQNR by layer; "
+            "repeated."
+        ),
+    ] = None,
     no_images: Annotated[
         bool,
         typer.Option("--no-images", help="With --pack, but no image in the page: no face travels."),
@@ -52,6 +59,7 @@ def report(
             out,
             budget=budget,
             packs=pack or (),
+            layers=layers or (),
             images=not no_images,
             csv=csv,
             junit=junit,
@@ -71,4 +79,6 @@ def _print(made: Report, out: Path) -> None:
     for model in made.models:
         line = f"{model.verdict:5} {model.model}: {model.reason}"
         print(console.printable(line))
+    for remark in made.remarks:
+        console.remark(console.printable(remark))
     console.say(f"{out}: {made.counted}, {out.stat().st_size / 1e6:.2f} MB")

@@ -17,6 +17,7 @@ from edgeskin.cli.verify import gates
 from edgeskin.converters.parity import Verification
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
+from edgeskin.files import sha256
 
 Verify = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -189,6 +190,7 @@ def test_layers_picture_and_folder_of_a_good_file(
     assert matched == total
     assert int(total) > 50  # MobileNetV3-Small has 52 convolutions, and two heads
     products = [row for row in layers["layers"] if row["kind"] == "multiply"]
+    assert layers["sha256"] == sha256(artifact)
     assert min(float(row["own_sqnr_db"]) for row in products) > 60.0  # "inf" is text in JSON
     assert picture.is_file()
     assert sorted(p.name for p in folder.iterdir()) == [

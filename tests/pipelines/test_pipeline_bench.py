@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from base64 import b64decode
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,7 @@ from edgeskin.benchmarks.result import PipelineResult, read_result
 from edgeskin.cli.main import run
 from edgeskin.converters.model import Job
 from edgeskin.data.grouping import GroupOptions
-from edgeskin.errors import InvalidArtifact, InvalidData, InvalidPack, RunFailed
+from edgeskin.errors import InvalidArtifact, InvalidData, InvalidPack, InvalidResult, RunFailed
 from edgeskin.formats import FORMATS
 from edgeskin.pipelines.pipeline_folder import make_pipeline, read_pipeline
 from edgeskin.pipelines.pipeline_predictor import load_pipeline
@@ -92,6 +95,43 @@ def test_the_device_answers_as_the_pipeline_does_here(
     assert read_result(path.with_suffix(".json")) == result
     assert isinstance(read_result(path.with_suffix(".json")), PipelineResult)
     assert not (tmp_path / "out" / ".parts").exists()
+
+
+def test_the_report_shows_a_pipeline_s_decisions_and_images(
+    of_files: Make, pack: PipelinePack, tmp_path: Path
+) -> None:
+    edgeskin.bench([of_files("onnx")], pack.folder, tmp_path / "out", protocol="none")
+    [path] = (tmp_path / "out").glob("*.json")
+    report = edgeskin.report(path, tmp_path / "r.html", packs=[pack.folder])
+    text = (tmp_path / "r.html").read_text()
+    assert report.models[0].rows[0].pack == pack.end_sha256
+    assert "on the 9 of 12 images that both answer; the float pipeline answers 9." in text
+    table = text[text.index("<caption>Decisions of colour, float model against") :]
+    cells = [int(x) for x in re.findall(r"<td>(\d+)</td>", table.partition("</table>")[0])]
+    alike = np.bincount(pack.end["colour"].argmax(axis=1), minlength=3)
+    np.testing.assert_array_equal(np.reshape(cells, (3, 3)), np.diag(alike))
+    # Four images, each once as it was taken and once under the first stage's mask.
+    pictures = re.findall(r'<img src="data:image/webp;base64,([^"]+)"[^>]*alt="([^"]+)"', text)
+    assert len(pictures) == 8
+    numbers = [int(re.search(r"mage (\d+)", alt)[1]) for _, alt in pictures]
+    assert numbers[::2] == numbers[1::2]
+    assert set(numbers) <= set(np.flatnonzero(pack.answered).tolist())
+    for (taken, alt), (masked, under) in zip(pictures[::2], pictures[1::2], strict=True):
+        assert alt.endswith("the image as it was taken")
+        assert under.endswith("with what its &#39;areas&#39; finds")
+        plain, over = (np.array(Image.open(BytesIO(b64decode(x)))) for x in (taken, masked))
+        image = pack.image(int(re.search(r"mage (\d+)", alt)[1]))
+        assert np.abs(plain.astype(int) - image).mean() < 3  # WebP, whose colours are half as fine
+        # Green lies over what is red, and over nothing else.
+        greener = over[..., 1].astype(int) - plain[..., 1] > 20
+        red = image[..., 0] > 128
+        assert np.mean(greener == red) > 0.95
+    edgeskin.report(path, tmp_path / "n.html", packs=[pack.folder], images=False)
+    assert "<img" not in (tmp_path / "n.html").read_text()
+    with np.load(path.with_suffix(".npz")) as end:
+        np.savez(path.with_suffix(".npz"), **{**end, "image": end["image"] + 9})
+    with pytest.raises(InvalidResult, match="outputs of other images than its pack's"):
+        edgeskin.report(path, tmp_path / "s.html", packs=[pack.folder])
 
 
 def test_crops_run_one_by_one_and_their_answers_are_averaged(run_of: Make, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ from edgeskin.benchmarks.report.gate.paired_outputs import paired_outputs
 from edgeskin.benchmarks.report.gate.pairing import Side, sides
 from edgeskin.benchmarks.report.gate.release_gates import corrected, gated
 from edgeskin.benchmarks.report.report_rows import report_on
-from edgeskin.benchmarks.result import Assigned, Part
+from edgeskin.benchmarks.result import Assigned, Load, Part
+from edgeskin.cli.main import run
 from edgeskin.errors import InvalidPack, InvalidResult, InvalidSpec
 from edgeskin.statistics import mcnemar_p
 
@@ -166,6 +168,65 @@ def test_times_that_are_none_are_not_compared(images: Pack, tmp_path: Path) -> N
     # A gate that nothing passed through is no gate.
     assert comparison.verdict == "missed"
     assert str(comparison.missed[0]).startswith("max_slowdown: no pair has times on both sides")
+
+
+def loaded(folder: Path, of: Pack, first_ms: float, later_ms: float | None, **changes: Any) -> None:
+    """A result whose first load and later ones took so long."""
+    latency = make_latency(10.0, 1100, len(of), 0)
+    loads = [Load(cold=True, load_ms=first_ms, first_ms=20.0)]
+    if later_ms is not None:
+        loads += [Load(cold=False, load_ms=ms, first_ms=20.0) for ms in (1.0, later_ms, 900.0)]
+    latency = latency.model_copy(update={"loads": tuple(loads), **changes})
+    make_result(folder, of, latency=latency)
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "later_ms", "state"),
+    [
+        (33.0, 11.0, "held"),  # both within
+        (60.0, 20.0, "missed"),  # both beyond
+        (60.0, 10.0, "unsure"),  # the first alone, as any first load may
+        (30.0, 20.0, "unsure"),
+        (60.0, None, "unsure"),  # one value, and what of it is noise is not known
+    ],
+)
+def test_loads_are_gated_by_the_first_and_the_later_ones(
+    images: Pack, tmp_path: Path, first_ms: float, later_ms: float | None, state: str
+) -> None:
+    loaded(tmp_path / "old", images, 30.0, 10.0)
+    loaded(tmp_path / "new", images, first_ms, later_ms)
+    comparison = edgeskin.compare(tmp_path / "old", tmp_path / "new", max_load_rise=50)
+    assert states(comparison, "max_load_rise") == {state}
+    assert comparison.verdict == state
+    assert figure(comparison.pairs[0], "load_ms").change == pytest.approx(100 * (first_ms / 30 - 1))
+    lines = [str(reason) for reason in (*comparison.missed, *comparison.unsure)]
+    if (first_ms, later_ms) == (60.0, 10.0):
+        assert lines == [
+            "skin-int8.tflite on host, xnnpack: load_ms worse by 100.00%, 50% allowed: it may be "
+            "noise, loads after the first changed by +0.00%"
+        ]
+
+
+@pytest.mark.parametrize(("peak_kb", "state"), [(66_000, "held"), (66_001, "missed")])
+def test_peak_memory_is_gated_as_it_is(
+    images: Pack, tmp_path: Path, peak_kb: int, state: str
+) -> None:
+    """60,000 KiB before, 10 % more allowed."""
+    loaded(tmp_path / "old", images, 30.0, 10.0)
+    loaded(tmp_path / "new", images, 30.0, 10.0, memory_kb={"load": 100, "end": peak_kb})
+    comparison = edgeskin.compare(tmp_path / "old", tmp_path / "new", max_memory_rise=10)
+    assert (comparison.verdict, states(comparison, "max_memory_rise")) == (state, {state})
+
+
+def test_gates_of_loads_and_memory_need_times(images: Pack, tmp_path: Path) -> None:
+    make_result(tmp_path / "r", images, run_ms=None)
+    comparison = edgeskin.compare(
+        tmp_path / "r", tmp_path / "r", max_load_rise=50, max_memory_rise=10
+    )
+    assert [reason.rule for reason in comparison.missed] == ["max_load_rise", "max_memory_rise"]
+    words = ["compare", str(tmp_path / "r"), str(tmp_path / "r"), "--max-memory-rise", "10%"]
+    assert run(words) == 1
+    assert run([*words[:3], "--max-load-rise", "much"]) == 2
 
 
 def test_flips_are_paired_with_the_pack(images: Pack, tmp_path: Path) -> None:

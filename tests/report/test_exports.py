@@ -439,6 +439,9 @@ def test_what_does_not_fit_is_refused(images: Pack, tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidResult, match=why):
             export([result], model_explorer=nodes, artifacts=artifacts, layers=layered)
+    again = layers(tmp_path, path.name, {"out": 1.0}, sha256="ab" * 32)
+    with pytest.raises(InvalidResult, match=f"is of {path.name} of sha256 abab"):
+        export([result], model_explorer=nodes, artifacts=[path], layers=[again])
     strange = layers(tmp_path, path.name, {"elsewhere": 1.0})
     with pytest.raises(InvalidResult, match="none of its layers is a tensor of"):
         export([result], model_explorer=nodes, artifacts=[path], layers=[strange])

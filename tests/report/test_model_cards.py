@@ -16,6 +16,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, metadata_load
 from made_results import SPEC, make_pack, make_result
+from markdown_it import MarkdownIt
 
 from edgeskin.artifacts import ManifestEntry, Metadata, read_manifest, write_manifest
 from edgeskin.benchmarks.pack import Pack
@@ -30,7 +31,10 @@ from edgeskin.hub_card import LICENSES, hub_metric
 from edgeskin.spec import Spec
 
 HOSTILE = "<script>alert(1)</script><img src=https://evil.example/x.png onerror=alert(2)>"
-LINKS = "[here](javascript:alert(3)) ![pixel](https://evil.example/p.png) <https://evil.example>"
+LINKS = (
+    "[here](javascript:alert(3)) ![pixel](https://evil.example/p.png) <https://evil.example> "
+    "![by name][it] \\\\![again][it]\n\n[it]: https://evil.example/q.png"
+)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +255,9 @@ def test_what_a_person_wrote_is_text_on_the_page(images: Pack, tmp_path: Path) -
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in content
     assert "![pixel](https://evil.example/p.png)" in content
     assert "<script" not in text  # nor is it HTML where others render the Markdown
-    assert "<img" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    assert "<img" not in readme
+    assert "<img" not in MarkdownIt("gfm-like", {"linkify": False}).render(readme)
 
 
 def test_the_page_can_be_read_by_everybody(images: Pack, tmp_path: Path) -> None:

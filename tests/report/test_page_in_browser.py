@@ -42,6 +42,11 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_result(folder / "results", pack, file="skin-fp32.tflite", run_ms=100.0)
     make_result(folder / "results", pack, file="skin-int8.tflite", run_ms=20.0, flips=2)
     make_result(folder / "results", pack, file="<img src=x>-int8.tflite", run_ms=9.0)
+    make_result(
+        folder / "results", pack, file="skin-int8.tflite", device="emulated:cortex-a76", run_ms=None
+    )
+    long = f"{'unbroken' * 12}: {'word' * 40}"
+    make_result(folder / "results", pack, file=f"{'skin' * 20}-int8.tflite", doubts=(long,))
     edgeskin.report(folder / "results", folder / "report.html", packs=[folder / "pack"])
     return folder / "report.html"
 
@@ -71,9 +76,20 @@ def test_people_and_their_tools_can_read_it(
     assert {url.split(":")[0] for url in asked} <= {"file", "data"}
     assert [url for url in asked if url.startswith("file:")] == [page_file.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") == width  # only tables scroll
+    assert page.evaluate(_STICKING_OUT) == []
     if (path := kept(f"report-{scheme}-{width}.png")) is not None:
         page.screenshot(path=path, full_page=True)
     page.close()
+
+
+_STICKING_OUT = """() => {
+  const edge = document.documentElement.clientWidth;
+  return [...document.querySelectorAll('table.said *')]
+    .filter(e => e.getBoundingClientRect().right > edge || e.scrollWidth > e.clientWidth + 1)
+    .filter(e => getComputedStyle(e).display !== 'inline' && !e.closest('thead'))
+    .map(e => e.textContent);
+}"""
+"""What of the checks' table reaches over the page's edge or out of its cell."""
 
 
 def test_anchors_and_sorting(browser: Any, page_file: Path) -> None:
@@ -87,10 +103,11 @@ def test_anchors_and_sorting(browser: Any, page_file: Path) -> None:
     assert head.get_attribute("aria-sort") == "ascending"
     column = head.evaluate("cell => cell.cellIndex")
     cells = f"[...document.querySelectorAll('table.results tbody tr')].map(r => r.cells[{column}])"
-    assert page.evaluate(f"{cells}.map(c => Math.round(c.dataset.sort))") == [9, 20, 100]
+    keys = f"{cells}.map(c => c.dataset.sort && Math.round(c.dataset.sort))"
+    assert page.evaluate(keys) == [9, 10, 20, 100, ""]  # what has no time comes last
     head.click()
     assert head.get_attribute("aria-sort") == "descending"
-    assert page.evaluate(f"{cells}.map(c => Math.round(c.dataset.sort))") == [100, 20, 9]
+    assert page.evaluate(keys) == [100, 20, 10, 9, ""]
     page.close()
 
 
@@ -98,7 +115,7 @@ def test_it_reads_without_scripts_and_prints(browser: Any, page_file: Path) -> N
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_file.as_uri())
-    assert page.locator("table.results tbody tr").count() == 3
+    assert page.locator("table.results tbody tr").count() == 5
     assert page.locator("figure.chart svg").first.is_visible()
     printed = page.pdf(prefer_css_page_size=True, path=kept("report.pdf"))
     assert printed.startswith(b"%PDF")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import xml.etree.ElementTree as Xml
 from collections import Counter
@@ -13,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_results import make_latency, make_pack, make_result
+from markdown_it import MarkdownIt
 
 import edgeskin
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.report.decision_charts import wilson
+from edgeskin.benchmarks.report.gate.compare_markdown import compare_markdown
 from edgeskin.benchmarks.result import Latency, SensorReading
 from edgeskin.cli.main import run
 from edgeskin.errors import CannotWrite, InvalidPack
@@ -152,9 +156,9 @@ def test_nothing_is_asked_of_any_host(written: Path, page: Page) -> None:
 def test_charts_are_xml_with_title_description_and_data(written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     drawings = [Xml.fromstring(part) for part in re.findall(r"<svg .*?</svg>", text, re.DOTALL)]
-    # Latency, over time, trade-off, two metrics, one grouping; of each of three results two
-    # matrices and a reliability.
-    assert len(drawings) == 6 + 3 * 3
+    # Latency, over time, trade-off, two metrics, one grouping, two waterfalls; of each of three
+    # results two matrices and a reliability.
+    assert len(drawings) == 8 + 3 * 3
     svg = "{http://www.w3.org/2000/svg}"
     for drawing in drawings:
         ids = {part.get("id") for part in drawing.iter()} - {None}
@@ -200,6 +204,41 @@ def test_images_are_there_only_where_a_pack_is_named_and_they_may_be(
         assert "<img" not in text
     assert "where --pack names the pack" in (tmp_path / "no_pack.html").read_text()
     assert "Reliability of severity" in (tmp_path / "no_images.html").read_text()
+
+
+def test_no_doubt_is_said_twice_in_a_cell(results: Path, tmp_path: Path) -> None:
+    path = next(results.glob("adb*.json"))
+    document = json.loads(path.read_text())
+    document["doubts"] = [
+        "stage 'one': load 3.66 on 2 cores: something else runs there",
+        "stage 'two': load 3.61 on 2 cores: something else runs there",
+        "stage 'one': unstable: the halves", "stage 'two': unstable: warm-up", "hot: 61 degrees",
+        "unverified: " + document["unverified"], "unstable: the halves",
+    ]  # fmt: skip
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    edgeskin.report(tmp_path, tmp_path / "r.html")
+    row = re.search(r"<tbody>\s*<tr>(.*?)</tr>", (tmp_path / "r.html").read_text(), re.DOTALL)
+    assert row is not None
+    found = [re.findall(r"!</span>&nbsp;(.*?)</span>", cell) for cell in row[1].split("</td>")]
+    assert ["load 3.66 on 2 cores", "unstable", "hot"] in found
+    assert max(len(words) - len(set(words)) for words in found) == 0
+
+
+def test_names_in_a_summary_become_no_links(results: Path, tmp_path: Path) -> None:
+    """GitHub links these in what Markdown makes, wherever they stand and however escaped."""
+    document = json.loads(next(results.glob("adb*.json")).read_text())
+    document["artifact"]["name"] = "www.evil.example #123 gh-7 @all a@b.example"
+    document["device"]["name"] = "adb:https://evil.example/x"
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    edgeskin.report(tmp_path, tmp_path / "r.html", markdown=True)
+    limits = tmp_path / "limits.toml"
+    limits.write_text("[budget.max_mae_rise]\n'www.evil.example #5 @all' = 1\n")
+    compared = edgeskin.compare(tmp_path / "r.json", tmp_path / "r.json", budget=limits)
+    for text in ((tmp_path / "r.md").read_text(encoding="utf-8"), compare_markdown(compared)):
+        page = MarkdownIt("gfm-like", {"linkify": False}).render(text)
+        page = re.sub("<code>.*?</code>", "", page)  # where GitHub links nothing
+        assert "evil.example" in page
+        assert re.search(r"www\.|https?://|#\d|gh-\d|@\w", page) is None
 
 
 def hostile_results(results: Path, folder: Path) -> None:
@@ -315,6 +354,25 @@ def test_refusals(results: Path, pack: Pack, tmp_path: Path) -> None:
     with pytest.raises(CannotWrite, match="r.xml exists already"):
         edgeskin.report(results, tmp_path / "r.html", junit=True)
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_page_without_its_table_is_not_left_there(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is renamed, and then the disk is full: what was there before is there again."""
+    (tmp_path / "r.html").write_text("old")
+    whole = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / "r.csv":
+            raise OSError(errno.ENOSPC, "full")
+        whole(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(CannotWrite, match=r"r\.csv: no space left"):
+        edgeskin.report(results, tmp_path / "r.html", csv=True, markdown=True, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+    assert (tmp_path / "r.html").read_text() == "old"
 
 
 def test_outputs_that_are_no_numbers_are_shown_as_they_are(pack: Pack, tmp_path: Path) -> None:

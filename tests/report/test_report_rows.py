@@ -14,6 +14,7 @@ from scipy import stats
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.report.budget import DEFAULT, Budget, Limits
 from edgeskin.benchmarks.report.collect import collect
+from edgeskin.benchmarks.report.gate.compare_results import compare
 from edgeskin.benchmarks.report.report_documents import Check, Report
 from edgeskin.benchmarks.report.report_rows import report_on
 from edgeskin.benchmarks.report.result_cells import taken_text
@@ -152,6 +153,9 @@ def test_a_budget_is_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (loaded.source, loaded.on("ssh:a@b").max_size_mb) == ("edgeskin.toml", 3)
     for text, words in (
         ("[budget]\nmax_drops = 1\n", "budget.max_drops: Extra inputs"),
+        ("[budget.max_mae_rise]\ncount_mae = -1\n", "max_mae_rise.metric.count_mae: Input should"),
+        ("[budget]\nmax_mae_rise = {}\n", "budget.max_mae_rise.metric: Dictionary should have"),
+        ("[budget]\nmax_mae_rise = -0.1\n", "budget.max_mae_rise.number: Input should be greater"),
         ("[budget]\nmax_drop = -1\n", "budget.max_drop: Input should be greater"),
         ('[budget]\nsource = "me"\nmax_drop = 1\n', "budget.source: no limit is called so"),
         ("[budget\n", "is not TOML"),
@@ -162,6 +166,53 @@ def test_a_budget_is_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
             Budget.load(None)
     with pytest.raises(InvalidSpec, match="cannot be read: No such file"):
         Budget.load(tmp_path / "absent.toml")
+
+
+def with_errors(path: Path, **rises: float) -> None:
+    """Errors that rose by so much, surely, beside what the result has."""
+    document = json.loads(path.read_text())
+    for name, rise in rises.items():
+        document["accuracy"]["metrics"][name] = {
+            "unit": "years", "higher_is_better": False, "reference": 2.0, "candidate": 2.0 + rise,
+            "change": {"value": rise, "low": rise - 0.01, "high": rise + 0.01},
+        }  # fmt: skip
+    path.write_text(json.dumps(document))
+
+
+def test_errors_are_limited_metric_by_metric(images: Pack, tmp_path: Path) -> None:
+    with_errors(make_result(tmp_path, images), count_mae=0.3, age_mae=0.5, age_rmse=5.0)
+
+    def check(allowed: object) -> tuple[str, str | None, float]:
+        report = report_on(collect([tmp_path]), budget(max_mae_rise=allowed))
+        found = check_of(report, "max_mae_rise")
+        return found.state, found.metric, found.allowed
+
+    assert check(0.6) == ("missed", "age_rmse", 0.6)  # one number is for all of them
+    both = {"count_mae": 0.4, "age_mae": 0.6}
+    assert check(both) == ("held", "age_mae", 0.6)  # the root mean square has no limit
+    assert check(both | {"count_mae": 0.2}) == ("missed", "count_mae", 0.2)
+    assert check(both | {"count_mae": 0.305}) == ("unsure", "count_mae", 0.305)
+    on_device = {"host": Limits(max_mae_rise={"age_mae": 0.1})}
+    limits = budget(max_mae_rise=5.0, devices=on_device)
+    report = report_on(collect([tmp_path]), limits)
+    assert check_of(report, "max_mae_rise").metric == "age_mae"  # in place of the other
+
+
+def test_a_limit_on_an_error_that_no_result_has_is_said(images: Pack, tmp_path: Path) -> None:
+    with_errors(make_result(tmp_path, images), count_mae=0.0)
+    limits = tmp_path / "limits.toml"
+    limits.write_text("[budget.max_mae_rise]\ncount_mea = 0.2\nseverity_accuracy = 1\n")
+    report = report_on(collect([tmp_path]), Budget.load(limits))
+    assert check_of(report, "max_mae_rise").state == "not measured"
+    assert report.verdict == "look"
+    theirs = "and no result has such an error; they have count_mae"
+    assert report.remarks == (
+        f"max_mae_rise names 'count_mea', {theirs}",
+        f"max_mae_rise names 'severity_accuracy', {theirs}",  # a ratio
+    )
+    comparison = compare(tmp_path, tmp_path, budget=limits)
+    assert report.remarks[0] in {reason.line for reason in comparison.unsure}
+    assert comparison.verdict == "unsure"
 
 
 def test_only_results_are_collected(images: Pack, tmp_path: Path) -> None:

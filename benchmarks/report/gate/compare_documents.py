@@ -26,6 +26,8 @@ class Gates(Document):
         max_mae_rise: Of each other metric, in its unit.
         max_growth: Of the file, in percent of the old one's bytes.
         max_group_gap: Of the gap between the best and the worst group, in points.
+        max_load_rise: Of the time to load, in percent of the old one.
+        max_memory_rise: Of the peak memory, in percent of the old one.
     """
 
     max_slowdown: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -33,6 +35,8 @@ class Gates(Document):
     max_mae_rise: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_growth: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_group_gap: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_load_rise: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    max_memory_rise: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class Change(Document):
@@ -45,7 +49,8 @@ class Change(Document):
             `unit`.
         interval: Its 95 % interval; None where one value stands against one.
         loss: By how much the new one is worse, in `change_unit`; below 0 it is better.
-        loss_interval: The 95 % interval of `loss`.
+        loss_interval: The 95 % interval of `loss`; of a time to load, which is one value, the least
+            and the largest rise of a first load and of later ones.
         basis: What the interval is of: of nothing, both figures being "exact"; of the pack's
             "images", paired; of "samples" of two runs; "unpaired" of two changes against the same
             float model, added at their widest; or "one value": none is known.

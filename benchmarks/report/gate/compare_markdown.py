@@ -1,7 +1,7 @@
 """A comparison as a comment on a pull request: the verdict, what changed, and the rest folded.
 
 Names come from files and devices that others called so: every character that could mean something
-to Markdown or HTML is escaped, and no name becomes a mention.
+to Markdown or HTML is escaped, and no name becomes a link or a mention.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edgeskin.benchmarks.report.gate.change_cells import COLUMNS, cells, moved
 from edgeskin.benchmarks.report.gate.compare_documents import Comparison, PairedResults, Reason
-from edgeskin.printable import printable
+from edgeskin.printable import printable, unlinked
 
 _PLAIN = frozenset(" .,+-%=()")
 _IN_CODE = _PLAIN | frozenset("_:/#[]")
@@ -110,7 +110,7 @@ def text(line: str) -> str:
     >>> text("p50_ms: [-1, 2] <b>")
     'p50\\_ms: \\[-1, 2\\] &#60;b&#62;'
     """
-    shown = printable(line)
+    shown = unlinked(printable(line))
     return "".join(_MARKS.get(c) or _entity(c) for c in shown).replace("&#58; ", ": ")
 
 

@@ -15,6 +15,7 @@ from edgeskin.benchmarks.report.gate.compare_documents import (
     Gates,
     Outcome,
     PairedResults,
+    Reason,
 )
 from edgeskin.benchmarks.report.gate.figure_changes import figure_changes
 from edgeskin.benchmarks.report.gate.paired_outputs import (
@@ -24,7 +25,8 @@ from edgeskin.benchmarks.report.gate.paired_outputs import (
     read_truths,
 )
 from edgeskin.benchmarks.report.gate.pairing import Side, check_packs, pair, sides
-from edgeskin.benchmarks.report.gate.release_gates import corrected, gated, reasons
+from edgeskin.benchmarks.report.gate.release_gates import BUDGET, corrected, gated, reasons
+from edgeskin.benchmarks.report.limits import unheld
 from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.errors import InvalidPack, InvalidSpec
 from edgeskin.progress import Progress, silent
@@ -41,6 +43,8 @@ def compare(
     max_mae_rise: float | None = None,
     max_growth: float | None = None,
     max_group_gap: float | None = None,
+    max_load_rise: float | None = None,
+    max_memory_rise: float | None = None,
     budget: Path | str | None = None,
     strict: bool = False,
     progress: Progress = silent,
@@ -61,6 +65,8 @@ def compare(
         max_mae_rise: Gate on each other metric, in its unit.
         max_growth: Gate in percent, on the size of the file.
         max_group_gap: Gate in points, on the gap between the best and the worst group.
+        max_load_rise: Gate in percent, on the time to load.
+        max_memory_rise: Gate in percent, on the peak memory.
         budget: A file of limits (`edgeskin.toml`) that the new results are held against.
         strict: What is unsure is missed.
 
@@ -76,7 +82,8 @@ def compare(
     try:
         gates = Gates(
             max_slowdown=max_slowdown, max_drop=max_drop, max_mae_rise=max_mae_rise,
-            max_growth=max_growth, max_group_gap=max_group_gap,
+            max_growth=max_growth, max_group_gap=max_group_gap, max_load_rise=max_load_rise,
+            max_memory_rise=max_memory_rise,
         )  # fmt: skip
     except ValidationError as error:
         first = error.errors()[0]
@@ -98,6 +105,8 @@ def compare(
         for sides, (outputs, _), one in zip(pairs, found, changes, strict=True)
     )
     missed, unsure = reasons(results, unpaired, gates)
+    if limits is not None:
+        unsure += [Reason(rule=BUDGET, line=x) for x in unheld(limits, (s.row for s in after))]
     verdict: Outcome = "missed" if missed or (strict and unsure) else "held"
     return Comparison(
         edgeskin=__version__,

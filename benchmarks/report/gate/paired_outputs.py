@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeskin.benchmarks.accuracy import paired_test
-from edgeskin.benchmarks.pack import Pack
-from edgeskin.benchmarks.pack import read as read_pack
-from edgeskin.benchmarks.pipeline_pack import END, PipelinePack, read_pipeline_pack
+from edgeskin.benchmarks.pipeline_pack import PipelinePack, read_any_pack
+from edgeskin.benchmarks.report.answers import has_outputs, outputs_of
 from edgeskin.benchmarks.report.collect import Found
-from edgeskin.benchmarks.result import PipelineResult
 from edgeskin.errors import InvalidResult
 from edgeskin.evaluation import MetricChange, PairedTest, measures, predicted_values
-from edgeskin.measured import read_measured
 from edgeskin.metrics import equal_ratio
 from edgeskin.postprocess import Outputs, rows_of
 from edgeskin.spec import Spec
@@ -68,9 +64,9 @@ def paired_outputs(old: Found, new: Found) -> PairedOutputs | None:
     Raises:
         InvalidResult: Outputs that are damaged, or of other images or heads than each other's.
     """
-    if not all(one.path.with_suffix(".npz").is_file() for one in (old, new)):
+    if not (has_outputs(old) and has_outputs(new)):
         return None
-    (rows, before), (others, after) = _outputs(old), _outputs(new)
+    (rows, before), (others, after) = outputs_of(old), outputs_of(new)
     if {n: v.shape[1:] for n, v in before.items()} != {n: v.shape[1:] for n, v in after.items()}:
         raise InvalidResult(
             f"{old.path} and {new.path} have outputs of other names or shapes: they are not of "
@@ -78,23 +74,6 @@ def paired_outputs(old: Found, new: Found) -> PairedOutputs | None:
         )
     images, ours, theirs = np.intersect1d(rows, others, return_indices=True)
     return PairedOutputs(images, rows_of(before, ours), rows_of(after, theirs))
-
-
-def _outputs(found: Found) -> tuple[NDArray[np.intp], dict[str, NDArray[Any]]]:
-    """Which of the pack's images, and the outputs of each."""
-    if not isinstance(found.result, PipelineResult):
-        measured = read_measured(found.path)
-        return np.arange(len(measured.images)), measured.outputs
-    path = found.path.with_suffix(".npz")
-    try:
-        with path.open("rb") as file:
-            outputs = dict(np.load(file, allow_pickle=False))
-        images = outputs.pop("image")
-        if any(len(values) != len(images) for values in outputs.values()):
-            raise ValueError("its outputs are not one an image")
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InvalidResult(f"{path} is damaged ({error}). Measure it again") from error
-    return images, outputs
 
 
 def _decided(old: NDArray[Any], new: NDArray[Any]) -> list[NDArray[Any]]:
@@ -126,7 +105,7 @@ def read_truths(folder: Path) -> Truths:
     Raises:
         InvalidPack: It is none, or damaged.
     """
-    pack: Pack = read_pipeline_pack(folder) if (folder / END).exists() else read_pack(folder)
+    pack = read_any_pack(folder)
     if isinstance(pack, PipelinePack):
         return Truths(pack.end_sha256, pack.last, pack.end_truth, pack.groups)
     return Truths(pack.sha256, pack.spec, pack.truth, pack.groups)

@@ -10,6 +10,9 @@ A gate allows a figure to be worse by so much. Of a figure with noise there are 
   over the gate. More samples, or more images, tell. A gate of accuracy is unsure too where images
   could not be paired (`--pack`), whatever the interval says within the gate; and one of speed
   where other processes took the cores that a run needs.
+- of time to load and peak memory, one value a run, no test is known. Memory is missed or held as it
+  is. A rise of the time to load is missed where the first load and the median of the later ones
+  are both beyond the gate, held where both are within, else unsure.
 - missed, whatever a test says: the figure is no number, or is exact (a size) and beyond the gate;
   or no pair has what the gate is held against, for a gate that nothing passed through is no gate.
 """
@@ -37,6 +40,8 @@ APPLIES: Mapping[str, Callable[[Change], bool]] = {
     "max_mae_rise": lambda c: _is_metric(c) and c.unit != "ratio",
     "max_growth": lambda c: c.figure == "size_mb",
     "max_group_gap": lambda c: " gap by " in c.figure,
+    "max_load_rise": lambda c: c.figure.partition(" of ")[0] == "load_ms",
+    "max_memory_rise": lambda c: c.figure == "memory_mb",
 }
 """Which figures each gate of `Gates` is held against."""
 OTHERS = ("sqnr_db", "equal_decisions", "operators_taken", "load_ms", "memory_mb", "size_mb")
@@ -80,6 +85,8 @@ _MISSING = {
     "max_mae_rise": "the packs have no labels of a value",
     "max_growth": "no pair has sizes",
     "max_group_gap": "the packs have no groups, or too few images in them",
+    "max_load_rise": "no pair has times on both sides",
+    "max_memory_rise": "no pair has times on both sides",
 }
 NO_NUMBER, NO_PARTNER, FINDING, BUDGET = "no_number", "no_partner", "finding", "budget"
 RULES = {
@@ -88,6 +95,8 @@ RULES = {
     "max_mae_rise": "An error of a value grew too much.",
     "max_growth": "The file grew too much.",
     "max_group_gap": "The best and the worst group are too much further apart.",
+    "max_load_rise": "The time to load rose too much.",
+    "max_memory_rise": "The peak memory rose too much.",
     BUDGET: "The new result is over a limit of edgeskin.toml.",
     NO_NUMBER: "An output is no number.",
     NO_PARTNER: "An old result has no new one.",
@@ -149,6 +158,8 @@ def _state(change: Change, allowed: float) -> tuple[State, str]:
         return "unsure", f": {change.doubt}"
     if change.basis == "exact":
         return ("missed" if beyond else "held"), ""
+    if change.basis == "one value":
+        return _state_of_one(change, allowed)
     if beyond:
         return ("missed", "") if change.real else ("unsure", _noise(change))
     if change.basis == "unpaired":
@@ -164,6 +175,17 @@ def _state(change: Change, allowed: float) -> tuple[State, str]:
     return "unsure", f": the {samples} are too few to say"
 
 
+def _state_of_one(change: Change, allowed: float) -> tuple[State, str]:
+    low, high = change.loss_interval or (change.loss, change.loss)
+    if round(low, 9) > allowed:
+        return "missed", ""
+    if round(high, 9) <= allowed:
+        return "held", ""
+    unit = _unit(change.change_unit)
+    later = low if change.loss == high else high
+    return "unsure", f": it may be noise, loads after the first changed by {later:+.2f}{unit}"
+
+
 def _noise(change: Change) -> str:
     if change.basis == "unpaired":
         return ": not paired by image, it may be noise; --pack pairs"
@@ -177,7 +199,7 @@ def _noise(change: Change) -> str:
 def _sentence(change: Change) -> str:
     verb = "better" if change.loss < 0 else "worse"
     amount = f"{abs(change.loss):.2f}{_unit(change.change_unit)}"
-    if change.loss_interval is None or change.basis == "exact":
+    if change.loss_interval is None or change.basis in ("exact", "one value"):
         return f"{change.figure} {verb} by {amount}"
     low, high = change.loss_interval
     return f"{change.figure} {verb} by {amount} [{low:+.2f}, {high:+.2f}]"

@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.benchmarks.report.collect import Found
+from edgeskin.benchmarks.report.file_layers import FileLayers, read_layers
 from edgeskin.benchmarks.report.timed_parts import TimedPart, timed_parts
 from edgeskin.benchmarks.report.viewers.operator_times import NodeTimes, node_times
-from edgeskin.document import PartialDocument
-from edgeskin.errors import EdgeskinError, InvalidArtifact, InvalidResult, UnknownName
+from edgeskin.errors import InvalidArtifact, InvalidResult, UnknownName
 from edgeskin.files import atomic, check_writable, sha256
 from edgeskin.formats import FORMATS, format_of, is_artifact
 from edgeskin.formats.network import Network
@@ -29,24 +28,6 @@ _PALE, _STRONG, _TEXT = "#fff9db", "#f28e5b", "#000000"
 _PLACES = ("#9ecae1", "#fdae6b", "#a1d99b", "#bcbddc", "#d9d9d9")
 """Of what runs an operator, in the order in which they come."""
 _BAD = "#ff6b6b"
-
-
-class _Layer(PartialDocument):
-    tensor: str
-    sqnr_db: float
-    own_sqnr_db: float
-    name: str
-
-
-class _Layers(PartialDocument):
-    artifact: str
-    reference: str
-    layers: tuple[_Layer, ...]
-    bad: tuple[str, ...] = ()
-
-
-class _Verified(PartialDocument):
-    layers: _Layers | None = None
 
 
 @dataclass(frozen=True)
@@ -154,10 +135,17 @@ class _Artifacts:
             )
         return path
 
-    def named(self, name: str, where: Path) -> Path:
-        path = next((file for file in self._files.values() if file.name == Path(name).name), None)
-        if path is None:
-            raise InvalidResult(f"{where} is of {name}, which is not among --artifact")
+    def of_layers(self, report: FileLayers, where: Path) -> Path:
+        if (path := self._files.get(report.sha256 or "")) is not None:
+            return path
+        path = next(
+            (file for file in self._files.values() if file.name == Path(report.artifact).name), None
+        )
+        if path is None or report.sha256 is not None:
+            of = "" if report.sha256 is None else f" of sha256 {report.sha256[:16]}..."
+            raise InvalidResult(
+                f"{where} is of {report.artifact}{of}, which is not among --artifact"
+            )
         return path
 
     def network(self, path: Path) -> Network:
@@ -221,8 +209,8 @@ def _of_layers(document: Path, known: _Artifacts) -> Iterator[NodeData]:
 
     Model Explorer reads JSON, which has no infinity.
     """
-    report = _read_layers(document)
-    path = known.named(report.artifact, document)
+    report = read_layers(document)
+    path = known.of_layers(report, document)
     network = known.network(path)
     nodes = dict(zip(map(id, network.operators), _nodes(network, path), strict=True))
     sqnr, own, colours = dict[str, float](), dict[str, float](), dict[str, str]()
@@ -244,16 +232,3 @@ def _of_layers(document: Path, known: _Artifacts) -> Iterator[NodeData]:
     ):
         marked = {node: colour for node, colour in colours.items() if node in values}
         yield NodeData(path.name, kind, f"{words}, {against}", values, marked, high_is_bad=False)
-
-
-def _read_layers(path: Path) -> _Layers:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise InvalidResult(f"{path} cannot be read: {error.strerror}") from error
-    with suppress(EdgeskinError):  # the layers alone, as Python's `verify` may keep them
-        return _Layers.from_json(text, where=path)
-    layers = _Verified.from_json(text, where=path).layers
-    if layers is None:
-        raise InvalidResult(f"{path} has no layers: make it with edgeskin verify --layers --json")
-    return layers
