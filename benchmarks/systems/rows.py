@@ -79,6 +79,7 @@ ROWS = {
             "lesion_classification",
             {"label_balanced_accuracy": 0.70},
             by=("sex", "age:30,50,70"),
+            min_sqnr_db=32.0,
         ),
         Row(
             "melanoma",
