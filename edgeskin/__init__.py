@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_HOMES` says the same 
     from edgeskin.benchmarks.report.history.history import history_add as history_add
     from edgeskin.benchmarks.report.report_files import report as report
     from edgeskin.benchmarks.report.viewers.exporting import export as export
+    from edgeskin.bundles.bundle_check import verify_bundle as verify_bundle
+    from edgeskin.bundles.bundling import bundle as bundle
     from edgeskin.calibration.from_run import calibrate as calibrate
     from edgeskin.calibration.options import CalibrationOptions as CalibrationOptions
     from edgeskin.calibration.qat_run import qat as qat
@@ -65,6 +67,7 @@ _HOMES = {
     "SpecAnswers": "edgeskin.sources.spec_answers",
     "advise": "edgeskin.advice",
     "bench": "edgeskin.verbs",
+    "bundle": "edgeskin.bundles.bundling",
     "calibrate": "edgeskin.calibration.from_run",
     "card": "edgeskin.benchmarks.report.cards",
     "compare": "edgeskin.benchmarks.report.gate.compare_results",
@@ -91,6 +94,7 @@ _HOMES = {
     "train": "edgeskin.training.train",
     "try_on": "edgeskin.verbs",
     "verify": "edgeskin.converters.parity.any_artifact",
+    "verify_bundle": "edgeskin.bundles.bundle_check",
 }
 __all__ = ["__version__", *_HOMES]
 

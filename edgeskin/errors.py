@@ -114,6 +114,18 @@ class CannotWrite(EdgeskinError):
     """An output exists already, its folder is read-only, or the disk is full."""
 
 
+class InvalidBundle(EdgeskinError):
+    """An app bundle, or an app's archive, that is damaged or holds what cannot be read."""
+
+
+class InvalidKey(EdgeskinError):
+    """A key for signatures that is missing, locked, or no ECDSA P-256 key in PEM."""
+
+
+class TooLarge(EdgeskinError):
+    """A bundle adds more to an app than its budget allows; nothing was written."""
+
+
 class CannotFetch(EdgeskinError):
     """A runtime's library could not be had from its package, or is another file than known."""
 

@@ -21,11 +21,19 @@ from edgeskin.benchmarks.devices.device import Device
 from edgeskin.benchmarks.devices.simulated import find_simulator
 from edgeskin.benchmarks.pack import SHARD_BYTES, Pack
 from edgeskin.benchmarks.pipeline_bench import bench_pipeline, open_all
-from edgeskin.benchmarks.pipeline_pack import make_pipeline_pack, read_pipeline_pack
+from edgeskin.benchmarks.pipeline_pack import (
+    PipelinePack,
+    make_pipeline_pack,
+    read_any_pack,
+    read_pipeline_pack,
+)
 from edgeskin.benchmarks.placement import place
 from edgeskin.benchmarks.protocol import protocol_named
 from edgeskin.benchmarks.result import Assigned, BenchResult
 from edgeskin.benchmarks.setup import Choice
+from edgeskin.bundles import bundle_diff
+from edgeskin.bundles.bundle_diff import BundleDiff
+from edgeskin.bundles.bundle_drift import Images, drift_of
 from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
@@ -214,6 +222,37 @@ def measure_on(
         if isinstance(results, EdgeskinError):
             raise results
         return read_measured(place)
+
+
+def diff_bundles(
+    old: Path | str,
+    new: Path | str,
+    pack: Path | str | None = None,
+    *,
+    progress: Progress = silent,
+) -> BundleDiff:
+    """What a new bundle changes for an app that has the old one.
+
+    Args:
+        pack: Of images, to run the models of both on, on this machine.
+
+    Raises:
+        InvalidBundle, InvalidPack, MissingPackage: As `bundle_diff.diff_bundles`, `read_any_pack`
+            and `drift_of`.
+    """
+    diff = bundle_diff.diff_bundles(old, new)
+    if pack is None:
+        return diff
+    packed = read_any_pack(pack)
+    images = Images(
+        spec=packed.last if isinstance(packed, PipelinePack) else packed.spec,
+        count=len(packed),
+        pixels=packed.image,
+        ready=packed.ready,
+        truth=packed.end_truth if isinstance(packed, PipelinePack) else packed.truth,
+    )
+    drift = drift_of(Path(old), Path(new), images, progress)
+    return diff.model_copy(update={"drift": drift})
 
 
 def try_on(

@@ -89,6 +89,8 @@ MAY_IMPORT = {
     # What a run holds, to copy it.
     "edgeskin.pipelines": ("edgeskin.models",),
     "edgeskin.runtimes": ("edgeskin.models",),
+    # Golden vectors are drawn.
+    "edgeskin.bundles": ("edgeskin.data",),
 }
 LAYERS = (
     *TORCH_LAYERS,
@@ -265,6 +267,7 @@ def test_public_names() -> None:
         "__version__",
         "advise",
         "bench",
+        "bundle",
         "calibrate",
         "card",
         "compare",
@@ -291,6 +294,7 @@ def test_public_names() -> None:
         "train",
         "try_on",
         "verify",
+        "verify_bundle",
     ]
     for name in edgeskin.__all__:
         assert name in dir(edgeskin)

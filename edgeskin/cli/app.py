@@ -9,6 +9,7 @@ import typer
 from edgeskin.cli import (
     advise,
     bench,
+    bundle,
     calibrate,
     card,
     compare,
@@ -34,6 +35,7 @@ from edgeskin.cli import (
     stage_data,
     train,
     verify,
+    verify_bundle,
 )
 from edgeskin.version import __version__
 
@@ -68,6 +70,8 @@ for name, command in (
     ("compare", compare.compare),
     ("export", export.export),
     ("card", card.card),
+    ("bundle", bundle.bundle),
+    ("verify-bundle", verify_bundle.verify_bundle),
     ("report", report.report),
     ("devices", devices.devices),
     ("advise", advise.advise),

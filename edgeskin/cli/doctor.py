@@ -27,6 +27,7 @@ PARTS = {
     "heic": ("pillow-heif",),
     "plot": ("matplotlib",),
     "bench": ("ziglang",),
+    "bundle": ("jinja2", "cyclonedx-python-lib", "pyelftools", "clang-format", "ziglang"),
     "report": ("jinja2", "matplotlib", "pyarrow", "huggingface-hub", "perfetto"),
 }
 
