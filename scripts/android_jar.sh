@@ -4,9 +4,9 @@
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 tools=${EDGESKIN_TOOLS:-$repository/.tools}/android
-if [ ! -d "$tools" ]; then
-  rm -rf "$tools.part"
-  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian sid "$tools.part" libandroid-23-java >&2
-  mv "$tools.part" "$tools"
-fi
+android() {
+  "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian sid "$1" libandroid-23-java >&2
+}
+source "$repository/scripts/once.sh"
+once "$tools" android
 find "$tools" -name 'android.jar' -o -name 'android-23.jar' | head -1

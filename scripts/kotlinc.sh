@@ -4,14 +4,16 @@
 # $EDGESKIN_TOOLS (.tools of the repository; 80 MB). `kotlinc.sh --stdlib` prints the library that
 # compiled programs need on their class path.
 set -euo pipefail
-tools=${EDGESKIN_TOOLS:-$(cd "$(dirname "$0")/.." && pwd)/.tools}/kotlin
-if [ ! -d "$tools" ]; then
-  rm -rf "$tools.part" && mkdir -p "$tools.part"
-  "${PYTHON:-python3}" -m pip download --quiet --no-deps --dest "$tools.part" kotlin-jupyter-kernel==0.19.0.944 >&2
-  "${PYTHON:-python3}" -m zipfile -e "$tools.part"/*.whl "$tools.part"
-  rm "$tools.part"/*.whl
-  mv "$tools.part" "$tools"
-fi
+repository=$(cd "$(dirname "$0")/.." && pwd)
+tools=${EDGESKIN_TOOLS:-$repository/.tools}/kotlin
+kotlin() {
+  mkdir "$1"
+  "${PYTHON:-python3}" -m pip download --quiet --no-deps --dest "$1" kotlin-jupyter-kernel==0.19.0.944 >&2
+  "${PYTHON:-python3}" -m zipfile -e "$1"/*.whl "$1"
+  rm "$1"/*.whl
+}
+source "$repository/scripts/once.sh"
+once "$tools" kotlin
 jars=$tools/run_kotlin_kernel/jars
 stdlib=$(echo "$jars"/kotlin-stdlib-[0-9]*.jar)
 [ "${1-}" = --stdlib ] && { echo "$stdlib"; exit; }

@@ -7,16 +7,16 @@ command -v swift > /dev/null && exec "$@"
 
 repository=$(cd "$(dirname "$0")/.." && pwd)
 root=${EDGESKIN_TOOLS:-$repository/.tools}/swift
-if [ ! -d "$root" ]; then
-  rm -rf "$root.part"
+swift() {
   "${PYTHON:-$repository/.venv/bin/python}" -m edgeskin.benchmarks.emulation.debian \
-    trixie "$root.part" swiftlang libc6-dev libstdc++-14-dev coreutils bash git >&2
-  ln -s bash "$root.part/usr/bin/sh"  # for git
-  mkdir -p "$root.part"/{dev,proc,tmp,etc/ld.so.conf.d}
-  echo 'include /etc/ld.so.conf.d/*.conf' > "$root.part/etc/ld.so.conf"
-  (cd "$root.part/usr/libexec/swift/lib" && rm -rf swift_static liblldb.* libsourcekitd* libLTO.*)  # a third of it
-  mv "$root.part" "$root"
-fi
+    trixie "$1" swiftlang libc6-dev libstdc++-14-dev coreutils bash git >&2
+  ln -s bash "$1/usr/bin/sh"  # for git
+  mkdir -p "$1"/{dev,proc,tmp,etc/ld.so.conf.d}
+  echo 'include /etc/ld.so.conf.d/*.conf' > "$1/etc/ld.so.conf"
+  (cd "$1/usr/libexec/swift/lib" && rm -rf swift_static liblldb.* libsourcekitd* libLTO.*)  # a third of it
+}
+source "$repository/scripts/once.sh"
+once "$root" swift
 mkdir -p "$root$repository" "$root$PWD"
 # A mount namespace of our own (and a user namespace for all but root): nothing is left behind.
 [ "$(id -u)" = 0 ] && user=() || user=(--map-root-user)
