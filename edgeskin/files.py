@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,19 @@ def check_writable(target: Path, *, force: bool = False) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=".edgeskin-", dir=there))
 
 
+def check_all_writable(targets: Collection[Path], *, force: bool = False) -> None:
+    """Refuse outputs that one command writes together, before it starts.
+
+    Raises:
+        CannotWrite: As `check_writable`; or two of them are one file.
+    """
+    places = [os.path.realpath(target) for target in targets]
+    for target, place in zip(targets, places, strict=True):
+        if places.count(place) > 1:
+            raise CannotWrite(f"{target} would be two of the outputs: name each of them")
+        check_writable(target, force=force)
+
+
 def _is_ours(folder: Path) -> bool:
     """A run, pack, demo, pipeline, bundle, failing layer, Core ML package: --force replaces it."""
     kinds = ("spec", "pack", "demo", "case", "pipeline", "stage", "bundle")
@@ -126,10 +139,9 @@ def write_texts(documents: Mapping[Path, str], *, force: bool = False) -> None:
     go again, and what they replaced comes back.
 
     Raises:
-        CannotWrite: As `atomic`.
+        CannotWrite: As `atomic`; or two of them are one file.
     """
-    for target in documents:
-        check_writable(target, force=force)
+    check_all_writable(documents, force=force)
     places: dict[Path, Path] = {}
     with ExitStack() as stack:
         for target, text in documents.items():

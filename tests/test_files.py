@@ -71,6 +71,13 @@ def test_several_texts_appear_together_or_not_at_all(
     assert len(list(tmp_path.rglob("*"))) == 5
 
 
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    again = tmp_path / "sub" / ".." / "r.md"
+    with pytest.raises(CannotWrite, match=r"r.md would be two of the outputs"):
+        write_texts({tmp_path / "r.md": "a", again: "b"})
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_existing_output_is_not_overwritten(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": 1})
     with pytest.raises(CannotWrite, match="exists already. Pass --force"):

@@ -27,11 +27,13 @@ FILE = "edgeskin.toml"
 """Where limits are looked for if no file is named: in the working folder."""
 
 
+_TAGS = ("(one number)", "(by metric)")
+"""Pydantic's names of what a limit may be; no metric is called so."""
 _AtLeastZero = Annotated[float, Field(ge=0)]
 Rise = Annotated[
-    Annotated[_AtLeastZero, Tag("number")]
-    | Annotated[dict[str, _AtLeastZero], Field(min_length=1), Tag("metric")],
-    Discriminator(lambda value: "metric" if isinstance(value, dict) else "number"),
+    Annotated[_AtLeastZero, Tag(_TAGS[0])]
+    | Annotated[dict[str, _AtLeastZero], Field(min_length=1), Tag(_TAGS[1])],
+    Discriminator(lambda value: _TAGS[isinstance(value, dict)]),
 ]
 """One number for every error, or one by metric."""
 
@@ -104,9 +106,8 @@ class Budget(Limits):
             return cls.model_validate({"source": path.name} | limits)
         except ValidationError as error:
             first = error.errors()[0]
-            raise InvalidSpec(
-                f"{path}: budget.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            ) from error
+            place = ".".join(str(part) for part in first["loc"] if part not in _TAGS)
+            raise InvalidSpec(f"{path}: budget.{place}: {first['msg']}") from error
 
     def on(self, device: str) -> Limits:
         """What holds on a device, by its name as in "adb:SERIAL"."""

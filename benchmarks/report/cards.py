@@ -15,7 +15,7 @@ from edgeskin.benchmarks.report.result_cells import taken_text
 from edgeskin.benchmarks.result import BenchResult
 from edgeskin.card_page import page
 from edgeskin.errors import InvalidArtifact, InvalidResult, InvalidSpec, UnknownName
-from edgeskin.files import check_writable, write_texts
+from edgeskin.files import check_all_writable, write_texts
 from edgeskin.hub_card import Measured, hub_card
 from edgeskin.markdown_blocks import prose, table
 from edgeskin.model_card import Card, change_cells, group_table, model_card
@@ -64,9 +64,8 @@ def card(
         MissingPackage: huggingface_hub, for `hugging_face`.
         CannotWrite: A file exists and `force` is False, or the operating system refuses.
     """
-    for path in (html, hugging_face):
-        if path is not None:
-            check_writable(Path(path), force=force)
+    targets = [Path(path) for path in (html, hugging_face) if path is not None]
+    check_all_writable(targets, force=force)
     made = read_card(Path(folder), model)
     devices = DeviceFigures()
     if results:

@@ -109,7 +109,8 @@ def _matrices(
     side = min(side, 0.62 * n + 0.4)
     below, above = 0.95, 0.22
     height = below + side + above
-    size = float(np.clip(62.0 * side / n / 5.0, 4.5, 9.0))
+    digits = len(str(max(table.max() for _, table in tables)))
+    size = float(np.clip(0.75 * 72.0 * side / n / (0.6 * digits), 4.5, 9.0))  # 0.6 em a digit
 
     def fill(figure: Figure) -> None:
         for k, (who, table) in enumerate(tables):

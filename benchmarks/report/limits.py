@@ -206,6 +206,8 @@ def _metric_check(
         line += " (the interval reaches within the limit)"
     if state == "unsure":
         line += f": {images} images are too few to say"
+    if math.isnan(loss):
+        line = f"{name} is no number, a loss of {allowed:g} {unit} allowed"
     return Check(
         limit=limit,
         allowed=allowed,

@@ -16,7 +16,7 @@ from edgeskin.benchmarks.report.report_page import report_page
 from edgeskin.benchmarks.report.report_rows import report_on
 from edgeskin.benchmarks.report.report_tables import csv_table, junit_report, markdown_summary
 from edgeskin.errors import CannotWrite, InvalidPack, MissingPackage
-from edgeskin.files import check_writable, write_texts
+from edgeskin.files import check_all_writable, write_texts
 from edgeskin.progress import Progress, silent
 
 _PACKAGES = ("jinja2", "matplotlib")
@@ -63,8 +63,7 @@ def report(
         if find_spec(package) is None:
             raise MissingPackage(f"{package} is not installed: pip install 'edgeskin[report]'")
     targets = _targets(Path(out), csv=csv, junit=junit, markdown=markdown)
-    for target in targets:
-        check_writable(target, force=force)
+    check_all_writable(targets, force=force)
     limits = Budget.load(None if budget is None else Path(budget))
     found = collect([results] if isinstance(results, Path | str) else results, progress)
     by_layer = layers_of_results(map(Path, layers), [one.result for one in found])

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.report.answers import Answers
-from edgeskin.benchmarks.report.charts import Chart
+from edgeskin.benchmarks.report.charts import Chart, left_out
 from edgeskin.benchmarks.report.collect import Found
 from edgeskin.benchmarks.report.decision_charts import decision_charts
 from edgeskin.benchmarks.report.file_layers import FileLayers, files_of
@@ -25,7 +25,7 @@ from edgeskin.benchmarks.report.result_cells import COLUMNS, SIGNS, cells, chang
 from edgeskin.benchmarks.report.result_charts import charts_of
 from edgeskin.benchmarks.report.shown import Shown, shown_by_model
 from edgeskin.benchmarks.report.waterfalls import waterfalls
-from edgeskin.benchmarks.report.worst_images import WorstImage, worst_images
+from edgeskin.benchmarks.report.worst_images import ALIKE, WorstImage, worst_images
 from edgeskin.printable import printable
 from edgeskin.progress import Progress, silent
 
@@ -52,12 +52,12 @@ class Pictured:
     """A result whose outputs are at hand.
 
     Attributes:
-        answered: Of a pipeline, which images its answers are of; else empty.
-        images: Empty where they were not asked for.
+        remarks: Of a pipeline, which images its answers are of; and why no image is shown.
+        images: Empty where they were not asked for, or where none is bad.
     """
 
     shown: Shown
-    answered: str
+    remarks: tuple[str, ...]
     charts: tuple[Chart, ...]
     images: tuple[WorstImage, ...]
 
@@ -162,29 +162,33 @@ def _pictured(name: str, shown: Sequence[Shown], images: bool) -> Iterator[Pictu
             return
         if (answers := one.answers()) is not None:
             left -= 1
+            worst = tuple(worst_images(answers, one.result.accuracy.changed)) if images else ()
             yield Pictured(
                 one,
-                _answered(answers),
+                tuple(_remarks(answers, none_bad=images and not worst)),
                 tuple(decision_charts(f"{name}-r{one.row.number}", one.name, answers)),
-                tuple(worst_images(answers, one.result.accuracy.changed)) if images else (),
+                worst,
             )
 
 
-def _answered(answers: Answers) -> str:
-    if answers.pipeline is None:
-        return ""
-    total, float_ones = len(answers.pipeline), int(answers.pipeline.answered.sum())
-    return (
-        f"Answers at the end of the pipeline, on the {len(answers.images)} of {total} images that "
-        f"both answer; the float pipeline answers {float_ones}."
-    )
+def _remarks(answers: Answers, *, none_bad: bool) -> Iterator[str]:
+    if answers.pipeline is not None:
+        total, float_ones = len(answers.pipeline), int(answers.pipeline.answered.sum())
+        yield (
+            f"Answers at the end of the pipeline, on the {len(answers.images)} of {total} images "
+            f"that both answer; the float pipeline answers {float_ones}."
+        )
+    if none_bad:
+        yield (
+            "No image is shown: all are decided as by the float model, and no output differs by "
+            f"{100 * ALIKE:g} % of its size."
+        )
 
 
 def _without(shown: Sequence[Shown], results: Sequence[Pictured]) -> str:
     """Why decisions, probabilities and images of some results are not shown."""
     if results:
-        more = len(shown) - len(results)
-        return f"Outputs of {more} other results are not shown." if more else ""
+        return left_out(len(shown), len(results), "results' outputs")
     if all(one.pack is None for one in shown):
         return "Decisions, probabilities and images are shown where --pack names the pack."
     return "Decisions, probabilities and images need the .npz that bench writes beside a result."

@@ -70,9 +70,10 @@ def value_text(metric: MetricChange) -> str:
 
 
 def worst_of(row: Row) -> WorstGroup | None:
-    """The group that lost most in the row's metric, or else in any."""
-    own = [group for group in row.worst_groups if group.metric == row.metric]
-    return max(own or row.worst_groups, key=lambda group: loss_of(group.change), default=None)
+    """The group that lost most in a metric of the unit of the row's, or else in any."""
+    unit = None if row.metric is None else row.metrics[row.metric].unit
+    alike = [group for group in row.worst_groups if group.change.unit == unit]
+    return max(alike or row.worst_groups, key=lambda group: loss_of(group.change), default=None)
 
 
 def taken_text(row: Row) -> str:

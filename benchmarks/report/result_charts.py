@@ -228,7 +228,7 @@ def changes(name: str, shown: Sequence[Shown], metric: str, more: str = "") -> C
                 f"limit {sign * limit:+g}", (sign * limit, 1.0), xycoords=("data", "axes fraction"),
                 xytext=(3, 3), textcoords="offset points", fontsize=8.5, color=SERIES[7],
             )  # fmt: skip
-        axes.set_xlabel(f"change of {shortened(metric, 36)}, {unit}")
+        axes.set_xlabel(f"change of {shortened(metric, 36)}, {unit}", loc="right")
 
     title = f"Change of {metric}"
     says = (
@@ -293,7 +293,7 @@ def group_changes(name: str, shown: Sequence[Shown], by: str, metric: str, more:
         labels = [f"{shortened(n, 20)} ({images[n]})" for n in names]
         texts = [shortened(one.name, 58) for one in chosen]
         _forest(axes, labels, series, scale, texts)
-        axes.set_xlabel(f"change of {shortened(metric, 36)}, {unit}")
+        axes.set_xlabel(f"change of {shortened(metric, 36)}, {unit}", loc="right")
 
     title = f"Change of {metric} by {by}"
     says = (

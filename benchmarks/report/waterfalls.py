@@ -77,10 +77,11 @@ def waterfalls(name: str, shown: Sequence[Shown]) -> Iterator[Chart]:
     chains = [chain for chain in chains_of(shown) if len(chain) > 1]
     passed = {id(step.to) for chain in chains for step in chain[:-1]}
     ends = sorted((c for c in chains if id(c[-1].to) not in passed), key=len, reverse=True)
+    more = left_out(len(ends), MOST_WATERFALLS, "waterfalls")
     for i, chain in enumerate(ends[:MOST_WATERFALLS]):
         if (found := measure_steps(chain)) is not None:
-            more = left_out(len(ends), MOST_WATERFALLS, "waterfalls") if i == 0 else ""
             yield waterfall_chart(f"{name}-waterfall{i}", found, more)
+            more = ""  # said once
 
 
 def chains_of(shown: Sequence[Shown]) -> Iterator[tuple[Step, ...]]:
@@ -202,7 +203,7 @@ def waterfall_chart(name: str, found: Waterfall, more: str = "") -> Chart:
         axes.tick_params(axis="y", length=0)
         low, high = _span(found, scale)
         axes.set_xlim(low - 0.06 * (high - low), high + 0.25 * (high - low))  # for the words
-        axes.set_xlabel(f"{shortened(found.metric, 36)}, {of}")
+        axes.set_xlabel(f"{shortened(found.metric, 36)}, {of}", loc="right")
 
     title = f"Where the change of {found.metric} comes from: result {shortened(last.name, 48)}"
     svg = draw(
@@ -256,7 +257,7 @@ def _says(found: Waterfall) -> str:
     return (
         f"From the float model, in steps that add up, on the {found.images} images that all of "
         f"these results answer; {better} is better. Conversion is the float32 file on "
-        "this machine, precision the result's own file there, device the same file on the device. "
+        "the host, precision the result's own file there, device the same file on the device. "
         f"A line over a bar is the step's paired 95 % interval.{missing}"
     )
 

@@ -46,6 +46,8 @@ SIDE = 160
 """The longer side of a picture in the page, in pixels."""
 MOST_IMAGES = 4
 """Of a result."""
+ALIKE = 0.001
+"""Outputs that differ by less of their size are not worth a picture."""
 _COLOURS = np.array(
     [(0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167), (240, 228, 66), (86, 180, 233)],
     np.float64,
@@ -91,6 +93,8 @@ def worst_images(
 ) -> Iterator[WorstImage]:
     """The worst images of a result, the worst first; changed decisions come before the others.
 
+    Images whose outputs are `ALIKE`, and decided alike, are none of them.
+
     Args:
         changed_decisions: As the result has them: their images are rows of `answers`.
     """
@@ -99,7 +103,8 @@ def worst_images(
     for change in changed_decisions:
         changed.setdefault(change.image, []).append(change.head)
     order = np.argsort(-distance, kind="stable").tolist()
-    for row in sorted(order, key=lambda row: row not in changed)[:MOST_IMAGES]:
+    bad = [row for row in order if row in changed or distance[row] >= ALIKE]
+    for row in sorted(bad, key=lambda row: row not in changed)[:MOST_IMAGES]:
         yield _worst(answers, row, tuple(changed.get(row, ())), float(distance[row]))
 
 

@@ -93,14 +93,10 @@ def compare(
     from edgeskin.benchmarks.report.gate.compare_markdown import compare_markdown
     from edgeskin.benchmarks.report.gate.compare_results import compare as held_against
     from edgeskin.benchmarks.report.gate.sarif import sarif as sarif_of
-    from edgeskin.errors import CannotWrite
-    from edgeskin.files import check_writable, write_texts
+    from edgeskin.files import check_all_writable, write_texts
 
     targets = [path for path in (markdown, junit, sarif) if path is not None]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise CannotWrite(f"{target} would be two of the outputs: name each of them")
-        check_writable(target, force=force)
+    check_all_writable(targets, force=force)
     with console.progress() as progress:
         comparison = held_against(
             old,

@@ -351,7 +351,10 @@ def test_figures_that_are_no_numbers_are_missed(images: Pack, tmp_path: Path) ->
     comparison = edgeskin.compare(tmp_path / "old", tmp_path / "new", max_drop=50)
     lines = [str(reason) for reason in comparison.missed]
     assert any("an output is no number" in line for line in lines)
-    assert any("severity_accuracy" in line and "it is no number" in line for line in lines)
+    line = (
+        "skin-int8.tflite on host, xnnpack: severity_accuracy, 50 points allowed: it is no number"
+    )
+    assert line in lines
 
 
 # ---- Pairing
@@ -426,13 +429,6 @@ def test_other_packs_devices_and_numbers_are_refused(images: Pack, tmp_path: Pat
 
 def test_damaged_parts_are_refused(images: Pack, tmp_path: Path) -> None:
     old, new = (make_result(tmp_path / side, images) for side in ("old", "new"))
-    document = json.loads(new.read_text())
-    document["latency"]["samples"]["run_ms"] = [0.0] * 1100
-    broken = tmp_path / "broken"
-    shutil.copytree(tmp_path / "new", broken)
-    (broken / new.name).write_text(json.dumps(document))
-    with pytest.raises(InvalidResult, match="its samples are no times"):
-        edgeskin.compare(old, broken)
     np.savez(new.with_suffix(".npz"), other=np.zeros((400, 3)))
     with pytest.raises(InvalidResult, match="outputs of other names or shapes"):
         edgeskin.compare(old, new)

@@ -204,8 +204,11 @@ def test_tables_hold_every_result_and_every_query(images: Pack, tmp_path: Path) 
 def test_an_existing_table_is_not_replaced_unasked(images: Pack, tmp_path: Path) -> None:
     result = make_result(tmp_path, images, queries=QUERIES)
     export([result], parquet=tmp_path / "out")
-    with pytest.raises(CannotWrite, match="results.parquet exists already"):
-        export([result], parquet=tmp_path / "out")
+    (tmp_path / "out" / "results.parquet").unlink()
+    with pytest.raises(CannotWrite, match="samples.parquet exists already"):
+        export([result], parquet=tmp_path / "out", perfetto=tmp_path / "t.pftrace")
+    assert not (tmp_path / "t.pftrace").exists()
+    assert not (tmp_path / "out" / "results.parquet").exists()
     export([result], parquet=tmp_path / "out", force=True)
 
 

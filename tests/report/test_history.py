@@ -40,7 +40,7 @@ def kept(images: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(1).normal(1.0, 0.015, 24) * np.repeat([1.0, 1.06], [16, 8])
     for i, share in enumerate(noise.tolist()):
         path = make_result(
-            folder / "results", images, device="adb:X1", run_ms=10.0 * share, queries=60, seed=i
+            folder / "results", images, device="adb:X1", run_ms=10.0 * share, queries=60
         )
         history_add([path], folder / "kept", label=f"v{i}", at=START + timedelta(days=i))
     return folder / "kept"

@@ -17,7 +17,7 @@ from edgeskin.benchmarks.report.collect import collect
 from edgeskin.benchmarks.report.gate.compare_results import compare
 from edgeskin.benchmarks.report.report_documents import Check, Report
 from edgeskin.benchmarks.report.report_rows import report_on
-from edgeskin.benchmarks.report.result_cells import taken_text
+from edgeskin.benchmarks.report.result_cells import taken_text, worst_of
 from edgeskin.errors import InvalidResult, InvalidSpec
 from edgeskin.statistics import percentile_interval
 
@@ -91,6 +91,23 @@ def test_the_worst_group_stands_beside_the_mean(images: Pack, tmp_path: Path) ->
     assert check_of(report, "max_group_gap").state == "held"
 
 
+def test_the_worst_group_is_not_hidden_by_the_row_s_own_metric(
+    images: Pack, tmp_path: Path
+) -> None:
+    """The row shows what does worst by its limit, and its groups may have lost nothing in it."""
+    make_result(tmp_path, images, flips=20)
+    row = report_on(collect([tmp_path]), budget(max_drop=50.0)).models[0].rows[0]
+    own, other = (row.worst_groups[0].model_copy(update={"metric": m}) for m in (row.metric, "x"))
+    calm = own.change.model_copy(update={"candidate": own.change.reference})
+    lesions = own.model_copy(
+        update={"change": own.change.model_copy(update={"unit": "lesions"}), "metric": "count_mae"}
+    )
+    groups = (own.model_copy(update={"change": calm}), other, lesions)
+    found = worst_of(row.model_copy(update={"worst_groups": groups}))
+    assert found is not None
+    assert found.metric == "x"
+
+
 def test_latency_is_held_against_the_whole_query(images: Pack, tmp_path: Path) -> None:
     make_result(tmp_path, images)
     result = collect([tmp_path])[0].result
@@ -153,9 +170,9 @@ def test_a_budget_is_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (loaded.source, loaded.on("ssh:a@b").max_size_mb) == ("edgeskin.toml", 3)
     for text, words in (
         ("[budget]\nmax_drops = 1\n", "budget.max_drops: Extra inputs"),
-        ("[budget.max_mae_rise]\ncount_mae = -1\n", "max_mae_rise.metric.count_mae: Input should"),
-        ("[budget]\nmax_mae_rise = {}\n", "budget.max_mae_rise.metric: Dictionary should have"),
-        ("[budget]\nmax_mae_rise = -0.1\n", "budget.max_mae_rise.number: Input should be greater"),
+        ("[budget.max_mae_rise]\ncount_mae = -1\n", "max_mae_rise.count_mae: Input should"),
+        ("[budget]\nmax_mae_rise = {}\n", "budget.max_mae_rise: Dictionary should have"),
+        ("[budget]\nmax_mae_rise = -0.1\n", "budget.max_mae_rise: Input should be greater"),
         ("[budget]\nmax_drop = -1\n", "budget.max_drop: Input should be greater"),
         ('[budget]\nsource = "me"\nmax_drop = 1\n', "budget.source: no limit is called so"),
         ("[budget\n", "is not TOML"),
@@ -237,6 +254,33 @@ def test_results_of_other_versions_and_with_missing_parts(images: Pack, tmp_path
     document.pop("engine")
     path.write_text(json.dumps(document))
     with pytest.raises(InvalidResult, match="engine: Field required"):
+        collect([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "why"),
+    [
+        ("accuracy.agreement", {}, "no output of it is compared with the float model's"),
+        ("latency.loads", [], "it was timed and has no load"),
+        ("latency.memory_kb", {}, "it was timed and has no memory"),
+        ("latency.samples.run_ms", [0.0] * 50, "its samples are no times"),
+        ("latency.samples.run_ms", [10.0] * 49 + [math.nan], "its samples are no times"),
+        ("latency.samples.at_ms", [1.0] * 49 + [math.inf], "its samples are no times"),
+        ("latency.samples.post_ms", [0.1] * 49, "its samples are no times"),
+    ],
+)
+def test_parts_that_are_there_and_empty_are_damage(
+    images: Pack, tmp_path: Path, part: str, value: object, why: str
+) -> None:
+    path = make_result(tmp_path, images, queries=50)
+    document = json.loads(path.read_text())
+    *parents, name = part.split(".")
+    holder = document
+    for parent in parents:
+        holder = holder[parent]
+    holder[name] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidResult, match=f"{path.name} is damaged: {why}. Measure it again"):
         collect([tmp_path])
 
 

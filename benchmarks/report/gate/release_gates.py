@@ -197,12 +197,15 @@ def _noise(change: Change) -> str:
 
 
 def _sentence(change: Change) -> str:
+    if math.isnan(change.loss):
+        return change.figure
     verb = "better" if change.loss < 0 else "worse"
-    amount = f"{abs(change.loss):.2f}{_unit(change.change_unit)}"
+    amount = f"{verb} by {abs(change.loss):.2f}{_unit(change.change_unit)}"
+    moved = f"{change.figure} {amount if change.loss else 'unchanged'}"
     if change.loss_interval is None or change.basis in ("exact", "one value"):
-        return f"{change.figure} {verb} by {amount}"
+        return moved
     low, high = change.loss_interval
-    return f"{change.figure} {verb} by {amount} [{low:+.2f}, {high:+.2f}]"
+    return f"{moved} [{low:+.2f}, {high:+.2f}]"
 
 
 def _unit(unit: str) -> str:

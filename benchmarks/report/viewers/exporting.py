@@ -10,6 +10,7 @@ from edgeskin.benchmarks.report.viewers.node_data import write_node_data
 from edgeskin.benchmarks.report.viewers.parquet_tables import RESULTS, SAMPLES, write_tables
 from edgeskin.benchmarks.report.viewers.perfetto_trace import write_trace
 from edgeskin.errors import UnknownName
+from edgeskin.files import check_writable
 from edgeskin.progress import Progress, silent
 
 
@@ -48,14 +49,17 @@ def export(
         raise UnknownName("nothing to write: give --perfetto, --parquet or --model-explorer")
     if model_explorer is None and (layers := list(layers)):
         raise UnknownName(f"{layers[0]} is for Model Explorer: give --model-explorer FOLDER")
+    tables = [] if parquet is None else [Path(parquet) / name for name in (RESULTS, SAMPLES)]
+    for path in (*tables, *([] if perfetto is None else [Path(perfetto)])):
+        check_writable(path, force=force)
     found, written = collect(results, progress), list[Path]()
+    if model_explorer is not None:
+        paths, documents = map(Path, artifacts), map(Path, layers)
+        written += write_node_data(found, paths, documents, Path(model_explorer), force=force)
     if perfetto is not None:
         write_trace(found, Path(perfetto), force=force)
         written.append(Path(perfetto))
     if parquet is not None:
         write_tables(found, Path(parquet), force=force)
-        written += [Path(parquet) / name for name in (RESULTS, SAMPLES)]
-    if model_explorer is not None:
-        paths, documents = map(Path, artifacts), map(Path, layers)
-        written += write_node_data(found, paths, documents, Path(model_explorer), force=force)
+        written += tables
     return written

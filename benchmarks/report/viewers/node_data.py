@@ -19,7 +19,7 @@ from edgeskin.benchmarks.report.file_layers import FileLayers, read_layers
 from edgeskin.benchmarks.report.timed_parts import TimedPart, timed_parts
 from edgeskin.benchmarks.report.viewers.operator_times import NodeTimes, node_times
 from edgeskin.errors import InvalidArtifact, InvalidResult, UnknownName
-from edgeskin.files import atomic, check_writable, sha256
+from edgeskin.files import sha256, write_texts
 from edgeskin.formats import FORMATS, format_of, is_artifact
 from edgeskin.formats.network import Network
 
@@ -106,11 +106,8 @@ def write_node_data(
             f"{twice[0]} would be of two results, whose files are called alike: export them by "
             "themselves, into folders of their own"
         )
-    for path in paths:
-        check_writable(path, force=force)
-    for path, data in zip(paths, made, strict=True):
-        with atomic(path, force=force) as fresh:
-            fresh.write_text(json.dumps(data.to_json(), allow_nan=False), encoding="utf-8")
+    texts = (json.dumps(data.to_json(), allow_nan=False) for data in made)
+    write_texts(dict(zip(paths, texts, strict=True)), force=force)
     return paths
 
 

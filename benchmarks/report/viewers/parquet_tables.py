@@ -19,7 +19,7 @@ from edgeskin.benchmarks.report.report_rows import rows_of_results
 from edgeskin.benchmarks.result import BenchResult, Percentiles, PipelineResult
 from edgeskin.errors import MissingPackage
 from edgeskin.evaluation import MetricChange
-from edgeskin.files import atomic, check_writable
+from edgeskin.files import atomic
 from edgeskin.version import __version__
 
 RESULTS, SAMPLES = "results.parquet", "samples.parquet"
@@ -42,8 +42,6 @@ def write_tables(found: Sequence[Found], folder: Path, *, force: bool = False) -
         raise MissingPackage(
             "pyarrow is not installed, which writes Parquet: pip install 'edgeskin[report]'"
         ) from error
-    for name in (RESULTS, SAMPLES):
-        check_writable(folder / name, force=force)
     every = list(_every(found))
     results, samples = _schemas(pyarrow)
     rows = rows_of_results([one for one, _ in every])
