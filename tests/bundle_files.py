@@ -6,15 +6,17 @@ from pathlib import Path
 
 from head_kinds import make_many_heads, many_heads_spec
 from pipeline_networks import (
+    AREAS,
     CROP,
     MASK,
+    Areas,
     areas_spec,
     colours_spec,
     make_areas,
     make_colours,
 )
 from tiny_network import network, tiny_spec
-from torch import nn
+from torch import Tensor, nn
 
 from edgeskin.artifacts import Metadata
 from edgeskin.converters.model import Job
@@ -44,6 +46,16 @@ CROPS = CROP | {
     }
 }
 """Squares of the phantoms' skin with dark pixels in them."""
+SPOTS = SegmentationHead(name="spots", labels=AREAS[::-1])
+TWO_HEADS = CROPS | {
+    "join": {
+        **CROPS["join"],
+        "skin": {"head": "area", "labels": ["skin"]},
+        "lesion": {"head": "spots", "labels": ["other"]},
+    }
+}
+"""The same squares, the dark pixels by a head of their own."""
+RULES = {"mask": MASK, "crop": CROPS, "two_heads": TWO_HEADS}
 CLASSES = {
     "tiny": "GroesseModel", "many": "BenchmarkModel", "mask": "MaskModel", "crop": "CropModel",
 }  # fmt: skip
@@ -52,17 +64,28 @@ KINDS = tuple(CLASSES)
 
 
 def make_file(kind: str, target: str, folder: Path) -> Path:
-    """One of KINDS in a format: `tiny` has hostile names, `many` all other heads."""
-    if kind in ("mask", "crop"):
+    """One of KINDS, or `two_heads`: `tiny` has hostile names, `many` all other heads."""
+    if kind in RULES:
+        areas = (make_areas(), areas_spec())
+        if kind == "two_heads":
+            areas = (AreasTwice().eval(), areas_spec(heads=(areas[1].heads[0], SPOTS)))
         stages = {
-            "areas": _convert(make_areas(), areas_spec(), target, folder),
+            "areas": _convert(*areas, target, folder),
             "colours": _convert(make_colours(), colours_spec(), target, folder),
         }
-        fields = MASK if kind == "mask" else CROPS
+        fields = RULES[kind]
         rules = Rules.from_fields(fields | {"task": kind}, where="here")
         return make_pipeline(rules, stages, folder / f"{kind}.pipeline").folder
     made = (network("fp32"), hostile_spec()) if kind == "tiny" else (_many(), many_heads_spec())
     return _convert(*made, target, folder)
+
+
+class AreasTwice(Areas):
+    """The areas, and again with their labels the other way round."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        (areas,) = super().forward(x)
+        return areas, areas.flip(1)
 
 
 def _many() -> nn.Module:

@@ -39,19 +39,19 @@ _SAMPLE = (
     "sample/src/main/AndroidManifest.xml",
     "sample/src/main/res/values/strings.xml",
     "sample/src/main/res/values/themes.xml",
-    "sample/src/main/kotlin/package/MainActivity.kt",
     "sample/src/main/kotlin/package/ResultCard.kt",
-    "sample/src/main/kotlin/package/Rows.kt",
 )
-"""Of the app that shows the first model."""
+"""Of the app that shows the models, rendered once."""
 _MASK_VIEW = "sample/src/main/kotlin/package/MaskView.kt"
-"""Of a first model that says masks."""
+"""Of models that say masks."""
 _MODEL = {
     "library/src/main/kotlin/package/Model.kt": "{name}.kt",
     "library/src/main/kotlin/package/ModelResult.kt": "{result}.kt",
     "library/src/main/kotlin/package/ModelReader.kt": "{base}Reader.kt",
     "library/src/test/kotlin/package/ModelGoldenTest.kt": "{name}GoldenTest.kt",
     "library/src/androidTest/kotlin/package/ModelDeviceTest.kt": "{name}DeviceTest.kt",
+    "sample/src/main/kotlin/package/ModelActivity.kt": "{name}Activity.kt",
+    "sample/src/main/kotlin/package/ModelRows.kt": "{base}Rows.kt",
 }
 """Templates that are rendered for each model, and the files' names."""
 _FACES = {
@@ -88,12 +88,10 @@ def android_files(plan: Plan) -> Files:
         "draws": any(model.grids for model in models),
     }
     out: Files = {}
-    for template in (*_PROJECT, *([_JOINING] if context["crops"] else [])):
+    joining = [_JOINING] if context["crops"] else []
+    mask_view = [_MASK_VIEW] if any(model.overlay for model in models) else []
+    for template in (*_PROJECT, *joining, *_SAMPLE, *mask_view):
         _add(out, template, template, plan, context)
-    first = models[0]
-    for template in (*_SAMPLE, *([_MASK_VIEW] if first.overlay else [])):
-        place = template.replace("kotlin/package", "kotlin/package/sample")
-        _add(out, template, place, plan, {**context, "model": first})
     for model in models:
         for template, name in _MODEL.items():
             api = model.api
@@ -114,7 +112,10 @@ def _add(out: Files, template: str, place: str, plan: Plan, context: dict[str, o
     text = render(f"android/{template}", **context)
     if place.endswith(".kt"):
         text = _used_imports(text.decode()).encode()
-    out[place.replace("kotlin/package", f"kotlin/{plan.package.replace('.', '/')}")] = text
+    package = f"kotlin/{plan.package.replace('.', '/')}"
+    if template.startswith("sample/"):
+        package += "/sample"
+    out[place.replace("kotlin/package", package)] = text
 
 
 def _used_imports(source: str) -> str:

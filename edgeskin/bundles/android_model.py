@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -14,8 +14,7 @@ from edgeskin.bundles.bundle_api import ModelApi, Stage
 from edgeskin.bundles.golden_vectors import GoldenCase
 from edgeskin.bundles.named_heads import NamedHead, named_heads
 from edgeskin.bundles.words import identifiers
-from edgeskin.pipelines.fit import find_head
-from edgeskin.pipelines.pipeline_spec import CropJoin, Join, MaskJoin, Region
+from edgeskin.pipelines.pipeline_spec import Join
 
 _ANSWERS = """Choice Labels Measurement GradedMeasurement Value Areas Coverage Embedding Values
 Crop"""
@@ -82,9 +81,13 @@ class AndroidModel:
     def __init__(self, api: ModelApi) -> None:
         self.api = api
         self.join: Join | None = api.join
-        self.heads = tuple(self._apart(named_heads(
-            api.heads, "kotlin", fields="camel", labels="upper"
-        )))  # fmt: skip
+        self.heads = named_heads(
+            api.heads,
+            "kotlin",
+            fields="camel",
+            labels="upper",
+            taken=_TYPES.union(self.classes),
+        )
         self.stages = tuple(_stages(api))
 
     @property
@@ -107,17 +110,6 @@ class AndroidModel:
     def tolerance(self) -> float:
         """How far outputs on a phone may be from ours, as a part of the largest."""
         return 0.05 if any(s.precision == "int8" for s in self.api.stages) else 0.02
-
-    def _apart(self, heads: tuple[NamedHead, ...]) -> Iterator[NamedHead]:
-        """The heads, their enums with names that hide none of the types around them."""
-        taken = {head.type for head in heads}
-        for head in heads:
-            name = head.type
-            if name in _TYPES or name in self.classes:
-                while name in taken | _TYPES:
-                    name += "Label"
-                taken.add(name)
-            yield replace(head, type=name)
 
     def type_of(self, head: NamedHead) -> str:
         """Of the result's property."""
@@ -161,7 +153,7 @@ class AndroidModel:
     def grids(self) -> tuple[Grid, ...]:
         """All that is drawn over the image: for the join, and for the answer."""
         first, last = self.api.stages[0], self.api.last
-        wanted = {(first.name, find_head(r, first.spec).name): first for r in _regions(self.join)}
+        wanted = {(first.name, region.head.name): first for region in self.api.regions.values()}
         drawn = (h.head.name for h in self.heads if h.kind == "segmented")
         wanted |= {(last.name, name): last for name in drawn}
         texts = (f"{s if self.join else ''} {head} grid" for s, head in wanted)
@@ -179,26 +171,14 @@ class AndroidModel:
     def _grid(self, stage: Stage, head: str) -> str:
         return next(g.name for g in self.grids if (g.stage, g.head) == (stage.name, head))
 
-    def _chosen(self, region: Region) -> Chosen:
+    @property
+    def regions(self) -> dict[str, Chosen]:
+        """Of a join: `keep`, or `skin` and `lesion`."""
         first = self.api.stages[0]
-        head = find_head(region, first.spec)
-        values = tuple(head.labels.index(label) for label in region.labels)
-        return Chosen(head.name, self._grid(first, head.name), values)
-
-    @property
-    def keep(self) -> Chosen | None:
-        """Of a join by mask."""
-        return self._chosen(self.join.keep) if isinstance(self.join, MaskJoin) else None
-
-    @property
-    def skin(self) -> Chosen | None:
-        """Of a join by crops."""
-        return self._chosen(self.join.skin) if isinstance(self.join, CropJoin) else None
-
-    @property
-    def lesion(self) -> Chosen | None:
-        """Of a join by crops."""
-        return self._chosen(self.join.lesion) if isinstance(self.join, CropJoin) else None
+        return {
+            name: Chosen(region.head.name, self._grid(first, region.head.name), region.values)
+            for name, region in self.api.regions.items()
+        }
 
     def mask_crc(self, head: NamedHead, case: GoldenCase) -> int:
         """CRC-32 of the mask that a case's answer draws over the image as stored."""
@@ -232,15 +212,6 @@ def _stages(api: ModelApi) -> Iterator[AndroidStage]:
             constant=identifiers(constants, "upper", "kotlin")[i],
             sizes=tuple((t.name, math.prod(t.shape)) for t in stage.outputs),
         )
-
-
-def _regions(join: Join | None) -> tuple[Region, ...]:
-    match join:
-        case MaskJoin():
-            return (join.keep,)
-        case CropJoin():
-            return (join.skin, join.lesion)
-    return ()
 
 
 def _shape(stage: Stage, output: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from edgeskin.bundles.words import identifier, joined, words
 from edgeskin.errors import InvalidArtifact, InvalidSpec
 from edgeskin.files import sha256, size_bytes
 from edgeskin.formats import format_of, is_artifact
+from edgeskin.pipelines.fit import find_head
 from edgeskin.pipelines.pipeline_folder import is_pipeline, read_pipeline
-from edgeskin.pipelines.pipeline_spec import CropJoin, Join
+from edgeskin.pipelines.pipeline_spec import CropJoin, Join, MaskJoin
 from edgeskin.predictor import Predictor, load
 from edgeskin.runtimes import TensorSpec
 from edgeskin.spec import Head, SegmentationHead, Spec
@@ -53,6 +55,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Region:
+    """What a join looks for: labels of a head of the first stage, by their places in it."""
+
+    head: SegmentationHead
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ModelApi:
     """One model, or a pipeline of two, as one class.
 
@@ -84,6 +94,22 @@ class ModelApi:
     def last(self) -> Stage:
         """The stage that answers."""
         return self.stages[-1]
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Of a join: `keep`, or `skin` and `lesion`; none where there is one stage."""
+        match self.join:
+            case MaskJoin():
+                wanted = {"keep": self.join.keep}
+            case CropJoin():
+                wanted = {"skin": self.join.skin, "lesion": self.join.lesion}
+            case _:
+                return {}
+        heads = {name: find_head(region, self.stages[0].spec) for name, region in wanted.items()}
+        return {
+            name: Region(head, tuple(map(head.labels.index, wanted[name].labels)))
+            for name, head in heads.items()
+        }
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -166,9 +192,10 @@ def _read(path: Path, target: str, platform: str, name: str | None) -> ModelApi:
 
 def _class_name(name: str | None, task: str, title: str) -> str:
     if name is not None:
-        if not words(name) or identifier(name, "pascal", "cpp")[0].isdigit():
+        spelled = name if re.fullmatch("[A-Z][A-Za-z0-9]*", name) else joined(name, "pascal")
+        if not spelled[:1].isalpha():
             raise InvalidSpec(f"--name '{name}' is no name of a class: give one as AcneGrader")
-        return name if name.isascii() and name.isidentifier() else joined(name, "pascal")
+        return spelled
     text = next((t for t in (task, title) if words(t)), "Skin")
     return identifier(text, "pascal", "cpp") + "Model"
 

@@ -10,17 +10,16 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from edgeskin.bundles.bundle_api import ModelApi, Stage
+from edgeskin.bundles.bundle_api import ModelApi, Region, Stage
 from edgeskin.bundles.bundle_plan import Files, Plan
 from edgeskin.bundles.golden_files import golden_files
 from edgeskin.bundles.golden_vectors import GoldenCase
 from edgeskin.bundles.named_heads import Label, NamedHead, named_heads
 from edgeskin.bundles.templating import render
-from edgeskin.bundles.words import identifiers, in_comment, joined, quoted
+from edgeskin.bundles.words import KEYWORDS, identifiers, in_comment, joined, quoted
 from edgeskin.errors import InvalidArtifact, InvalidSpec
-from edgeskin.pipelines.fit import find_head
 from edgeskin.pipelines.joins import Crop
-from edgeskin.pipelines.pipeline_spec import CropJoin, MaskJoin, Region
+from edgeskin.pipelines.pipeline_spec import CropJoin
 from edgeskin.postprocess import (
     ClassPrediction,
     DistributionPrediction,
@@ -186,10 +185,10 @@ def _core() -> Files:
 
 @cache
 def _taken() -> frozenset[str]:
-    """Names of types that generated code uses, and that no type of it may have."""
+    """Keywords and types that generated code uses, and that no type of it may be called."""
     sources = (_native() / "swift/Edgeskin").glob("*.swift")
     ours = {name for source in sources for name in _TYPE.findall(source.read_text("utf-8"))}
-    return frozenset(ours | set(_SWIFT_TYPES.split()))
+    return KEYWORDS["swift"] | ours | set(_SWIFT_TYPES.split())
 
 
 def _context(model: ModelApi, cases: Sequence[GoldenCase]) -> Mapping[str, object]:
@@ -218,7 +217,7 @@ def _context(model: ModelApi, cases: Sequence[GoldenCase]) -> Mapping[str, objec
         "pluggable": _pluggable(stages),
         "first": stages[0],
         "last": stages[-1],
-        "regions": _regions(model),
+        "regions": {name: _region(r, model.stages[0]) for name, r in model.regions.items()},
         "about": _paragraphs(model),
         "cases": [_case(model, case, heads, stages) for case in cases],
     }
@@ -259,30 +258,22 @@ def _pluggable(stages: Sequence[_Stage]) -> str:
 
 
 def _heads(model: ModelApi) -> tuple[_Head, ...]:
-    named = named_heads(model.heads, "swift", fields="camel", labels="camel")
-    types = {head.type for head in named}
-    heads = []
-    for head in named:
-        type_ = head.type
-        while type_ in _taken():
-            type_ += "Label"
-            type_ = type_ if type_ not in types else f"{type_}_"
-        heads.append(_head(model, head, type_))
-    return tuple(heads)
+    named = named_heads(model.heads, "swift", fields="camel", labels="camel", taken=_taken())
+    return tuple(_head(model, head) for head in named)
 
 
-def _head(model: ModelApi, named: NamedHead, type_: str) -> _Head:
+def _head(model: ModelApi, named: NamedHead) -> _Head:
     head = named.head
     maker = _ANSWERS[named.kind]
     arguments = ["outputs", quoted(head.name, "swift"), *_arguments(head, maker, model)]
     return _Head(
         head=head,
         field=named.field,
-        type=type_,
+        type=named.type,
         labels=named.labels,
         unit=getattr(head, "unit", ""),
         maker=maker,
-        answer=f"{maker}<{type_}>" if named.labels else maker,
+        answer=f"{maker}<{named.type}>" if named.labels else maker,
         reading=_call(f"{named.field} = try {maker}", arguments),
     )
 
@@ -321,20 +312,9 @@ def _grid(stage: Stage, head: Head) -> str:
     return f"Grid(width: {width}, height: {height})"
 
 
-def _regions(model: ModelApi) -> dict[str, str]:
-    """The regions of the join as Swift."""
-    match model.join:
-        case MaskJoin():
-            return {"keep": _region(model.join.keep, model.stages[0])}
-        case CropJoin():
-            regions = {"skin": model.join.skin, "lesion": model.join.lesion}
-            return {name: _region(each, model.stages[0]) for name, each in regions.items()}
-    return {}
-
-
 def _region(region: Region, stage: Stage) -> str:
-    head = find_head(region, stage.spec)
-    places = ", ".join(str(head.labels.index(label)) for label in region.labels)
+    """A region of the join as Swift."""
+    head, places = region.head, ", ".join(map(str, region.values))
     size = f"grid: {_grid(stage, head)}, classes: {len(head.labels)}"
     return f'Region("{head.name}", {size}, labels: [{places}])'
 

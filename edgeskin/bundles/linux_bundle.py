@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,10 +13,9 @@ from edgeskin.bundles.bundle_plan import Files, Plan
 from edgeskin.bundles.golden_files import golden_files
 from edgeskin.bundles.named_heads import named_heads
 from edgeskin.bundles.templating import render
-from edgeskin.errors import MissingPackage
+from edgeskin.bundles.words import KEYWORDS
+from edgeskin.errors import InvalidSpec, MissingPackage
 from edgeskin.native.core import lib
-from edgeskin.pipelines.fit import find_head
-from edgeskin.pipelines.pipeline_spec import MaskJoin, Region
 
 _PROJECT = (
     "CMakeLists.txt",
@@ -41,6 +41,11 @@ _MODEL = {
     "tests/model_test.cpp": "tests/{model}_test.cpp",
 }
 """Templates that are rendered for each model, and where to."""
+_OURS = """all answers clean edgeskin help install join linux main network onnxruntime package std
+test unix"""
+_RESERVED = KEYWORDS["cpp"] | set(_OURS.split())
+"""What a namespace, a CMake target or a header beside the bundle's own cannot be called."""
+_TYPE = re.compile(r"^(?:struct|class|enum class|using) (\w+)", re.MULTILINE)
 LEAST_DB = {"int8": 15, "fp16": 35, "fp32": 80}
 """SQNR that a network must keep on another machine, in dB: integers are rounded differently by
 processors with and without instructions for their dot products."""
@@ -55,6 +60,7 @@ def linux_files(plan: Plan) -> Files:
     """The project's files, but for what every bundle has.
 
     Raises:
+        InvalidSpec: A class, a namespace or a file would have a name that is taken.
         MissingPackage: jinja2 or clang-format is not installed.
     """
     joined = any(model.join is not None for model in plan.models)
@@ -64,10 +70,14 @@ def linux_files(plan: Plan) -> Files:
         out[place] = render(
             f"linux/{template}", plan=plan, joined=joined, core_version=f"{lib.es_version()}.0.0"
         )
+    types = {name for text in out.values() for name in _TYPE.findall(bytes(text).decode())}
     for model in plan.models:
-        context = _context(plan, model)
+        _check_names(model, types)
+        context = _context(plan, model, types)
         for template, place in _MODEL.items():
             path = place.format(name=plan.name, model=model.snake)
+            if path in out:
+                raise InvalidSpec(f"{model.path} would write {path} twice. Give it another --name.")
             out[path] = render(f"linux/{template}", **context)
     for stage in plan.stages:
         out[f"models/{stage.file}"] = stage.path
@@ -80,8 +90,17 @@ def linux_files(plan: Plan) -> Files:
     return out | formatted | golden_files(plan, "tests/golden")
 
 
-def _context(plan: Plan, model: ModelApi) -> Mapping[str, object]:
-    heads = named_heads(model.heads, "cpp", fields="snake", labels="snake")
+def _check_names(model: ModelApi, types: Collection[str]) -> None:
+    taken = {model.snake} & _RESERVED or {model.name, model.result} & set(types)
+    if taken:
+        raise InvalidSpec(
+            f"{model.path} would be a class {model.name} in files called {model.snake}, and "
+            f"{min(taken)} is a name of C++, CMake or the bundle's own. Give it another --name."
+        )
+
+
+def _context(plan: Plan, model: ModelApi, types: Collection[str]) -> Mapping[str, object]:
+    heads = named_heads(model.heads, "cpp", fields="snake", labels="snake", taken=types)
     kinds = {head.kind for head in heads}
     return {
         "plan": plan,
@@ -90,25 +109,8 @@ def _context(plan: Plan, model: ModelApi) -> Mapping[str, object]:
         "kinds": kinds,
         "masks": "segmented" in kinds,
         "cases": plan.golden[model.name],
-        "regions": _regions(model),
+        "regions": model.regions,
         "least_db": LEAST_DB[model.last.precision],
-    }
-
-
-def _regions(model: ModelApi) -> Mapping[str, object] | None:
-    """Of a pipeline: the head of the first stage, and the classes of its regions by name."""
-    if model.join is None:
-        return None
-    first, join = model.stages[0].spec, model.join
-    parts: dict[str, Region] = (
-        {"keep": join.keep}
-        if isinstance(join, MaskJoin)
-        else {"skin": join.skin, "lesion": join.lesion}
-    )
-    found = {name: find_head(region, first) for name, region in parts.items()}
-    return {"head": next(iter(found.values())).name} | {
-        name: [head.labels.index(label) for label in parts[name].labels]
-        for name, head in found.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -51,17 +51,23 @@ class NamedHead:
 
 
 def named_heads(
-    heads: Sequence[Head], language: Language, *, fields: Style, labels: Style
+    heads: Sequence[Head],
+    language: Language,
+    *,
+    fields: Style,
+    labels: Style,
+    taken: Collection[str] = (),
 ) -> tuple[NamedHead, ...]:
     """Every head, in the order of the spec; all names are different.
 
     Args:
         fields: Style of properties.
         labels: Style of the values of enums.
+        taken: Types of the code around the enums, which none of them may hide.
     """
     names = [head.name for head in heads]
     properties = identifiers(names, fields, language, otherwise="head")
-    types = identifiers(names, "pascal", language, otherwise="head")
+    types = _apart(identifiers(names, "pascal", language, otherwise="head"), taken)
     found = []
     for head, field, type_ in zip(heads, properties, types, strict=True):
         texts = _texts(head)
@@ -69,6 +75,17 @@ def named_heads(
         pairs = tuple(Label(text, name) for text, name in zip(texts, spelled, strict=True))
         found.append(NamedHead(head, _kind(head), field, type_, pairs))
     return tuple(found)
+
+
+def _apart(types: Sequence[str], taken: Collection[str]) -> Iterator[str]:
+    """The types; those that would hide another have `Label` behind them."""
+    used = {*types, *taken}
+    for name in types:
+        if name in taken:
+            while name in used:
+                name += "Label"
+            used.add(name)
+        yield name
 
 
 def _texts(head: Head) -> tuple[str, ...]:

@@ -88,6 +88,14 @@ def test_a_bundle_is_replaced_with_force_and_nothing_else_is(
         (["--platform", "windows"], "no platform 'windows'; there are android, ios, linux"),
         (["--platform", "ios"], "is ONNX, and a bundle for ios takes coreml"),
         (["--platform", "linux", "--name", "!!!"], "--name '!!!' is no name of a class"),
+        (["--platform", "linux", "--name", "123"], "--name '123' is no name of a class"),
+        (
+            ["--platform", "linux", "--name", "class"],
+            "class is a name of C++, CMake or the bundle's",
+        ),
+        (["--platform", "linux", "--name", "test"], "test is a name of C++, CMake or the bundle's"),
+        (["--platform", "linux", "--name", "Network"], "network is a name of C++, CMake or the"),
+        (["--platform", "linux", "--name", "Values"], "Values is a name of C++, CMake or the"),
         (["--platform", "linux", "--package", "Com.Acne"], "is no package: give one as com."),
         (["--platform", "linux", "--release", "1.0"], "is no version: give three numbers"),
         (["--platform", "linux", "--pack", "pack"], "give --diff OLD too"),
@@ -100,6 +108,19 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     artifact = artifact_of("tiny", "onnx")
     assert line in refused(capsys, "bundle", artifact, "--out", tmp_path / "out", *options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_compared_is_looked_at_before_anything_is_written(
+    artifact_of: Make, bundled: Path, spoiled: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    command = ["bundle", artifact_of("tiny", "onnx"), "--platform", "linux", "--out", out, "--diff"]
+    line = refused(capsys, *command, bundled, "--pack", tmp_path / "none")
+    assert "none is no pack" in line
+    document = json.loads((spoiled / "bundle.json").read_text())
+    (spoiled / "bundle.json").write_text(json.dumps(document | {"platform": "android"}))
+    assert "is a bundle for android, this one is for linux" in refused(capsys, *command, spoiled)
+    assert not out.exists()
 
 
 def test_an_int8_file_with_a_float_manifest_is_refused(

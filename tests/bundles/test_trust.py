@@ -85,11 +85,21 @@ def keys(signer: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def signed_once(
+    bundled: Path, keys: Path, signer: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = Path(shutil.copytree(bundled, tmp_path_factory.mktemp("signed") / "tiny"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(PYTHON, signer)
+        sign(folder, keys / "ours.pem")
+    return folder
+
+
 @pytest.fixture
-def signed(spoiled: Path, keys: Path) -> Path:
+def signed(signed_once: Path, tmp_path: Path) -> Path:
     """A bundle that is signed with `ours`, to spoil."""
-    sign(spoiled, keys / "ours.pem")
-    return spoiled
+    return Path(shutil.copytree(signed_once, tmp_path / "signed"))
 
 
 @pytest.mark.parametrize(
@@ -220,11 +230,10 @@ def test_what_was_done_to_a_signed_bundle_is_told(
     signed: Path, keys: Path, spoil: Callable[[Path], None], line: str
 ) -> None:
     spoil(signed)
-    (fault,) = check_signature(signed, keys / "ours.pub")
-    assert fault.startswith(line)
     check = verify_bundle(signed, keys / "ours.pub")
     assert check.signature == "invalid"
-    assert f"signature: {fault}" in check.faults
+    (fault,) = (fault for fault in check.faults if fault.startswith("signature: "))
+    assert fault.startswith(f"signature: {line}")
 
 
 def test_the_signature_of_another_key_is_told(signed: Path, keys: Path) -> None:

@@ -71,10 +71,18 @@ class FallbackTest {
 
     @Test
     fun aNetworkInMemory() {
-        val bytes = ByteBuffer.allocateDirect(file.length().toInt()).put(file.readBytes())
-        bytes.flip()
+        val bytes = ByteBuffer.allocateDirect(8 + file.length().toInt())
+        bytes.position(8)
+        bytes.put(file.readBytes())
+        bytes.position(8)
         assertEquals(Device.CPU to null, opened(Device.CPU, ModelFile.InMemory(bytes)))
         assertEquals(Device.CPU to "no GPU: LiteRT compiles files, not memory", opened(Device.GPU, ModelFile.InMemory(bytes)))
+    }
+
+    @Test
+    fun aBufferOnTheHeap() {
+        val bytes = ByteBuffer.wrap(file.readBytes())
+        assertThrows(ModelException::class.java) { opened(Device.CPU, ModelFile.InMemory(bytes)) }
     }
 
     @Test
