@@ -134,7 +134,7 @@ def test_golden_vectors_give_the_answers_of_predict(
     needs(SWIFT, "swift", "--version")
     said = run(SWIFT, "swift", "test", "--package-path", package, "--scratch-path", tmp_path)
     count = sum(map(len, plan.golden.values()))
-    assert count == 3 * 3 + 4 * 2  # three cases of a pipeline, two of a model
+    assert count == 4 * 3 + 4 * 2  # three cases of a pipeline, two of a model
     assert f"Executed {count} tests, with 0 failures" in said
     assert "warning:" not in said, said
     (resources,) = tmp_path.glob(f"debug/*_{KIT}.resources")
