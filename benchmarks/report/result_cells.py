@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgeskin.benchmarks.doubts import CPUS
 from edgeskin.benchmarks.report.charts import NOTHING, number, signed
@@ -122,6 +122,15 @@ def _times(names: tuple[str, ...], *limits: str) -> Callable[[Row], Cell]:
     return make
 
 
+def _load(row: Row) -> Cell:
+    """One time, which doubts of the samples say nothing about."""
+    cell = _times(("load_ms",))(row)
+    return replace(cell, doubts=tuple(d for d in cell.doubts if d not in _OF_SAMPLES))
+
+
+_OF_SAMPLES = ("too few samples", "unstable")
+
+
 def _memory(row: Row) -> Cell:
     doubts = doubts_of_times(row) if row.times is None else ()
     return Cell(
@@ -167,7 +176,7 @@ def _agreement(row: Row) -> Cell:
 
 COLUMNS: Mapping[str, Callable[[Row], Cell]] = {
     SIZE: _size,
-    "Load, ms": _times(("load_ms",)),
+    "Load, ms": _load,
     INFERENCE: _times(("p50_ms", "p90_ms", "p99_ms")),
     WHOLE: _times(("whole_p50_ms", "whole_p90_ms"), "max_latency_ms"),
     "Metric": _metric,

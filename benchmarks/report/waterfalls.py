@@ -134,7 +134,9 @@ def _only(found: Sequence[Shown]) -> Shown | None:
 
 
 def measure_steps(steps: Sequence[Step]) -> Waterfall | None:
-    """The metric of the last result along the steps; None where the images have no such labels.
+    """The metric of the last result along the steps.
+
+    None where the images have no such labels, or where no step changes anything.
 
     Raises:
         InvalidResult: Outputs are damaged, or of other images than their result.
@@ -152,6 +154,8 @@ def measure_steps(steps: Sequence[Step]) -> Waterfall | None:
     ]
     changes = tuple(measure.change(*pair) for pair in pairwise(values))
     if not all(np.isfinite((c.reference, c.candidate)).all() for c in changes):
+        return None
+    if not any(c.change.low or c.change.value or c.change.high for c in changes):
         return None
     return Waterfall(tuple(steps), measure.name, len(images), changes)
 
