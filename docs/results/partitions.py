@@ -22,7 +22,7 @@ from edgeskin.benchmarks.peers import zoo
 from edgeskin.benchmarks.peers.int8_page import grid
 from edgeskin.benchmarks.systems.page import marked
 from edgeskin.calibration.calibrate import calibrate_network
-from edgeskin.cli.convert import told
+from edgeskin.conversion import Tried
 from edgeskin.converters.model import Job
 from edgeskin.errors import EdgeskinError
 from edgeskin.formats import FORMATS
@@ -84,10 +84,18 @@ def tried(job: Job, path: Path, target: str) -> dict[tuple[bool, str], str]:
         FORMATS[target].convert(job, path)
     except EdgeskinError as error:
         return {(job.portable, name): f"no file: {error}" for name in DESTINATIONS[target]}
-    return {
-        (job.portable, name): told(path, name, try_on(path, name)).removeprefix(f"{path.name} ")
-        for name in DESTINATIONS[target]
-    }
+    return {(job.portable, name): said(try_on(path, name)) for name in DESTINATIONS[target]}
+
+
+def said(tried: Tried) -> str:
+    """`told` of the command line without the file and the destination, which the row names."""
+    if tried.reason:
+        return f"{'not tried' if tried.whole is None else 'refused'}: {tried.reason}"
+    count = "" if tried.taken is None else f", {tried.taken} operators"
+    if tried.whole:
+        return f"whole{count}"
+    left = ", ".join(f"{number} {name}" for name, number in tried.left.items()) or "some"
+    return f"in parts{count}; left {left}"
 
 
 def line(row: dict) -> tuple[str, ...]:
