@@ -175,7 +175,7 @@ def _files(row: SystemRecord) -> str:
         better = "better than" if row.qat.better else "not better than"
         lines.append(
             f"QAT ({row.qat.seconds / 60:.0f} minutes) was {better} the calibrated program: "
-            f"{row.qat.line}."
+            f"{row.qat.line.rstrip('.')}."
         )
     if row.accuracy_control:
         lines.append(_kept(row.accuracy_control))
