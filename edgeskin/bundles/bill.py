@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
 
-_PROJECT = "https://pypi.org/project/edgeskin/"
-
 
 def bill_of_materials(plan: Plan) -> bytes:
     """The bill of a bundle: its networks, the native core, and what its build system fetches.
@@ -66,8 +64,9 @@ def bill_of_materials(plan: Plan) -> bytes:
 
 def _serial_number(plan: Plan) -> uuid.UUID:
     hashes = ",".join(stage.sha256 for stage in plan.stages)
-    content = f"{plan.platform} {plan.package} {plan.name} {plan.release} {__version__} {hashes}"
-    return uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, _PROJECT), content)
+    made = f"edgeskin {__version__} {plan.platform}"
+    content = f"{made} {plan.package} {plan.name} {plan.release} {hashes}"
+    return uuid.uuid5(uuid.NAMESPACE_OID, content)
 
 
 def _network(stage: Stage) -> Component:

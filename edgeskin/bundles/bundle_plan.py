@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,21 @@ from edgeskin.bundles.golden_vectors import GoldenCase
 
 Files = dict[str, bytes | Path]
 """By path in the bundle: the bytes, or the file or folder to copy."""
+
+
+def write_files(files: Files, folder: Path) -> Path:
+    """Write them into a folder, which is made; it is given back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in sorted(files.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content.is_dir():
+            shutil.copytree(content, path)
+        else:
+            shutil.copyfile(content, path)
+    return folder
 
 
 @dataclass(frozen=True)

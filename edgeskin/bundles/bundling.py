@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from edgeskin.bundles.bundle_documents import (
     BundleDocument,
     Sizes,
 )
-from edgeskin.bundles.bundle_plan import Files, Plan
+from edgeskin.bundles.bundle_plan import Files, Plan, write_files
 from edgeskin.bundles.bundle_sizes import weigh
 from edgeskin.bundles.golden_vectors import golden_cases
 from edgeskin.bundles.licence_list import licence_files
@@ -90,7 +89,7 @@ def bundle(
     files |= {f"{model.base}.card.md": _card(model).encode() for model in models}
     files["sbom.cdx.json"] = bill_of_materials(plan)
     with atomic(out, force=force) as fresh:
-        _write(files, fresh)
+        write_files(files, fresh)
         document = _document(plan, fresh, weigh(plan, fresh))
         if budget_mb is not None:
             _check_budget(document, budget_mb)
@@ -120,19 +119,6 @@ def _release(text: str) -> str:
     if not re.fullmatch(r"\d+\.\d+\.\d+", text):
         raise InvalidSpec(f"--release '{text}' is no version: give three numbers, as 1.0.0")
     return text
-
-
-def _write(files: Files, folder: Path) -> None:
-    folder.mkdir()
-    for name, content in sorted(files.items()):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        elif content.is_dir():
-            shutil.copytree(content, path)
-        else:
-            shutil.copyfile(content, path)
 
 
 def _document(plan: Plan, folder: Path, sizes: Sizes) -> BundleDocument:

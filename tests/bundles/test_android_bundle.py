@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,13 +14,14 @@ import pytest
 from bundle_files import HOSTILE, KINDS, TWICE
 from faces import needs, run, tool
 from pipeline_networks import MASK
-from platforms import ROOT, missing
+from platforms import missing
 from test_kotlin import SCRIPTS, jdk
 
 from edgeskin.benchmarks.emulation.debian import unpack
+from edgeskin.benchmarks.store import kept
 from edgeskin.bundles.android_bundle import android_files
 from edgeskin.bundles.bundle_api import read_models
-from edgeskin.bundles.bundle_plan import Files, Plan
+from edgeskin.bundles.bundle_plan import Plan, write_files
 from edgeskin.bundles.golden_vectors import golden_cases
 from edgeskin.bundles.words import KEYWORDS
 from edgeskin.errors import InvalidSpec, NotSupportedHere
@@ -69,37 +69,29 @@ def ending_in_masks(pipeline: Path, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def projects(plans, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("android")
-    return {module: write(android_files(plan), folder / module) for module, plan in plans.items()}
-
-
-def write(files: Files, folder: Path) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        data = content if isinstance(content, bytes) else content.read_bytes()
-        (folder / name).write_bytes(data)
-    return folder
+    return {name: write_files(android_files(plan), folder / name) for name, plan in plans.items()}
 
 
 @pytest.fixture(scope="session")
 def junit() -> str:
-    """Class path of JUnit 4, fetched once into `.tools` of the repository, or `$EDGESKIN_TOOLS`."""
-    tools = Path(os.environ.get("EDGESKIN_TOOLS", ROOT / ".tools")) / "junit"
-    if not tools.is_dir():
-        fresh = tools.with_suffix(".part")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            unpack("bookworm", ["junit4", "libhamcrest-java"], fresh, alone=True)
-        except NotSupportedHere as error:
-            missing(str(error))
-        fresh.rename(tools)
-    return ":".join(str(tools / "usr/share/java" / name) for name in ("junit4.jar", "hamcrest.jar"))
+    """Class path of JUnit 4."""
+
+    def make(folder: Path) -> None:
+        unpack("bookworm", ["junit4", "libhamcrest-java"], folder, alone=True)
+
+    try:
+        jars = kept("junit4-1", make) / "usr/share/java"
+    except NotSupportedHere as error:
+        missing(str(error))
+        raise
+    return ":".join(str(jars / name) for name in ("junit4.jar", "hamcrest.jar"))
 
 
 @pytest.fixture(scope="session")
 def library(projects, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where libedgeskin.so is, built for this machine by a bundle's own CMakeLists.txt."""
     if shutil.which("cmake") is None:
-        pytest.skip("no cmake here")
+        missing("no cmake here: pip install cmake")
     build = tmp_path_factory.mktemp("host")
     sources = projects["tiny"] / "library/src/main/cpp"
     strict = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror -O0"  # it is compiled, not measured
@@ -264,7 +256,7 @@ def test_the_code_is_tidy(kind: str, plans, projects, tmp_path: Path) -> None:
     """Of a model alone, too: it has fewer imports."""
     plan = plans[HOME[kind]]
     models = tuple(model for model in plan.models if model.name == NAMES[kind])
-    alone = write(android_files(replace(plan, models=models)), tmp_path / "alone")
+    alone = write_files(android_files(replace(plan, models=models)), tmp_path / "alone")
     for project in (projects[HOME[kind]], alone):
         for path in [*project.rglob("*.kt"), *project.rglob("*.kts"), project / "README.md"]:
             text = path.read_text("utf-8")

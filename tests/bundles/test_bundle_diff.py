@@ -192,8 +192,7 @@ def test_a_pipeline_agrees_with_itself_by_status_too(artifact_of: Make, tmp_path
     with load_pipeline(artifact_of("crop", "onnx")) as pipeline:
         spec = pipeline.spec
         answered = [pipeline.predict(image).answered for image in images]
-    assert True in answered
-    assert False in answered
+    assert 0 < sum(answered) < len(images)  # both statuses are compared
     truth = {"colour": np.zeros(len(images), np.int64)}
     (drift,) = drift_of(old, new, Images(spec, len(images), images.__getitem__, False, truth))
     assert drift.images == sum(answered)

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from faces import ROOT, needs, run
 from pipeline_networks import MASK, areas_spec, colours_spec, make_areas, make_colours
+from platforms import missing
 from skin_network import RedIsSkin, skin_spec
 from torch import Tensor, nn
 
 from edgeskin.artifacts import Metadata
 from edgeskin.bundles.bundle_api import ModelApi, read_models
-from edgeskin.bundles.bundle_plan import Files, Plan
+from edgeskin.bundles.bundle_plan import Plan, write_files
 from edgeskin.bundles.golden_vectors import golden_cases
 from edgeskin.bundles.ios_bundle import ios_files
 from edgeskin.converters.model import Job
@@ -90,7 +91,7 @@ def plan(model_of: Read) -> Plan:
 
 @pytest.fixture(scope="session")
 def package(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(ios_files(plan), tmp_path_factory.mktemp("package") / KIT)
+    return write_files(ios_files(plan), tmp_path_factory.mktemp("package") / KIT)
 
 
 @pytest.fixture(scope="session")
@@ -109,19 +110,6 @@ def plan_of(*models: ModelApi, check_at_load: bool = False) -> Plan:
     golden = {model.name: golden_cases(model) for model in models}
     stem = models[0].snake
     return Plan("ios", models, stem, f"edgeskin.{stem}", "1.2.3", golden, check_at_load)
-
-
-def write(out: Files, folder: Path) -> Path:
-    for name, content in out.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        elif content.is_dir():
-            shutil.copytree(content, path)
-        else:
-            shutil.copyfile(content, path)
-    return folder
 
 
 def sources(package: Path) -> list[Path]:
@@ -158,7 +146,7 @@ def test_apple_parts_compile_as_swift_6(
 ) -> None:
     if check_at_load:
         plan = plan_of(model_of("tiny"), model_of("mask"), check_at_load=True)
-        package = write(ios_files(plan), tmp_path / KIT)
+        package = write_files(ios_files(plan), tmp_path / KIT)
         hashes = re.findall(r'sha256: "(\w{64})"', "".join(p.read_text() for p in sources(package)))
         assert sorted(hashes) == sorted(stage.sha256 for stage in plan.stages)
     bundle = tmp_path / "bundle.swift"  # SwiftPM's
@@ -204,8 +192,8 @@ def test_the_hash_of_a_model_is_that_of_its_manifest(
 def test_an_app_takes_it_by_version(model_of: Read, tmp_path: Path) -> None:
     """From a git repository with a tag, which SwiftPM refuses of packages with unsafe flags."""
     if needs(SWIFT, "bash", "-c", "command -v git || echo none") == "none":
-        pytest.skip("git is missing beside Swift: remove .tools/swift, it is fetched anew with it")
-    release = write(ios_files(plan_of(model_of("tiny"))), tmp_path / KIT)
+        missing("git is missing beside Swift: remove .tools/swift, it is fetched anew with it")
+    release = write_files(ios_files(plan_of(model_of("tiny"))), tmp_path / KIT)
     git = ("git", "-C", release, "-c", "user.name=t", "-c", "user.email=t@example.com")
     for command in (("init", "-q"), ("add", "."), ("commit", "-qm", "1.2.3"), ("tag", "1.2.3")):
         subprocess.run([*map(str, git), *command], check=True)

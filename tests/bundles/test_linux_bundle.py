@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 import subprocess
@@ -15,12 +14,13 @@ import numpy as np
 import pytest
 from bundle_files import CLASSES, KINDS
 from PIL import Image
-from platforms import ROOT, missing
+from platforms import missing
 
 from edgeskin.benchmarks.emulation.debian import unpack
 from edgeskin.benchmarks.emulation.qemu import qemu
 from edgeskin.benchmarks.emulation.sysroot import runtime_root
 from edgeskin.benchmarks.runner.libraries import library
+from edgeskin.benchmarks.store import kept
 from edgeskin.bundles.bundle_api import read_models
 from edgeskin.bundles.bundle_plan import Plan
 from edgeskin.bundles.bundling import bundle
@@ -65,17 +65,14 @@ def onnxruntime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def headers() -> Path:
-    """Fetched once into `.tools` of the repository, or `$EDGESKIN_TOOLS`."""
-    tools = Path(os.environ.get("EDGESKIN_TOOLS", ROOT / ".tools")) / "onnxruntime"
-    if not tools.is_dir():
-        fresh = tools.with_suffix(".part")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            unpack("trixie", ["libonnxruntime-dev"], fresh, alone=True)
-        except NotSupportedHere as error:
-            missing(str(error))
-        fresh.rename(tools)
-    return tools / "usr/include/onnxruntime"
+    def make(folder: Path) -> None:
+        unpack("trixie", ["libonnxruntime-dev"], folder, alone=True)
+
+    try:
+        return kept("onnxruntime-headers-1", make) / "usr/include/onnxruntime"
+    except NotSupportedHere as error:
+        missing(str(error))
+        raise
 
 
 @pytest.fixture(scope="session")
