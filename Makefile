@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A process for each core, and a thread for each process; files in the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --dist loadfile \
+    --no-loadscope-reorder
 
 .PHONY: demo test check coverage lint types docs builtin fuzz fuzz-readers clean
 
@@ -9,16 +12,16 @@ demo: $(READY)
 	$(BIN)/edgeskin demo --out demo --force
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(PYTEST)
 
 # Lint, types, and the tests that need no conversion, no device and no torch: under two minutes.
 check: lint
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile @tests/core.txt tests/test_house.py
+	$(PYTEST) @tests/core.txt tests/test_house.py
 
 # Which lines the tests run; TESTS is what is run, such as TESTS=tests/native or TESTS=@tests/core.txt.
 TESTS ?= tests
 coverage: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --numprocesses logical --dist loadfile $(TESTS)
+	$(PYTEST) --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

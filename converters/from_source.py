@@ -160,10 +160,12 @@ def convert(
 
 def _is_imported(source: Path | str) -> bool:
     """Whether a path or a name must become a run first; what is missing is refused as a path."""
+    path = Path(source)
+    if path.exists():
+        return is_foreign(path)
     from edgeskin.sources.by_name import is_name
 
-    path = Path(source)
-    return is_foreign(path) if path.exists() else is_name(str(source))
+    return is_name(str(source))
 
 
 def _name(source: nn.Module | Path | str) -> str:

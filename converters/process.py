@@ -67,11 +67,14 @@ class Process:
                 f"took longer than {self.timeout_s:g} s and was ended. Raise --timeout if the "
                 "model is large."
             )
+        self._take(code, elapsed)
+        return True
+
+    def _take(self, code: int, elapsed: float) -> None:
         answer = self._read_answer(code)
         took = round(elapsed - answer.timing_s, 2)
         self._answer = answer.model_copy(update={"conversion_s": took})
         self.log.unlink(missing_ok=True)
-        return True
 
     def answer(self) -> Conversion:
         assert self._answer is not None, "the worker is not done"

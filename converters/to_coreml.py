@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ from edgeskin.converters.legalize.coreml import legalize
 from edgeskin.converters.model import INPUT, Job
 from edgeskin.formats.coreml.package import MANIFEST, Package
 
+_NOT_NEEDED = (
+    "executorch", "libsvm", "sklearn", "tensorflow", "torchaudio", "torchvision", "transformers",
+    "xgboost",
+)  # fmt: skip
 _DATE = "com.github.apple.coremltools.conversion_date"
 
 
 def convert(job: Job, path: Path) -> None:
     """Write `path`: an RGB image in for `app`, a float32 NCHW array for `tensor`."""
-    import coremltools as ct
-
+    ct = _coremltools()
     example = job.example("NCHW").float()
     # Without decompositions the converter meets operators it does not know.
     program = torch.export.export(job.module("NCHW"), (example,)).run_decompositions({})
@@ -40,22 +45,36 @@ def convert(job: Job, path: Path) -> None:
     _make_reproducible(path)
 
 
+@cache
+def _coremltools() -> Any:
+    """The package, which looks at import for others that it converts from too.
+
+    Those that are not loaded yet are hidden from it: they would cost more time than it does.
+    """
+    hidden = {name: None for name in _NOT_NEEDED if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]  # None: as if it were not installed
+    try:
+        import coremltools
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return coremltools
+
+
 def _passes() -> Any:
     """coremltools' own, but for one that divides the scales around an add by one of them.
 
     With it, the tensors of a residual add have other scales than in the program,
     rounded once more to float16.
     """
-    import coremltools as ct
-
+    ct = _coremltools()
     passes = ct.PassPipeline.DEFAULT
     passes.remove_passes({"common::distributive_quantized_binary_op_scale_normalization"})
     return passes
 
 
 def _input(job: Job, shape: tuple[int, ...]) -> Any:
-    import coremltools as ct
-
+    ct = _coremltools()
     if job.metadata.io == "tensor":
         return ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
     return ct.ImageType(name=INPUT, shape=shape, color_layout=ct.colorlayout.RGB)
@@ -63,8 +82,7 @@ def _input(job: Job, shape: tuple[int, ...]) -> Any:
 
 def _compute_precision(job: Job) -> Any:
     """What is not integer runs in float16, but in fp32 files: Apple's engines want it so."""
-    import coremltools as ct
-
+    ct = _coremltools()
     return ct.precision.FLOAT32 if job.metadata.precision == "fp32" else ct.precision.FLOAT16
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from commands import snapshot, the_line
 from samples import acne_spec
+from worker_here import Here
 
 from edgeskin.artifacts import Io, Precision
 from edgeskin.benchmarks import pack as packs
@@ -59,6 +61,26 @@ def heed_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def convert_here() -> Iterator[None]:
+    """`convert` in this process; commands of their own processes show that its workers work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgeskin.converters.convert.Process", Here)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Networks of the tests are found and trusted, in commands of their own processes, too."""
+    home = tmp_path_factory.mktemp("config")
+    (home / "edgeskin").mkdir()
+    (home / "edgeskin" / "trusted").write_text("acne_network\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(home))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        yield
+
+
 @pytest.fixture(scope="session")
 def phantom_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 train, 8 val and 16 test phantoms of 72 pixels."""
@@ -69,14 +91,15 @@ def phantom_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained MobileNetV3-Small run with the acne heads, 64 x 64 pixels."""
+    """An untrained run with the acne heads, 64 x 64 pixels."""
     import torch
+    from acne_network import ARCH
 
     from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
 
     torch.manual_seed(0)
-    spec = acne_spec()
+    spec = acne_spec(arch=ARCH)
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     save_run(folder, spec, build(spec).eval())
     return folder

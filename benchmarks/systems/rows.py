@@ -52,14 +52,14 @@ ROWS = {
             "acne_severity",
             by=("severity", "skin_tone"),
         ),
-        Row("acne_lite0_l2", "acne", "acne_lite0_l2", "acne_severity", files=False),
-        Row("acne_lite0_kl", "acne", "acne_lite0_kl", "acne_severity", files=False),
-        Row("acne_lite0_annotated", "acne", "acne_lite0_annotated", "acne_severity", files=False),
-        Row("acne_lite0_384", "acne", "acne_lite0_384", "acne_severity", files=False),
-        Row("acne_resnet18", "acne", "acne_resnet18", "acne_severity"),
-        Row("acne_vit", "acne", "acne_vit", "acne_severity"),
-        Row("acne_fusion", "acne", "acne_fusion", "acne_severity"),
-        Row("acne_folds", "acne", "acne_lite0", "acne_severity", files=False, folds=5),
+        *(
+            Row(name, "acne", name, "acne_severity", files=False)
+            for name in ("acne_128", "acne_128_l2", "acne_128_kl", "acne_128_annotated")
+        ),
+        Row("acne_128_resnet18", "acne", "acne_128_resnet18", "acne_severity", files=False),
+        Row("acne_128_vit", "acne", "acne_128_vit", "acne_severity"),
+        Row("acne_128_fusion", "acne", "acne_128_fusion", "acne_severity"),
+        Row("acne_128_folds", "acne", "acne_128", "acne_severity", files=False, folds=5),
         Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
         Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
         Row("grades_whole", "acne-presence", "acne_presence", "grades", files=False),
@@ -118,10 +118,11 @@ ROWS = {
         *(
             Row(name, "ultrasound", name, "ultrasound_busi", files=False)
             for name in (
-                "ultrasound_no_hierarchy",
-                "ultrasound_no_attention",
-                "ultrasound_no_path_dropout",
-                "ultrasound_batch_norm",
+                "ultrasound_112",
+                "ultrasound_112_no_hierarchy",
+                "ultrasound_112_no_attention",
+                "ultrasound_112_no_path_dropout",
+                "ultrasound_112_batch_norm",
             )
         ),
     )

@@ -22,22 +22,17 @@ RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
 def make_run(folder: Path, data: Path, seed: int) -> Path:
     """An untrained run whose answers differ from image to image as a trained one's do."""
     import torch
+    from acne_network import ARCH, enliven
 
     from edgeskin.models.app_model import AppModel
     from edgeskin.models.architectures import build
     from edgeskin.models.run import save_run
 
     torch.manual_seed(seed)
-    spec = acne_spec()
-    network = build(spec).eval()
+    spec = acne_spec(arch=ARCH)
+    network = build(spec)
     pixels = torch.from_numpy(load_split(data, "train").pixels(spec.input))
-    with torch.no_grad():
-        features = network.backbone(AppModel(network, spec).normalize(pixels))
-        for head in network.heads:  # logits of mean 0 and deviation 2 over the images
-            logits = head(features)
-            scale = 2.0 / logits.std(dim=0)
-            head.weight.mul_(scale[:, None])
-            head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+    enliven(network.network, AppModel(network, spec).normalize(pixels))
     save_run(folder, spec, network)
     return folder
 

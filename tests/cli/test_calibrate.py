@@ -18,7 +18,7 @@ def test_warnings_are_lines_on_stderr_and_stdout_is_the_result(
 ) -> None:
     out = tmp_path / "p.pt2"
     command = ["calibrate", str(lively_run), "--data", str(phantom_set), "--out", str(out)]
-    code = run([*command, "--samples", "2", "--exclude", "heads.0", "--exclude", "heads.1"])
+    code = run([*command, "--samples", "2", "--exclude", "network.heads.*"])
     said = capfd.readouterr()
     assert (code, said.out) == (0, f"{out}\n")
     lines = [line for line in said.err.splitlines() if line.startswith("edgeskin: ")]

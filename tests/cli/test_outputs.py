@@ -94,7 +94,7 @@ def command(
 
 @pytest.mark.slow
 def test_no_space_left(command: list[str], tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "disk", "size=200k")
+    disk = Disk(tmp_path / "disk", "size=48k")
     line = disk.refusal(*command, "--out", disk.path / "new" / "out.pt2")
     assert line.startswith("cannot write ")
     assert line.endswith("no space left on the disk. Free some and run the command again.")

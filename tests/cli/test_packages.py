@@ -34,7 +34,8 @@ def without(tmp_path: Path) -> Callable[..., str]:
     work.mkdir()
 
     def call(packages: str, *arguments: object) -> str:
-        env = {**os.environ, "PYTHONPATH": str(site), "MISSING": packages}
+        path = os.pathsep.join((str(site), os.environ["PYTHONPATH"]))
+        env = {**os.environ, "PYTHONPATH": path, "MISSING": packages}
         env["PYTHONDONTWRITEBYTECODE"] = "1"
         line = refusal(*arguments, env=env, cwd=work)
         assert snapshot(work) == {}

@@ -57,10 +57,10 @@ def test_calibration_says_what_it_found(
         str(lively_run),
         str(phantom_set),
         str(out),
-        edgeskin.CalibrationOptions(samples=4, exclude=["heads.0"]),
+        edgeskin.CalibrationOptions(samples=4, exclude=["network.heads.0"]),
     )
     record = program.calibration
-    assert (record.method, record.images, record.exclude) == ("mse", 4, ("heads.0",))
+    assert (record.method, record.images, record.exclude) == ("mse", 4, ("network.heads.0",))
     assert sum(record.coverage.tones.values()) == 4
     assert sum(record.coverage.train_tones.values()) == 24
     assert record.float_operators == {"linear": 1}

@@ -40,12 +40,12 @@ def test_a_run_without_parts(run: Path, tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit(run: Path) -> None:
     path = run / "weights.safetensors"
-    good = load_file(path)
-    save_file({k: v for k, v in good.items() if k != "heads.0.bias"}, path)
-    with pytest.raises(InvalidRun, match=r"1 tensors are missing, the first is heads.0.bias"):
+    good, bias = load_file(path), "network.heads.0.bias"
+    save_file({k: v for k, v in good.items() if k != bias}, path)
+    with pytest.raises(InvalidRun, match=rf"1 tensors are missing, the first is {bias}"):
         load_run(run)
-    save_file(good | {"heads.0.bias": torch.zeros(7)}, path)
-    with pytest.raises(InvalidRun, match=r"heads.0.bias is \(7,\), the network wants \(4,\)"):
+    save_file(good | {bias: torch.zeros(7)}, path)
+    with pytest.raises(InvalidRun, match=rf"{bias} is \(7,\), the network wants \(4,\)"):
         load_run(run)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InvalidRun, match="damaged or not a weights file"):

@@ -118,7 +118,7 @@ MUTATIONS = (
         "mean and std of another model",
         by_mistake(of_spec(**_IMAGENET)),
         _both("mean and std are those of ImageNet" + _WORSE),
-        ("onnx", "tflite"),
+        ("onnx",),
     ),
     Mutation(
         "mean and std twice",
@@ -259,7 +259,7 @@ MUTATIONS = (
                 "verify": r"the floor of fp32 is [\d.]+ dB\. No mistake with",
                 "verify layers": rf"layer network\.{layer} agrees to .* dB by itself, its floor",
             },
-            ("onnx", "tflite"),
+            ("onnx",),
         )
         for name, change, layer in (
             ("one weight's sign flipped", one_sign, r"stem\.0"),
@@ -304,7 +304,7 @@ MUTATIONS = (
         "output heads swapped: of one shape",
         by_mistake(heads_swapped(1, 3)),
         _both("the outputs 'count' and 'area' are swapped" + _WORSE),
-        ("onnx", "tflite"),
+        ("onnx",),
     ),
     Mutation(
         "output heads swapped: of two shapes",
