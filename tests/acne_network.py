@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import torch
+from samples import acne_spec
 from torch import Tensor, nn
+
+from edgeskin.data.manifest import load_split
+from edgeskin.models.app_model import AppModel
+from edgeskin.models.architectures import build
+from edgeskin.models.run import save_run
 
 ARCH = "acne_network:AcneNetwork"
 """As a spec names it; `conftest.py` has it trusted."""
@@ -40,7 +47,18 @@ class AcneNetwork(nn.Module):
         return tuple(head(x) for head in self.heads)
 
 
-def enliven(network: AcneNetwork, x: Tensor) -> None:
+def make_run(folder: Path, data: Path, seed: int, **changes: object) -> Path:
+    """An untrained run whose answers differ from image to image as a trained one's do."""
+    torch.manual_seed(seed)
+    spec = acne_spec(arch=ARCH, **changes)
+    network = build(spec)
+    pixels = torch.from_numpy(load_split(data, "train").pixels(spec.input))
+    _enliven(network.network, AppModel(network, spec).normalize(pixels))  # type: ignore[arg-type]
+    save_run(folder, spec, network)
+    return folder
+
+
+def _enliven(network: AcneNetwork, x: Tensor) -> None:
     """Batch norms as after training; logits of mean 0 and deviation 2 over the images `x`."""
     with torch.no_grad():
         network.train()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import acne_spec
+from acne_network import make_run
 
 import edgeskin
 from edgeskin.cli.main import run
@@ -17,24 +17,6 @@ from edgeskin.data.manifest import load_split
 from edgeskin.files import sha256
 
 RECIPE = "size = 64\nresize_to = 72\npretrained = false\nbatch_size = 8\n"
-
-
-def make_run(folder: Path, data: Path, seed: int) -> Path:
-    """An untrained run whose answers differ from image to image as a trained one's do."""
-    import torch
-    from acne_network import ARCH, enliven
-
-    from edgeskin.models.app_model import AppModel
-    from edgeskin.models.architectures import build
-    from edgeskin.models.run import save_run
-
-    torch.manual_seed(seed)
-    spec = acne_spec(arch=ARCH)
-    network = build(spec)
-    pixels = torch.from_numpy(load_split(data, "train").pixels(spec.input))
-    enliven(network.network, AppModel(network, spec).normalize(pixels))
-    save_run(folder, spec, network)
-    return folder
 
 
 @pytest.fixture(scope="session")
