@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ def convert_here() -> Iterator[None]:
     """`convert` in this process; commands of their own processes show that its workers work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgeskin.converters.convert.Process", Here)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators_parsed_once() -> Iterator[None]:
+    """torch's ONNX exporter parses its table of operators for every file, most of a second."""
+    if find_spec("torch") is None or find_spec("onnxscript") is None:
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import onnxscript_apis as apis
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apis, "get_torchlib_ops", cache(apis.get_torchlib_ops))
         yield
 
 
