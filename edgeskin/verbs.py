@@ -33,7 +33,7 @@ from edgeskin.benchmarks.result import Assigned, BenchResult
 from edgeskin.benchmarks.setup import Choice
 from edgeskin.bundles import bundle_diff
 from edgeskin.bundles.bundle_diff import BundleDiff
-from edgeskin.bundles.bundle_drift import Images, drift_of
+from edgeskin.bundles.bundle_drift import Images, check_images, drift_of
 from edgeskin.conversion import Tried
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, ImageData, load_split
@@ -243,16 +243,28 @@ def diff_bundles(
     diff = bundle_diff.diff_bundles(old, new)
     if pack is None:
         return diff
+    drift = drift_of(Path(old), Path(new), _images_of(pack), progress)
+    return diff.model_copy(update={"drift": drift})
+
+
+def check_pack(old: Path | str, pack: Path | str) -> None:
+    """Refuse a pack that `diff_bundles` could not run the models of a bundle on.
+
+    Raises:
+        InvalidBundle, InvalidPack: As `read_bundle` and `read_any_pack`, or it is of another model.
+    """
+    check_images(Path(old), _images_of(pack))
+
+
+def _images_of(pack: Path | str) -> Images:
     packed = read_any_pack(pack)
-    images = Images(
+    return Images(
         spec=packed.last if isinstance(packed, PipelinePack) else packed.spec,
         count=len(packed),
         pixels=packed.image,
         ready=packed.ready,
         truth=packed.end_truth if isinstance(packed, PipelinePack) else packed.truth,
     )
-    drift = drift_of(Path(old), Path(new), images, progress)
-    return diff.model_copy(update={"drift": drift})
 
 
 def try_on(

@@ -45,6 +45,21 @@ class Images:
     truth: Truth
 
 
+def check_images(old: Path, images: Images) -> None:
+    """Raise InvalidPack where no model of a bundle answers what the images are labelled for."""
+    heads = {head.name for head in images.spec.heads}
+    if not any(heads == _heads(model) for model in read_bundle(old).models):
+        raise _of_another(images, f"{old} has")
+
+
+def _of_another(images: Images, where: str) -> InvalidPack:
+    heads = ", ".join(sorted(head.name for head in images.spec.heads))
+    return InvalidPack(
+        f"the pack is of {images.spec.name}, which answers {heads}: no class that {where} answers "
+        "that"
+    )
+
+
 def drift_of(
     old: Path, new: Path, images: Images, progress: Progress = silent
 ) -> tuple[ModelDrift, ...]:
@@ -65,10 +80,7 @@ def drift_of(
         with _opened(old, before, twin) as first, _opened(new, after, model) as second:
             found.append(_drift(model.name, first, second, images, progress))
     if not found:
-        raise InvalidPack(
-            f"the pack is of {images.spec.name}, which answers {', '.join(sorted(heads))}: no "
-            f"class that {old} and {new} both have answers that"
-        )
+        raise _of_another(images, f"{old} and {new} both have")
     return tuple(found)
 
 

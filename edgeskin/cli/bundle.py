@@ -71,22 +71,22 @@ def bundle(
     json: Json = False,
 ) -> None:
     """Write an Android module, a Swift package or a CMake project; exit 1 above the budget."""
-    from edgeskin.benchmarks.pipeline_pack import read_any_pack
     from edgeskin.bundles.bundle_check import read_bundle
     from edgeskin.bundles.bundling import bundle as write
     from edgeskin.errors import InvalidBundle, TooLarge, UnknownName
-    from edgeskin.verbs import diff_bundles
+    from edgeskin.verbs import check_pack, diff_bundles
 
-    if pack is not None and diff is None:
-        raise UnknownName("--pack compares a new model with an old one: give --diff OLD too")
-    if diff is not None:
+    if diff is None:
+        if pack is not None:
+            raise UnknownName("--pack compares a new model with an old one: give --diff OLD too")
+    else:
         old = read_bundle(diff).platform
         if old != platform:
             raise InvalidBundle(f"--diff {diff} is a bundle for {old}, this one is for {platform}")
         if diff.resolve() == out.resolve():
             raise UnknownName(f"--diff {diff} is what --out replaces: write to another folder")
-    if pack is not None:
-        read_any_pack(pack)
+        if pack is not None:
+            check_pack(diff, pack)
     with console.progress() as progress:
         try:
             document = write(
