@@ -85,7 +85,7 @@ case $verb in
   fetch) # NAME OFFSET: its bytes from there on
     tail -c "+$(($2 + 1))" "$1"
     ;;
-  start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and when it was started
+  start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and, unless it has ended, when it was started
     command -v setsid > /dev/null || { echo "setsid: not found" >&2 && exit 127; }
     mkdir -p jobs "$(dirname "$1")" && : > "$1" || exit
     # shellcheck disable=SC2016 # for the inner shell; the log's last line is its own
@@ -95,7 +95,7 @@ case $verb in
       code=$?
       [ -z "$(tail -c 1 "$log")" ] || echo >> "$log"
       echo "edgeskin-exit $code" >> "$log"' edgeskin "$@" < /dev/null > /dev/null 2>&1 &
-    started $! > "jobs/$!" && echo "$! $(cat "jobs/$!")"
+    { started $! || :; } > "jobs/$!" && echo "$! $(cat "jobs/$!")"
     ;;
   follow) # LOG OFFSET: its bytes from there on, and those to come, until stdin ends
     [ -r "$1" ] || { echo "$1: No such file or directory" >&2 && exit 1; }

@@ -171,7 +171,7 @@ class Device:
         """
         settings = [f"{key}={value}" for key, value in (env or {}).items()]
         answer = self._ask("start", checked(log), "env", *settings, *self.link.launch(argv))
-        pid, started = answer.split()
+        pid, _, started = answer.strip().partition(" ")  # not started when it has ended already
         self._jobs.append(Job(int(pid), started, log))
         return self._jobs[-1]
 

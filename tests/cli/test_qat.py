@@ -170,7 +170,9 @@ def test_a_checkpoint_calibrated_otherwise_is_refused(
     start.parent.mkdir()
     shutil.copy(program, start)
     method = load_program(program).calibration.method
-    with pytest.raises(InvalidRun, match=f"{method}, asked are w8a8 and {method} without heads.0"):
+    with pytest.raises(
+        InvalidRun, match=f"{method}, asked are w8a8 and {method} without network.heads.0"
+    ):
         qat(
             *(lively_run, phantom_set, tmp_path / "q.pt2"),
             CalibrationOptions(method=method, exclude=["network.heads.0"]),

@@ -101,6 +101,11 @@ def test_a_last_line_without_an_end_is_kept_apart(device: Device) -> None:
     assert run(device, "printf", "first\nlast") == ["first\n", "last\n", "edgeskin-exit 0\n"]
 
 
+def test_a_program_may_end_before_it_is_looked_for(device: Device) -> None:
+    for _ in range(3):
+        assert list(device.stream(device.start(["true"], log="log.txt"))) == ["edgeskin-exit 0\n"]
+
+
 def test_a_log_is_followed_from_any_byte(device: Device) -> None:
     job = device.start(["sh", "-c", "echo first; echo second"], log="log.txt")
     assert list(follow(device, job))[:2] == ["first\n", "second\n"]
