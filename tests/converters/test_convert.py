@@ -330,7 +330,10 @@ def test_weights_that_do_not_fit_are_one_line_without_a_log(tiny_run: Path, tmp_
 
 
 @pytest.mark.slow
-def test_timeout_ends_a_real_worker(tiny_run: Path, tmp_path: Path) -> None:
+def test_timeout_ends_a_real_worker(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeskin.converters.convert.Process", Process)
     with pytest.raises(ConversionFailed, match=r"took longer than 0\.3 s"):
         convert_files(
             tiny_run, ["onnx"], ["fp32"], tmp_path / "out", ConversionOptions(timeout_s=0.3)

@@ -1,4 +1,4 @@
-"""The workflow of docs/ci.md, run as it stands on the built-in model, and its other blocks."""
+"""The workflow of docs/ci.md, run as it stands on a small model, and its other blocks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from acne_network import make_run
 from example_shell import shell
 
 import edgeskin
 from edgeskin.benchmarks.report.budget import Budget
-from edgeskin.data.phantoms import write_set
-from edgeskin.models.run import BUILTIN
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
 
@@ -26,12 +25,12 @@ def block(kind: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(phantom_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A team's repository: what is released, what is proposed, images, limits."""
     folder = tmp_path_factory.mktemp("repository")
-    write_set(folder / "data", train=0, val=0, test=16, size=224)
-    edgeskin.pack(BUILTIN, folder / "data", folder / "pack")
-    edgeskin.convert(BUILTIN, folder / "released", target="tflite", precision="fp16")
+    model = make_run(folder / "run", phantom_set, seed=0)
+    edgeskin.pack(model, phantom_set, folder / "pack")
+    edgeskin.convert(model, folder / "released", target="tflite", precision="fp16")
     shutil.copytree(folder / "released", folder / "models")
     (folder / "edgeskin.toml").write_text(block("toml"))
     return folder
