@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from edgeskin.models import MEAN
 from edgeskin.models.run import BUILTIN
 from edgeskin.spec import InputSpec
 
+_FOLDERS: list[TemporaryDirectory[str]] = []
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 MOVES = {"Transpose", "Reshape", "Flatten", "TRANSPOSE", "RESHAPE"}
 
@@ -72,6 +74,14 @@ def convert(job: Job, target: str, folder: Path, *, portable: bool = True) -> Pa
     return path
 
 
+@cache
+def made(name: str, target: str, *, portable: bool = True) -> Path:
+    """The file of `job(name)`, converted once; it goes with the process."""
+    kept = TemporaryDirectory()
+    _FOLDERS.append(kept)
+    return convert(job(name), target, Path(kept.name), portable=portable)
+
+
 def assert_the_same(job: Job, path: Path) -> None:
     """It computes what its program does, from the integers that its program has."""
     selfcheck.measure(job, path)
@@ -86,7 +96,7 @@ def moves(path: Path) -> Counter[str]:
 @every_network
 def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but quantize and dequantize steps meets bare integers, and nothing is moved more."""
-    path = convert(job(name), "onnx", tmp_path)
+    path = made(name, "onnx")
     assert_the_same(job(name), path)
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
     values = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
@@ -95,7 +105,7 @@ def test_onnx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {"image"} < bare
     for node in graph.node:
         assert node.op_type in QDQ or not bare.intersection(node.input, node.output), node.name
-    assert moves(convert(job(name), "onnx", tmp_path, portable=False)) != moves(path)
+    assert moves(made(name, "onnx", portable=False)) != moves(path)
     monkeypatch.setattr(to_onnx, "find_form", lambda *args, **options: FLOAT)
     assert moves(convert(job(name), "onnx", tmp_path, portable=False)) == moves(path)
 
@@ -106,7 +116,7 @@ def test_no_constant_is_read_with_two_scales(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which Qualcomm's provider reads with the first: a hard swish was the identity there."""
-    assert max(scales_by_constant(convert(job(name), "onnx", tmp_path)).values()) == 1
+    assert max(scales_by_constant(made(name, "onnx")).values()) == 1
     form = PORTABLE16 if name == "small16" else PORTABLE
     others = tuple(rewrite for rewrite in form.rewrites if rewrite is not own_constants)
     monkeypatch.setattr(to_onnx, "find_form", lambda *_, **__: replace(form, rewrites=others))
@@ -123,14 +133,13 @@ def scales_by_constant(path: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_sixteen_bits_are_unsigned_and_clamps_come_last(tmp_path: Path) -> None:
-    path = convert(job("small16"), "onnx", tmp_path)
+def test_sixteen_bits_are_unsigned_and_clamps_come_last() -> None:
+    path = made("small16", "onnx")
     assert_the_same(job("small16"), path)
     held = read_network(path)
     kinds = Counter(op.type for op in held.operators)
     plain = Counter(
-        op.type
-        for op in read_network(convert(job("small16"), "onnx", tmp_path, portable=False)).operators
+        op.type for op in read_network(made("small16", "onnx", portable=False)).operators
     )
     assert plain["Clip"] > 0
     assert kinds["Clip"] == kinds["Relu"] == 0
@@ -145,16 +154,16 @@ def test_sixteen_bits_are_unsigned_and_clamps_come_last(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@every_network
+@pytest.mark.parametrize("name", ["tiny", "small"])
 def test_tflite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first convolution sees pixels as they are, and nothing is moved more than before."""
     legalize = pytest.importorskip("edgeskin.converters.legalize.tflite.xnnpack")
-    path = convert(job(name), "tflite", tmp_path)
+    path = made(name, "tflite")
     assert_the_same(job(name), path)
     held = read_network(path)
     assert max(len(tensor.shape or ()) for tensor in held.tensors.values()) <= 4
     assert _first_weight(path)[3] == 3
-    assert _first_weight(convert(job(name), "tflite", tmp_path, portable=False))[3] == 6
+    assert _first_weight(made(name, "tflite", portable=False))[3] == 6
     monkeypatch.setattr(legalize, "PORTABLE", ())
     plain = moves(convert(job(name), "tflite", tmp_path))
     assert moves(path) <= plain
@@ -199,17 +208,17 @@ def agreement_db(path: Path, rows: Any, folder: Path) -> dict[str, float]:
 @every_network
 def test_qualcomm(name: str, tmp_path: Path) -> None:
     rows = np.stack(images(job(name).metadata.spec.input))
-    path = convert(job(name), "onnx", tmp_path)
+    path = made(name, "onnx")
     assert min(agreement_db(path, rows, tmp_path).values()) >= 30.0
     # The reason for all of it: where this no longer fails, so much need not be left out.
-    assert on_npu(convert(job(name), "onnx", tmp_path, portable=False), rows, tmp_path).returncode
+    assert on_npu(made(name, "onnx", portable=False), rows, tmp_path).returncode
 
 
 @npu
 @pytest.mark.slow
 def test_qualcomm_in_sixteen_bits(tmp_path: Path) -> None:
     rows = np.stack(images(job("small16").metadata.spec.input))
-    path = convert(job("small16"), "onnx", tmp_path)
+    path = made("small16", "onnx")
     assert min(agreement_db(path, rows, tmp_path).values()) >= 40.0
 
 
