@@ -51,6 +51,7 @@ LONGEST = (
     "test_packages",
     "test_a_format_of_its_own",
     "test_convert",
+    "test_our_networks",
     "test_portable",
     "test_layers",
     "test_linux_bundle",
