@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from commands import snapshot, the_line
+from remembered import remembered
 from samples import acne_spec
 from worker_here import Here
 
@@ -140,7 +141,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Convert:
 
     from edgeskin.formats import FORMATS
 
-    @cache
+    @remembered
     def make(target: str, precision: Precision, io: Io = "app") -> Path:
         folder = tmp_path_factory.mktemp("artifacts")
         path = folder / f"tiny-{precision}-{io}{FORMATS[target].suffix}"

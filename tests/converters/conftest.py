@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from remembered import remembered
 from small_files import network, spec
 from tiny_network import LABELS, tiny_job
 
@@ -23,7 +23,7 @@ Convert = Callable[..., Path]
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Convert:
     """`converted(target, precision, io="app")`: the tiny network as a file."""
 
-    @cache
+    @remembered
     def make(target: str, precision: Precision, io: Io = "app") -> Path:
         path = tmp_path_factory.mktemp("converted") / f"tiny-{precision}{FORMATS[target].suffix}"
         FORMATS[target].convert(tiny_job(precision, io), path)
@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(tmp_path_factory: pytest.TempPathFactory) -> Convert:
     """`make(target, precision, io="app")`: the small network as a file."""
 
-    @cache
+    @remembered
     def convert(target: str, precision: Precision, io: Io = "app") -> Path:
         path = tmp_path_factory.mktemp("small") / f"small-{precision}{FORMATS[target].suffix}"
         FORMATS[target].convert(Job(network(precision), Metadata(spec(), io, precision)), path)

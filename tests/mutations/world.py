@@ -6,13 +6,14 @@ import io
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from remembered import remembered
 from tiny_network import Tiny, tiny_spec
 from torch import nn
 
@@ -40,7 +41,7 @@ class World:
     def __init__(self, folder: Path, spec: Spec = SPEC):
         self.folder = folder
         self.spec = spec
-        self.file = cache(self._file)
+        self.file = remembered(self._file)
 
     @cached_property
     def run(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from pipeline_networks import (
     rules,
     write_halves,
 )
+from remembered import remembered
 from torch import nn
 
 from edgeskin.artifacts import Metadata
@@ -42,7 +42,7 @@ def as_graph(network: nn.Module, spec: Spec) -> nn.Module:
 def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """`run_of("areas")`: a network as a run; with "areas64" for images of 64 x 64."""
 
-    @cache
+    @remembered
     def make(name: str) -> Path:
         kind = name.removesuffix("64")
         changes = {"input": plain_input(64, 64)} if name.endswith("64") else {}
@@ -58,7 +58,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
 def file_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """`file_of("areas", "tflite", "fp32", "app")`: a network as a file."""
 
-    @cache
+    @remembered
     def make(name: str, target: str = "onnx", precision: str = "fp32", io: str = "app") -> Path:
         path = tmp_path_factory.mktemp("files") / f"{name}{FORMATS[target].suffix}"
         metadata = Metadata(SPECS[name](), io, precision)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def of_runs(run_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_files(file_of: Make, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """`of_files("tflite")`: the mask pipeline of float files."""
 
-    @cache
+    @remembered
     def make(target: str = "onnx", io: str = "app") -> Path:
         stages = {name: file_of(name, target, "fp32", io) for name in ("areas", "colours")}
         out = tmp_path_factory.mktemp("pipelines") / f"{target}.pipeline"
