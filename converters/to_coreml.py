@@ -57,7 +57,7 @@ def _coremltools() -> Any:
         import coremltools
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
     return coremltools
 
 

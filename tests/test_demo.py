@@ -42,8 +42,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("demo")
     (work / "guard").mkdir()
     (work / "guard" / "sitecustomize.py").write_text(GUARD)
-    # Where it finds itself in CI, a library may keep quiet that phones home elsewhere.
-    outside = {name: value for name, value in os.environ.items() if name != "CI"}
+    # Where it finds itself in CI, a library may keep quiet that phones home elsewhere; and what it
+    # keeps of a user it keeps at home, not in the tests' own folder of settings.
+    ours = ("CI", "XDG_CONFIG_HOME")
+    outside = {name: value for name, value in os.environ.items() if name not in ours}
     environment = outside | {
         "PYTHONPATH": str(work / "guard"),
         "EDGESKIN_SOCKET_LOG": str(work / "sockets.log"),
@@ -162,7 +164,9 @@ def small_demo(phantom_set: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_readmes_commands_run(small_demo: Path) -> None:
+def test_the_readmes_commands_run(demo: Path, small_demo: Path) -> None:
+    """Those that convert on a small network; the others on the demo's own files."""
+    shutil.copytree(demo / "demo" / "artifacts", demo / "app")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = 0
     table = re.findall(
@@ -171,14 +175,13 @@ def test_the_readmes_commands_run(small_demo: Path) -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     for line in [*table, *lines]:
         if line.startswith("edgeskin "):
+            where = small_demo if line.startswith("edgeskin convert ") else demo
             done = subprocess.run(
-                shlex.split(line), cwd=small_demo, env=environment, capture_output=True, text=True
+                shlex.split(line), cwd=where, env=environment, capture_output=True, text=True
             )
-            # INT8 is no faster on an x86 without VNNI, and may lose one of 16 untrained answers:
-            # `convert` and `verify` say so with exit code 1.
-            missed = ("is slower than float here", "points, the gate is 5 points")
-            is_missed = done.returncode == 1 and any(words in done.stderr for words in missed)
-            assert done.returncode == 0 or is_missed, f"{line}: {done.stderr}"
+            # INT8 is no faster on an x86 without VNNI, and `convert` says so with exit code 1.
+            slow = done.returncode == 1 and "is slower than float here" in done.stderr
+            assert done.returncode == 0 or slow, f"{line}: {done.stderr}"
             ran += 1
     assert ran >= 6
 

@@ -85,7 +85,7 @@ case $verb in
   fetch) # NAME OFFSET: its bytes from there on
     tail -c "+$(($2 + 1))" "$1"
     ;;
-  start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and, unless it has ended, when it was started
+  start) # LOG PROGRAM ARGUMENT...: runs apart from us; prints its id and, unless it ended, when it was started
     command -v setsid > /dev/null || { echo "setsid: not found" >&2 && exit 127; }
     mkdir -p jobs "$(dirname "$1")" && : > "$1" || exit
     # shellcheck disable=SC2016 # for the inner shell; the log's last line is its own

@@ -65,10 +65,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_network_goes_through_the_tools_and_files_are_used_again(
+def test_a_network_goes_through_every_tool_and_files_are_used_again(
     told: list[str], tmp_path: Path
 ) -> None:
-    result = measure([model("small")], ["onnx"], 5, told.append, tmp_path)
+    result = measure([model("small")], list(RUNTIMES), 5, told.append, tmp_path)
     for runtime, found in result.models["small"].runtimes.items():
         builds = found.builds
         assert list(builds) == list(RUNTIMES[runtime])
@@ -84,7 +84,7 @@ def test_a_network_goes_through_the_tools_and_files_are_used_again(
         assert isinstance(stock, TimedFile)
         assert (ours.input, ours.output) == (stock.input, stock.output)
         assert set(found.ratios) == {f"to_{name}" for name in builds if name != "edgeskin"}
-    assert {f"small: making {file}" for file in RUNTIMES["onnx"].values()} <= set(told)
+    assert sum(line.startswith("small: making") for line in told) == 10
 
     told.clear()
     measure([model("small")], ["onnx"], 2, told.append, tmp_path)

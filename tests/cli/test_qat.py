@@ -59,8 +59,11 @@ def test_it_learns_says_how_and_writes_one_program(
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_program(command: list[str], tmp_path: Path) -> None:
-    command = [*command, "--ranges", "learned", "--out"]
+@pytest.mark.parametrize("ranges", ["learned", "moving"])
+def test_a_killed_training_goes_on_to_the_same_program(
+    ranges: str, command: list[str], tmp_path: Path
+) -> None:
+    command = [*command, "--ranges", ranges, "--out"]
     assert run([*command, str(tmp_path / "whole.pt2")]) == 0
     out = tmp_path / "killed.pt2"
     killed = subprocess.Popen([*COMMAND, *command, str(out)], stderr=subprocess.PIPE)
