@@ -118,11 +118,11 @@ ROWS = {
         *(
             Row(name, "ultrasound", name, "ultrasound_busi", files=False)
             for name in (
-                "ultrasound_112",
-                "ultrasound_112_no_hierarchy",
-                "ultrasound_112_no_attention",
-                "ultrasound_112_no_path_dropout",
-                "ultrasound_112_batch_norm",
+                "ultrasound_128",
+                "ultrasound_128_no_hierarchy",
+                "ultrasound_128_no_attention",
+                "ultrasound_128_no_path_dropout",
+                "ultrasound_128_batch_norm",
             )
         ),
     )

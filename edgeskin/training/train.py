@@ -191,14 +191,7 @@ def make_spec(
         task=task.name,
         arch=arch,
         arch_args=recipe.arch_options,
-        input=InputSpec(
-            height=recipe.size,
-            width=recipe.size,
-            resize=recipe.resize,
-            resize_to=recipe.resize_to if recipe.resize == "shortest_edge" else None,
-            mean=MEAN,
-            std=STD,
-        ),
+        input=input_of(recipe),
         heads=module.heads(**recipe.head_options),
         license=weights_license(
             find_arch(arch),
@@ -210,6 +203,18 @@ def make_spec(
         limits=module.LIMITS,
     )
     return spec.model_copy(update={"training_data": label_words(dataset, spec)})
+
+
+def input_of(recipe: Recipe) -> InputSpec:
+    """The images that a recipe's network takes."""
+    return InputSpec(
+        height=recipe.size,
+        width=recipe.size,
+        resize=recipe.resize,
+        resize_to=recipe.resize_to if recipe.resize == "shortest_edge" else None,
+        mean=MEAN,
+        std=STD,
+    )
 
 
 def _check_options(function: Callable[..., Any], given: Mapping[str, Any], where: str) -> None:

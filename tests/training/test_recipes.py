@@ -10,10 +10,11 @@ from edgeskin.calibration.qat_run import qat_recipe
 from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidSpec, UnknownName
 from edgeskin.models import ARCHS
-from edgeskin.tasks import TASKS
+from edgeskin.models.architectures import build
+from edgeskin.tasks import TASKS, find_task
 from edgeskin.training import pretrain
 from edgeskin.training.recipe import Recipe, find_recipe, read_recipe, recipes
-from edgeskin.training.train import fit, recipe_for
+from edgeskin.training.train import fit, input_of, recipe_for
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
@@ -24,6 +25,18 @@ def test_a_recipe_names_its_task_its_network_and_what_it_is(name: str) -> None:
     assert recipe.summary
     assert recipe.pretrained <= (ARCHS[recipe.arch].pretrained is not None)
     assert QatRecipe.load(find_recipe(name)).epochs >= 1
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes()) - {"face_features"}))
+def test_a_recipes_network_takes_its_size_and_its_options(name: str) -> None:
+    recipe = recipe_for(name)
+    spec = acne_spec(
+        arch=str(recipe.arch),
+        arch_args=recipe.arch_options,
+        input=input_of(recipe),
+        heads=find_task(str(recipe.task)).load().heads(**recipe.head_options),
+    )
+    assert build(spec).training
 
 
 def test_no_recipe_is_another_ones_or_repeats_its_tasks_defaults() -> None:
