@@ -105,6 +105,6 @@ def unverified(engine: Engine, assigned: Assigned | None, accuracy: Accuracy) ->
         return "its outputs are the CPU's, bit by bit: it probably ran there"
     if assigned is None:
         return f"the runtime does not say what {engine.accelerator} took"
-    if not assigned.whole and not assigned.taken:
+    if not assigned.whole and (assigned.operators or (0, 0))[0] == 0:
         return f"{assigned.provider} took nothing"
     return None

@@ -192,13 +192,17 @@ class Part(Document):
 class Assigned(Document):
     """What an accelerator took of the graph, by the runtime's own record.
 
-    `parts` are those of every provider, the CPU's last; None where the runtime only says whether
-    it took the `whole`.
+    Attributes:
+        parts: Those of every provider, the CPU's last; None where the runtime names none.
+        counted: Operators that it took, and all, where they are counted without their names.
+        left_because: Why operators are left on the CPU, in the runtime's words, a line each.
     """
 
     provider: str
     whole: bool
     parts: tuple[Part, ...] | None = None
+    counted: tuple[int, int] | None = None
+    left_because: tuple[str, ...] = ()
 
     @property
     def partitions(self) -> int | None:
@@ -206,6 +210,14 @@ class Assigned(Document):
         if self.parts is None:
             return 1 if self.whole else None
         return sum(part.provider != CPU for part in self.parts)
+
+    @property
+    def operators(self) -> tuple[int, int] | None:
+        """How many it took, and all; None where the runtime counts none."""
+        if self.parts is None:
+            return self.counted
+        taken = self.taken.total()
+        return taken, taken + self.left.total()
 
     @property
     def taken(self) -> Counter[str]:

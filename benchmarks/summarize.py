@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,7 +91,7 @@ def assigned(events: Events) -> Assigned | None:
     if (told := events.last("assigned")) is None:
         return None
     if "whole" in told:
-        return Assigned(provider=told["provider"], whole=told["whole"])
+        return _by_litert(told, events.noise)
     parts = [
         Part(provider=part["provider"], operators=dict(Counter(part["operators"])))
         for part in told["parts"]
@@ -99,6 +100,30 @@ def assigned(events: Events) -> Assigned | None:
         provider=told["provider"],
         whole=bool(parts) and all(part.provider != CPU for part in parts),
         parts=tuple(sorted(parts, key=lambda part: part.provider == CPU)),
+    )
+
+
+_REFUSED = "Following operations are not supported by GPU delegate:"
+_SPLIT = re.compile(r"operations will run on the GPU, and .* (\d+) operations will run on the CPU")
+
+
+def _by_litert(told: Event, noise: Sequence[str]) -> Assigned:
+    """LiteRT's API says whether the GPU took all; its delegate prints the rest when it does not."""
+    count: int = told["operators"]
+    because: dict[str, None] = {}  # each session says it again
+    left, listing = 0 if told["whole"] else None, False
+    for line in noise:
+        if split := _SPLIT.search(line):
+            left, listing = int(split[1]), False
+        elif line.endswith(_REFUSED):
+            listing = True
+        elif listing:
+            because[line] = None
+    return Assigned(
+        provider=told["provider"],
+        whole=told["whole"],
+        counted=None if left is None else (count - left, count),
+        left_because=tuple(because),
     )
 
 

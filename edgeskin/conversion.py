@@ -40,9 +40,11 @@ class Tried(Document):
         whole: Whether it takes all of the file; None: nobody tried, or nobody said.
         by: What compiled, and for what.
         taken: Operators that it took; None where it does not count them.
+        operators: All of the file's, where it counts them.
         partitions: The parts of the network that it took, one behind the other with the CPU in
             between; None where it does not count them.
-        left: Operators that the CPU is left with, by type.
+        left: Operators that the CPU is left with, by type; empty where it does not name them.
+        left_because: Why operators are left, in the compiler's words, a line each.
         max_partitions: The parts that were allowed; None: the whole in one.
         reason: Why it was not tried, or was refused.
     """
@@ -50,8 +52,10 @@ class Tried(Document):
     whole: bool | None
     by: str = ""
     taken: int | None = None
+    operators: int | None = None
     partitions: int | None = None
     left: Mapping[str, int] = {}
+    left_because: tuple[str, ...] = ()
     max_partitions: int | None = None
     reason: str = ""
 

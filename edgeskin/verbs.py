@@ -318,9 +318,11 @@ def _placed(found: Assigned, by: str, max_partitions: int | None) -> Tried:
     return Tried(
         whole=found.whole,
         by=by,
-        taken=None if found.parts is None else found.taken.total(),
+        taken=None if found.operators is None else found.operators[0],
+        operators=None if found.operators is None else found.operators[1],
         partitions=found.partitions,
         left=dict(found.left),
+        left_because=found.left_because,
         max_partitions=max_partitions,
     )
 

@@ -224,13 +224,9 @@ class NetworkBench:
 
 
 def _figures(verification: Verification, assigned: Assigned | None = None) -> Found:
-    taken = None
-    if assigned is not None and assigned.parts is not None:
-        count = assigned.taken.total()
-        taken = (count, count + assigned.left.total())
     return Found(
         sqnr_db=verification.sqnr_db,
         equal_decisions=verification.equal_decisions,
         metrics=verification.metrics,
-        taken=taken,
+        taken=None if assigned is None else assigned.operators,
     )

@@ -24,12 +24,11 @@ from edgeskin.benchmarks.emulation.swiftshader import DRIVER, swiftshader
 from edgeskin.destinations import SNAPDRAGONS
 from edgeskin.errors import NotSupportedHere, RunFailed, UnknownName
 from edgeskin.formats import format_of
+from edgeskin.formats.tflite.gpu_session import PRECISIONS
 from edgeskin.progress import Progress, silent
 from edgeskin.snapdragon import qnn
 from edgeskin.snapdragon.ahead_of_time import compile_for
 from edgeskin.snapdragon.dispatch import as_onnx
-
-_PRECISIONS = {"fp16": "1", "fp32": "2"}  # LiteRtDelegatePrecision
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,10 @@ def _as_it_is(path: Path, _variant: str, _folder: Path) -> Path:
 
 
 def _gpu_options(precision: str) -> dict[str, str]:
-    if precision not in _PRECISIONS:
-        known = ", ".join(f"simulated:gpu:{name}" for name in _PRECISIONS)
+    if precision not in PRECISIONS:
+        known = ", ".join(f"simulated:gpu:{name}" for name in PRECISIONS)
         raise UnknownName(f"no GPU arithmetic '{precision}'; there are {known}")
-    return {"precision": _PRECISIONS[precision]}
+    return {"precision": PRECISIONS[precision]}
 
 
 SIMULATORS = {

@@ -63,11 +63,6 @@ class SimulatedSessions:
         self.simulated = f"{self._simulator.name}:{self._variant}"
         self.title = self._simulator.title(self._variant)
         self.in_half = computes_in_half(self.simulated)
-        if self.simulated == "gpu:fp16":
-            raise NotSupportedHere(
-                "layers are run by LiteRT's Python package, which has no float16 on a GPU: "
-                "--under gpu:fp32, or leave --layers out"
-            )
         check_machine(device)
         self._simulator.options(self._variant)
         self._files = self._simulator.files()

@@ -23,7 +23,7 @@ from edgeskin.snapdragon.npu_session import open_on_npu
 
 OPENERS: Mapping[str, Callable[[Path, str], Session]] = {
     "htp": open_on_npu,
-    "gpu": lambda path, _precision: open_on_gpu(path),
+    "gpu": open_on_gpu,
 }
 """By simulator, what opens a file for a variant of it."""
 

@@ -116,9 +116,8 @@ def _times(result: BenchResult) -> Times | None:
 
 def _taken(result: BenchResult) -> tuple[int, int] | None:
     """Operators that were taken, of all: by the provider's record, or by TFLite's delegates."""
-    if (assigned := result.assigned) is not None and assigned.parts is not None:
-        count = assigned.taken.total()
-        return count, count + assigned.left.total()
+    if (assigned := result.assigned) is not None and assigned.operators is not None:
+        return assigned.operators
     placement = result.latency and result.latency.operators.placement
     if not placement:
         return None

@@ -95,7 +95,8 @@ def said(tried: Tried) -> str:
     if tried.whole:
         return f"whole{count}"
     left = ", ".join(f"{number} {name}" for name, number in tried.left.items()) or "some"
-    return f"in parts{count}; left {left}"
+    because = "; ".join(tried.left_because)
+    return f"in parts{count}; left {left}" + (f": {because}" if because else "")
 
 
 def line(row: dict) -> tuple[str, ...]:

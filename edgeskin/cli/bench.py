@@ -110,12 +110,12 @@ def _of_accelerator(result: BenchResult) -> list[str]:
     if (found := result.assigned) is None:
         return lines
     line = f"{found.provider} took {'all' if found.whole else 'a part'} of the file"
-    if found.parts is not None:
-        taken, left = found.taken.total(), found.left
-        line = f"{found.provider} took {taken} of {taken + left.total()} operators"
-        if left:
-            line += f"; on the CPU: {', '.join(f'{n} {name}' for name, n in left.items())}"
-    lines.insert(0, line)
+    if found.operators is not None:
+        taken, count = found.operators
+        line = f"{found.provider} took {taken} of {count} operators"
+    if found.left:
+        line += f"; on the CPU: {', '.join(f'{n} {name}' for name, n in found.left.items())}"
+    lines[:0] = [line, *found.left_because]
     if result.device.simulated:
         lines.append("simulated: outputs are the accelerator's, times mean nothing")
     return lines

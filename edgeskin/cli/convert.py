@@ -171,16 +171,38 @@ def told(path: Path, destination: str, tried: Tried) -> str:
     count = "" if tried.taken is None else f" ({tried.taken} operators)"
     if tried.whole:
         return f"{path.name} is taken whole by {destination}{count}, by {tried.by}"
-    left = ", ".join(f"{count} {name}" for name, count in tried.left.items()) or "some"
+    left = _left(tried)
     if tried.accepted:
         return (
             f"{path.name} is taken in {tried.partitions} parts by {destination}{count}, by "
-            f"{tried.by}: on the CPU are left {left}"
+            f"{tried.by}: on the CPU are left {left}{_because(tried)}"
         )
     line = f"{path.name} is not taken whole by {destination}: on the CPU are left {left}"
-    if tried.partitions is None:
-        return f"{line}; its parts are not counted" if tried.max_partitions else line
-    return f"{line}; the rest is {tried.partitions} parts{_allowed(tried.max_partitions)}"
+    if tried.partitions is not None:
+        line += f"; the rest is {tried.partitions} parts{_allowed(tried.max_partitions)}"
+    elif tried.max_partitions:
+        line += "; its parts are not counted"
+    return line + _because(tried)
+
+
+def _left(tried: Tried) -> str:
+    """The operators on the CPU: by type, else their number, where the compiler tells either."""
+    if tried.left:
+        return ", ".join(f"{count} {name}" for name, count in tried.left.items())
+    if tried.taken is None or tried.operators is None:
+        return "some"
+    return f"{tried.operators - tried.taken} of {tried.operators} operators"
+
+
+_MOST_REASONS = 3
+
+
+def _because(tried: Tried) -> str:
+    """Why the first ones are left; the rest of a long list is in `--json`."""
+    reasons = list(tried.left_because[:_MOST_REASONS])
+    if more := len(tried.left_because) - len(reasons):
+        reasons.append(f"and {more} more, in --json")
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _allowed(max_partitions: int | None) -> str:

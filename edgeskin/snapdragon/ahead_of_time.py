@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeskin.artifacts import Compiled, Metadata, read_metadata
@@ -88,13 +88,21 @@ def compile_for(
     beside = None if out is None else out.parent  # from where it can be moved
     with tempfile.TemporaryDirectory(dir=beside, prefix=".edgeskin-") as scratch:
         fresh = Path(scratch) / path.name
-        if reason := compiler(path, chip, fresh):
-            return Tried(whole=False, by=by, reason=reason)
+        done = compiler(path, chip, fresh)
+        if done.refused:
+            return Tried(whole=False, by=by, reason=done.refused)
         if not fresh.is_file():
             return Tried(whole=False, by=by, reason="the compiler wrote no file")
         tried = _taken(read_network(fresh), Tried(whole=True, by=by, max_partitions=max_partitions))
         taken = len(source.operators) - sum(tried.left.values())
-        tried = tried.model_copy(update={"taken": taken})
+        because = done.left_because() if tried.left else ()
+        tried = tried.model_copy(
+            update={
+                "taken": taken,
+                "operators": len(source.operators),
+                "left_because": tuple(dict.fromkeys(because)),
+            }
+        )
         if tried.accepted and (reason := _another_chip(fresh, chip)):
             return Tried(whole=False, by=by, reason=reason)
         if tried.accepted and out is not None:
@@ -124,8 +132,20 @@ def _another_chip(compiled: Path, chip: str) -> str:
     return f"the compiler took {chip} for {names or 'a chip that it does not name'}"
 
 
-def _by_litert(path: Path, chip: str, out: Path) -> str:
-    """Compile, or say why not."""
+@dataclass(frozen=True)
+class _Compiled:
+    """What a compiler said.
+
+    Attributes:
+        refused: Why it wrote nothing; empty where it did.
+        left_because: Reads or asks why operators are left to the CPU, a line each.
+    """
+
+    refused: str
+    left_because: Callable[[], Sequence[str]]
+
+
+def _by_litert(path: Path, chip: str, out: Path) -> _Compiled:
     found = importlib.util.find_spec("ai_edge_litert")
     if found is None or not found.submodule_search_locations:
         raise MissingPackage(
@@ -150,7 +170,24 @@ def _by_litert(path: Path, chip: str, out: Path) -> str:
             "--err=--",
             f"--libs={litert / _PLUGINS}",
         ]
-        return _ran(command, {"LD_LIBRARY_PATH": f"{libraries}:{stand_in}"}, _litert_says)
+        log, refused = _ran(command, {"LD_LIBRARY_PATH": f"{libraries}:{stand_in}"}, _litert_says)
+        return _Compiled(refused, lambda: _litert_leaves(log))
+
+
+_LITERT_LEAVES = re.compile(r"LiteRT Op #(\d+) '(\w+)' .*is (not supported in .*)\.")
+
+
+def _litert_leaves(log: str) -> list[str]:
+    """Each operator that the plugin leaves; its shapes where Qualcomm's library refused it."""
+    found, begin = [], 0
+    for op in _LITERT_LEAVES.finditer(log):
+        before, begin = log[begin : op.start()], op.end()
+        why = op[3]
+        if error := re.search(r"QNN error=(\d+)", before):
+            shapes = " to ".join(re.findall(r"dims=(\[[\d,]*\])", before))
+            why = f"refused by Qualcomm's library, error {error[1]} ({shapes})"
+        found.append(f"{op[2]}, operator {op[1]}: {why}")
+    return found
 
 
 def _litert_says(text: str) -> str:
@@ -158,11 +195,32 @@ def _litert_says(text: str) -> str:
     return str(lines[0]) if lines else "LiteRT's compiler plugin gave no reason"
 
 
-def _by_onnx_runtime(path: Path, chip: str, out: Path) -> str:
+def _by_onnx_runtime(path: Path, chip: str, out: Path) -> _Compiled:
     command = [sys.executable, "-m", onnx_context.__name__, str(path), chip, str(out)]
     qnn.backend()  # refuses a SDK that the provider silently does without
     sdk = own_sdk()
-    return _ran(command, search_path(sdk.libraries) if sdk else {}, _onnx_runtime_says)
+    environment = search_path(sdk.libraries) if sdk else {}
+    _, refused = _ran(command, environment, _onnx_runtime_says)
+
+    def left_because() -> list[str]:
+        again = [*command[:-1], str(out.with_suffix(".again")), str(onnx_context.EVERYTHING)]
+        return _onnx_runtime_leaves(_ran(again, environment, _onnx_runtime_says)[0])
+
+    return _Compiled(refused, left_because)
+
+
+_ONNX_LEAVES = re.compile(r"Operator type: (\S+) Node name: (.*) Node index: .*\n\s*REASON : (.*)")
+_ONNX_REFUSED = re.compile(r"failed for node `(.*)` of type `\w+` with error code (\d+)")
+
+
+def _onnx_runtime_leaves(log: str) -> list[str]:
+    """Each operator that the provider leaves; where Qualcomm's library refused it, by its error."""
+    refused, found = dict(_ONNX_REFUSED.findall(log)), []
+    for kind, node, reason in _ONNX_LEAVES.findall(log):
+        error = refused.get(node)
+        why = f"refused by Qualcomm's library, error {error}" if error else reason.partition(".")[0]
+        found.append(f"{kind} {node}: {why}")
+    return found
 
 
 def _onnx_runtime_says(text: str) -> str:
@@ -172,8 +230,10 @@ def _onnx_runtime_says(text: str) -> str:
     return re.sub(r"^[\w.]+: ", "", lines[-1])  # without the exception's name
 
 
-def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[[str], str]) -> str:
-    """Empty, or why the command failed."""
+def _ran(
+    command: Sequence[str], environment: Mapping[str, str], says: Callable[[str], str]
+) -> tuple[str, str]:
+    """What the command printed; and why it failed, empty where it did not."""
     try:
         done = subprocess.run(
             command,
@@ -188,7 +248,7 @@ def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[
     except subprocess.TimeoutExpired as error:
         raise RunFailed(f"Qualcomm's compiler had not ended after {_LONGEST_S:.0f} s") from error
     if not done.returncode:
-        return ""
+        return done.stdout, ""
     for sign, kind in _OF_THIS_MACHINE.items():
         if sign in done.stdout:
             raise kind(f"Qualcomm's compiler could not run: {says(done.stdout)}")
@@ -199,7 +259,7 @@ def _ran(command: Sequence[str], environment: Mapping[str, str], says: Callable[
         )
     if done.returncode == -signal.SIGKILL:
         raise DeviceError("Qualcomm's compiler was killed, perhaps for want of memory")
-    return says(done.stdout)
+    return done.stdout, says(done.stdout)
 
 
 def _store_onnx(path: Path, metadata: Metadata) -> None:

@@ -37,6 +37,8 @@ WHOLE = Tried(whole=True, by="QAIRT", taken=7)
 CUT = Tried(whole=False, by="QAIRT", taken=5, left={"Resize": 2})
 IN_PARTS = CUT.model_copy(update={"partitions": 3, "max_partitions": 3})
 TOO_MANY = IN_PARTS.model_copy(update={"max_partitions": 2})
+SAID = CUT.model_copy(update={"left_because": tuple(f"Resize {name}: no" for name in "abcd")})
+NAMELESS = CUT.model_copy(update={"left": {}, "operators": 7})
 UNCOUNTED = CUT.model_copy(update={"max_partitions": 9})
 
 
@@ -129,6 +131,9 @@ def answers(answer: Tried | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (TOO_MANY, 1, "2 Resize; the rest is 3 parts, and --max-partitions allows 2"),
         (UNCOUNTED, 1, "2 Resize; its parts are not counted"),
+        (SAID, 1, "2 Resize (Resize a: no; Resize b: no; Resize c: no; and 1 more, in --json)"),
+        (NAMELESS, 1, "on the CPU are left 2 of 7 operators"),
+        (Tried(whole=False, by="LiteRT"), 1, "on the CPU are left some"),
         (MissingPackage("pip install it"), 2, "was not tried for snapdragon: pip install it"),
         (CannotFetch("no index"), 2, "was not tried for snapdragon: no index"),
         (DeviceFull("no space"), 2, "was not tried for snapdragon: no space"),

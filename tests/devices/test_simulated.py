@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -126,6 +127,8 @@ def test_placement_runs_nothing(tiny_file: Convert, tmp_path: Path) -> None:
     gpu = place(tiny_file("tflite", "fp32"), "gpu")
     assert gpu.whole
     assert gpu.parts is None
+    count = len(read_network(tiny_file("tflite", "fp32")).operators)
+    assert gpu.operators == (count, count)
     assert (npu.partitions, gpu.partitions) == (1, 1)
     assert try_on(portable("int8", tmp_path), "snapdragon").whole
     assert try_on(tiny_file("tflite", "int8"), "snapdragon:SM8850").whole
@@ -184,11 +187,24 @@ class Cut(nn.Module):
 @npu
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "function", "left"),
-    [("onnx", torch.sinh, {"Sinh": 2}), ("tflite", torch.atan, {"ATAN2": 2})],
+    ("target", "function", "left", "because"),
+    [
+        (
+            "onnx",
+            torch.sinh,
+            {"Sinh": 2},
+            r"Sinh node_\w+: Operators of type `Sinh` are not supported by QNN EP",
+        ),
+        (
+            "tflite",
+            torch.atan,
+            {"ATAN2": 2},
+            r"Atan2, operator \d+: not supported in Qualcomm Compiler",
+        ),
+    ],
 )
 def test_a_file_in_parts_is_compiled_where_they_are_allowed(
-    target: str, function: Any, left: dict[str, int], tiny_pack: Pack, tmp_path: Path
+    target: str, function: Any, left: dict[str, int], because: str, tiny_pack: Pack, tmp_path: Path
 ) -> None:
     job = tiny_job("fp32")
     network = Cut(job.network, function).eval()
@@ -200,6 +216,9 @@ def test_a_file_in_parts_is_compiled_where_they_are_allowed(
         # Two operators that it does not have, one behind the other, leave three parts.
         assert (tried.whole, tried.accepted, tried.partitions) == (False, False, 3)
         assert tried.left == left
+        assert tried.operators == tried.taken + 2
+        assert len(tried.left_because) == 2
+        assert all(re.fullmatch(because, line) for line in tried.left_because)
         assert not compiled.exists()
     tried = try_on(source, "snapdragon:SM8750", keep=compiled, max_partitions=3)
     assert (tried.whole, tried.accepted) == (False, True)
@@ -218,6 +237,56 @@ def test_a_file_in_parts_is_compiled_where_they_are_allowed(
     else:
         with pytest.raises(NotSupportedHere, match="is not compiled whole"):
             on("htp:SM8750", compiled, tiny_pack, tmp_path / "out")
+
+
+@npu
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "because"),
+    [
+        ("onnx", r"Reshape \w+: refused by Qualcomm's library, error 3110"),
+        (
+            "tflite",
+            r"Reshape, operator \d+: refused by Qualcomm's library, error 3110 "
+            r"\(\[1,16,20,24\] to \[4,4,5,4,8,3\]\)",
+        ),
+    ],
+)
+def test_an_operator_that_the_npu_has_for_fewer_dimensions(
+    target: str, because: str, tmp_path: Path
+) -> None:
+    def mixed(x: Tensor) -> Tensor:
+        high = x.reshape(1, 4, 4, 5, 4, 8, 3).permute(0, 2, 1, 4, 3, 6, 5)
+        return high.reshape(x.shape)
+
+    job, source = tiny_job("fp32"), tmp_path / f"source{FORMATS[target].suffix}"
+    network = Cut(job.network, mixed).eval()
+    FORMATS[target].convert(replace(job, network=network, portable=True), source)
+    tried = try_on(source, "snapdragon:SM8750")
+    assert tried.whole is False
+    assert any(re.fullmatch(because, line) for line in tried.left_because)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gpu")
+def test_the_gpu_says_what_it_leaves_and_why(tiny_pack: Pack, tmp_path: Path) -> None:
+    def xor(x: Tensor) -> Tensor:
+        return torch.bitwise_xor((10 * x).to(torch.int32), 3).to(torch.float32)
+
+    job, source = tiny_job("fp32"), tmp_path / "source.tflite"
+    FORMATS["tflite"].convert(replace(job, network=Cut(job.network, xor).eval()), source)
+    tried = try_on(source, "gpu")
+    assert (tried.whole, tried.partitions, tried.left) == (False, None, {})
+    assert tried.operators == len(read_network(source).operators)
+    assert 0 < tried.taken < tried.operators - 2
+    assert tried.left_because == ("BITWISE_XOR: Not supported op BITWISE_XOR",)
+    result = on("gpu", source, tiny_pack, tmp_path / "out")
+    assert result.assigned.operators == (tried.taken, tried.operators)
+    assert _of_accelerator(result)[:2] == [
+        f"WebGPU took {tried.taken} of {tried.operators} operators",
+        "BITWISE_XOR: Not supported op BITWISE_XOR",
+    ]
+    assert result.unverified is None
 
 
 @npu
@@ -267,7 +336,6 @@ def test_images_run_side_by_side_and_are_taken_up(
 @pytest.mark.parametrize(
     ("told", "whole", "taken", "left"),
     [
-        ({"provider": "gpu", "whole": True}, True, 0, {}),
         ({"provider": "npu", "parts": []}, False, 0, {}),
         (
             {
@@ -290,6 +358,46 @@ def test_what_was_taken(
     assert found is not None
     assert (found.whole, found.taken.total(), found.left) == (whole, taken, left)
     assert assigned(Events()) is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "noise", "operators", "because"),
+    [
+        (True, [], (16, 16), ()),
+        (False, [], None, ()),  # of a version that prints it in other words
+        (
+            False,
+            [
+                "INFO: Loaded.",
+                "ERROR: Following operations are not supported by GPU delegate:",
+                "CONV_3D: Operation is not supported.",
+                "6 operations will run on the GPU, and the remaining 10 operations will run on "
+                "the CPU.",
+                "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+            ]
+            * 2,
+            (6, 16),
+            ("CONV_3D: Operation is not supported.",),
+        ),
+        (
+            False,
+            [
+                "ERROR: Following operations are not supported by GPU delegate:",
+                "CUMSUM: Operation is not supported.",
+                "No operations will run on the GPU, and all 16 operations will run on the CPU.",
+            ],
+            (0, 16),
+            ("CUMSUM: Operation is not supported.",),
+        ),
+    ],
+)
+def test_what_litert_prints_of_the_gpu(
+    whole: bool, noise: list[str], operators: tuple[int, int] | None, because: tuple[str, ...]
+) -> None:
+    told = {"event": "assigned", "provider": "WebGPU", "whole": whole, "operators": 16}
+    found = assigned(Events(all=[told], noise=noise))
+    assert found is not None
+    assert (found.whole, found.operators, found.left_because) == (whole, operators, because)
 
 
 @pytest.mark.usefixtures("gpu")

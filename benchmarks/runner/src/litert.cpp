@@ -175,13 +175,12 @@ class LitertSession : public Session {
     set_options(request, profiled);
     api_.check(api_.compile(environment, model_.get(), options_.get(), compiled_.place()),
                "prepare the model");
-    if (request.accelerator == kWebGpu)
-      report_whole(environment);
-    else if (profiled) {
+    if (profiled && request.accelerator != kWebGpu) {
       api_.check(api_.profiler(compiled_.get(), &profiler_), "give a profiler");
       api_.check(api_.start(profiler_), "profile");
     }
     bind();
+    if (request.accelerator == kWebGpu) report_whole(environment);
   }
   ~LitertSession() override {
     for (Opaque *const buffer : buffers_) api_.delete_buffer(buffer);
@@ -228,12 +227,20 @@ class LitertSession : public Session {
     if (profiled && !gpu) set("runtime_options_string", "enable_profiling = true\n");
   }
 
-  // Whether the GPU took all of the graph; LiteRT does not say which parts it left.
+  // Whether the GPU took all of the graph. What it left and why, its delegate prints, and no more.
   void report_whole(Opaque *environment) const {
     check_gpu(environment);
     bool whole = false;
     api_.check(api_.whole(compiled_.get(), &whole), "tell what the GPU took");
-    Event("assigned").text("provider", "WebGPU").json("whole", whole ? "true" : "false").emit();
+    Opaque *subgraph = nullptr;
+    size_t count = 0;
+    api_.check(api_.subgraph(signature_, &subgraph), "find the graph");
+    api_.check(api_.operator_count(subgraph, &count), "count operators");
+    Event("assigned")
+        .text("provider", "WebGPU")
+        .json("whole", whole ? "true" : "false")
+        .number("operators", count)
+        .emit();
   }
 
   // Where LiteRT finds no GPU, it remarks so and runs on the CPU.
