@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edgeskin.benchmarks import latency
 from edgeskin.benchmarks.pack import read
@@ -38,10 +40,12 @@ from edgeskin.converters.audit.inspect import inspect
 from edgeskin.converters.from_source import convert
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.parity.compare import Reference
+from edgeskin.converters.parity.reference import of_run
 from edgeskin.data.grouping import SKIN_TONE, GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.data.stage_data import stage_data
 from edgeskin.errors import NotBetter, RunFailed
+from edgeskin.evaluation import MetricChange, compare
 from edgeskin.files import size_bytes, write_json
 from edgeskin.models.run import load_run
 from edgeskin.predictor import load
@@ -91,7 +95,7 @@ class Workspace:
 
 
 def measure(row: Row, workspace: Workspace) -> SystemRecord:
-    """Everything of a row; rows that it starts from or looks through must be trained."""
+    """Everything of a row; rows that it starts from, looks through or stands beside are trained."""
     data = workspace.set_of(row)
     network = trained(row, workspace)
     test = load_split(data, "test")
@@ -103,6 +107,9 @@ def measure(row: Row, workspace: Workspace) -> SystemRecord:
         images=len(test),
         trained=network,
     )
+    if row.beside is not None:
+        changes = _changes(row.beside, row.name, test, workspace)
+        record = record.model_copy(update={"beside": row.beside, "changes": changes})
     if row.files:
         quantized = _programs(row, data, workspace)
         files = _files(row, test, data, workspace)
@@ -112,6 +119,21 @@ def measure(row: Row, workspace: Workspace) -> SystemRecord:
         )
     write_json(workspace.folder(row.name) / "record.json", record.to_json())
     return record
+
+
+def _changes(
+    before: str, after: str, test: Dataset, workspace: Workspace
+) -> dict[str, MetricChange]:
+    """From one row's float network to another's."""
+    spec = load_run(workspace.run(after)).spec
+    reference, candidate = (outputs_on(test, workspace.run(name)) for name in (before, after))
+    return compare(spec, reference, candidate, test.truth(spec))
+
+
+def outputs_on(data: Dataset, run: Path) -> dict[str, NDArray[Any]]:
+    """What a run's float network says of the images, decoded."""
+    model = of_run(load_run(run))
+    return dict(model.run_all(data.pixels(model.spec.input)))
 
 
 def machine_line() -> str:
@@ -128,6 +150,7 @@ def trained(row: Row, workspace: Workspace) -> Trained:
         return Trained.from_json(json.loads(place.read_bytes()))
     start = None if row.start is None else _features(row.start, workspace)
     recipe = recipe_for(row.recipe)
+    taken_up = any(workspace.folder(row.name).glob("*.checkpoint"))
     began = time.monotonic()
     if row.folds is not None:
         result = _cross_validated(row, recipe, data, workspace)
@@ -137,7 +160,8 @@ def trained(row: Row, workspace: Workspace) -> Trained:
             progress=workspace.progress,
         )  # fmt: skip
         result = _of_record(row, record)
-    result = result.model_copy(update={"seconds": time.monotonic() - began})
+    if not taken_up:
+        result = result.model_copy(update={"seconds": time.monotonic() - began})
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(place, result.to_json())
     return result
@@ -152,7 +176,7 @@ def _of_record(row: Row, record: TrainingRecord) -> Trained:
         started_from=record.started_from,
         train_images=record.train_images,
         epochs=record.recipe.epochs,
-        seconds=0.0,
+        seconds=None,
         threads=torch.get_num_threads(),
         test=record.test,
     )

@@ -87,7 +87,7 @@ def markdown(rows: Sequence[SystemRecord], pipelines: Sequence[PipelineRecord] =
     """The tables of one page."""
     if not rows:
         return "Not measured yet."
-    parts = [_networks(rows)]
+    parts = [_networks(rows), *_comparisons(rows)]
     for pair in pipelines:
         parts += [f"### Pipeline {pair.name}", *_pipeline(pair)]
     for row in rows:
@@ -153,11 +153,24 @@ def _networks(rows: Sequence[SystemRecord]) -> str:
     return grid(("row", "metric", "value", "unit", "goal", "test images"), table)
 
 
+def _comparisons(rows: Sequence[SystemRecord]) -> Iterator[str]:
+    """Rows beside the one that they differ from in one thing."""
+    compared = [(row, row.changes) for row in rows if row.changes]
+    for beside, group in groupby(compared, key=lambda pair: pair[0].beside):
+        found = [(row.name, changes) for row, changes in group]
+        names = list(found[0][1])
+        yield f"Change from `{beside}` on the same test images:"
+        table = [(row, *(change_words(changes[name]) for name in names)) for row, changes in found]
+        yield grid(("row", *names), table)
+
+
 def _training(row: SystemRecord) -> str:
     trained = row.trained
+    seconds = trained.seconds
+    took = "stopped and taken up again," if seconds is None else f"{seconds / 60:.0f} minutes"
     line = (
         f"{trained.arch} by recipe `{trained.recipe}` on {row.data}: {trained.train_images} "
-        f"images, {trained.epochs} epochs, {trained.seconds / 60:.0f} minutes on {trained.threads} "
+        f"images, {trained.epochs} epochs, {took} on {trained.threads} "
         f"thread(s) of {row.machine}; started from {trained.started_from}."
     )
     if trained.folds:

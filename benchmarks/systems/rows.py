@@ -22,6 +22,7 @@ class Row:
         by: What accuracy is given by, as `--by` takes it.
         start: The row whose run it starts from.
         behind: The row whose mask its images are filtered by.
+        beside: The row that it is compared with, on the same test images.
         files: Whether it is quantized and converted; else it is a figure to compare with.
         folds: Cross-validated so many times in place of one training.
         min_sqnr_db: What INT8 must reach on held-out images; the most sensitive parts stay in
@@ -36,6 +37,7 @@ class Row:
     by: tuple[str, ...] = ()
     start: str | None = None
     behind: str | None = None
+    beside: str | None = None
     files: bool = True
     folds: int | None = None
     min_sqnr_db: float | None = None
@@ -52,13 +54,13 @@ ROWS = {
             "acne_severity",
             by=("severity", "skin_tone"),
         ),
+        Row("acne_128", "acne", "acne_128", "acne_severity", files=False),
         *(
-            Row(name, "acne", name, "acne_severity", files=False)
-            for name in ("acne_128", "acne_128_l2", "acne_128_kl", "acne_128_annotated")
+            Row(name, "acne", name, "acne_severity", beside="acne_128", files=False)
+            for name in ("acne_128_l2", "acne_128_kl", "acne_128_annotated", "acne_128_resnet18")
         ),
-        Row("acne_128_resnet18", "acne", "acne_128_resnet18", "acne_severity", files=False),
-        Row("acne_128_vit", "acne", "acne_128_vit", "acne_severity"),
-        Row("acne_128_fusion", "acne", "acne_128_fusion", "acne_severity"),
+        Row("acne_128_vit", "acne", "acne_128_vit", "acne_severity", beside="acne_128"),
+        Row("acne_128_fusion", "acne", "acne_128_fusion", "acne_severity", beside="acne_128"),
         Row("acne_128_folds", "acne", "acne_128", "acne_severity", files=False, folds=5),
         Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
         Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
@@ -115,10 +117,10 @@ ROWS = {
             {"label_balanced_accuracy": 0.80},
             min_sqnr_db=32.0,
         ),
+        Row("ultrasound_128", "ultrasound", "ultrasound_128", "ultrasound_busi", files=False),
         *(
-            Row(name, "ultrasound", name, "ultrasound_busi", files=False)
+            Row(name, "ultrasound", name, "ultrasound_busi", beside="ultrasound_128", files=False)
             for name in (
-                "ultrasound_128",
                 "ultrasound_128_no_hierarchy",
                 "ultrasound_128_no_attention",
                 "ultrasound_128_no_path_dropout",

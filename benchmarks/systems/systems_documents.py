@@ -30,7 +30,11 @@ KINDS = {
 
 
 class Trained(Document):
-    """What training gave: `seconds` of wall time on the row's machine, which it shared."""
+    """What training gave.
+
+    `seconds` are of wall time on the row's machine, which it shared; None of a training that was
+    stopped and taken up again.
+    """
 
     recipe: str
     task: str
@@ -38,7 +42,7 @@ class Trained(Document):
     started_from: str
     train_images: int
     epochs: int
-    seconds: float
+    seconds: float | None
     threads: int
     test: Evaluation
     folds: dict[str, tuple[float, ...]] | None = None
@@ -96,6 +100,7 @@ class SystemRecord(Document):
     """One row of `rows.ROWS`, measured; all its times are of `machine`.
 
     `accuracy_control` says which parts its INT8 files have in float, where an SQNR was asked for.
+    `changes` are from the float network of the row `beside` to this one, on the same images.
     """
 
     name: str
@@ -104,6 +109,8 @@ class SystemRecord(Document):
     data: str
     images: int
     trained: Trained
+    beside: str | None = None
+    changes: dict[str, MetricChange] | None = None
     qat: Quantized | None = None
     files: tuple[FileRow, ...] = ()
     accuracy_control: AccuracyControl | None = None

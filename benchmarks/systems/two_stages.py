@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgeskin.benchmarks.systems.measure import Workspace, machine_line
+from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
@@ -98,7 +96,7 @@ def _against_whole(
     through = answers(reference.pipeline, data, first, reference.last.run_all, workspace.progress)
     answered = through.handover.answered
     spec = reference.last.spec
-    whole = _whole(pair, workspace, data)
+    whole = outputs_on(data, workspace.run(pair.whole))
     seen = rows_of(whole, answered)
     truth = rows_of(data.truth(spec), answered)
     pictures = len(through.handover.owner)
@@ -113,14 +111,6 @@ def _against_whole(
         pictures=pictures,
         metrics=compare(spec, seen, through.handover.answers(through.outputs), truth),
     )
-
-
-def _whole(pair: Pair, workspace: Workspace, data: Dataset) -> dict[str, np.ndarray]:
-    from edgeskin.converters.parity.reference import of_run
-    from edgeskin.models.run import load_run
-
-    model = of_run(load_run(workspace.run(pair.whole)))
-    return dict(model.run_all(data.pixels(model.spec.input)))
 
 
 def _joined(pair: Pair, folder: Path, workspace: Workspace, what: str) -> Path:

@@ -50,6 +50,10 @@ def test_a_row_has_a_recipe_a_page_and_rows_that_it_needs(name: str) -> None:
     recipe = Recipe.load(find_recipe(row.recipe))
     assert (DOCS / "systems" / f"{row.page}.md").is_file()
     assert row.behind is None or row.behind in ROWS
+    assert row.beside is None or (row.data, row.page) == (
+        ROWS[row.beside].data,
+        ROWS[row.beside].page,
+    )
     assert recipe.task in (DOCS / "systems" / "README.md").read_text(encoding="utf-8")
 
 
@@ -76,6 +80,20 @@ def test_a_loss_beyond_its_limit_is_a_line(value: float, beyond: int) -> None:
     assert len(list(losses(file))) == beyond
     assert file.title == "ONNX fp16"
     assert limit_of("label_f1") is None
+
+
+def test_rows_are_shown_beside_the_one_that_they_are_compared_with() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (row,) = (row for row in result.rows if row.name == "acne_128_l2")
+    assert row.beside == "acne_128"
+    (base,) = (other for other in result.rows if other.name == row.beside)
+    for name, change in row.changes.items():
+        assert change.reference == pytest.approx(base.trained.test.metrics[name].value)
+        assert change.candidate == pytest.approx(row.trained.test.metrics[name].value)
+    text = filled((DOCS / "systems" / "acne.md").read_text("utf-8"), "acne", result)
+    mae = row.changes["count_mae"].change
+    assert "Change from `acne_128` on the same test images:" in text
+    assert f"{mae.value:+.2f} [{mae.low:+.2f}, {mae.high:+.2f}]" in text
 
 
 def test_parts_in_float_are_a_line_of_their_row() -> None:
