@@ -288,6 +288,16 @@ def test_quantizing_twice_to_the_same_grid_is_once(scale: float, left: int) -> N
     assert len(find(graph, "QuantizeLinear")) == left
 
 
+@pytest.mark.parametrize(("order", "left"), [(1, 0), (-1, 1)])
+def test_a_gather_of_all_in_order_is_dropped(order: int, left: int) -> None:
+    builder = Builder((1, 4, 3, 2))
+    flat = builder.node("Reshape", builder.input, builder.constant(np.array([-1], np.int64)))
+    places = np.arange(24, dtype=np.int64)[::order].reshape(1, 4, 3, 2)
+    output = builder.quantize(builder.node("Gather", flat, builder.constant(places), axis=0))
+    graph = assert_same(builder, output, redundant.drop_gathers_of_all)
+    assert len(find(graph, "Gather")) == len(find(graph, "Reshape")) == left
+
+
 @pytest.mark.parametrize(
     ("low", "high", "left"),
     # The integers of 1/16 from zero point 120 stand for -7.5 to 8.4375.

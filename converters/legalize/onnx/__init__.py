@@ -29,6 +29,7 @@ from edgeskin.converters.legalize.onnx.redundant import (
     clamp_by_bounds,
     clamp_integers,
     drop_clamps,
+    drop_gathers_of_all,
     drop_requantization,
 )
 from edgeskin.converters.legalize.onnx.stem import widen_stem
@@ -112,6 +113,6 @@ def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> F
 
 
 def legalize(graph: ir.Graph, form: Form) -> None:
-    """Apply the rewrites of `form` to `graph`, in place, and the one that every form needs."""
-    for rewrite in (*form.rewrites, own_zero_points):
+    """Apply the rewrites of `form` to `graph`, in place, and those that every form needs."""
+    for rewrite in (drop_gathers_of_all, *form.rewrites, own_zero_points):
         rewrite(graph)

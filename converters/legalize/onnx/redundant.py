@@ -1,4 +1,4 @@
-"""Operators that change no integer, and clamps that change integers alone."""
+"""Operators that change no value or no integer, and clamps that change integers alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,30 @@ from edgeskin.converters.legalize.onnx.qdq import (
     dequantize_of,
     nodes,
     only_user,
+    sizes,
 )
+
+
+def drop_gathers_of_all(graph: ir.Graph) -> None:
+    """Take out a Gather that gives a flattened tensor its own shape again.
+
+    torch's exporter writes `as_strided` so, which a mean over all pixels ends with where its input
+    lies in memory as NHWC, as the app's does. Qualcomm's provider (onnxruntime-qnn 2.7.0) aborts
+    the process over it: a MobileNetV3's float file could not be loaded.
+    """
+    for gather in nodes(graph, "Gather"):
+        vector, indices = gather.inputs[0], constant(gather.inputs[1])
+        flatten = None if vector is None else vector.producer()
+        if flatten is None or flatten.op_type != "Reshape" or indices is None:
+            continue
+        source, output = flatten.inputs[0], gather.outputs[0]
+        flat = constant(flatten.inputs[1])
+        if source is None or flat is None or output.is_graph_output():
+            continue
+        in_order = np.array_equal(indices.ravel(), np.arange(indices.size))
+        if flat.size == 1 and sizes(source) == indices.shape and in_order:
+            output.replace_all_uses_with(source)
+            graph.remove(gather, safe=True)
 
 
 def drop_requantization(graph: ir.Graph) -> None:
