@@ -105,6 +105,8 @@ def unverified(engine: Engine, assigned: Assigned | None, accuracy: Accuracy) ->
         return "its outputs are the CPU's, bit by bit: it probably ran there"
     if assigned is None:
         return f"the runtime does not say what {engine.accelerator} took"
-    if not assigned.whole and (assigned.operators or (0, 0))[0] == 0:
-        return f"{assigned.provider} took nothing"
-    return None
+    if assigned.whole:
+        return None
+    if assigned.operators is None:
+        return f"{assigned.provider} does not say how much it took"
+    return None if assigned.operators[0] else f"{assigned.provider} took nothing"

@@ -60,6 +60,15 @@ class Tried(Document):
     reason: str = ""
 
     @property
+    def left_in_words(self) -> str:
+        """The operators on the CPU: by type, else their number, where the compiler tells either."""
+        if self.left:
+            return ", ".join(f"{count} {name}" for name, count in self.left.items())
+        if self.taken is None or self.operators is None:
+            return "some"
+        return f"{self.operators - self.taken} of {self.operators} operators"
+
+    @property
     def accepted(self) -> bool | None:
         """Taken whole, or in no more parts than allowed; None: nobody tried, or nobody said."""
         if self.whole is not False or self.max_partitions is None:

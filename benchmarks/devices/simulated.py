@@ -113,10 +113,9 @@ def _compile_whole(path: Path, chip: str, out: Path, *, has_metadata: bool = Tru
     if tried.reason:
         raise RunFailed(f"{path.name} is refused for {chip}: {tried.reason}")
     if not tried.whole:
-        left = ", ".join(f"{n} {name}" for name, n in tried.left.items())
         raise NotSupportedHere(
-            f"{path.name}: the NPU leaves {left} to the CPU, and files in parts cannot be "
-            "simulated from TFLite. Use the ONNX file"
+            f"{path.name}: the NPU leaves {tried.left_in_words} to the CPU, and files in parts "
+            "cannot be simulated from TFLite. Use the ONNX file"
         )
 
 

@@ -94,9 +94,8 @@ def said(tried: Tried) -> str:
     count = "" if tried.taken is None else f", {tried.taken} operators"
     if tried.whole:
         return f"whole{count}"
-    left = ", ".join(f"{number} {name}" for name, number in tried.left.items()) or "some"
     because = "; ".join(tried.left_because)
-    return f"in parts{count}; left {left}" + (f": {because}" if because else "")
+    return f"in parts{count}; left {tried.left_in_words}" + (f": {because}" if because else "")
 
 
 def line(row: dict) -> tuple[str, ...]:

@@ -171,7 +171,7 @@ def told(path: Path, destination: str, tried: Tried) -> str:
     count = "" if tried.taken is None else f" ({tried.taken} operators)"
     if tried.whole:
         return f"{path.name} is taken whole by {destination}{count}, by {tried.by}"
-    left = _left(tried)
+    left = tried.left_in_words
     if tried.accepted:
         return (
             f"{path.name} is taken in {tried.partitions} parts by {destination}{count}, by "
@@ -183,15 +183,6 @@ def told(path: Path, destination: str, tried: Tried) -> str:
     elif tried.max_partitions:
         line += "; its parts are not counted"
     return line + _because(tried)
-
-
-def _left(tried: Tried) -> str:
-    """The operators on the CPU: by type, else their number, where the compiler tells either."""
-    if tried.left:
-        return ", ".join(f"{count} {name}" for name, count in tried.left.items())
-    if tried.taken is None or tried.operators is None:
-        return "some"
-    return f"{tried.operators - tried.taken} of {tried.operators} operators"
 
 
 _MOST_REASONS = 3

@@ -133,7 +133,7 @@ def _another_chip(compiled: Path, chip: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Compiled:
+class _Outcome:
     """What a compiler said.
 
     Attributes:
@@ -145,7 +145,7 @@ class _Compiled:
     left_because: Callable[[], Sequence[str]]
 
 
-def _by_litert(path: Path, chip: str, out: Path) -> _Compiled:
+def _by_litert(path: Path, chip: str, out: Path) -> _Outcome:
     found = importlib.util.find_spec("ai_edge_litert")
     if found is None or not found.submodule_search_locations:
         raise MissingPackage(
@@ -171,7 +171,7 @@ def _by_litert(path: Path, chip: str, out: Path) -> _Compiled:
             f"--libs={litert / _PLUGINS}",
         ]
         log, refused = _ran(command, {"LD_LIBRARY_PATH": f"{libraries}:{stand_in}"}, _litert_says)
-        return _Compiled(refused, lambda: _litert_leaves(log))
+        return _Outcome(refused, lambda: _litert_leaves(log))
 
 
 _LITERT_LEAVES = re.compile(r"LiteRT Op #(\d+) '(\w+)' .*is (not supported in .*)\.")
@@ -195,7 +195,7 @@ def _litert_says(text: str) -> str:
     return str(lines[0]) if lines else "LiteRT's compiler plugin gave no reason"
 
 
-def _by_onnx_runtime(path: Path, chip: str, out: Path) -> _Compiled:
+def _by_onnx_runtime(path: Path, chip: str, out: Path) -> _Outcome:
     command = [sys.executable, "-m", onnx_context.__name__, str(path), chip, str(out)]
     qnn.backend()  # refuses a SDK that the provider silently does without
     sdk = own_sdk()
@@ -206,7 +206,7 @@ def _by_onnx_runtime(path: Path, chip: str, out: Path) -> _Compiled:
         again = [*command[:-1], str(out.with_suffix(".again")), str(onnx_context.EVERYTHING)]
         return _onnx_runtime_leaves(_ran(again, environment, _onnx_runtime_says)[0])
 
-    return _Compiled(refused, left_because)
+    return _Outcome(refused, left_because)
 
 
 _ONNX_LEAVES = re.compile(r"Operator type: (\S+) Node name: (.*) Node index: .*\n\s*REASON : (.*)")

@@ -190,3 +190,17 @@ def test_whether_an_accelerator_was_used(
     host = None if equal is None else HostAgreement.model_construct(bit_equal={"count": equal})
     found = Accuracy.model_construct(host=host)
     assert unverified(engine, took or None, found) == why
+
+
+@pytest.mark.parametrize(
+    ("counted", "why"),
+    [
+        ((6, 16), None),
+        ((0, 16), "WebGPU took nothing"),
+        (None, "WebGPU does not say how much it took"),
+    ],
+)
+def test_a_part_that_is_only_counted(counted: tuple[int, int] | None, why: str | None) -> None:
+    engine = Engine.model_construct(accelerator="webgpu")
+    took = Assigned(provider="WebGPU", whole=False, counted=counted)
+    assert unverified(engine, took, Accuracy.model_construct(host=None)) == why
