@@ -1,12 +1,16 @@
-"""Permutations of more than five axes, written with fewer.
+"""Permutations of many axes, written with fewer.
 
 Core ML holds tensors of five axes at most. Windows of a feature map (Swin, MaxViT) and pixel
 shuffle take six, of which one is the batch of 1 and others stay side by side: without the
 first, and with the others as one, the same values move in the same order.
+
+GPUs hold four. Attention whose queries, keys and values one layer computes takes five, and
+selects the three behind the permutation; selected before it, they need four.
 """
 
 from __future__ import annotations
 
+import operator
 from math import prod
 
 import torch
@@ -15,8 +19,28 @@ from torch.fx import GraphModule, Node
 from edgeskin.calibration.graphs import argument, aten
 
 MOST_AXES = 5
+MOST_ON_GPUS = 4
 _PERMUTATIONS = {aten.permute.default, aten.transpose.int}
 _VIEWS = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
+
+
+def select_before_permuting(graph: GraphModule) -> bool:
+    """Slice what is selected along an axis that a view split off and a permutation moved, in place.
+
+    view (1, N, 3, H, D), permute (3, 1, H, N, D), select i is slice i of three, view (1, N, H, D),
+    permute (1, H, N, D).
+
+    Args:
+        graph: Every node must have its value's shape in `meta["val"]`.
+
+    Returns:
+        Whether there was any.
+    """
+    parts = [(node, part) for node in graph.graph.nodes if (part := _part(node))]
+    changed = [_select_before(graph, node, *part) for node, part in parts]
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return any(changed)
 
 
 def lower_ranks(graph: GraphModule) -> None:
@@ -54,6 +78,49 @@ def fewest_axes(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[list[int
             runs.append([axis])
     ordered = sorted(runs)
     return [prod(shape[axis] for axis in run) for run in ordered], [ordered.index(r) for r in runs]
+
+
+def _part(node: Node) -> tuple[Node, int, int] | None:
+    """What `node` selects a part of, along which axis, and which part; None if it selects none."""
+    if node.target is aten.select.int:
+        return argument(node, "self"), argument(node, "dim"), argument(node, "index")
+    if node.target is operator.getitem and _input(node).target is aten.unbind.int:
+        parts = _input(node)
+        return argument(parts, "self"), argument(parts, "dim"), int(str(node.args[1]))
+    return None
+
+
+def _select_before(graph: GraphModule, part: Node, permute: Node, dim: int, index: int) -> bool:
+    """Write `part`, the one at `index` along `dim` of `permute`, with fewer axes, if it can be."""
+    if permute.target not in _PERMUTATIONS or not _is_view(_input(permute)):
+        return False
+    rank, split = _rank(permute), tuple(_input(permute).meta["val"].shape)
+    dims, source = list(_dims(permute, rank)), _input(_input(permute))
+    axis = dims.pop(dim % rank)
+    place = _whole(tuple(source.meta["val"].shape), split, axis)
+    if rank <= MOST_ON_GPUS or place is None:
+        return False
+    length = source.meta["val"].shape[place] // split[axis]
+    index %= split[axis]
+    with graph.graph.inserting_before(part):
+        cut = graph.graph.call_function(
+            aten.slice.Tensor, (source, place, index * length, (index + 1) * length)
+        )
+        cut.meta["val"] = source.meta["val"].narrow(place, index * length, length)
+        if not cut.meta["val"].is_contiguous():
+            cut = _contiguous(graph, cut)
+        viewed = _node(graph, aten.view.default, cut, [*split[:axis], *split[axis + 1 :]])
+        moved = _node(graph, aten.permute.default, viewed, [d - (d > axis) for d in dims])
+    part.replace_all_uses_with(moved)
+    return True
+
+
+def _whole(shape: tuple[int, ...], split: tuple[int, ...], axis: int) -> int | None:
+    """The axis of `shape` whose outermost part `axis` of its view `split` is; None if no one is."""
+    for place, size in enumerate(shape):
+        if prod(shape[:place]) == prod(split[:axis]) and size % split[axis] == 0:
+            return place
+    return None
 
 
 def _lower(graph: GraphModule, permute: Node) -> None:

@@ -30,7 +30,7 @@ from edgeskin.calibration.graphs import (
     replace_attribute,
     set_argument,
 )
-from edgeskin.calibration.ranks import lower_ranks
+from edgeskin.calibration.ranks import lower_ranks, select_before_permuting
 from edgeskin.calibration.transposed import transposed_convolution
 
 
@@ -225,13 +225,12 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     drop_expansions(graph)
     fold_batch_norms(graph)
     graph = _rewritten(graph, example)
+    select_before_permuting(graph)
     lower_ranks(graph)
     widen_clamps(graph)
     push_factors(graph)
     _numbers_to_tensors(graph)
-    _made_to_tensors(graph)
-    with torch.no_grad():
-        _fold_constants(graph)
+    fold_constants(graph)
     return tidied(graph, example)
 
 
@@ -259,10 +258,16 @@ def fold_batch_norms(graph: fx.GraphModule) -> None:
     _fuse_linear_bn_(graph)
 
 
-def _fold_constants(graph: fx.GraphModule) -> None:
-    """Compute what is the same for every image, in place; weights keep the names they come from."""
+def fold_constants(graph: fx.GraphModule) -> bool:
+    """Compute what is the same for every image, in place; whether there was any.
+
+    Weights keep the names that they come from.
+    """
+    before = _computed(graph)
+    _made_to_tensors(graph)
     named = [(layer, _origin(operands(layer)[1])) for layer in layers(graph)]
-    constant_fold(graph)
+    with torch.no_grad():
+        constant_fold(graph)
     taken = {str(node.target) for node in graph.graph.find_nodes(op="get_attr")}
     for layer, path in named:
         _, weight = operands(layer)
@@ -272,6 +277,11 @@ def _fold_constants(graph: fx.GraphModule) -> None:
             replace_attribute(graph, weight, folded)
             taken.add(path)
     graph.recompile()
+    return _computed(graph) < before
+
+
+def _computed(graph: fx.GraphModule) -> int:
+    return sum(node.op == "call_function" for node in graph.graph.nodes)
 
 
 def _origin(weight: fx.Node) -> str | None:

@@ -20,7 +20,14 @@ from torch import Tensor, fx, nn
 from edgeskin.calibration.checks import float_results
 from edgeskin.calibration.graphs import layer_name, layers
 from edgeskin.calibration.program import unfolded
-from edgeskin.calibration.rewrites import drop_expansions, export, fold_batch_norms, tidied
+from edgeskin.calibration.ranks import select_before_permuting
+from edgeskin.calibration.rewrites import (
+    drop_expansions,
+    export,
+    fold_batch_norms,
+    fold_constants,
+    tidied,
+)
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.legalize.tflite.wide_kernels import split_wide_kernels
 from edgeskin.converters.model import INPUT, Job
@@ -60,7 +67,7 @@ def prepare(job: Job) -> Job:
     else:
         graph = export(job.network, example)
         fold_batch_norms(graph)
-        changed = drop_expansions(graph)
+        changed = drop_expansions(graph) | select_before_permuting(graph) | fold_constants(graph)
     changed |= not job.portable and split_wide_kernels(graph)
     return replace(job, network=tidied(graph, example)) if changed else job
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeskin.calibration.graphs import aten
-from edgeskin.calibration.ranks import fewest_axes, lower_ranks
+from edgeskin.calibration.ranks import fewest_axes, lower_ranks, select_before_permuting
 from edgeskin.calibration.rewrites import export, flatten
 
 
@@ -66,3 +66,48 @@ def test_windows_of_a_map_whose_channels_lie_elsewhere() -> None:
     assert torch.equal(graph(x), expected)
     values = [node.meta["val"] for node in graph.graph.nodes if node.op == "call_function"]
     assert max(value.dim() for value in values) <= 5
+
+
+class Attention(nn.Module):
+    """Queries, keys and values of one layer, three heads each, as timm writes them."""
+
+    def __init__(self, order: tuple[int, ...], unbind: bool) -> None:
+        super().__init__()
+        self.layer, self.order, self.unbind = nn.Linear(12, 36), order, unbind
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        tokens = x.flatten(2).mT
+        parts = self.layer(tokens).reshape(*tokens.shape[:2], 3, 3, 4).permute(self.order)
+        q, k, v = parts.unbind() if self.unbind else (parts[0], parts[1], parts[-1])
+        return (q @ k.mT @ v,)
+
+
+@pytest.mark.parametrize("order", [(2, 0, 3, 1, 4), (2, 0, 3, 4, 1)])
+@pytest.mark.parametrize("unbind", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_attention_of_one_layer_takes_four_axes(
+    order: tuple[int, ...], unbind: bool, batch: int
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(batch, 12, 3, 5)
+    graph = export(Attention(order, unbind).eval(), x)
+    expected = graph(x)[0]
+    assert select_before_permuting(graph)
+    assert torch.equal(graph(x)[0], expected)
+    values = [node.meta["val"] for node in graph.graph.nodes if node.op == "call_function"]
+    assert max(value.dim() for value in values) == 4
+    assert not select_before_permuting(graph)
+
+
+def test_parts_that_are_no_slice_stay_behind_the_permutation() -> None:
+    class Interleaved(nn.Module):
+        """Heads before queries, keys and values: one of them is no slice of the layer."""
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            parts = x.reshape(1, 5, 2, 3, 4).permute(3, 0, 2, 1, 4)
+            return (parts[0] + parts[2],)
+
+    x = torch.randn(1, 5, 24)
+    graph = export(Interleaved().eval(), x)
+    assert not select_before_permuting(graph)
+    assert torch.equal(graph(x)[0], Interleaved()(x)[0])

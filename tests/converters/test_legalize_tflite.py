@@ -42,6 +42,7 @@ from edgeskin.converters.legalize.tflite.stem import pair_columns  # noqa: E402
 from edgeskin.converters.legalize.tflite.xnnpack import (  # noqa: E402
     gelu_in_float,
     legalize,
+    length_by_its_formula,
     nearest_from_the_corner,
     pad_with_zero_point,
 )
@@ -291,6 +292,20 @@ def test_gelu_in_float_gives_the_same_integers() -> None:
     for kernels in KERNELS:
         difference = run(after, every, kernels).astype(int) - run(before, every, kernels)
         assert np.abs(difference).max() <= 1
+
+
+def test_vectors_of_length_one_by_the_formula() -> None:
+    """Also the vector of zeros and one shorter than the kernel's epsilon, which is 1e-6."""
+    x = floats(1, 3, 4, 8)
+    x[0, 0, 0], x[0, 1, 1] = 0, 1e-8
+    model = Model()
+    out = model.tensor(x.shape)
+    options = {"kind": "L2NormOptions", "fusedActivationFunction": 0}
+    before = model.bytes(model.add("L2_NORMALIZATION", [model.given(x.shape)], out, **options))
+    after = legalize(before, [length_by_its_formula])
+    assert names(after) == ["SQUARE", "SUM", "SQRT", "MAXIMUM", "DIV"]
+    for kernels in KERNELS:
+        np.testing.assert_allclose(run(after, x, kernels), run(before, x, kernels), rtol=1e-6)
 
 
 # Moves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ import pytest
 import torch
 from qualcomm import npu
 from simulated_gpu import need_simulated_gpu
+from timm.models.edgenext import CrossCovarianceAttn, PositionalEncodingFourier
 from tiny_network import tiny_job
 from torch import Tensor, nn
 
@@ -33,7 +35,9 @@ from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.result import BenchResult, read_result
 from edgeskin.benchmarks.runner.events import Events
 from edgeskin.benchmarks.summarize import assigned
+from edgeskin.calibration.calibrate import calibrate_network
 from edgeskin.cli.bench import _of_accelerator
+from edgeskin.converters.selfcheck import images
 from edgeskin.errors import DeviceLost, MissingPackage, NotSupportedHere, RunFailed, UnknownName
 from edgeskin.formats import FORMATS, read_network
 from edgeskin.formats.network import COMPILED
@@ -287,6 +291,42 @@ def test_the_gpu_says_what_it_leaves_and_why(tiny_pack: Pack, tmp_path: Path) ->
         "BITWISE_XOR: Not supported op BITWISE_XOR",
     ]
     assert result.unverified is None
+
+
+class Attending(nn.Module):
+    """The tiny network with EdgeNeXt's attention: five axes, L2 norms and a place made of sines."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = copy.deepcopy(network)
+        self.place, self.attention = PositionalEncodingFourier(dim=16), CrossCovarianceAttn(16, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = self.network.stem(x)
+        placed = x + self.place((1, *x.shape[2:]))
+        x = x + self.attention(placed.flatten(2).mT).mT.reshape(x.shape)
+        features = self.network.pool(x).flatten(1)
+        return (*(4.0 * head(features) for head in self.network.heads), self.network.pixels(x))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_gpu_takes_attention_whole(
+    precision: Precision, tiny_pack: Pack, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    job, source = tiny_job("fp32"), tmp_path / "source.tflite"
+    network, spec = Attending(job.network).eval(), job.metadata.spec
+    if precision == "int8":
+        network = calibrate_network(network, spec, images(spec.input), method="minmax").module
+    metadata = replace(job.metadata, precision=precision)
+    FORMATS["tflite"].convert(
+        replace(job, network=network, metadata=metadata, portable=True), source
+    )
+    assert try_on(source, "gpu").whole
+    result = on("gpu:fp32", source, tiny_pack, tmp_path / "out")
+    assert result.assigned.whole
 
 
 @npu

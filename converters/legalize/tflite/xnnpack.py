@@ -77,6 +77,35 @@ def nearest_from_the_corner(graph: Graph, operator: Any) -> bool:
     return True
 
 
+def length_by_its_formula(graph: Graph, operator: Any) -> bool:
+    """L2_NORMALIZATION, for which LiteRT's GPU has no kernel, as x / max(sqrt(sum(x^2)), 1e-6).
+
+    The epsilon is that of the operator's own kernel. In 16 bits it is not 0, as its square is.
+    """
+    if graph.name(operator) != "L2_NORMALIZATION":
+        return False
+    source = operator.inputs[0]
+    shape = graph.shape(source)
+    squares = graph.add_tensor(shape, like=source)
+    sums, lengths, clamped = (graph.add_tensor((*shape[:-1], 1), like=source) for _ in range(3))
+    axis = graph.add_constant(np.array([len(shape) - 1], np.int32))
+    epsilon = graph.add_constant(np.array([1e-6], np.float32))
+    total = graph.operator("SUM", [squares, axis], [sums])
+    keep = schema.ReducerOptionsT()
+    keep.keepDims = True
+    graph.become(total, "SUM", schema.BuiltinOptions.ReducerOptions, keep)
+    for step in (
+        graph.operator("SQUARE", [source], [squares]),
+        total,
+        graph.operator("SQRT", [sums], [lengths]),
+        graph.operator("MAXIMUM", [lengths, epsilon], [clamped]),
+    ):
+        graph.insert_before(operator, step)
+    operator.inputs = [source, clamped]
+    graph.become(operator, "DIV", schema.BuiltinOptions.DivOptions, schema.DivOptionsT())
+    return True
+
+
 REWRITES: tuple[Rewrite, ...] = (
     nearest_from_the_corner,
     pixels_are_the_integers,
@@ -92,10 +121,16 @@ REWRITES: tuple[Rewrite, ...] = (
 )
 
 # For any delegate: GPU, NNAPI, Hexagon.
-PORTABLE: tuple[Rewrite, ...] = tuple(
-    rewrite
-    for rewrite in REWRITES
-    if rewrite not in (widen_channel_constants, gelu_in_float, pair_columns)
+PORTABLE: tuple[Rewrite, ...] = (
+    nearest_from_the_corner,
+    pixels_are_the_integers,
+    pixels_are_quantized,
+    pad_with_zero_point,
+    length_by_its_formula,
+    keep_reduced_dimensions,
+    pad_before_transpose,
+    drop_moves,
+    sink_reshapes,
 )
 
 
