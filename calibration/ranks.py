@@ -1,11 +1,11 @@
 """Permutations of many axes, written with fewer.
 
-Core ML holds tensors of five axes at most. Windows of a feature map (Swin, MaxViT) and pixel
-shuffle take six, of which one is the batch of 1 and others stay side by side: without the
-first, and with the others as one, the same values move in the same order.
+Core ML holds tensors of five axes at most, LiteRT's GPU of four. Windows of a feature map
+(Swin, MaxViT) and pixel shuffle take six, of which one is the batch of 1 and others stay side
+by side: without the first, and with the others as one, the same values move in the same order.
 
-GPUs hold four. Attention whose queries, keys and values one layer computes takes five, and
-selects the three behind the permutation; selected before it, they need four.
+Attention whose queries, keys and values one layer computes takes five, and selects the three
+behind the permutation; selected before it, they need four.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch.fx import GraphModule, Node
 
 from edgeskin.calibration.graphs import argument, aten
 
-MOST_AXES = 5
-MOST_ON_GPUS = 4
+MOST_AXES = 4
 _PERMUTATIONS = {aten.permute.default, aten.transpose.int}
 _VIEWS = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
 
 
-def select_before_permuting(graph: GraphModule) -> bool:
-    """Slice what is selected along an axis that a view split off and a permutation moved, in place.
+def lower_ranks(graph: GraphModule) -> bool:
+    """Write permutations of more than `MOST_AXES` axes with fewer where they can be, in place.
 
-    view (1, N, 3, H, D), permute (3, 1, H, N, D), select i is slice i of three, view (1, N, H, D),
-    permute (1, H, N, D).
+    What is selected behind one, along an axis that a view in front of it split off, is sliced
+    before both: view (1, N, 3, H, D), permute (3, 1, H, N, D), select i is slice i of three, view
+    (1, N, H, D), permute (1, H, N, D).
 
     Args:
         graph: Every node must have its value's shape in `meta["val"]`.
@@ -39,18 +39,9 @@ def select_before_permuting(graph: GraphModule) -> bool:
     parts = [(node, part) for node in graph.graph.nodes if (part := _part(node))]
     changed = [_select_before(graph, node, *part) for node, part in parts]
     graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return any(changed)
-
-
-def lower_ranks(graph: GraphModule) -> None:
-    """Rewrite each permutation of more than `MOST_AXES` axes that fewer can express, in place.
-
-    Every node must have its value's shape in `meta["val"]`.
-    """
     for node in list(graph.graph.nodes):
         if node.target in _PERMUTATIONS and _rank(node) > MOST_AXES:
-            _lower(graph, node)
+            changed.append(_lower(graph, node))
     for node in list(graph.graph.nodes):
         if node.target in _VIEWS and (origin := _origin(_input(node))) is not _input(node):
             with graph.graph.inserting_before(node):
@@ -59,6 +50,7 @@ def lower_ranks(graph: GraphModule) -> None:
             node.replace_input_with(_input(node), origin)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+    return any(changed)
 
 
 def fewest_axes(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -98,7 +90,7 @@ def _select_before(graph: GraphModule, part: Node, permute: Node, dim: int, inde
     dims, source = list(_dims(permute, rank)), _input(_input(permute))
     axis = dims.pop(dim % rank)
     place = _whole(tuple(source.meta["val"].shape), split, axis)
-    if rank <= MOST_ON_GPUS or place is None:
+    if rank <= MOST_AXES or place is None:
         return False
     length = source.meta["val"].shape[place] // split[axis]
     index %= split[axis]
@@ -123,12 +115,13 @@ def _whole(shape: tuple[int, ...], split: tuple[int, ...], axis: int) -> int | N
     return None
 
 
-def _lower(graph: GraphModule, permute: Node) -> None:
+def _lower(graph: GraphModule, permute: Node) -> bool:
+    """Write `permute` with fewer axes, if it can be."""
     source: Node = argument(permute, "self")
     shape, out = tuple(source.meta["val"].shape), permute.meta["val"].shape
     fewer, order = fewest_axes(shape, _dims(permute, len(shape)))
     if len(fewer) > MOST_AXES:
-        return
+        return False
     with graph.graph.inserting_before(permute):
         if not source.meta["val"].is_contiguous():
             source = _contiguous(graph, source)
@@ -137,6 +130,7 @@ def _lower(graph: GraphModule, permute: Node) -> None:
         result = _node(graph, aten.view.default, _contiguous(graph, moved), list(out))
     permute.replace_all_uses_with(result)
     graph.graph.erase_node(permute)
+    return True
 
 
 def _dims(permute: Node, rank: int) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from edgeskin.calibration.graphs import (
     replace_attribute,
     set_argument,
 )
-from edgeskin.calibration.ranks import lower_ranks, select_before_permuting
+from edgeskin.calibration.ranks import lower_ranks
 from edgeskin.calibration.transposed import transposed_convolution
 
 
@@ -225,7 +225,6 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     drop_expansions(graph)
     fold_batch_norms(graph)
     graph = _rewritten(graph, example)
-    select_before_permuting(graph)
     lower_ranks(graph)
     widen_clamps(graph)
     push_factors(graph)

@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from edgeskin.calibration.checks import float_results
 from edgeskin.calibration.graphs import layer_name, layers
 from edgeskin.calibration.program import unfolded
-from edgeskin.calibration.ranks import select_before_permuting
+from edgeskin.calibration.ranks import lower_ranks
 from edgeskin.calibration.rewrites import (
     drop_expansions,
     export,
@@ -67,7 +67,7 @@ def prepare(job: Job) -> Job:
     else:
         graph = export(job.network, example)
         fold_batch_norms(graph)
-        changed = drop_expansions(graph) | select_before_permuting(graph) | fold_constants(graph)
+        changed = drop_expansions(graph) | lower_ranks(graph) | fold_constants(graph)
     changed |= not job.portable and split_wide_kernels(graph)
     return replace(job, network=tidied(graph, example)) if changed else job
 
