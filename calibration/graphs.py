@@ -127,7 +127,7 @@ def replace_attribute(graph: GraphModule, node: Node, tensor: Tensor) -> None:
     """
     path, _, name = str(node.target).rpartition(".")
     owner = graph.get_submodule(path)
-    if isinstance(getattr(owner, name), nn.Parameter):
+    if isinstance(getattr(owner, name, None), nn.Parameter):
         tensor = nn.Parameter(tensor, requires_grad=False)
     setattr(owner, name, tensor)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 from math import prod
+from typing import cast
 
 import torch
 from torch.fx import GraphModule, Node
@@ -34,7 +35,7 @@ def lower_ranks(graph: GraphModule) -> bool:
         graph: Every node must have its value's shape in `meta["val"]`.
 
     Returns:
-        Whether there was any.
+        Whether a permutation was written anew.
     """
     parts = [(node, part) for node in graph.graph.nodes if (part := _part(node))]
     changed = [_select_before(graph, node, *part) for node, part in parts]
@@ -78,7 +79,7 @@ def _part(node: Node) -> tuple[Node, int, int] | None:
         return argument(node, "self"), argument(node, "dim"), argument(node, "index")
     if node.target is operator.getitem and _input(node).target is aten.unbind.int:
         parts = _input(node)
-        return argument(parts, "self"), argument(parts, "dim"), int(str(node.args[1]))
+        return argument(parts, "self"), argument(parts, "dim"), cast(int, node.args[1])
     return None
 
 
@@ -89,7 +90,7 @@ def _select_before(graph: GraphModule, part: Node, permute: Node, dim: int, inde
     rank, split = _rank(permute), tuple(_input(permute).meta["val"].shape)
     dims, source = list(_dims(permute, rank)), _input(_input(permute))
     axis = dims.pop(dim % rank)
-    place = _whole(tuple(source.meta["val"].shape), split, axis)
+    place = _split_axis(tuple(source.meta["val"].shape), split, axis)
     if rank <= MOST_AXES or place is None:
         return False
     length = source.meta["val"].shape[place] // split[axis]
@@ -107,8 +108,8 @@ def _select_before(graph: GraphModule, part: Node, permute: Node, dim: int, inde
     return True
 
 
-def _whole(shape: tuple[int, ...], split: tuple[int, ...], axis: int) -> int | None:
-    """The axis of `shape` whose outermost part `axis` of its view `split` is; None if no one is."""
+def _split_axis(shape: tuple[int, ...], split: tuple[int, ...], axis: int) -> int | None:
+    """The axis of `shape` whose outermost part is `axis` of its view `split`, if there is one."""
     for place, size in enumerate(shape):
         if prod(shape[:place]) == prod(split[:axis]) and size % split[axis] == 0:
             return place

@@ -224,8 +224,8 @@ def flatten(network: nn.Module, example: Tensor) -> fx.GraphModule:
     check_shapes(graph)
     drop_expansions(graph)
     fold_batch_norms(graph)
-    graph = _rewritten(graph, example)
     lower_ranks(graph)
+    graph = _rewritten(graph, example)
     widen_clamps(graph)
     push_factors(graph)
     _numbers_to_tensors(graph)
@@ -264,12 +264,12 @@ def fold_constants(graph: fx.GraphModule) -> bool:
     """
     before = _computed(graph)
     _made_to_tensors(graph)
-    named = [(layer, _origin(operands(layer)[1])) for layer in layers(graph)]
+    origins = {layer: _origin(operands(layer)[1]) for layer in layers(graph)}
     with torch.no_grad():
         constant_fold(graph)
     taken = {str(node.target) for node in graph.graph.find_nodes(op="get_attr")}
-    for layer, path in named:
-        _, weight = operands(layer)
+    for layer in layers(graph):
+        path, (_, weight) = origins[layer], operands(layer)
         if path and path not in taken and weight.op == "get_attr":
             folded = attribute(graph, weight)
             weight.target = path

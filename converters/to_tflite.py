@@ -30,7 +30,7 @@ from edgeskin.calibration.rewrites import (
 )
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.legalize.tflite.wide_kernels import split_wide_kernels
-from edgeskin.converters.model import INPUT, Job
+from edgeskin.converters.model import INPUT, Job, any_strides
 from edgeskin.errors import InvalidRun
 
 _FLOAT16_WEIGHTS = [
@@ -65,7 +65,7 @@ def prepare(job: Job) -> Job:
         graph = copy.deepcopy(cast(fx.GraphModule, job.network))
         changed = False
     else:
-        graph = export(job.network, example)
+        graph = cast(fx.GraphModule, any_strides(export(job.network, example)))
         fold_batch_norms(graph)
         changed = drop_expansions(graph) | lower_ranks(graph) | fold_constants(graph)
     changed |= not job.portable and split_wide_kernels(graph)

@@ -288,7 +288,7 @@ def try_on(
     Raises:
         UnknownName: No such destination.
         CannotExpress: It takes no files of this type.
-        InvalidSdk: The environment names a SDK that cannot be used.
+        InvalidSdk: The environment names an SDK that cannot be used.
     """
     path, wanted = Path(artifact), find_destination(destination)
     targets_for([destination], [format_of(path).name], every=False)

@@ -143,7 +143,7 @@ def convert(
 
 
 def _check_sdk(target: str, destinations: tuple[str, ...]) -> None:
-    """Refuse a SDK of the user's before the minutes that a conversion takes."""
+    """Refuse an SDK of the user's before the minutes that a conversion takes."""
     from edgeskin.destinations import DESTINATIONS, find_destination
     from edgeskin.snapdragon import qnn, sdk
 

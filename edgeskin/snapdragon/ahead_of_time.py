@@ -197,7 +197,7 @@ def _litert_says(text: str) -> str:
 
 def _by_onnx_runtime(path: Path, chip: str, out: Path) -> _Outcome:
     command = [sys.executable, "-m", onnx_context.__name__, str(path), chip, str(out)]
-    qnn.backend()  # refuses a SDK that the provider silently does without
+    qnn.backend()  # refuses an SDK that the provider silently does without
     sdk = own_sdk()
     environment = search_path(sdk.libraries) if sdk else {}
     _, refused = _ran(command, environment, _onnx_runtime_says)

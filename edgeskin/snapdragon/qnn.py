@@ -1,4 +1,4 @@
-"""Qualcomm's libraries: of PyPI's `onnxruntime-qnn`, or of a SDK that the environment names.
+"""Qualcomm's libraries: of PyPI's `onnxruntime-qnn`, or of an SDK that the environment names.
 
 Both are under licences of Qualcomm's. ONNX Runtime's provider itself is in the package only.
 """
@@ -21,7 +21,7 @@ PROVIDER, BACKEND = f"{_FOLDER}/libonnxruntime_providers_qnn.so", f"{_FOLDER}/li
 NAME = "QNNExecutionProvider"
 """What the provider calls itself, in the files that it compiles too."""
 _READER = f"{_FOLDER}/libQnnSystem.so"  # of files that are compiled already
-_CXX = ("libc++", "libunwind")  # which a SDK's libraries may be linked to, and lie beside
+_CXX = ("libc++", "libunwind")  # which an SDK's libraries may be linked to, and lie beside
 
 
 def site_packages() -> Path:
@@ -69,7 +69,7 @@ def files() -> dict[str, Path]:
 
 
 def libraries() -> Path:
-    """The folder of the libraries: the package's, or a SDK's, which needs no package.
+    """The folder of the libraries: the package's, or an SDK's, which needs no package.
 
     Raises:
         MissingPackage, NotSupportedHere: As `site_packages`.

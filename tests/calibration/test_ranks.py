@@ -112,3 +112,29 @@ def test_parts_that_are_no_slice_stay_behind_the_permutation() -> None:
     lower_ranks(graph)
     assert torch.equal(graph(x)[0], Interleaved()(x)[0])
     assert aten.slice.Tensor not in {node.target for node in graph.graph.nodes}
+
+
+def test_an_image_is_cut_before_any_layer() -> None:
+    class Cut(nn.Module):
+        """The stem of TResNet: blocks of 4 x 4 pixels become channels."""
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            blocks = x.view(1, 3, 2, 4, 2, 4).permute(0, 3, 5, 1, 2, 4)
+            return (blocks.contiguous().view(1, 48, 2, 2),)
+
+    x = torch.randn(1, 3, 8, 8)
+    graph = flatten(Cut().eval(), x)
+    assert torch.equal(graph(x)[0], Cut()(x)[0])
+
+
+def test_a_view_that_only_the_strides_of_the_longer_permutation_allow() -> None:
+    class Rows(nn.Module):
+        """Every second row of a picture."""
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            pairs = x.view(1, 3, 4, 2, 8).permute(0, 1, 3, 2, 4)
+            return (pairs[:, :, 1].flatten(1, 2),)
+
+    x = torch.randn(1, 3, 8, 8)
+    graph = flatten(Rows().eval(), x)
+    assert torch.equal(graph(x)[0], Rows()(x)[0])

@@ -104,6 +104,30 @@ def test_what_is_computed_from_nothing_becomes_one_constant() -> None:
     torch.testing.assert_close(graph(x), Positions()(x))
 
 
+class Computed(nn.Module):
+    """Layers whose weights are computed, one of them of constants alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1.0, 1.0, 9).reshape(3, 3, 1, 1))
+        self.bias = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        place = F.linear(torch.ones(1, 3), self.bias.weight * 2)
+        return (F.conv2d(x, self.weight / self.weight.norm()) + place.reshape(1, 3, 1, 1),)
+
+
+def test_what_is_computed_of_weights_becomes_one_constant_of_their_name() -> None:
+    torch.manual_seed(0)
+    network, x = Computed(), torch.ones(1, 3, 2, 4)
+    graph = flatten(network.eval(), x)
+    computed = [node.target for node in graph.graph.nodes if node.op == "call_function"]
+    assert computed == [aten.conv2d.default, aten.add.Tensor]
+    [layer] = layers(graph)
+    assert layer.args[1].target == "weight"
+    torch.testing.assert_close(graph(x), network(x))
+
+
 def test_attention_adds_a_bias_of_positions_and_leaves_a_choice_of_them_alone() -> None:
     query, key, value = X / 5, X.flip(-1) / 5, X.sin()
     bias = torch.linspace(-1.0, 1.0, 16).reshape(4, 4)

@@ -6,6 +6,7 @@ Both ways that LiteRT computes are run: its reference kernels, and XNNPACK.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny_network import tiny_spec
+from tiny_network import tiny_job, tiny_spec
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
@@ -22,6 +23,7 @@ from edgeskin.calibration.graphs import aten, attribute
 from edgeskin.calibration.program import unfolded
 from edgeskin.converters.legalize.tflite.constants import give_constants_full_rank
 from edgeskin.converters.selfcheck import images
+from edgeskin.converters.to_tflite import prepare
 from edgeskin.formats.tflite.reader import place, read
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
@@ -41,8 +43,8 @@ from edgeskin.converters.legalize.tflite.pixels import (  # noqa: E402
 from edgeskin.converters.legalize.tflite.stem import pair_columns  # noqa: E402
 from edgeskin.converters.legalize.tflite.xnnpack import (  # noqa: E402
     gelu_in_float,
+    l2_norm_by_its_formula,
     legalize,
-    length_by_its_formula,
     nearest_from_the_corner,
     pad_with_zero_point,
 )
@@ -250,6 +252,22 @@ def test_stem_of_odd_width_stays() -> None:
     assert legalize(before, [pair_columns]) == legalize(before, [])
 
 
+# Permutations of many axes
+
+
+def test_a_view_that_only_the_strides_of_the_longer_permutation_allow() -> None:
+    class Rows(nn.Module):
+        """Every second row of a picture."""
+
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            pairs = x.view(1, 3, 20, 2, 48).permute(0, 1, 3, 2, 4)
+            return (pairs[:, :, 1].flatten(1, 2),)
+
+    x = torch.randn(1, 3, 40, 48)
+    prepared = prepare(replace(tiny_job("fp32"), network=Rows().eval())).network
+    assert torch.equal(prepared(x)[0], Rows()(x)[0])
+
+
 # Operators that the delegate does not take
 
 
@@ -302,10 +320,19 @@ def test_vectors_of_length_one_by_the_formula() -> None:
     out = model.tensor(x.shape)
     options = {"kind": "L2NormOptions", "fusedActivationFunction": 0}
     before = model.bytes(model.add("L2_NORMALIZATION", [model.given(x.shape)], out, **options))
-    after = legalize(before, [length_by_its_formula])
+    after = legalize(before, [l2_norm_by_its_formula])
     assert names(after) == ["SQUARE", "SUM", "SQRT", "MAXIMUM", "DIV"]
     for kernels in KERNELS:
         np.testing.assert_allclose(run(after, x, kernels), run(before, x, kernels), rtol=1e-6)
+
+
+def test_integer_vectors_of_length_one_stay() -> None:
+    """Their squares and sums would need scales of their own."""
+    model = Model()
+    x = model.given((1, 8), "INT8", (0.1, 3))
+    out = model.tensor((1, 8), "INT8", (1 / 128, 0))
+    before = model.bytes(model.add("L2_NORMALIZATION", [x], out, kind="L2NormOptions"))
+    assert names(legalize(before, [l2_norm_by_its_formula])) == ["L2_NORMALIZATION"]
 
 
 # Moves

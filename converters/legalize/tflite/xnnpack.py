@@ -1,7 +1,8 @@
 """TFLite files as LiteRT's XNNPACK delegate runs them fastest.
 
 Each rewrite takes the graph and one operator, and answers whether it changed
-anything. All are exact but `gelu_in_float`, which may round to the next integer.
+anything. All are exact but `gelu_in_float`, which may round to the next integer, and
+`l2_norm_by_its_formula`, whose last bits may differ.
 """
 
 from __future__ import annotations
@@ -77,12 +78,15 @@ def nearest_from_the_corner(graph: Graph, operator: Any) -> bool:
     return True
 
 
-def length_by_its_formula(graph: Graph, operator: Any) -> bool:
-    """L2_NORMALIZATION, for which LiteRT's GPU has no kernel, as x / max(sqrt(sum(x^2)), 1e-6).
+def l2_norm_by_its_formula(graph: Graph, operator: Any) -> bool:
+    """A float L2_NORMALIZATION, which LiteRT's GPU lacks, as x / max(sqrt(sum(x^2)), 1e-6).
 
-    The epsilon is that of the operator's own kernel. In 16 bits it is not 0, as its square is.
+    The epsilon is that of the operator's own kernel. In 16 bits it is not 0, as its square is,
+    but squares overflow beyond 256, which `verify --under gpu` shows.
     """
     if graph.name(operator) != "L2_NORMALIZATION":
+        return False
+    if graph.kind(operator.inputs[0]) is not np.float32:
         return False
     source = operator.inputs[0]
     shape = graph.shape(source)
@@ -126,7 +130,7 @@ PORTABLE: tuple[Rewrite, ...] = (
     pixels_are_the_integers,
     pixels_are_quantized,
     pad_with_zero_point,
-    length_by_its_formula,
+    l2_norm_by_its_formula,
     keep_reduced_dimensions,
     pad_before_transpose,
     drop_moves,
