@@ -126,15 +126,12 @@ REWRITES: tuple[Rewrite, ...] = (
 
 # For any delegate: GPU, NNAPI, Hexagon.
 PORTABLE: tuple[Rewrite, ...] = (
-    nearest_from_the_corner,
-    pixels_are_the_integers,
-    pixels_are_quantized,
-    pad_with_zero_point,
+    *(
+        rewrite
+        for rewrite in REWRITES
+        if rewrite not in (widen_channel_constants, gelu_in_float, pair_columns)
+    ),
     l2_norm_by_its_formula,
-    keep_reduced_dimensions,
-    pad_before_transpose,
-    drop_moves,
-    sink_reshapes,
 )
 
 
