@@ -150,7 +150,8 @@ def trained(row: Row, workspace: Workspace) -> Trained:
         return Trained.from_json(json.loads(place.read_bytes()))
     start = None if row.start is None else _features(row.start, workspace)
     recipe = recipe_for(row.recipe)
-    taken_up = any(workspace.folder(row.name).glob("*.checkpoint"))
+    folder = workspace.folder(row.name)
+    taken_up = any([*folder.glob("*.checkpoint"), *folder.glob("fold-*")])
     began = time.monotonic()
     if row.folds is not None:
         result = _cross_validated(row, recipe, data, workspace)

@@ -125,20 +125,34 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
             )
             for target, file in pair.files.items()
         ]
-        yield "INT8 files beside the float pipeline:"
+        lost = [
+            line
+            for target, file in pair.files.items()
+            for line in losses(FORMATS[target].title, file.metrics)
+        ]
+        yield f"INT8 files beside the float pipeline. {_beyond(lost)}"
         yield grid(("files", "stages, dB", "equal answers", "equal decisions", *names), rows)
 
 
 def _classes(row: SystemRecord) -> str:
-    """Precision, sensitivity, specificity and Youden index by class."""
+    """Precision, sensitivity, specificity, Youden index and F1 by class."""
     columns = ("precision", "SE", "SP", "YI")
     table = []
     for head, found in row.trained.test.per_class.items():
-        for i, values in enumerate(zip(*(getattr(found, c) for c in columns), strict=True)):
+        scores = [f1_of(*pair) for pair in zip(found.precision, found.SE, strict=True)]
+        by_class = (*(getattr(found, c) for c in columns), scores)
+        for i, values in enumerate(zip(*by_class, strict=True)):
             table.append((head, str(i), *(f"{value:.3f}" for value in values)))
-        means = (getattr(found, f"mean_{c}") for c in columns)
+        means = (*(getattr(found, f"mean_{c}") for c in columns), sum(scores) / len(scores))
         table.append((head, "mean", *(f"{value:.3f}" for value in means)))
-    return grid(("head", "class", *columns), table)
+    return grid(("head", "class", *columns, "F1"), table)
+
+
+def f1_of(precision: float, sensitivity: float) -> float:
+    """2 TP / (2 TP + FP + FN) of a class: 0 where no image of it is found, `nan` of no image."""
+    if sensitivity == 0.0:  # precision may be `nan` then, of a class that nothing is called
+        return 0.0
+    return 2.0 * precision * sensitivity / (precision + sensitivity)
 
 
 def _networks(rows: Sequence[SystemRecord]) -> str:
@@ -192,8 +206,7 @@ def _files(row: SystemRecord) -> str:
         )
     if row.accuracy_control:
         lines.append(_kept(row.accuracy_control))
-    lost = [line for file in row.files for line in losses(file)]
-    lines.append("Beyond the limits: " + ("; ".join(lost) if lost else "nothing") + ".")
+    lines.append(_beyond([line for f in row.files for line in losses(f.title, f.metrics)]))
     names = list(row.files[0].metrics)
     columns = ("file", "KB", "SQNR dB", "equal decisions", *names, "p50 ms", "of float")
     parts = [" ".join(lines), grid(columns, [_file(file) for file in row.files])]
@@ -261,12 +274,16 @@ def _file(file: FileRow) -> tuple[str, ...]:
     )
 
 
-def losses(file: FileRow) -> Iterator[str]:
+def losses(title: str, metrics: Mapping[str, MetricChange]) -> Iterator[str]:
     """A line for each metric that a file loses more of than `rows.MOST_LOST` allows."""
-    for name, change in file.metrics.items():
+    for name, change in metrics.items():
         most = limit_of(name)
         if most is not None and change.loss > most:
-            yield f"{file.title} loses {change_words(change)} of {name}"
+            yield f"{title} loses {change_words(change)} of {name}"
+
+
+def _beyond(lost: Sequence[str]) -> str:
+    return f"Beyond the limits: {'; '.join(lost) or 'nothing'}."
 
 
 def change_words(change: MetricChange) -> str:
@@ -291,8 +308,8 @@ def _groups(row: SystemRecord) -> str:
                     table.append(_gap(file, by, name, gap, groups))
     if not table:
         return "By group: too few images to say."
-    columns = ("file", "by", "metric", "worst group", "images", "gap", "growth", "verdict")
-    return grid(columns, table)
+    columns = ("file", "by", "metric", "worst group", "images", "its value", "gap", "growth")
+    return grid((*columns, "verdict"), table)
 
 
 def _gap(file: FileRow, by: str, metric: str, gap: GapChange, groups: Subgroups) -> tuple[str, ...]:
@@ -304,6 +321,7 @@ def _gap(file: FileRow, by: str, metric: str, gap: GapChange, groups: Subgroups)
         metric,
         worst,
         str(groups.groups[worst].images),
+        f"{(groups.groups[worst].metrics or {})[metric].candidate:.4f}",
         f"{times * gap.candidate.gap:.2f}",
         _signed(gap.growth, times),
         gap.verdict or "",

@@ -88,6 +88,7 @@ class Trainer:
         with fast_arithmetic(), float32_depthwise(self.network, self.averaged):
             while self.epoch < self.recipe.epochs:
                 loss = self._one_epoch()
+                self._check_weights()
                 self.epoch += 1
                 self.epoch_done()
                 self._save(checkpoint)
@@ -166,7 +167,8 @@ class Trainer:
             TrainingDiverged: It is no number.
         """
         if not torch.isfinite(loss):
-            raise self._diverged(loss.item())
+            step = self.schedule.last_epoch + 1  # the scheduler counts steps
+            raise self._diverged(f"the loss is {loss.item()} at", step)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
@@ -174,12 +176,22 @@ class Trainer:
         self.average.update_parameters(self.network)
         return loss.item()
 
-    def _diverged(self, loss: float) -> TrainingDiverged:
-        step = self.schedule.last_epoch  # the scheduler counts steps
+    def _check_weights(self) -> None:
+        """Refuse weights that are no numbers: of a finite loss, the gradient may be none.
+
+        Whatever a step left is in the averages ever after, so those are enough to look at.
+
+        Raises:
+            TrainingDiverged: A weight is no number.
+        """
+        if not all(torch.isfinite(weights).all() for weights in self.averaged.parameters()):
+            raise self._diverged("a weight is no number after", self.schedule.last_epoch)
+
+    def _diverged(self, what: str, step: int) -> TrainingDiverged:
         kept = f"the checkpoint of epoch {self.epoch} is kept" if self.epoch else "nothing is kept"
         return TrainingDiverged(
-            f"the loss is {loss} at step {step + 1} of {self.recipe.epochs * self.steps} (epoch "
-            f"{self.epoch + 1}); {kept}. Lower learning_rate, or set precision to 32-true."
+            f"{what} step {step} of {self.recipe.epochs * self.steps} (epoch {self.epoch + 1}); "
+            f"{kept}. Lower learning_rate, or set precision to 32-true."
         )
 
     def _rate(self, step: int) -> float:
@@ -196,22 +208,27 @@ class Trainer:
 
     def _restore(self, path: Path) -> None:
         try:
-            rest = self.fabric.load(path, self.state(), strict=True, weights_only=True)
+            kept = self.fabric.load(path, weights_only=True)
+            same = kept["key"] == self._key
+            if same:  # another network's state does not fit
+                self.fabric.load(path, self.state(), strict=True, weights_only=True)
         except Exception as error:  # torch raises its own types for damaged files
             raise InvalidRun(
                 f"the checkpoint {path} is damaged: {error}. Remove it to start again."
             ) from error
-        if rest["key"] != self._key:
+        if not same:
             raise InvalidRun(
                 f"{path} belongs to another recipe, network or data set. Remove it, or train "
                 "with the settings it was made with."
             )
-        self.epoch = rest["epoch"]
+        self.epoch = kept["epoch"]
 
     @cached_property
     def _key(self) -> str:
         """What must not change between a kill and its resumption."""
-        data = hashlib.sha256(self.images.numpy().tobytes())
+        data = hashlib.sha256()
+        for image in self.images:  # one by one: all of them as bytes are as large again
+            data.update(image.numpy().tobytes())
         for name, values in sorted(self.truth.items()):
             data.update(name.encode() + values.numpy().tobytes())
         settings = f"{self.spec.to_json()} {self.recipe.model_dump_json()}"

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchmetrics.classification import MulticlassF1Score
 
-from edgeskin.benchmarks.systems import sets
-from edgeskin.benchmarks.systems.page import filled, json_path, losses
+from edgeskin.benchmarks.systems import measure, sets
+from edgeskin.benchmarks.systems.page import f1_of, filled, json_path, losses
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
 from edgeskin.benchmarks.systems.two_stages import PAIRS
@@ -16,6 +18,7 @@ from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
+from edgeskin.metrics import per_class
 from edgeskin.pipelines.pipeline_folder import read_rules
 from edgeskin.tasks.published import PUBLISHED, Published
 from edgeskin.training.recipe import Recipe, find_recipe
@@ -77,9 +80,28 @@ def test_a_loss_beyond_its_limit_is_a_line(value: float, beyond: int) -> None:
         name="a.onnx", target="onnx", kind="fp16", size_bytes=1, sqnr_db=40.0, equal_decisions={},
         metrics={"label_accuracy": change, "label_f1": change},
     )  # fmt: skip
-    assert len(list(losses(file))) == beyond
+    assert len(list(losses(file.title, file.metrics))) == beyond
     assert file.title == "ONNX fp16"
     assert limit_of("label_f1") is None
+
+
+def test_f1_of_a_class_is_that_of_its_counts() -> None:
+    truth, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
+    table = per_class(truth, predicted, 4)
+    scores = [f1_of(*pair) for pair in zip(table["precision"], table["SE"], strict=True)]
+    ours = MulticlassF1Score(3, average=None)(torch.tensor(predicted), torch.tensor(truth))
+    assert scores[:3] == pytest.approx(ours.tolist())
+    assert np.isnan(scores[3])  # of which there is no image
+
+
+def test_the_worst_group_stands_with_its_value() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (row,) = (row for row in result.rows if row.name == "age_transfer")
+    (file,) = (file for file in row.files if file.title == "ONNX fp16")
+    worst, group = file.groups["skin_tone"].worst("age_mae")
+    text = filled((DOCS / "systems" / "perceived-age.md").read_text("utf-8"), row.page, result)
+    (line,) = (line for line in text.splitlines() if "ONNX fp16 " in line and worst in line)
+    assert f"| {group.metrics['age_mae'].candidate:.4f} " in line
 
 
 def test_rows_are_shown_beside_the_one_that_they_are_compared_with() -> None:
@@ -94,6 +116,22 @@ def test_rows_are_shown_beside_the_one_that_they_are_compared_with() -> None:
     mae = row.changes["count_mae"].change
     assert "Change from `acne_128` on the same test images:" in text
     assert f"{mae.value:+.2f} [{mae.low:+.2f}, {mae.high:+.2f}]" in text
+
+
+def test_what_a_pipeline_of_files_loses_beyond_its_limits_is_said() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (pair,) = (pair for pair in result.pipelines if pair.name == "lesion_crops")
+    change = pair.files["onnx"].metrics["label_accuracy"]
+    for value, words in ((-0.0051, "ONNX loses"), (-0.0049, "nothing.")):
+        lost = change.model_copy(update={"candidate": change.reference + value})
+        file = pair.files["onnx"].model_copy(update={"metrics": {"label_accuracy": lost}})
+        shown = pair.model_copy(update={"files": {"onnx": file}})
+        text = filled(
+            (DOCS / "systems" / "skin-lesions.md").read_text("utf-8"),
+            "skin-lesions",
+            result.model_copy(update={"pipelines": (shown,)}),
+        )
+        assert f"beside the float pipeline. Beyond the limits: {words}" in text
 
 
 def test_parts_in_float_are_a_line_of_their_row() -> None:
@@ -113,6 +151,21 @@ def test_parts_in_float_are_a_line_of_their_row() -> None:
     assert "`blocks.0` (31.0 dB alone in INT8); 20.0% of the multiply-adds, 4.0% of" in text
     assert "26.5 to 32.8 dB" in text
     assert SystemsResult.from_json(shown.to_json()) == shown
+
+
+def test_folds_that_were_there_leave_no_training_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    found = result.rows[0].trained.model_copy(update={"seconds": None})
+    monkeypatch.setattr(measure, "_cross_validated", lambda *_: found)
+    (tmp_path / "acne_severity").mkdir()
+    (tmp_path / "acne_severity" / "manifest.csv").touch()
+    row, workspace = ROWS["acne_128_folds"], measure.Workspace(tmp_path, tmp_path / "rows")
+    assert measure.trained(row, workspace).seconds is not None
+    (workspace.folder(row.name) / "trained.json").unlink()
+    (workspace.folder(row.name) / "fold-1").mkdir()
+    assert measure.trained(row, workspace).seconds is None
 
 
 @pytest.mark.slow

@@ -90,6 +90,8 @@ def test_a_checkpoint_of_another_recipe_is_refused(phantom_set: Path, tmp_path: 
     other = RECIPE.model_copy(update={"seed": 1})
     with pytest.raises(InvalidRun, match="belongs to another recipe"):
         train("acne", ARCH, phantom_set, tmp_path / "run", recipe=other)
+    with pytest.raises(InvalidRun, match="belongs to another recipe, network"):
+        train("acne", "mobilenet_v2_050", phantom_set, tmp_path / "run", recipe=RECIPE)
     (tmp_path / "run.checkpoint" / "last.pt").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(InvalidRun, match="is damaged"):
         train("acne", ARCH, phantom_set, tmp_path / "run", recipe=RECIPE)

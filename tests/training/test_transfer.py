@@ -157,3 +157,26 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_epoch(
     assert not (tmp_path / "run").exists()
     train("perceived_age", ARCH, ages, tmp_path / "run", recipe=recipe)  # goes on from there
     assert load_run(tmp_path / "run").spec.task == "perceived_age"
+
+
+def test_weights_that_are_no_numbers_are_not_kept(
+    ages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeskin.tasks import perceived_age
+
+    real, calls = perceived_age.loss, iter(range(99))
+
+    def breaks(spec: Spec, raw: tuple[torch.Tensor, ...], *rest: object) -> torch.Tensor:
+        value = real(spec, raw, *rest)  # type: ignore[arg-type]
+        # The root's slope at 0 has no limit: the loss is a number, and its gradient is none.
+        return value + (0 * raw[0]).sqrt().sum() if next(calls) == 5 else value
+
+    monkeypatch.setattr(perceived_age, "loss", breaks)
+    recipe = Recipe(**FAST | {"epochs": 3})  # of 3 steps an epoch
+    said = r"a weight is no number after step 6 of 9 \(epoch 2\); the checkpoint of epoch 1 is kept"
+    with pytest.raises(TrainingDiverged, match=said):
+        train("perceived_age", ARCH, ages, tmp_path / "run", recipe=recipe)
+    assert not (tmp_path / "run").exists()
+    train("perceived_age", ARCH, ages, tmp_path / "run", recipe=recipe)  # goes on from there
+    state = load_file(tmp_path / "run" / "weights.safetensors")
+    assert all(tensor.isfinite().all() for tensor in state.values())
