@@ -30,7 +30,7 @@ class Score:
         return math.isfinite(self.loss) and not other.loss <= self.loss
 
     def __str__(self) -> str:
-        return f"{self.loss:.4f} (metric {self.metric:.4f})"
+        return f"{self.loss:.3g} (metric {self.metric:.4f})"
 
 
 class QatRecord(Document):

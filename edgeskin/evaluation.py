@@ -63,6 +63,7 @@ class Measure:
             reference=self.metric(self.truth, reference),
             candidate=self.metric(self.truth, candidate),
             change=paired_change(self.metric, self.truth, reference, candidate),
+            images=len(self.truth),
         )
 
 

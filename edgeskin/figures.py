@@ -53,13 +53,19 @@ class PairedTest(Document):
 class MetricChange(MetricKind):
     """One task metric of two models on the same images, in `unit`.
 
-    `change` is candidate minus reference with its paired 95 % bootstrap interval.
+    `change` is candidate minus reference with its paired 95 % bootstrap interval; `images` are
+    those with a label of it, null where a document does not say.
     """
 
     reference: float
     candidate: float
     change: Estimate
+    images: int | None = None
     test: PairedTest | None = None
+
+    def labelled(self, images: int) -> int:
+        """Of so many images those with a label of it: all, where a document does not say."""
+        return images if self.images is None else self.images
 
     @property
     def loss(self) -> float:

@@ -297,7 +297,7 @@ def _group_rows(name: str, parts: Subgroups) -> Iterator[tuple[str, ...]]:
         why = "too few to say" if group.too_few else "no labels"
         yield name, str(group.images), why, *("",) * 4
     for metric, m in (group.metrics or {}).items():
-        yield name, str(group.images), metric, *change_cells(m)
+        yield name, str(m.labelled(group.images)), metric, *change_cells(m)
 
 
 def change_cells(m: MetricChange) -> tuple[str, str, str, str]:
@@ -312,7 +312,7 @@ def change_cells(m: MetricChange) -> tuple[str, str, str, str]:
 
 def _worst(metric: str, parts: Subgroups) -> str:
     gap = parts.gaps[metric]
-    images = parts.groups[gap.candidate.worst].images
+    images = parts.groups[gap.candidate.worst].labelled(metric)
     verdict = f" ({gap.verdict})" if gap.verdict else ""
     return (
         f'{metric} is worst for "{gap.candidate.worst}" ({images} images), the gap between groups '

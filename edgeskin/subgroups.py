@@ -89,6 +89,11 @@ class GroupChange(Document):
     too_few: bool
     metrics: dict[str, MetricChange] | None = None
 
+    def labelled(self, metric: str) -> int:
+        """The images with a label of a metric, which may be fewer than `images`."""
+        change = (self.metrics or {}).get(metric)
+        return self.images if change is None else change.labelled(self.images)
+
 
 class GroupGap(Document):
     """The best and the worst group of one model, and the `gap` between them, in the metric's unit.
@@ -260,7 +265,7 @@ def _missed(by: str, name: str, gap: GapChange, parts: Subgroups, max_points: fl
         f"{name} by {by}: the gap between groups grew by {100 * growth.value:.2f} points "
         f"[{100 * growth.low:+.2f}, {100 * growth.high:+.2f}] to {100 * gap.candidate.gap:.2f}, "
         f"the gate is {max_points:g} points; worst is '{gap.candidate.worst}' "
-        f"({worst.images} images), {change.reference:.4f} to {change.candidate:.4f}{unsure}"
+        f"({worst.labelled(name)} images), {change.reference:.4f} to {change.candidate:.4f}{unsure}"
     )
 
 

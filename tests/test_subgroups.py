@@ -114,6 +114,21 @@ def test_groups_whose_coverage_misses_its_level_by_as_much_on_both_sides_are_ali
     assert gap.growth.value == pytest.approx(0.2)
 
 
+def test_the_images_of_a_metric_are_those_with_a_label_of_it() -> None:
+    """Of 30 and 24 ages, 12 and 11 are exact: those alone have an error."""
+    spec = acne_spec(heads=(DistributionHead(name="age", first=0, size=101, unit="years"),))
+    exact = np.concatenate([np.arange(30) < 12, np.arange(24) < 11])
+    truth = {"age": np.stack([np.full(54, 40.0), np.where(exact, 40.0, 49.0)], axis=1)}
+    mass = np.repeat(np.eye(101, dtype=np.float32)[[41]], 54, axis=0)
+    outputs = {"age": np.full((54, 1), 41, np.float32), "age_distribution": mass}
+    grouping = Grouping.of(["young"] * 30 + ["old"] * 24, "by hand")
+    parts = by_group(spec, outputs, outputs, truth, grouping)
+    young = parts.groups["young"]
+    assert (young.images, young.labelled("age_mae"), young.labelled("age_hit")) == (30, 12, 18)
+    known = Subgroups.from_json(parts.to_json())
+    assert known.groups["old"].labelled("age_mae") == 11
+
+
 def test_the_interval_is_that_of_an_independent_bootstrap() -> None:
     rng = np.random.default_rng(8)
     groups = []

@@ -198,6 +198,7 @@ def _metric_check(
     scale, unit = (100.0, "points") if ratio else (1.0, metric.unit)
     loss = scale * metric.loss
     low, high = (scale * end for end in metric.loss_interval)
+    images = metric.labelled(images)
     unseen = 100.0 * unseen_share(low, high, images) if ratio else 0.0
     state = _state(loss, high + unseen, allowed)
     verb = "gained" if loss < 0 else "lost"
@@ -223,9 +224,7 @@ def _metric_check(
 
 def _group_gap(result: BenchResult, allowed: float) -> Check:
     groups = all_groups(result)
-    each = [
-        _gap_check(allowed, f"{name} by {by}", gap, groups[by]) for by, name, gap in _gaps(result)
-    ]
+    each = [_gap_check(allowed, by, name, gap, groups[by]) for by, name, gap in _gaps(result)]
     if not each:
         why = f"too few images by {', '.join(groups)}" if groups else "the pack has no groups"
         line = f"the gap between groups, {allowed:g} points allowed: {why}"
@@ -233,9 +232,9 @@ def _group_gap(result: BenchResult, allowed: float) -> Check:
     return max(each, key=_severity)
 
 
-def _gap_check(allowed: float, name: str, gap: GapChange, parts: Subgroups) -> Check:
+def _gap_check(allowed: float, by: str, name: str, gap: GapChange, parts: Subgroups) -> Check:
     growth, low, high = (100.0 * x for x in (gap.growth.value, gap.growth.low, gap.growth.high))
-    fewest = min(parts.groups[group].images for group in gap.groups)
+    fewest = min(parts.groups[group].labelled(name) for group in gap.groups)
     unseen = 100.0 * unseen_share(low, high, fewest)
     verb = "shrank" if growth < 0 else "grew"
     return Check(
@@ -246,7 +245,7 @@ def _gap_check(allowed: float, name: str, gap: GapChange, parts: Subgroups) -> C
         low=low,
         high=high,
         state=_state(growth, high + unseen, allowed),
-        line=f"{name}: the gap between groups {verb} by {abs(growth):.2f} points "
+        line=f"{name} by {by}: the gap between groups {verb} by {abs(growth):.2f} points "
         f"[{low:+.2f}, {high:+.2f}], {allowed:g} allowed; worst is '{gap.candidate.worst}'",
     )
 

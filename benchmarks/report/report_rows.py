@@ -138,7 +138,8 @@ def _worst_groups(result: BenchResult) -> Iterator[WorstGroup]:
                 continue
             name, group = found
             change = (group.metrics or {})[metric]
-            yield WorstGroup(by=by, metric=metric, group=name, images=group.images, change=change)
+            images = change.labelled(group.images)
+            yield WorstGroup(by=by, metric=metric, group=name, images=images, change=change)
 
 
 def _unverified(result: BenchResult) -> tuple[str, ...]:

@@ -287,7 +287,7 @@ def group_changes(name: str, shown: Sequence[Shown], by: str, metric: str, more:
         series.append((values, SERIES[i], MARKERS[i], (i - (len(chosen) - 1) / 2) * step))
     first = next(m for n in groups if (m := _in_group(parts[0], n, metric)) is not None)
     scale, unit = _scale(first, change=True)
-    images = {n: part.groups[n].images for part in parts for n in part.groups}
+    images = {n: part.groups[n].labelled(metric) for part in parts for n in part.groups}
 
     def paint(axes: Axes) -> None:
         labels = [f"{shortened(n, 20)} ({images[n]})" for n in names]
@@ -314,7 +314,7 @@ def group_changes(name: str, shown: Sequence[Shown], by: str, metric: str, more:
                 (
                     one.name,
                     n,
-                    str(group.images),
+                    str(group.labelled(metric)),
                     *figures,
                     "too few to say" if group.too_few else "",
                 )

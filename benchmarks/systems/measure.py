@@ -46,7 +46,7 @@ from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.data.stage_data import stage_data
 from edgeskin.errors import NotBetter, RunFailed
 from edgeskin.evaluation import MetricChange, compare
-from edgeskin.files import size_bytes, write_json
+from edgeskin.files import sha256, size_bytes, write_json
 from edgeskin.models.run import load_run
 from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
@@ -106,6 +106,7 @@ def measure(row: Row, workspace: Workspace) -> SystemRecord:
         data=row.data,
         images=len(test),
         trained=network,
+        weights=None if row.folds else weights_of(workspace.run(row.name)),
     )
     if row.beside is not None:
         changes = _changes(row.beside, row.name, test, workspace)
@@ -128,6 +129,11 @@ def _changes(
     spec = load_run(workspace.run(after)).spec
     reference, candidate = (outputs_on(test, workspace.run(name)) for name in (before, after))
     return compare(spec, reference, candidate, test.truth(spec))
+
+
+def weights_of(run: Path) -> str:
+    """SHA-256 of a run's weights, as hex."""
+    return sha256(run / "weights.safetensors")
 
 
 def outputs_on(data: Dataset, run: Path) -> dict[str, NDArray[Any]]:

@@ -90,6 +90,8 @@ def markdown(rows: Sequence[SystemRecord], pipelines: Sequence[PipelineRecord] =
     parts = [_networks(rows), *_comparisons(rows)]
     for pair in pipelines:
         parts += [f"### Pipeline {pair.name}", *_pipeline(pair)]
+        if others := [row.name for row in rows if pair.other_than(row)]:
+            parts.append(f"Measured with another training of {', '.join(others)} than that below.")
     for row in rows:
         parts += [f"### {row.name}", _training(row)]
         if row.trained.test.per_class:
@@ -320,7 +322,7 @@ def _gap(file: FileRow, by: str, metric: str, gap: GapChange, groups: Subgroups)
         by,
         metric,
         worst,
-        str(groups.groups[worst].images),
+        str(groups.groups[worst].labelled(metric)),
         f"{(groups.groups[worst].metrics or {})[metric].candidate:.4f}",
         f"{times * gap.candidate.gap:.2f}",
         _signed(gap.growth, times),

@@ -61,11 +61,12 @@ ROWS = {
         ),
         Row("acne_128_vit", "acne", "acne_128_vit", "acne_severity", beside="acne_128"),
         Row("acne_128_fusion", "acne", "acne_128_fusion", "acne_severity", beside="acne_128"),
+        Row("acne_128_authors", "acne", "acne_128_authors", "acne_severity", files=False),
         Row("acne_128_folds", "acne", "acne_128", "acne_severity", files=False, folds=5),
         Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
         Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
         Row("grades_whole", "acne-presence", "acne_presence", "grades", files=False),
-        Row("grades_skin", "acne-presence", "acne_presence", "grades", behind=SKIN, files=False),
+        Row("grades_skin", "acne-presence", "acne_presence", "grades", behind=SKIN),
         Row(
             "skin_lesions",
             "skin-lesions",

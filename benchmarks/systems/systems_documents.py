@@ -101,6 +101,7 @@ class SystemRecord(Document):
 
     `accuracy_control` says which parts its INT8 files have in float, where an SQNR was asked for.
     `changes` are from the float network of the row `beside` to this one, on the same images.
+    `weights` is the SHA-256 of the run's weights; null of folds, and where it was not recorded.
     """
 
     name: str
@@ -109,6 +110,7 @@ class SystemRecord(Document):
     data: str
     images: int
     trained: Trained
+    weights: str | None = None
     beside: str | None = None
     changes: dict[str, MetricChange] | None = None
     qat: Quantized | None = None
@@ -131,7 +133,8 @@ class PipelineRecord(Document):
 
     `metrics` has the whole image as reference and the pipeline as candidate, over the images
     that have an answer; `pictures` is how many the last stage saw, `files` the INT8 files by
-    format.
+    format. `stages` has the SHA-256 of each stage's float weights by row, null where it was not
+    recorded.
     """
 
     name: str
@@ -143,7 +146,13 @@ class PipelineRecord(Document):
     statuses: dict[str, int]
     pictures: int
     metrics: dict[str, MetricChange]
+    stages: dict[str, str] | None = None
     files: dict[str, JoinedFiles] | None = None
+
+    def other_than(self, row: SystemRecord) -> bool:
+        """Whether a row is a stage of it, and was trained anew since."""
+        known = (self.stages or {}).get(row.name)
+        return known is not None and row.weights is not None and known != row.weights
 
 
 class SystemsResult(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on
+from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on, weights_of
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
@@ -110,6 +110,7 @@ def _against_whole(
         statuses=through.handover.counts,
         pictures=pictures,
         metrics=compare(spec, seen, through.handover.answers(through.outputs), truth),
+        stages={name: weights_of(workspace.run(name)) for name in (pair.first, pair.last)},
     )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
-from edgeskin.benchmarks.systems.page import f1_of, filled, json_path, losses
+from edgeskin.benchmarks.systems.page import f1_of, filled, json_path, losses, markdown
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
 from edgeskin.benchmarks.systems.two_stages import PAIRS
@@ -132,6 +132,17 @@ def test_what_a_pipeline_of_files_loses_beyond_its_limits_is_said() -> None:
             result.model_copy(update={"pipelines": (shown,)}),
         )
         assert f"beside the float pipeline. Beyond the limits: {words}" in text
+
+
+def test_a_pipeline_of_another_training_than_its_rows_says_so() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (pair,) = (pair for pair in result.pipelines if pair.name == "lesion_crops")
+    (row,) = (row for row in result.rows if row.name == "lesion_classes")
+    row = row.model_copy(update={"weights": "ab12"})
+    for weights, said in (("ab12", False), ("cd34", True)):
+        measured = pair.model_copy(update={"stages": {"lesion_classes": weights}})
+        text = markdown([row], [measured])
+        assert ("another training of lesion_classes than that below" in text) == said
 
 
 def test_parts_in_float_are_a_line_of_their_row() -> None:

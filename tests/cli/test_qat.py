@@ -110,7 +110,7 @@ def test_a_program_that_gets_no_better_is_not_written(
     line = the_line(stderr)
     document = json.loads(stdout)
     assert line.startswith("QAT ends below the calibrated program on 8 held-out images: epoch 1")
-    assert f"the program {document['start']['loss']:.4f} (metric" in line
+    assert f"the program {document['start']['loss']:.3g} (metric" in line
     assert "change the learning rate" in line
     assert [path.name for path in tmp_path.iterdir()] == ["qat.toml"]
 

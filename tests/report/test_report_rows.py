@@ -61,6 +61,16 @@ def test_a_few_images_prove_no_tenth_of_a_point(images: Pack, tmp_path: Path) ->
     assert "400 images are too few to say" in report.models[0].reason
 
 
+def test_only_images_with_a_label_of_a_metric_prove_it(images: Pack, tmp_path: Path) -> None:
+    path = make_result(tmp_path, images)
+    document = json.loads(path.read_text())
+    for metric in document["accuracy"]["metrics"].values():
+        metric["images"] = 100  # of 400
+    path.write_text(json.dumps(document))
+    report = report_on(collect([path]), budget(max_drop=1.0))
+    assert "100 images are too few to say" in report.models[0].reason  # 3 points may hide
+
+
 def test_a_drop_stops_with_the_metric_and_its_interval(images: Pack, tmp_path: Path) -> None:
     make_result(tmp_path, images, flips=20)
     report = report_on(collect([tmp_path]), budget(max_drop=1.0))

@@ -110,7 +110,7 @@ def _of_metric(
         loss_interval=(scale * low, scale * high),
         basis="images" if paired else "unpaired",
         method=method,
-        images=images,
+        images=metric.labelled(images),
         test=metric.test if paired else None,
     )
 
@@ -145,11 +145,11 @@ def _gaps(
         for name, gap in parts.gaps.items():
             if gap.unit != "ratio":
                 continue
-            images = min(parts.groups[group].images for group in gap.groups)
+            images = min(parts.groups[group].labelled(name) for group in gap.groups)
             figure = f"{name} gap by {by}"
             known = before[by].gaps.get(name) if by in before else None
             if (both := paired.get(by, {}).get(name)) is not None:
-                fewest = min(grouped[by].groups[group].images for group in both.groups)
+                fewest = min(grouped[by].groups[group].labelled(name) for group in both.groups)
                 yield _of_gap(figure, both.reference.gap, both.candidate.gap, both.growth, fewest)
             elif known is not None:
                 equal = outputs is not None and outputs.equal

@@ -142,7 +142,7 @@ def _groups(result: BenchResult) -> Iterator[dict[str, object]]:
                 facts: dict[str, object] = {
                     "by": by,
                     "group": name,
-                    "images": group.images,
+                    "images": change.labelled(group.images),
                     "metric": metric,
                 }
                 yield facts | _change(change)
