@@ -48,8 +48,8 @@ class GpuSession(BaseSession):
 
     def __init__(self, path: Path, precision: str):
         super().__init__()
+        network = read_network(path)  # says what is missing where LiteRT is
         self.runtime = f"LiteRT {version('ai-edge-litert')}, WebGPU in {precision}"
-        network = read_network(path)
         self.inputs = _specs(network, network.inputs)
         self.outputs = _specs(network, network.outputs)
         with ExitStack() as owned:
