@@ -66,7 +66,14 @@ ROWS = {
         Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
         Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
         Row("grades_whole", "acne-presence", "acne_presence", "grades", files=False),
-        Row("grades_skin", "acne-presence", "acne_presence", "grades", behind=SKIN),
+        Row(
+            "grades_skin",
+            "acne-presence",
+            "acne_presence",
+            "grades",
+            by=("severity",),
+            behind=SKIN,
+        ),
         Row(
             "skin_lesions",
             "skin-lesions",
