@@ -342,24 +342,15 @@ class Dataset:
         return {index for index in chosen if index is not None}
 
     def _value(
-        self,
-        head: DistributionHead | RegressionHead,
-        row: Row,
-        column: LabelColumn,
-        *,
-        open_end: bool = False,
+        self, head: DistributionHead | RegressionHead, row: Row, column: LabelColumn
     ) -> float:
-        """A row's number within the head's bounds; with `open_end`, within the lower one."""
-        least, most = _bounds(head)
-        most = np.inf if open_end else most
+        least = _least(head) if isinstance(head, DistributionHead) else -np.inf
         try:
-            if least <= (value := _finite(column.cell(row))) <= most:
+            if (value := _finite(column.cell(row))) >= least:
                 return value
         except ValueError:
             pass
-        expected = "a number" if least == -np.inf else f"a number from {least:g}"
-        if least != -np.inf:
-            expected += " on" if most == np.inf else f" to {most:g}"
+        expected = "a number" if least == -np.inf else f"a number from {least:g} on"
         raise self._unknown(head, row, column, expected)
 
     def _interval(
@@ -381,8 +372,7 @@ class Dataset:
                 f"{self.where}: {row[FILE]} has neither {column.name} nor "
                 f"{ends[0].name} and {ends[1].name}"
             )
-        low = self._value(head, row, ends[0])
-        high = self._value(head, row, ends[1], open_end=True)  # "over 70" may be 70 to 120
+        low, high = (self._value(head, row, end) for end in ends)
         if low > high:
             raise InvalidData(
                 f"{self.where}: {row[FILE]} has {ends[0].name} {low:g} above "
@@ -401,18 +391,13 @@ class Dataset:
 _ENDS = ("low", "high")
 
 
-def _bounds(head: DistributionHead | RegressionHead) -> tuple[float, float]:
-    """The smallest and the largest label.
+def _least(head: DistributionHead) -> float:
+    """The smallest label: one step below the first value, such as no lesion of 1 to 65.
 
-    The smallest is one step below a distribution's first value, such as no lesion of 1 to 65, and
-    counts as that; nothing below 0 does where no value is. The largest is the last value, where
-    no range is open above it: "over 65" takes any number.
+    It counts as the first value; nothing below 0 does where no value is.
     """
-    if not isinstance(head, DistributionHead):
-        return -np.inf, np.inf
-    below, last = head.first - head.step, head.first + head.step * (head.size - 1)
-    least = max(0.0, below) if head.first >= 0 else below
-    return least, last if head.ranges is None else np.inf
+    below = head.first - head.step
+    return max(0.0, below) if head.first >= 0 else below
 
 
 _FOREGROUND = SegmentationHead(name="foreground", labels=("foreground",), activation="sigmoid")

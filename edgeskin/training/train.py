@@ -16,6 +16,7 @@ from torch import nn
 
 from edgeskin.data.held_out import without_a_tenth
 from edgeskin.data.label_words import label_words
+from edgeskin.data.listing import FILE
 from edgeskin.data.manifest import Dataset, ImageData, load_split, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, InvalidSpec
@@ -28,7 +29,14 @@ from edgeskin.models.pretrained import started_from, weights_license
 from edgeskin.models.run import load_run, save_run
 from edgeskin.progress import Progress, silent
 from edgeskin.runtimes.pytorch import TorchSession, run_all
-from edgeskin.spec import ClassificationHead, Head, InputSpec, SegmentationHead, Spec
+from edgeskin.spec import (
+    ClassificationHead,
+    DistributionHead,
+    Head,
+    InputSpec,
+    SegmentationHead,
+    Spec,
+)
 from edgeskin.tasks import Objective, Task, TaskModule, find_task
 from edgeskin.training.loop import Trainer
 from edgeskin.training.recipe import Recipe, find_recipe, read_recipe
@@ -288,7 +296,8 @@ def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str,
     """The labels, after making sure that there is something to learn from.
 
     Raises:
-        InvalidData: A label that the task needs is missing, or all images have the same.
+        InvalidData: A label that the task needs is missing, all images have the same, or one lies
+            beyond all values of its distribution.
     """
     truth = training_truth(dataset, spec)
     for name in task.TRAINS_ON:
@@ -300,7 +309,24 @@ def trainable_labels(spec: Spec, task: Objective, dataset: Dataset) -> dict[str,
     for head in spec.heads:
         if head.name in truth:
             _check_variety(head, truth[head.name], dataset, needed=head.name in task.TRAINS_ON)
+            _check_within(head, truth[head.name], dataset)
     return truth
+
+
+def _check_within(head: Head, labels: NDArray[Any], dataset: Dataset) -> None:
+    """Refuse what would be learnt as the last value: a birth year for an age.
+
+    Ranges may be open above ("over 65"), and so may an interval (over 70: 71 to 120).
+    """
+    if not isinstance(head, DistributionHead) or head.ranges is not None:
+        return
+    least = labels if labels.ndim == 1 else labels[:, 0]
+    last = head.first + head.step * (head.size - 1)
+    if (beyond := np.flatnonzero(least > last)).size:
+        raise InvalidData(
+            f"{dataset.where}: {dataset.rows[beyond[0]][FILE]} has {head.name} "
+            f"{least[beyond[0]]:g}, and its values end at {last:g} {head.unit}"
+        )
 
 
 def _check_variety(head: Head, labels: NDArray[Any], dataset: Dataset, *, needed: bool) -> None:

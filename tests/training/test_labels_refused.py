@@ -27,6 +27,24 @@ def test_a_class_that_no_train_image_has(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("birth", ["1984,,", ",1980,1989"])
+def test_an_age_beyond_all_ages(tmp_path: Path, birth: str) -> None:
+    rows = [f"{photo(tmp_path / f'{i}.png')},train,{age}" for i, age in enumerate(("24,,", birth))]
+    lines = ["file,split,age,age_low,age_high", *rows]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    message = r"1.png has age 198[04], and its values end at 100 years"
+    with pytest.raises(InvalidData, match=message):
+        train("perceived_age", "resnet18", tmp_path, tmp_path / "run", recipe=RECIPE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_age_group_that_is_open_above(tmp_path: Path) -> None:
+    rows = [f"{photo(tmp_path / f'{i}.png')},train,{i + 70},120" for i in range(2)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,split,age_low,age_high", *rows]) + "\n")
+    recipe = RECIPE.model_copy(update={"fit_temperature": False})
+    train("perceived_age", "resnet18", tmp_path, tmp_path / "run", recipe=recipe)
+
+
 @pytest.mark.parametrize(
     ("sizes", "levels", "message"),
     [
