@@ -297,7 +297,7 @@ def _group_rows(name: str, parts: Subgroups) -> Iterator[tuple[str, ...]]:
         why = "too few to say" if group.too_few else "no labels"
         yield name, str(group.images), why, *("",) * 4
     for metric, m in (group.metrics or {}).items():
-        yield name, str(m.labelled(group.images)), metric, *change_cells(m)
+        yield name, str(group.labelled(metric)), metric, *change_cells(m)
 
 
 def change_cells(m: MetricChange) -> tuple[str, str, str, str]:

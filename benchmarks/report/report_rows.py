@@ -138,7 +138,7 @@ def _worst_groups(result: BenchResult) -> Iterator[WorstGroup]:
                 continue
             name, group = found
             change = (group.metrics or {})[metric]
-            images = change.labelled(group.images)
+            images = group.labelled(metric)
             yield WorstGroup(by=by, metric=metric, group=name, images=images, change=change)
 
 

@@ -153,7 +153,7 @@ def _metric(row: Row) -> Cell:
     few = any(check.state == "unsure" for check in checks)
     return Cell(
         value_text(metric), metric.change.value, more, checks,
-        (f"too few images: {row.images}",) if few else (),
+        (f"too few images: {metric.labelled(row.images)}",) if few else (),
     )  # fmt: skip
 
 

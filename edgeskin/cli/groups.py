@@ -135,7 +135,7 @@ def _rows(metric: str, parts: Subgroups) -> Iterator[tuple[str, ...]]:
             continue
         interval = f"[{change.change.low:+.4f}, {change.change.high:+.4f}]"
         values = (f"{change.reference:.4f}", f"{change.candidate:.4f}")
-        who = (title, console.printable(name), str(change.labelled(group.images)))
+        who = (title, console.printable(name), str(group.labelled(metric)))
         yield (*who, *values, f"{change.change.value:+.4f}", interval, "")
         title = ""
     if (gap := parts.gaps.get(metric)) is not None:

@@ -142,7 +142,7 @@ def _groups(result: BenchResult) -> Iterator[dict[str, object]]:
                 facts: dict[str, object] = {
                     "by": by,
                     "group": name,
-                    "images": change.labelled(group.images),
+                    "images": group.labelled(metric),
                     "metric": metric,
                 }
                 yield facts | _change(change)
