@@ -53,6 +53,8 @@ ROWS = {
             "acne_lite0",
             "acne_severity",
             by=("severity", "skin_tone"),
+            beside="acne_128",
+            min_sqnr_db=32.0,
         ),
         Row("acne_128", "acne", "acne_128", "acne_severity", files=False),
         *(
