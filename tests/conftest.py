@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -62,6 +63,11 @@ LONGEST = (
     "test_ci_page",
     "test_importing",
 )
+
+
+def pytest_configure() -> None:
+    """With torch and the converters loaded, looking through all objects takes half a second."""
+    gc.set_threshold(2000, 10, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
