@@ -11,6 +11,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -178,7 +179,7 @@ def bench_artifact(
         artifact=_identify(setup),
         pack=_identify_pack(pack),
         device=BenchedDevice(name=device.name, **dict(facts)),
-        harness=Harness(machine=platform.machine(), system=platform.system()),
+        harness=Harness(machine=platform.machine(), system=platform.system(), at=datetime.now(UTC)),
         engine=_engine_used(setup, steps),
         accuracy=found,
         assigned=took,

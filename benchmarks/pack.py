@@ -31,7 +31,7 @@ from edgeskin.postprocess import Outputs
 from edgeskin.predictor import Predictor
 from edgeskin.preprocess import preprocess
 from edgeskin.progress import Progress, silent
-from edgeskin.spec import ClassificationHead, Head, Spec, first_problem
+from edgeskin.spec import ClassificationHead, DistributionHead, Head, Spec, first_problem
 from edgeskin.subgroups import Grouping
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ class PackDocument(Document):
     """pack.json.
 
     `labels` and `groups` have a value an image, in the order of `items`, labels of a sigmoid
-    classification a row of 0 and 1. `group_names` has the groups in their order and `group_rules`
-    how they came about, where that is known; `sha256` is that of each other file of the folder.
+    classification a row of 0 and 1, and those that may be intervals a row of both ends.
+    `group_names` has the groups in their order and `group_rules` how they came about, where that
+    is known; `sha256` is that of each other file of the folder.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -77,7 +78,7 @@ class PackDocument(Document):
     spec: dict[str, JsonValue]
     ready: bool
     items: tuple[Item, ...] = Field(min_length=1)
-    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int, ...], ...]]
+    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int | float, ...], ...]]
     groups: dict[str, tuple[str, ...]]
     group_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     group_rules: dict[str, str] = Field(default_factory=dict)
@@ -321,7 +322,8 @@ def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDAr
     if foreign := document.labels.keys() - {head.name for head in spec.heads}:
         raise ValueError(f"it has labels of {min(foreign)!r}, which is no head of its spec")
     for head in spec.heads:
-        if any(_width(row) != _labels_a_row(head) for row in document.labels.get(head.name, ())):
+        widths = {_width(row) for row in document.labels.get(head.name, ())}
+        if len(widths) > 1 or not widths <= _labels_a_row(head):
             raise ValueError(f"its labels of '{head.name}' do not fit that head")
     for column in (document.labels, document.groups, reference):
         for name, values in column.items():
@@ -331,15 +333,15 @@ def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDAr
                 )
 
 
-def _width(row: int | float | tuple[int, ...]) -> int | None:
+def _width(row: int | float | tuple[int | float, ...]) -> int | None:
     return len(row) if isinstance(row, tuple) else None
 
 
-def _labels_a_row(head: Head) -> int | None:
-    """How many labels an image has in pack.json; None where it is one number."""
+def _labels_a_row(head: Head) -> set[int | None]:
+    """How many labels an image may have in pack.json; None where it is one number."""
     if isinstance(head, ClassificationHead) and head.activation == "sigmoid":
-        return len(head.labels)
-    return None
+        return {len(head.labels)}
+    return {None, 2} if isinstance(head, DistributionHead) else {None}
 
 
 def _entries(

@@ -59,7 +59,7 @@ class EndDocument(Document):
     pipeline: dict[str, JsonValue]
     spec: dict[str, JsonValue]
     statuses: tuple[str, ...]
-    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int, ...], ...]]
+    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int | float, ...], ...]]
     sha256: dict[str, str]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,10 +54,15 @@ class BenchedDevice(Facts):
 
 
 class Harness(Document):
-    """The machine that the device was driven from."""
+    """The machine that the device was driven from.
+
+    `at` is its clock when the last image was back, UTC; the device's own may be wrong. Results of
+    earlier versions have none.
+    """
 
     machine: str
     system: str
+    at: datetime | None = None
 
 
 class Load(Document):

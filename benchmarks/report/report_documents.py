@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
 
 from edgeskin.benchmarks.report.budget import Budget
@@ -70,6 +71,8 @@ class Row(Document):
         engine: The runtime, its version and its accelerator.
         accelerator: As `bench` names it; "none" and "xnnpack" are the CPU.
         images: Of the pack.
+        measured_at: By the clock of the machine that drove the device; None of results of earlier
+            versions.
         times: None where `no_times` says why there are none.
         taken: Operators that the accelerator, or XNNPACK on the CPU, took, of how many; None where
             the runtime does not say.
@@ -92,6 +95,7 @@ class Row(Document):
     accelerator: str
     pack: str
     images: int
+    measured_at: datetime | None = None
     size_mb: float
     times: Times | None
     no_times: str | None = None

@@ -62,6 +62,7 @@ def _row(number: int, result: BenchResult, budget: Budget) -> Row:
         accelerator=result.engine.accelerator,
         pack=result.pack.sha256,
         images=result.pack.images,
+        measured_at=result.harness.at,
         size_mb=result.artifact.bytes / MB,
         times=_times(result),
         no_times=no_times(result),

@@ -49,6 +49,7 @@ def _record(row: Row) -> dict[str, object]:
         "target": row.target, "precision": row.precision, "device": row.device,
         "title": row.title, "engine": row.engine, "accelerator": row.accelerator,
         "pack": row.pack, "images": row.images, "size_mb": row.size_mb,
+        "measured_at": row.measured_at and row.measured_at.isoformat(timespec="seconds"),
         "load_ms": times and times.load_ms, "p50_ms": times and times.p50_ms,
         "p90_ms": times and times.p90_ms, "p99_ms": times and times.p99_ms,
         "whole_p50_ms": times and times.whole_p50_ms,

@@ -40,7 +40,7 @@ from edgeskin.postprocess import (
     rows_of,
 )
 from edgeskin.preprocess import preprocess
-from edgeskin.spec import ClassificationHead, SegmentationHead
+from edgeskin.spec import ClassificationHead, DistributionHead, SegmentationHead
 
 SIDE = 160
 """The longer side of a picture in the page, in pixels."""
@@ -148,12 +148,15 @@ def _worst(answers: Answers, row: int, changed: tuple[str, ...], distance: float
 
 
 def _truth(pack: Pack, image: int) -> Iterator[str]:
-    """The labels of an image that are one number or one class."""
+    """The labels of an image that are one number, an interval or one class."""
     named = class_labels(pack.spec)
+    distributions = {h.name for h in pack.spec.heads if isinstance(h, DistributionHead)}
     for head, values in pack.truth.items():
         if values.ndim == 1:
             value = values[image]
             yield f"{head}: {named[head][int(value)] if _is_class(pack, head) else f'{value:g}'}"
+        elif head in distributions:
+            yield f"{head}: {' to '.join(f'{end:g}' for end in np.unique(values[image]))}"
 
 
 def _is_class(pack: Pack, head: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +13,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from acne_network import ARCH
 from PIL import Image
+from samples import acne_spec
 
 from edgeskin.benchmarks import pack as packs
+from edgeskin.benchmarks.accuracy import report
 from edgeskin.benchmarks.pack import Pack
 from edgeskin.data.grouping import GroupOptions, group_images
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.errors import CannotWrite, InvalidData, InvalidPack
 from edgeskin.files import sha256
+from edgeskin.models.architectures import build
+from edgeskin.models.run import save_run
 from edgeskin.predictor import load
 from edgeskin.preprocess import preprocess
+from edgeskin.spec import DistributionHead
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +55,27 @@ def test_shards_hold_as_many_images_as_fit(made: Pack) -> None:
     ]
     sizes = [(made.folder / name).stat().st_size for name in made.shards]
     assert sizes == [2 * 72 * 72 * 3] * 8
+
+
+def test_labels_that_are_intervals_come_back(test_split: Dataset, tmp_path: Path) -> None:
+    """Exact ages and ages of which a decade is known, as of the faces of several sources."""
+    ages = DistributionHead(name="age", first=1.0, size=65, unit="years")
+    spec = acne_spec(arch=ARCH, arch_args={"sizes": [65]}, heads=(ages,))
+    save_run(tmp_path / "run", spec, build(spec).eval())
+    lines = ["file,split,age,age_low,age_high"]
+    (tmp_path / "data").mkdir()
+    for i, path in enumerate(test_split.paths):
+        shutil.copy(path, tmp_path / "data")
+        lines.append(f"{path.name},test,{f'{i + 1},,' if i % 2 else f',{i + 1},{i + 9}'}")
+    (tmp_path / "data" / "manifest.csv").write_text("\n".join(lines) + "\n")
+    with load(tmp_path / "run") as reference:
+        made = packs.make(reference, load_split(tmp_path / "data", "test"), tmp_path / "pack")
+    expected = [[i + 1, i + 1 if i % 2 else i + 9] for i in range(16)]
+    assert packs.read(made.folder).truth["age"].tolist() == expected
+
+    found = report(made, made.reference, bit_equal_inputs=1.0).metrics
+    assert (found["age_mae"].images, found["age_hit"].images) == (8, 8)
+    assert found["age_mae"].change.value == 0.0
 
 
 def test_an_image_larger_than_a_shard_gets_one_of_its_own(
@@ -240,6 +268,9 @@ def test_an_image_lies_in_its_shard(made: Pack, field: str, value: Any, why: str
         (lambda d: d["items"].pop(), "'severity' has 16 rows for 15 images"),
         (lambda d: d["items"].reverse(), "its images are not in the order of its 8 shards"),
         (lambda d: d["labels"]["severity"].pop(), "'severity' has 15 rows for 16 images"),
+        (lambda d: d["labels"].update(severity=[[0, 1]] * 16), "'severity' do not fit"),
+        (lambda d: d["labels"].update(count=[[1, 2, 3]] * 16), "'count' do not fit that head"),
+        (lambda d: d["labels"].update(count=[1] * 15 + [[1, 2]]), "labels.count"),
         (lambda d: d["labels"].update(age=[1] * 16), "labels of 'age', which is no head"),
         (lambda d: d["groups"].update(tone=["I"]), "'tone' has 1 rows for 16 images"),
         (lambda d: d["sha256"].pop("shard-007.bin"), "not in the order of its 7 shards"),
