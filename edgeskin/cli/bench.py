@@ -162,7 +162,8 @@ def _of_pipeline(result: BenchResult) -> list[str]:
 
 
 def _row(result: BenchResult) -> tuple[str, ...]:
-    equal = min(result.accuracy.equal_decisions.values(), default=float("nan"))
+    shares = result.accuracy.equal_decisions.values()
+    equal = f"{100 * min(shares):.2f}" if shares else ""
     times: tuple[str, ...] = ("",) * 5
     if result.device.emulated:  # its times stay in the file: no speed of any device
         times = ("-",) * 5
@@ -174,7 +175,7 @@ def _row(result: BenchResult) -> tuple[str, ...]:
             f"{max(latency.memory_kb.values()) / 1000:.1f}",
         )
     names = (result.device.name, result.artifact.name, result.engine.accelerator)
-    return (*names, *times, f"{100 * equal:.2f}", _as_here(result.accuracy.host))
+    return (*names, *times, equal, _as_here(result.accuracy.host))
 
 
 def _as_here(host: HostAgreement | None) -> str:

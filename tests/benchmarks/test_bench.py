@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ def test_the_device_computes_what_the_runtime_s_own_python_does(
 ) -> None:
     artifact = tiny_file(target, precision, io)
     choice = Choice(accelerator="reference" if kernels == "reference" else None)
+    began = datetime.now(UTC)
     result = bench_artifact(artifact, tiny_pack, host, tmp_path, protocol=SHORT, choice=choice)
+    assert began < result.harness.at < datetime.now(UTC)
     images = [item.source_sha256 for item in tiny_pack.items]
     found = read_measured(result_path(tmp_path, "host", artifact)).of(artifact, images)
     for name, expected in on_python(artifact, tiny_pack, kernels).items():

@@ -9,6 +9,7 @@ import os
 import re
 import xml.etree.ElementTree as Xml
 from collections import Counter
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from edgeskin.benchmarks.protocol import PROTOCOLS
 from edgeskin.benchmarks.report import report_page
 from edgeskin.benchmarks.report.decision_charts import wilson
 from edgeskin.benchmarks.report.gate.compare_markdown import compare_markdown
-from edgeskin.benchmarks.result import Latency, SensorReading
+from edgeskin.benchmarks.result import Harness, Latency, SensorReading
 from edgeskin.cli.main import run
 from edgeskin.errors import CannotWrite, InvalidPack
 
@@ -308,6 +309,21 @@ def test_labels_and_cells_that_a_spreadsheet_would_compute(tmp_path: Path) -> No
     assert {"float model decides", *labels} <= {text.strip() for text in page.text}
     with (tmp_path / "r.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["file"] == "'=1+1-int8.tflite"
+
+
+def test_the_page_says_when_a_result_was_measured(tmp_path: Path) -> None:
+    pack = make_pack(tmp_path / "pack", images=30)
+    at = datetime(2026, 3, 1, 7, 5, 9, tzinfo=UTC)
+    dated = Harness(machine="x86_64", system="Linux", at=at)
+    make_result(tmp_path / "r", pack, file="a-int8.tflite", run_ms=None, harness=dated)
+    make_result(tmp_path / "r", pack, file="b-int8.tflite", run_ms=None)  # of an earlier version
+    edgeskin.report(tmp_path / "r", tmp_path / "r.html", csv=True)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("30 images, 2026-03-01 07:05 UTC<") == 1
+    assert page.count("30 images<") == 1
+    with (tmp_path / "r.csv").open(newline="") as file:
+        dates = [row["measured_at"] for row in csv.DictReader(file)]
+    assert dates == ["2026-03-01T07:05:09+00:00", ""]
 
 
 def test_what_stands_beside_the_page(written: Path) -> None:
