@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -137,17 +138,24 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
 
 
 def _classes(row: SystemRecord) -> str:
-    """Precision, sensitivity, specificity, Youden index and F1 by class."""
+    """Precision, sensitivity, specificity, Youden index and F1 by class.
+
+    Empty where it has none: nothing is called so, or no test image is of the class.
+    """
     columns = ("precision", "SE", "SP", "YI")
     table = []
     for head, found in row.trained.test.per_class.items():
         scores = [f1_of(*pair) for pair in zip(found.precision, found.SE, strict=True)]
         by_class = (*(getattr(found, c) for c in columns), scores)
         for i, values in enumerate(zip(*by_class, strict=True)):
-            table.append((head, str(i), *(f"{value:.3f}" for value in values)))
+            table.append((head, str(i), *map(_share, values)))
         means = (*(getattr(found, f"mean_{c}") for c in columns), sum(scores) / len(scores))
-        table.append((head, "mean", *(f"{value:.3f}" for value in means)))
+        table.append((head, "mean", *map(_share, means)))
     return grid(("head", "class", *columns, "F1"), table)
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def f1_of(precision: float, sensitivity: float) -> float:
