@@ -21,7 +21,7 @@ class QatRecipe(Training):
 
     epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=16, ge=2)
-    learning_rate: float = Field(default=3e-6, gt=0)
+    learning_rate: float = Field(default=3e-6, gt=0, le=10)
     weight_decay: float = Field(default=0.0, ge=0)
     average_decay: float = Field(default=0.95, ge=0, lt=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

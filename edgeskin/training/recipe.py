@@ -30,11 +30,11 @@ class Training(BaseModel):
     bfloat16 on a CPU that multiplies in it, else float32.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=32, ge=2)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
     weight_decay: float = Field(default=5e-4, ge=0)
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     average_decay: float = Field(default=0.99, ge=0, lt=1)

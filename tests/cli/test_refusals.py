@@ -317,6 +317,8 @@ def test_calibration_on_too_few_images(
         ("epochs = ", "is not TOML"),
         ("epoch = 3", "recipe: epoch: Extra inputs are not permitted"),
         ("epochs = 0", "recipe: epochs: Input should be greater than or equal to 1"),
+        ("learning_rate = 1e38", "recipe: learning_rate: Input should be less than or equal to 10"),
+        ("weight_decay = inf", "recipe: weight_decay: Input should be a finite number"),
     ],
 )
 def test_recipes_that_are_wrong(
