@@ -60,13 +60,16 @@ class Item:
         return self.offset + self.width * self.height * 3
 
 
+Labels = dict[str, tuple[int | float, ...] | tuple[tuple[int | float, ...], ...]]
+"""Labels by head, a number or a row an image; `truth_of` says of which head a row may be."""
+
+
 class PackDocument(Document):
     """pack.json.
 
-    `labels` and `groups` have a value an image, in the order of `items`, labels of a sigmoid
-    classification a row of 0 and 1, and those that may be intervals a row of both ends.
-    `group_names` has the groups in their order and `group_rules` how they came about, where that
-    is known; `sha256` is that of each other file of the folder.
+    `labels` and `groups` have a value an image, in the order of `items`. `group_names` has the
+    groups in their order and `group_rules` how they came about, where that is known; `sha256` is
+    that of each other file of the folder.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -78,7 +81,7 @@ class PackDocument(Document):
     spec: dict[str, JsonValue]
     ready: bool
     items: tuple[Item, ...] = Field(min_length=1)
-    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int | float, ...], ...]]
+    labels: Labels
     groups: dict[str, tuple[str, ...]]
     group_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     group_rules: dict[str, str] = Field(default_factory=dict)
@@ -247,6 +250,7 @@ def read(folder: Path) -> Pack:
             reference = {name: stored[name] for name in stored.files}
         spec = Spec.from_json(json.dumps(document.spec), where=str(path))
         _check_rows(document, spec, reference)
+        truth = truth_of(document.labels, spec)
     except FileNotFoundError as error:
         raise InvalidPack(
             f"{folder} is no pack: {Path(error.filename or path).name} is missing. "
@@ -263,7 +267,7 @@ def read(folder: Path) -> Pack:
         ready=document.ready,
         items=document.items,
         shards=shards,
-        truth={name: np.array(values) for name, values in document.labels.items()},
+        truth=truth,
         groups=document.groupings(),
         reference=reference,
         sha256=hashlib.sha256(text).hexdigest(),
@@ -314,17 +318,11 @@ def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDAr
     """Refuse labels, groups and reference outputs that do not fit the images and the spec.
 
     Raises:
-        ValueError: Labels, groups or the float model's outputs are not one an image,
-            or are of other heads than the spec's.
+        ValueError: Labels, groups or the float model's outputs are not one an image, or the
+            outputs are of other heads than the spec's.
     """
     if (names := set(reference)) != set(spec.output_names("app")):
         raise ValueError(f"{REFERENCE} holds {sorted(names)}, the spec has other outputs")
-    if foreign := document.labels.keys() - {head.name for head in spec.heads}:
-        raise ValueError(f"it has labels of {min(foreign)!r}, which is no head of its spec")
-    for head in spec.heads:
-        widths = {_width(row) for row in document.labels.get(head.name, ())}
-        if len(widths) > 1 or not widths <= _labels_a_row(head):
-            raise ValueError(f"its labels of '{head.name}' do not fit that head")
     for column in (document.labels, document.groups, reference):
         for name, values in column.items():
             if len(values) != len(document.items):
@@ -333,15 +331,30 @@ def _check_rows(document: PackDocument, spec: Spec, reference: Mapping[str, NDAr
                 )
 
 
-def _width(row: int | float | tuple[int | float, ...]) -> int | None:
-    return len(row) if isinstance(row, tuple) else None
+def truth_of(labels: Labels, spec: Spec) -> dict[str, NDArray[Any]]:
+    """Labels as arrays, (N,) or with a row an image.
+
+    A sigmoid classification has a row of 0 and 1, and a distribution may have one of both ends of
+    an interval; all others have one number an image.
+
+    Raises:
+        ValueError: They are of no head of the spec, or do not fit theirs.
+    """
+    heads, truth = {head.name: head for head in spec.heads}, {}
+    for name, rows in labels.items():
+        if name not in heads:
+            raise ValueError(f"it has labels of {name!r}, which is no head of its spec")
+        shapes = set(map(np.shape, rows))
+        if len(shapes) > 1 or not shapes <= _shapes_of_a_label(heads[name]):
+            raise ValueError(f"its labels of '{name}' do not fit that head")
+        truth[name] = np.array(rows)
+    return truth
 
 
-def _labels_a_row(head: Head) -> set[int | None]:
-    """How many labels an image may have in pack.json; None where it is one number."""
+def _shapes_of_a_label(head: Head) -> set[tuple[int, ...]]:
     if isinstance(head, ClassificationHead) and head.activation == "sigmoid":
-        return {len(head.labels)}
-    return {None, 2} if isinstance(head, DistributionHead) else {None}
+        return {(len(head.labels),)}
+    return {(), (2,)} if isinstance(head, DistributionHead) else {()}
 
 
 def _entries(

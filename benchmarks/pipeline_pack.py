@@ -23,10 +23,12 @@ from edgeskin.benchmarks.pack import (
     PACK,
     SHARD_BYTES,
     Entry,
+    Labels,
     Pack,
     Subject,
     plain,
     read,
+    truth_of,
     write,
 )
 from edgeskin.document import Document
@@ -59,7 +61,7 @@ class EndDocument(Document):
     pipeline: dict[str, JsonValue]
     spec: dict[str, JsonValue]
     statuses: tuple[str, ...]
-    labels: dict[str, tuple[int | float, ...] | tuple[tuple[int | float, ...], ...]]
+    labels: Labels
     sha256: dict[str, str]
 
 
@@ -213,6 +215,7 @@ def read_pipeline_pack(folder: Path | str) -> PipelinePack:
         with np.load(folder / END_OUTPUTS, allow_pickle=False) as stored:
             end = {name: stored[name] for name in stored.files}
         _check_rows(document, first, last, end)
+        truth = truth_of(document.labels, last)
     except (OSError, ValueError, KeyError) as error:
         why = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise InvalidPack(
@@ -224,7 +227,7 @@ def read_pipeline_pack(folder: Path | str) -> PipelinePack:
         join=pipeline.join,
         last=last,
         statuses=document.statuses,
-        end_truth={name: np.array(values) for name, values in document.labels.items()},
+        end_truth=truth,
         end=end,
         end_sha256=hashlib.sha256(text).hexdigest(),
     )

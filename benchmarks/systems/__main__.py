@@ -16,14 +16,14 @@ from pathlib import Path
 
 from edgeskin.benchmarks.systems.measure import Workspace, measure, trained
 from edgeskin.benchmarks.systems.page import json_path, save
-from edgeskin.benchmarks.systems.rows import ROWS
+from edgeskin.benchmarks.systems.rows import PAIRS, ROWS
 from edgeskin.benchmarks.systems.sets import SETS, made
 from edgeskin.benchmarks.systems.systems_documents import (
     PipelineRecord,
     SystemRecord,
     SystemsResult,
 )
-from edgeskin.benchmarks.systems.two_stages import PAIRS, measure_pair
+from edgeskin.benchmarks.systems.two_stages import measure_pair
 from edgeskin.errors import EdgeskinError
 
 TOOLS = ("torch", "torchao", "timm", "ai-edge-litert", "onnxruntime", "coremltools", "lightly")

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
-from edgeskin.benchmarks.systems.rows import ROWS, limit_of
+from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import (
     FileRow,
     PipelineRecord,
@@ -79,7 +79,9 @@ def overview(result: SystemsResult) -> str:
     """Every float network beside its goal."""
     tools = ", ".join(f"{name} {version}" for name, version in result.tools.items())
     parts = [f"Tools: {tools}.", _networks(result.rows)]
-    if missing := [name for name in ROWS if name not in {row.name for row in result.rows}]:
+    known = {*(row.name for row in result.rows), *(f"pipeline {p.name}" for p in result.pipelines)}
+    named = (*ROWS, *(f"pipeline {name}" for name in PAIRS))
+    if missing := [name for name in named if name not in known]:
         parts.append(f"Not measured yet: {', '.join(missing)}.")
     return "\n\n".join(parts)
 

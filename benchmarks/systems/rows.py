@@ -141,6 +141,46 @@ ROWS = {
 }
 """In the order of the tables; `face_features` is made on the way by what starts from it."""
 
+
+@dataclass(frozen=True)
+class Pair:
+    """A pipeline of two rows, and the set that it is measured on.
+
+    Attributes:
+        rules: Of `edgeskin pipeline`.
+        first, last: The rows of its stages.
+        whole: The row whose network sees whole images: the last one, or its twin that was
+            trained on them.
+    """
+
+    name: str
+    page: str
+    rules: str
+    first: str
+    last: str
+    whole: str
+    data: str
+
+
+PAIRS = {
+    pair.name: pair
+    for pair in (
+        Pair(
+            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
+            "lesion_classes", "scenes",
+        ),
+        Pair(
+            "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",
+            "presence_whole", "presence",
+        ),
+        Pair(
+            "grades", "acne-presence", "acne_presence", "face_skin", "grades_skin",
+            "grades_whole", "grades",
+        ),
+    )
+}  # fmt: skip
+"""In the order of the tables."""
+
 FEATURES = ("face_features", ("acne_severity", "face_age", "face_skin_segmentation"))
 """The recipe of features without labels, and the sets that they are learnt from."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on, weights_of
+from edgeskin.benchmarks.systems.rows import Pair
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
@@ -22,45 +22,6 @@ from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
 from edgeskin.postprocess import rows_of
 
 TARGETS = ("tflite", "onnx", "coreml")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A pipeline of two rows, and the set that it is measured on.
-
-    Attributes:
-        rules: Of `edgeskin pipeline`.
-        first, last: The rows of its stages.
-        whole: The row whose network sees whole images: the last one, or its twin that was
-            trained on them.
-    """
-
-    name: str
-    page: str
-    rules: str
-    first: str
-    last: str
-    whole: str
-    data: str
-
-
-PAIRS = {
-    pair.name: pair
-    for pair in (
-        Pair(
-            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
-            "lesion_classes", "scenes",
-        ),
-        Pair(
-            "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",
-            "presence_whole", "presence",
-        ),
-        Pair(
-            "grades", "acne-presence", "acne_presence", "face_skin", "grades_skin",
-            "grades_whole", "grades",
-        ),
-    )
-}  # fmt: skip
 
 
 def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:

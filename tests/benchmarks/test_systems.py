@@ -11,9 +11,8 @@ from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
 from edgeskin.benchmarks.systems.page import f1_of, filled, json_path, losses, markdown
-from edgeskin.benchmarks.systems.rows import ROWS, limit_of
+from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
-from edgeskin.benchmarks.systems.two_stages import PAIRS
 from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
