@@ -246,6 +246,8 @@ def test_a_damaged_pack_is_refused(pack: PipelinePack, tmp_path: Path) -> None:
     for change, line in (
         ({"statuses": document["statuses"][:-1]}, "'statuses' has 11 rows for 12 images"),
         ({"labels": {"colour": [0]}}, "'colour' has 1 rows for 12 images"),
+        ({"labels": {"shape": [0] * 12}}, "labels of 'shape', which is no head"),
+        ({"labels": {"colour": [[0]] * 11 + [[0, 1]]}}, "'colour' do not fit that head"),
         ({"version": 2}, "version"),
         ({"sha256": {}}, "is damaged"),
     ):
