@@ -1,4 +1,4 @@
-"""Conversions side by side, each in a process of its own; each file appears whole, or not."""
+"""Conversions side by side, targets in processes of their own; each file appears whole, or not."""
 
 from __future__ import annotations
 
@@ -64,8 +64,16 @@ class _Desk:
     run: str
     trust: bool
 
-    def process(self, order: _Order) -> Process:
-        """The worker process of an order, not started yet."""
+    def processes(self, orders: Sequence[_Order]) -> list[Process]:
+        """The orders in worker processes, not started yet: one for all files of a target."""
+        last: dict[str, Process] = {}
+        made: list[Process] = []
+        for order in orders:
+            made.append(self._process(order, last.get(order.target.name)))
+            last[order.target.name] = made[-1]
+        return made
+
+    def _process(self, order: _Order, after: Process | None) -> Process:
         fresh = self.scratch / order.path.name
         request = Request(
             source=str(order.origin.path),
@@ -82,7 +90,7 @@ class _Desk:
             cpu_cost=self.options.timing and order.portable and CPU in order.destinations,
         )
         log = order.path.with_name(f"{order.path.name}.log")
-        return Process(request, log=log, timeout_s=self.options.timeout_s)
+        return Process(request, log=log, timeout_s=self.options.timeout_s, after=after)
 
 
 def convert_files(
@@ -130,8 +138,7 @@ def convert_files(
             workers = options.workers or os.cpu_count() or 1
             run = next((str(o.path) for o in origins if o.kind == "run"), "")
             desk = _Desk(options, scratch, max(1, (os.cpu_count() or 1) // workers), run, trust)
-            processes = [desk.process(order) for order in orders]
-            answers = run_all(processes, workers, progress)
+            answers = run_all(desk.processes(orders), workers, progress)
             made = [
                 (order, answer)
                 for order, answer in zip(orders, answers, strict=True)
@@ -197,15 +204,17 @@ def run_all(
 ) -> list[Conversion | EdgeskinError]:
     """Run at most `workers` at a time; the answer of each, or why it has none.
 
+    Those that follow others begin when these are done, and before those that wait for a worker.
     Ctrl-C and a disk that cannot be written end them all.
     """
     waiting, running, done = list(processes), list[Process](), 0
     failed: dict[int, EdgeskinError] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
-                running.append(waiting.pop(0))  # first: Ctrl-C may come while it starts
-                running[-1].start()
+            while len(running) < workers and (process := _next(waiting, running)):
+                waiting.remove(process)
+                running.append(process)  # first: Ctrl-C may come while it starts
+                process.start()
             for process in list(running):
                 try:
                     if not process.finished():
@@ -219,9 +228,16 @@ def run_all(
                 progress(f"converting, {process.name}", done, len(processes))
             time.sleep(0.05)
     finally:
-        for process in running:
+        for process in processes:
             process.kill()
     return [failed.get(id(process)) or process.answer() for process in processes]
+
+
+def _next(waiting: Sequence[Process], running: Sequence[Process]) -> Process | None:
+    """What may start: it follows one that is done, or none."""
+    busy = {id(process) for process in (*waiting, *running)}
+    free = [process for process in waiting if id(process.after) not in busy]
+    return next((process for process in free if process.after), next(iter(free), None))
 
 
 def _publish(

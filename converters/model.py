@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,6 +15,7 @@ from edgeskin.calibration.graphs import DEQUANTIZE_CHANNELS, QUANTIZE, argument
 from edgeskin.models.app_model import AppModel, Layout
 
 INPUT = "image"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Job:
     metadata: Metadata
     portable: bool = False
     """Without rewrites that only this machine's CPU gains by."""
+    made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What `once` has made; jobs that share it must not change their networks in between."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -32,6 +36,17 @@ class Job:
     @property
     def int8(self) -> bool:
         return self.metadata.precision == "int8"
+
+    def once(self, make: Callable[[Job], T]) -> T:
+        """What `make` makes of this job, whose precision is no matter to it.
+
+        It is made once for all jobs that share `made` and differ in nothing else.
+        """
+        key = (make, self.network, self.portable, self.metadata.io, self.metadata.spec.to_json())
+        if key not in self.made:
+            self.made[key] = make(self)
+        made: T = self.made[key]
+        return made
 
     def module(self, layout: Layout) -> nn.Module:
         """The torch module whose arguments and results are the artifact's."""

@@ -99,7 +99,7 @@ def _make(job: Job, network: nn.Module, precision: str, target: str, path: Path)
     """A float file beside the INT8 one; the folder is the caller's scratch."""
     float_file = path.with_name(f"{precision}-of-{path.name}")
     metadata = replace(job.metadata, precision=precision)  # type: ignore[arg-type]
-    FORMATS[target].convert(Job(network, metadata), float_file)
+    FORMATS[target].convert(Job(network, metadata, made=job.made), float_file)
     return float_file
 
 

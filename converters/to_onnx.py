@@ -23,6 +23,17 @@ _LEAST_OPSET = 18
 
 def convert(job: Job, path: Path) -> None:
     """Write `path`: uint8 NHWC in for `app`, float32 NCHW for `tensor`."""
+    model = ModelProto()
+    model.CopyFrom(_exported(job) if job.int8 else job.once(_exported))
+    if job.metadata.precision == "fp16":
+        model = _to_float16(model)
+    _describe(model, job.metadata)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _exported(job: Job) -> ModelProto:
+    """The model in float32, or in integers, legalized."""
     layout: Layout = "NHWC" if job.metadata.io == "app" else "NCHW"
     form = find_form(activations(job.network), portable=job.portable)
     program = torch.onnx.export(
@@ -39,11 +50,7 @@ def convert(job: Job, path: Path) -> None:
     model = _to_proto(program.model)
     if form.opset < _LEAST_OPSET:
         model = onnx.version_converter.convert_version(model, form.opset)
-    if job.metadata.precision == "fp16":
-        model = _to_float16(model)
-    _describe(model, job.metadata)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model
 
 
 def _to_proto(model: ir.Model) -> ModelProto:

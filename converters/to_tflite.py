@@ -59,29 +59,41 @@ def convert(job: Job, path: Path) -> None:
 
 def prepare(job: Job) -> Job:
     """The job in operators that litert-torch can lay out and XNNPACK has fast kernels for."""
-    size = job.metadata.spec.input
-    example = torch.zeros(1, 3, size.height, size.width)
-    if job.int8:
-        graph = copy.deepcopy(cast(fx.GraphModule, job.network))
-        changed = False
-    else:
-        graph = cast(fx.GraphModule, any_strides(export(job.network, example)))
-        fold_batch_norms(graph)
-        changed = drop_expansions(graph) | lower_ranks(graph) | fold_constants(graph)
+    if not job.int8:
+        return replace(job, network=job.once(_prepared_float))
+    graph = copy.deepcopy(cast(fx.GraphModule, job.network))
+    changed = not job.portable and split_wide_kernels(graph)
+    return replace(job, network=tidied(graph, _example(job))) if changed else job
+
+
+def _prepared_float(job: Job) -> nn.Module:
+    example = _example(job)
+    graph = cast(fx.GraphModule, any_strides(export(job.network, example)))
+    fold_batch_norms(graph)
+    changed = drop_expansions(graph) | lower_ranks(graph) | fold_constants(graph)
     changed |= not job.portable and split_wide_kernels(graph)
-    return replace(job, network=tidied(graph, example)) if changed else job
+    return tidied(graph, example) if changed else job.network
+
+
+def _example(job: Job) -> Tensor:
+    size = job.metadata.spec.input
+    return torch.zeros(1, 3, size.height, size.width)
 
 
 def lowered(job: Job) -> bytes:
     """What litert-torch makes of a prepared job, before anything is rewritten."""
+    if not job.int8:
+        return job.once(_lowered)
+    program = cast(fx.GraphModule, job.network)
+    _check(program)
+    graph = unfolded(program)
+    give_constants_full_rank(graph)
+    return _lowered(replace(job, network=graph))
+
+
+def _lowered(job: Job) -> bytes:
     import litert_torch
 
-    if job.int8:
-        program = cast(fx.GraphModule, job.network)
-        _check(program)
-        graph = unfolded(program)
-        give_constants_full_rank(graph)
-        job = replace(job, network=graph)
     model: bytes = litert_torch.convert(
         _Named(job.module("NHWC"), job.names),
         sample_kwargs={INPUT: job.example("NHWC")},

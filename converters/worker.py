@@ -1,27 +1,29 @@
-"""One conversion in a process of its own: `python -m edgeskin.converters.worker`.
+"""Conversions in a process of their own: `python -m edgeskin.converters.worker`.
 
-The request is one JSON line on standard input, which the parent then holds
-open: when it closes, the parent is gone and so is the worker. The answer is a
-JSON file, so that whatever native code prints does no harm.
+A request is one JSON line on standard input, which the parent then holds open: the worker
+takes one after the other, and when it closes, the parent is gone and so is the worker. An
+answer is a JSON file, so that whatever native code prints does no harm; that goes to a log.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeskin.conversion import Conversion, CpuCost, SelfCheck, Speed
 from edgeskin.errors import ConversionFailed, EdgeskinError
-from edgeskin.processes import follow_parent, write_answer
+from edgeskin.processes import lines_of_parent, write_answer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,25 +55,60 @@ class Request:
     """Leave out rewrites that only this machine's CPU gains by."""
     cpu_cost: bool = False
     """Time it beside a file that has them."""
+    log: str = ""
+    """Where its output goes, if it is not there already."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
+@dataclass
+class Common:
+    """What the files that one worker makes have in common."""
+
+    loaded: dict[tuple[Path, bool], Loaded] = field(default_factory=dict)
+    made: dict[Any, Any] = field(default_factory=dict)
+    """Of `Job.once`."""
+
+    def load(self, path: Path, *, trust: bool) -> Loaded:
+        """As the source at `path` loads; the same object each time."""
+        from edgeskin.converters.source import find_source
+
+        if (path, trust) not in self.loaded:
+            self.loaded[path, trust] = find_source(path).load(trust=trust)
+        return self.loaded[path, trust]
+
+
 def main() -> int:
-    request = Request(**json.loads(sys.stdin.buffer.readline()))
-    follow_parent()
-    gc.disable()  # an eighth of the time; the process ends with its file, and with what it let go
-    try:
-        return 0 if write_answer(Path(request.answer), lambda: logged(request)) else 1
-    except OSError as error:  # a full disk: the exit code still gets through
-        return error.errno or 1
+    gc.disable()  # an eighth of the time
+    common = Common()
+    for line in lines_of_parent():
+        request = Request(**json.loads(line))
+        try:
+            _print_to(request.log)
+            write_answer(Path(request.answer), partial(logged, request, common))
+        except OSError as error:  # a full disk: the exit code still gets through
+            return error.errno or 1
+        gc.collect()
+    return 0
 
 
-def logged(request: Request) -> Conversion:
+def _print_to(log: str) -> None:
+    """From here on, whatever Python and native code print goes to the end of the file `log`."""
+    if not log:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for number in (1, 2):
+        os.dup2(file, number)
+    os.close(file)
+
+
+def logged(request: Request, common: Common) -> Conversion:
     """As `work`; whatever a converter raises is ConversionFailed, its traceback in the log."""
     try:
-        return work(request)
+        return work(request, common)
     except EdgeskinError:
         raise
     except Exception as error:
@@ -79,7 +116,7 @@ def logged(request: Request) -> Conversion:
         raise ConversionFailed(_line(error)) from error
 
 
-def work(request: Request) -> Conversion:
+def work(request: Request, common: Common) -> Conversion:
     """Convert, examine, compare."""
     import torch
 
@@ -92,24 +129,23 @@ def work(request: Request) -> Conversion:
 
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
-    source = find_source(Path(request.source))
-    loaded = source.load(trust=request.trust)
+    loaded = common.load(Path(request.source), trust=request.trust)
     metadata = Metadata(
         loaded.spec,
         request.io,  # type: ignore[arg-type]
         request.precision,  # type: ignore[arg-type]
         weights_sha256=loaded.weights_sha256,
     )
-    job = Job(loaded.network, metadata, request.portable)
+    job = Job(loaded.network, metadata, request.portable, common.made)
     target, path = FORMATS[request.target], Path(request.path)
     with writing(Path(path.name)):
         made = target.convert(job, path)
     audit, parity = examine(job, path, loaded.calibration, made)
     started = time.monotonic()
     timed = request.timing and job.int8
-    speed = _speed(job, request, loaded) if timed else None
+    speed = _speed(job, request, loaded, common) if timed else None
     return Conversion(
-        source=source.describe(),
+        source=find_source(Path(request.source)).describe(),
         scales={**loaded.calibration, **scales_summary(job.network)} if job.int8 else None,
         tools={name: _version(name) for name in ("edgeskin", *target.packages)},
         audit=summary(audit),
@@ -134,13 +170,13 @@ def examine(
     return verdict.check(job, path, calibration, made), selfcheck.measure(job, path)
 
 
-def _speed(job: Job, request: Request, loaded: Loaded) -> Speed:
+def _speed(job: Job, request: Request, loaded: Loaded, common: Common) -> Speed:
     """Times beside float; a float file that cannot be made is no reason to refuse the INT8 one."""
     from edgeskin.converters import speed
 
     try:
         path, scheme = Path(request.path), loaded.calibration["scheme"]
-        return speed.measure(job, request.target, path, scheme, _trained(request, loaded))
+        return speed.measure(job, request.target, path, scheme, _trained(request, loaded, common))
     except Exception as error:  # whatever a converter raises: its traceback goes to the log
         traceback.print_exc()
         return Speed(not_run=f"no float file to compare with: {_line(error)}")
@@ -157,13 +193,11 @@ def _cpu_cost(job: Job, request: Request) -> CpuCost:
         return CpuCost(not_run=f"there is no file for the CPU alone: {_line(error)}")
 
 
-def _trained(request: Request, program: Loaded) -> nn.Module | None:
+def _trained(request: Request, program: Loaded, common: Common) -> nn.Module | None:
     """The network that a program was calibrated from; None where it is not at hand."""
-    from edgeskin.converters.source import find_source
-
     if not request.float_source:
         return None
-    run = find_source(Path(request.float_source)).load(trust=request.trust)
+    run = common.load(Path(request.float_source), trust=request.trust)
     return run.network if run.weights_sha256 == program.weights_sha256 else None
 
 

@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from edgeskin.document import Document
@@ -43,8 +44,30 @@ def _until_closed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def lines_of_parent() -> Iterator[bytes]:
+    """What the parent sends this child, a line each, as it comes.
+
+    The child ends with its parent, as after `follow_parent`, whatever it does with a line then.
+    """
+    lines = SimpleQueue[bytes]()
+    threading.Thread(target=_pass_on, args=(lines,), daemon=True).start()
+    while True:
+        yield lines.get()
+
+
+def _pass_on(lines: SimpleQueue[bytes]) -> None:
+    rest = b""
+    while block := os.read(sys.stdin.fileno(), 65536):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            lines.put(line)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def write_answer(path: Path, work: Callable[[], Document]) -> bool:
     """Write, in a child, what `work` returns, or the error of ours that refused it (False then).
+
+    The file is there when it is whole.
 
     Raises:
         OSError: The disk is full; nothing is left of the answer.
@@ -53,10 +76,12 @@ def write_answer(path: Path, work: Callable[[], Document]) -> bool:
         answer: Mapping[str, Any] = {"document": work().to_json()}
     except EdgeskinError as error:
         answer = to_document(error)
+    fresh = path.with_name(f"{path.name}.fresh")
     try:
-        path.write_text(json.dumps(answer))
+        fresh.write_text(json.dumps(answer))
+        fresh.replace(path)
     except OSError:
-        path.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
     return "document" in answer
 

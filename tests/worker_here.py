@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from edgeskin.conversion import Conversion
 from edgeskin.converters import worker
 from edgeskin.converters.process import Process
 from edgeskin.processes import write_answer
@@ -23,17 +24,23 @@ class Here(Process):
     A command that a test put in the worker's place is a process of its own still.
     """
 
+    common: worker.Common
+
     def start(self) -> None:
         if self.command != WORKER:
             super().start()
             return
+        self.common = self.after.common if isinstance(self.after, Here) else worker.Common()
         self._started = time.monotonic()
         with quietly(self.log):
             try:
-                made = write_answer(Path(self.request.answer), lambda: worker.logged(self.request))
+                made = write_answer(Path(self.request.answer), self._work)
                 self._code = int(not made)
             except OSError as error:
                 self._code = error.errno or 1
+
+    def _work(self) -> Conversion:
+        return worker.logged(self.request, self.common)
 
     def finished(self) -> bool:
         if self._popen is not None:

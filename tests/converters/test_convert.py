@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import model_files
 import pytest
@@ -22,9 +23,11 @@ from edgeskin.calibration.program import Program, save_program
 from edgeskin.calibration.record import CalibrationRecord
 from edgeskin.calibration.rewrites import export
 from edgeskin.conversion import Conversion, SelfCheck, SourceRecord
+from edgeskin.converters import to_onnx, to_tflite
 from edgeskin.converters.audit.describe import summary
 from edgeskin.converters.audit.examine import audit
 from edgeskin.converters.convert import convert_files
+from edgeskin.converters.model import Job
 from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.process import Process
 from edgeskin.errors import (
@@ -43,10 +46,11 @@ from edgeskin.models.archive import DOCUMENT, GRAPH_RECORD
 
 # In place of the worker: writes its request as the file, and an answer of another.
 QUICK = """
-import json, sys
+import json, os, sys
 request = json.loads(sys.stdin.readline())
 open(request['path'], 'w').write(request['precision'])
-open(request['answer'], 'w').write({answer!r})
+open(request['answer'] + '.fresh', 'w').write({answer!r})
+os.rename(request['answer'] + '.fresh', request['answer'])
 """
 CRASH = "import os; os.abort()"
 
@@ -226,7 +230,8 @@ def test_a_crash_leaves_its_log_and_the_files_of_the_others(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: str
 ) -> None:
     out = tmp_path / "out"
-    replace_worker(monkeypatch, f"{quick}\nif request['target'] == 'onnx': {CRASH}")
+    on_onnx = f"\nif request['target'] == 'onnx': {CRASH}\nopen(request['path']"
+    replace_worker(monkeypatch, quick.replace("\nopen(request['path']", on_onnx))
     with pytest.raises(PartlyConverted, match=r"tiny-fp32\.onnx crashed with SIGABRT") as caught:
         convert_files(run, ["tflite", "onnx"], ["fp32"], out, ConversionOptions(workers=1))
     assert [artifact.path.name for artifact in caught.value.artifacts] == ["tiny-fp32.tflite"]
@@ -286,6 +291,31 @@ def test_run_to_onnx_and_back(tiny_run: Path, tmp_path: Path) -> None:
     assert entry.audit.weights.keys() == {"float32"}
     assert {"edgeskin", "torch", "onnx"} <= entry.tools.keys()
     assert listing(tmp_path / "out") == ["acne-test-fp32.onnx", "manifest.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "module", "name"),
+    [("tflite", to_tflite, "_lowered"), ("onnx", to_onnx, "_exported")],
+)
+def test_float_files_have_the_lowering_in_common(
+    target: str,
+    module: ModuleType,
+    name: str,
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lower = getattr(module, name)
+    jobs: list[Job] = []
+    monkeypatch.setattr(module, name, lambda job: jobs.append(job) or lower(job))
+    together = convert_files(tiny_run, [target], ["fp32", "fp16"], tmp_path / "out")
+    assert len(jobs) == 1
+    alone = [
+        convert_files(tiny_run, [target], [p], tmp_path / "alone")[0] for p in ("fp32", "fp16")
+    ]
+    assert len(jobs) == 3
+    assert [a.sha256 for a in together] == [a.sha256 for a in alone]
 
 
 @pytest.mark.slow

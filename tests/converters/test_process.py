@@ -30,12 +30,19 @@ from edgeskin.formats.model_audit import (
 NONE = ScaleSpan(tensors=0, smallest=None, largest=None)
 
 
-def process(folder: Path, code: str, *, name: str = "m.onnx", timeout_s: float = 30.0) -> Process:
+def process(
+    folder: Path,
+    code: str,
+    *,
+    name: str = "m.onnx",
+    timeout_s: float = 30.0,
+    after: Process | None = None,
+) -> Process:
     """A process that runs `code` in place of the worker; `answer` is where its answer goes."""
     path = folder / name
     request = Request("run", "onnx", "fp32", "app", str(path), f"{path}.json", 1)
     prelude = "import os, signal, sys, time, json; request = json.loads(sys.stdin.readline())\n"
-    made = Process(request, log=folder / f"{name}.log", timeout_s=timeout_s)
+    made = Process(request, log=folder / f"{name}.log", timeout_s=timeout_s, after=after)
     made.command = (sys.executable, "-S", "-c", prelude + code)
     return made
 
@@ -66,7 +73,11 @@ MADE = Conversion(
 
 
 def answer(document: object) -> str:
-    return f"open(request['answer'], 'w').write({json.dumps(document)!r})"
+    """Code that writes an answer: it appears whole, as a worker's does."""
+    return (
+        f"open(request['answer'] + '.fresh', 'w').write({json.dumps(document)!r}); "
+        "os.rename(request['answer'] + '.fresh', request['answer'])"
+    )
 
 
 GOOD = answer({"document": MADE.to_json()})
@@ -167,6 +178,67 @@ def test_one_failure_leaves_the_others(tmp_path: Path) -> None:
     assert good.parity == MADE.parity
 
 
+# Makes file after file, each holding the id of its process and the number of those before it.
+SERVES = """
+made = 0
+while True:
+    FIRST
+    with open(request['path'], 'w') as file: file.write(f'{os.getpid()} {made}')
+    ANSWER
+    made += 1
+    request = json.loads(sys.stdin.readline())
+"""
+
+
+def serves(first: str = "pass", says: str = GOOD) -> str:
+    """That code, with something before each file."""
+    return SERVES.replace("FIRST", first).replace("ANSWER", says)
+
+
+def made_by(folder: Path, name: str) -> list[int]:
+    """The process that made a file, and how many it had made before."""
+    return [int(word) for word in (folder / name).read_text().split()]
+
+
+@with_proc
+def test_one_worker_makes_those_that_follow_each_other(tmp_path: Path) -> None:
+    code = serves()
+    one = process(tmp_path, code, name="1.onnx")
+    two = process(tmp_path, code, name="2.onnx", after=one)
+    other = process(tmp_path, code, name="other.onnx")
+    last = process(tmp_path, code, name="last.onnx", after=two)
+    answers = run_all([one, two, other, last], 2)
+    assert all(isinstance(got, Conversion) for got in answers)
+    worker, before = made_by(tmp_path, "1.onnx")
+    assert before == 0
+    assert made_by(tmp_path, "2.onnx") == [worker, 1]
+    assert made_by(tmp_path, "last.onnx") == [worker, 2]
+    assert made_by(tmp_path, "other.onnx")[0] != worker
+    assert gone(worker)
+    assert list(tmp_path.glob("*.log")) == []
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "sys.exit(1)"])
+def test_a_worker_that_ends_at_its_second_file_says_nothing_of_it(end: str, tmp_path: Path) -> None:
+    code = serves(f"if made: {end}")
+    one = process(tmp_path, code, name="1.onnx")
+    two = process(tmp_path, code, name="2.onnx", after=one)
+    answers = run_all([one, two], 1)
+    assert all(isinstance(got, Conversion) for got in answers)
+    assert made_by(tmp_path, "2.onnx")[0] != made_by(tmp_path, "1.onnx")[0]
+    assert made_by(tmp_path, "2.onnx")[1] == 0
+
+
+def test_a_failure_leaves_those_behind_it_a_fresh_worker(tmp_path: Path) -> None:
+    refusal = {"error": "ConversionFailed", "message": "no such op"}
+    one = process(tmp_path, serves(says=answer(refusal)), name="1.onnx")
+    two = process(tmp_path, serves(), name="2.onnx", after=one)
+    error, good = run_all([one, two], 1)
+    assert isinstance(error, ConversionFailed)
+    assert isinstance(good, Conversion)
+    assert made_by(tmp_path, "2.onnx")[1] == 0
+
+
 def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
     """Each worker looks for another one's flag while it holds its own."""
     code = (
@@ -175,7 +247,8 @@ def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
         "flags = [f for f in os.listdir(folder) if f.endswith('.flag')]; os.remove(flag)\n"
         f"made = json.loads({json.dumps(MADE.to_json())!r})\n"
         "made['parity']['samples'] = len(flags)\n"
-        "open(request['answer'], 'w').write(json.dumps({'document': made}))"
+        "open(request['answer'] + '.fresh', 'w').write(json.dumps({'document': made}))\n"
+        "os.rename(request['answer'] + '.fresh', request['answer'])"
     )
     waiting = [process(tmp_path, code, name=f"{i}.onnx") for i in range(4)]
     answers = run_all(waiting, 1)
@@ -195,7 +268,7 @@ def test_real_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
         sys.executable,
         "-c",
         "import sys, time; from edgeskin.converters import worker\n"
-        "def work(request): print('working', flush=True); time.sleep(600)\n"
+        "def work(request, common): print('working', flush=True); time.sleep(600)\n"
         "worker.work = work; sys.exit(worker.main())",
     )
     started.start()
