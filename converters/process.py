@@ -44,6 +44,7 @@ class Process:
         self.after = after
         self.name = Path(request.path).name
         self._popen: subprocess.Popen[bytes] | None = None
+        self._started: float | None = None
         self._answer: Conversion | None = None
         self._has_failed = False
         self._is_followed = False
@@ -86,7 +87,8 @@ class Process:
             ConversionFailed: It crashed, took longer than `timeout_s`, or failed.
             EdgeskinError: What the worker itself refused, as it said it.
         """
-        assert self._popen is not None, "the worker was not started"
+        assert self._popen is not None, "it was not started"
+        assert self._started is not None
         code = self._popen.poll()
         elapsed = time.monotonic() - self._started
         answered = Path(self.request.answer).is_file()
@@ -123,15 +125,15 @@ class Process:
 
     def kill(self) -> None:
         """End its worker, whatever that is doing; only a failure's log is worth keeping."""
-        if self._end() and not self._has_failed:
+        self._end()
+        if self._started is not None and not self._has_failed:
             self.log.unlink(missing_ok=True)
 
-    def _end(self) -> bool:
-        """End the worker; False where it has none, or none any more."""
+    def _end(self) -> None:
+        """End the worker, where there is one still."""
         worker, self._popen = self._popen, None
         if worker is not None:
             end(worker)
-        return worker is not None
 
     def _read_answer(self, code: int) -> Conversion:
         path = Path(self.request.answer)
