@@ -8,6 +8,7 @@ integers from a fixed seed.
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import numpy as np
@@ -485,16 +486,28 @@ def test_uint8_activations_change_no_value() -> None:
     assert (before.min(), before.max()) == pytest.approx((-0.63, 7.02))
 
 
-def test_weights_with_zero_points_of_their_own_load_in_the_precise_mode() -> None:
+@pytest.mark.parametrize("shared", ["zero points", "weights", "step"])
+def test_layers_with_weights_of_their_own_load_in_the_precise_mode(shared: str) -> None:
     builder = Builder((1, 8, 6, 6))
     output = builder.conv(builder.conv(builder.input, (8, 8, 1, 1)), (8, 8, 1, 1))
     first, second = (node for node in builder.nodes if node.attribute and node.op_type != "Conv")
     second.input[2] = first.input[2]
-    graph = assert_same(builder, output, integers.own_zero_points, x64quantprecision="0")
+    if shared != "zero points":
+        second.input[0] = first.input[0]
+    if shared == "step":
+        for node in builder.nodes:
+            if node.op_type == "Conv":
+                node.input[1] = first.output[0]
+        builder.nodes.remove(second)
+    graph = assert_same(builder, output, integers.own_weights, x64quantprecision="0")
     weights = [conv.inputs[1].producer() for conv in find(graph, "Conv")]  # type: ignore[union-attr]
-    assert len({node.inputs[2].name for node in weights if node}) == 2  # type: ignore[union-attr]
+    for place in (0, 2):
+        assert len({node.inputs[place].name for node in weights if node}) == 2  # type: ignore[union-attr]
     model = builder.model(output)
-    integers.own_zero_points(model.graph)
     x = builder.random.uniform(-8, 8, builder.shape).astype(np.float32)
     expected = run(model, x, NONE)
+    if platform.machine() in ("x86_64", "AMD64"):  # why it is needed
+        with pytest.raises(Exception, match="replace the existing tensor"):
+            run(model, x, ALL, x64quantprecision="1")
+    integers.own_weights(model.graph)
     np.testing.assert_array_equal(run(model, x, ALL, x64quantprecision="1"), expected)

@@ -20,7 +20,7 @@ from edgeskin.converters.legalize.onnx.integers import (
     integer_biases,
     mean_to_pooling,
     own_constants,
-    own_zero_points,
+    own_weights,
 )
 from edgeskin.converters.legalize.onnx.linear import linear_to_convolution
 from edgeskin.converters.legalize.onnx.padding import pad_in_convolution
@@ -114,5 +114,5 @@ def find_form(activations: set[tuple[str, int]], *, portable: bool = False) -> F
 
 def legalize(graph: ir.Graph, form: Form) -> None:
     """Apply the rewrites of `form` to `graph`, in place, and those that every form needs."""
-    for rewrite in (drop_gathers_of_all, *form.rewrites, own_zero_points):
+    for rewrite in (drop_gathers_of_all, *form.rewrites, own_weights):
         rewrite(graph)

@@ -140,23 +140,34 @@ def _scale(dequantize: ir.Node) -> Array:
     return scale
 
 
-def own_zero_points(graph: ir.Graph) -> None:
-    """Give every weight zero points of its own.
+def own_weights(graph: ir.Graph) -> None:
+    """Give every layer weights and zero points of its own, and a dequantize step.
 
     On x86 without VNNI, ONNX Runtime adds products of uint8 and int8 in 16 bits,
     which saturates; with the session option `session.x64quantprecision` it does not. That
-    replaces the zero points of each weight, and fails to load where two weights share them.
+    replaces weights and zero points layer by layer, and fails to load where two layers share
+    them (ONNX Runtime 1.31.1). A layer that is applied several times is stored as often.
     """
-    used: set[str | None] = set()
-    for number, node in enumerate(nodes(graph, DEQUANTIZE)):
+    used: set[ir.Value | None] = set()
+    for node in nodes(graph, DEQUANTIZE):
         weight, zero_point = map(constant, (node.inputs[0], node.inputs[2]))
         if weight is None or zero_point is None or zero_point.dtype != np.int8:
             continue
-        shared = node.inputs[2]
-        assert shared is not None
-        if shared.name in used:
-            _copy_for(graph, node, 2, zero_point, number)
-        used.add(shared.name)
+        for step in _one_for_each_reader(graph, node):
+            for place, array in ((0, weight), (2, zero_point)):
+                if step.inputs[place] in used:
+                    _copy_for(graph, step, place, array, len(used))
+                used.add(step.inputs[place])
+
+
+def _one_for_each_reader(graph: ir.Graph, dequantize: ir.Node) -> list[ir.Node]:
+    """The step itself, which its first reader keeps, and a step like it for each other one."""
+    steps = [dequantize]
+    for reader, place in list(dequantize.outputs[0].uses())[1:]:
+        steps.append(ir.node(DEQUANTIZE, dequantize.inputs, dequantize.attributes))
+        graph.insert_before(dequantize, steps[-1])
+        reader.replace_input_with(place, steps[-1].outputs[0])
+    return steps
 
 
 def own_constants(graph: ir.Graph) -> None:

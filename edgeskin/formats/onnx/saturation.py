@@ -3,7 +3,7 @@
 Without VNNI they add products of uint8 and int8 in 16 bits, which some networks overflow: the file
 is right, the sums are not. With `OPTION` set to "1" they add in 32 bits, at half the speed or less.
 An app on such a CPU must set it too (docs/parity.md). Not every file loads with it: ONNX Runtime
-replaces the zero points of each weight, and refuses two weights that share one.
+replaces weights and zero points layer by layer, and refuses two layers that share them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def open_precise(open_session: Callable[[dict[str, str]], T]) -> tuple[T, bool]:
         try:
             return open_session({OPTION: "1"}), True
         except Exception:  # ONNX Runtime's own types share no base but Exception
-            pass  # its zero points are shared; or it fails below too, and says why
+            pass  # its layers share weights; or it fails below too, and says why
     return open_session({}), False
 
 
