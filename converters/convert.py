@@ -82,6 +82,7 @@ class _Desk:
             io=self.options.io,
             path=str(fresh),
             answer=f"{fresh}.json",
+            log=str(order.path.with_name(f"{order.path.name}.log")),
             threads=self.threads,
             timing=self.options.timing,
             float_source=self.run,
@@ -89,8 +90,7 @@ class _Desk:
             portable=order.portable,
             cpu_cost=self.options.timing and order.portable and CPU in order.destinations,
         )
-        log = order.path.with_name(f"{order.path.name}.log")
-        return Process(request, log=log, timeout_s=self.options.timeout_s, after=after)
+        return Process(request, timeout_s=self.options.timeout_s, after=after)
 
 
 def convert_files(

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from edgeskin.conversion import Conversion
@@ -27,7 +26,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Process:
-    """One request to a worker. Its output goes to `log`, which success removes.
+    """One request to a worker, whose log success removes.
 
     Args:
         after: The request whose worker it takes over, if that still lives: it must be done.
@@ -35,11 +34,9 @@ class Process:
 
     command = (sys.executable, "-P", "-m", "edgeskin.converters.worker")
 
-    def __init__(
-        self, request: Request, *, log: Path, timeout_s: float, after: Process | None = None
-    ):
-        self.request = replace(request, log=str(log))
-        self.log = log
+    def __init__(self, request: Request, *, timeout_s: float, after: Process | None = None):
+        self.request = request
+        self.log = Path(request.log)
         self.timeout_s = timeout_s
         self.after = after
         self.name = Path(request.path).name

@@ -24,7 +24,7 @@ _LEAST_OPSET = 18
 def convert(job: Job, path: Path) -> None:
     """Write `path`: uint8 NHWC in for `app`, float32 NCHW for `tensor`."""
     model = ModelProto()
-    model.CopyFrom(_exported(job) if job.int8 else job.once(_exported))
+    model.CopyFrom(job.once(_exported))
     if job.metadata.precision == "fp16":
         model = _to_float16(model)
     _describe(model, job.metadata)

@@ -37,7 +37,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Request:
-    """One conversion that is asked of a worker process; `answer` is the file for its result."""
+    """One conversion that is asked of a worker process.
+
+    `answer` is the file for its result, `log` that for whatever it prints.
+    """
 
     source: str
     target: str
@@ -45,6 +48,7 @@ class Request:
     io: str
     path: str
     answer: str
+    log: str
     threads: int
     timing: bool = False
     float_source: str = ""
@@ -55,8 +59,6 @@ class Request:
     """Leave out rewrites that only this machine's CPU gains by."""
     cpu_cost: bool = False
     """Time it beside a file that has them."""
-    log: str = ""
-    """Where its output goes, if it is not there already."""
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -95,8 +97,6 @@ def main() -> int:
 
 def _print_to(log: str) -> None:
     """From here on, whatever Python and native code print goes to the end of the file `log`."""
-    if not log:
-        return
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

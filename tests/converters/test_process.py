@@ -40,9 +40,9 @@ def process(
 ) -> Process:
     """A process that runs `code` in place of the worker; `answer` is where its answer goes."""
     path = folder / name
-    request = Request("run", "onnx", "fp32", "app", str(path), f"{path}.json", 1)
+    request = Request("run", "onnx", "fp32", "app", str(path), f"{path}.json", f"{path}.log", 1)
     prelude = "import os, signal, sys, time, json; request = json.loads(sys.stdin.readline())\n"
-    made = Process(request, log=folder / f"{name}.log", timeout_s=timeout_s, after=after)
+    made = Process(request, timeout_s=timeout_s, after=after)
     made.command = (sys.executable, "-S", "-c", prelude + code)
     return made
 
@@ -258,11 +258,8 @@ def test_no_more_than_workers_run_at_a_time(tmp_path: Path) -> None:
 @with_proc
 def test_real_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
     """The pipe it reads from closes, as it does however the parent ends."""
-    started = Process(
-        Request(str(tmp_path), "onnx", "fp32", "app", str(tmp_path / "m"), str(tmp_path / "a"), 1),
-        log=tmp_path / "log",
-        timeout_s=60,
-    )
+    places = (str(tmp_path / name) for name in ("m", "a", "log"))
+    started = Process(Request(str(tmp_path), "onnx", "fp32", "app", *places, 1), timeout_s=60)
     # Stand in for slow work: the worker's own main, with `work` replaced.
     started.command = (
         sys.executable,
