@@ -26,8 +26,8 @@ class Job:
     metadata: Metadata
     portable: bool = False
     """Without rewrites that only this machine's CPU gains by."""
-    made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What `once` has made; jobs that share it must not change their networks in between."""
+    made: dict[Any, Any] | None = field(default=None, compare=False, repr=False)
+    """What `once` keeps for other jobs, whose networks must not change in between."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,6 +42,8 @@ class Job:
 
         It is made once for all jobs that share `made` and differ in nothing else.
         """
+        if self.made is None:
+            return make(self)
         key = (make, self.network, self.portable, self.metadata.io, self.metadata.spec.to_json())
         if key not in self.made:
             self.made[key] = make(self)

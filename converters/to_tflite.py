@@ -60,7 +60,8 @@ def convert(job: Job, path: Path) -> None:
 def prepare(job: Job) -> Job:
     """The job in operators that litert-torch can lay out and XNNPACK has fast kernels for."""
     if not job.int8:
-        return replace(job, network=job.once(_prepared_float))
+        network = job.once(_prepared_float)
+        return job if network is job.network else replace(job, network=network)
     graph = copy.deepcopy(cast(fx.GraphModule, job.network))
     changed = not job.portable and split_wide_kernels(graph)
     return replace(job, network=tidied(graph, _example(job))) if changed else job
