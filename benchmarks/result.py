@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import AwareDatetime
 
 from edgeskin.benchmarks.accuracy import Accuracy
 from edgeskin.benchmarks.devices.facts import Facts
@@ -62,7 +63,7 @@ class Harness(Document):
 
     machine: str
     system: str
-    at: datetime | None = None
+    at: AwareDatetime | None = None
 
 
 class Load(Document):

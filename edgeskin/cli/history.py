@@ -43,7 +43,10 @@ def add(
     to: Annotated[Path, typer.Option(help="The history, a folder; made if it is not there.")],
     label: Annotated[str, typer.Option(help="A version or a commit.")] = "",
     at: Annotated[
-        str | None, typer.Option(help="The time they count as of, as 2026-01-31T02:00; UTC.")
+        str | None,
+        typer.Option(
+            help="The time they count as of, as 2026-01-31T02:00, UTC; without it, when measured."
+        ),
     ] = None,
     new_baseline: Annotated[
         bool,

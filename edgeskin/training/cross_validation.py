@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeskin.data.held_out import folds, without_a_tenth
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
-from edgeskin.errors import InvalidData, InvalidRun
+from edgeskin.errors import InvalidData, InvalidResult, InvalidRun
 from edgeskin.evaluation import evaluate
 from edgeskin.figures import Evaluation
 from edgeskin.files import check_writable, sha256, write_json
@@ -26,7 +26,7 @@ from edgeskin.tasks import TaskModule, find_task
 from edgeskin.training.recipe import Recipe
 from edgeskin.training.train import TrainingRecord, fit, make_spec
 
-RESULT, FOLD, METRICS = "cross_validation.json", "fold.json", "metrics.json"
+RESULT, METRICS = "cross_validation.json", "metrics.json"
 BINS = 5
 """A quantity is spread over the folds in so many equal shares of the images."""
 
@@ -109,10 +109,10 @@ def _fold(
     progress: Progress,
 ) -> TrainingRecord:
     """The record of a fold's run, trained unless it is there."""
-    key, marked = _key(recipe, start, kept, held), run / FOLD
+    key = _key(recipe, start, kept, held)
     if (run / METRICS).is_file():
-        if marked.is_file() and json.loads(marked.read_bytes())["sha256"] == key:
-            return TrainingRecord.from_json(json.loads((run / METRICS).read_bytes()))
+        if (there := _fold_of(run / METRICS, key)) is not None:
+            return there
         if not force:
             raise InvalidRun(
                 f"{run} is a fold of another recipe, start or data: pass --force to train it "
@@ -122,7 +122,7 @@ def _fold(
     if recipe.fit_temperature:
         kept, tenth = without_a_tenth(kept, recipe.seed)
         held_out = [tenth, held]
-    record = fit(
+    return fit(
         recipe.task,
         recipe.arch,
         kept,
@@ -130,11 +130,19 @@ def _fold(
         run,
         recipe=recipe,
         start=start,
+        fold_sha256=key,
         force=True,
         progress=progress,
     )
-    write_json(marked, {"sha256": key})
-    return record
+
+
+def _fold_of(record: Path, key: str) -> TrainingRecord | None:
+    """The record in a file, if it is of this fold."""
+    try:
+        there = TrainingRecord.from_json(record.read_bytes(), where=record)
+    except InvalidResult:
+        return None
+    return there if there.fold_sha256 == key else None
 
 
 def _key(recipe: Recipe, start: Path | str | None, kept: Dataset, held: Dataset) -> str:

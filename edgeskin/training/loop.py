@@ -44,6 +44,7 @@ class Trainer:
 
     Masks in `truth` have the size of the images, not of the network's input. `started_from` are
     the words for the weights before the first step: a resumption must start from the same.
+    `losses` are the mean losses of the epochs so far.
 
     Another kind of training overrides `parameter_groups`, `loss`, `step`, `train_mode`,
     `epoch_done`, `state` and `identity`.
@@ -56,7 +57,7 @@ class Trainer:
     images: Tensor
     truth: Mapping[str, Tensor]
     started_from: str = ""
-    epoch: int = field(default=0, init=False)
+    losses: list[float] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -89,11 +90,16 @@ class Trainer:
             while self.epoch < self.recipe.epochs:
                 loss = self._one_epoch()
                 self._check_weights()
-                self.epoch += 1
+                self.losses.append(loss)
                 self.epoch_done()
                 self._save(checkpoint)
                 report(self.epoch, loss)
         return self.averaged.eval()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return len(self.losses)
 
     @property
     def averaged(self) -> nn.Module:
@@ -204,7 +210,7 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         with atomic(path, force=True) as fresh:
-            self.fabric.save(fresh, self.state() | {"epoch": self.epoch, "key": self._key})
+            self.fabric.save(fresh, self.state() | {"losses": self.losses, "key": self._key})
 
     def _restore(self, path: Path) -> None:
         try:
@@ -212,6 +218,7 @@ class Trainer:
             same = kept["key"] == self._key
             if same:  # another network's state does not fit
                 self.fabric.load(path, self.state(), strict=True, weights_only=True)
+                self.losses = list(kept["losses"])
         except Exception as error:  # torch raises its own types for damaged files
             raise InvalidRun(
                 f"the checkpoint {path} is damaged: {error}. Remove it to start again."
@@ -221,7 +228,6 @@ class Trainer:
                 f"{path} belongs to another recipe, network or data set. Remove it, or train "
                 "with the settings it was made with."
             )
-        self.epoch = kept["epoch"]
 
     @cached_property
     def _key(self) -> str:

@@ -7,7 +7,6 @@ the heads and the loss of `lightly`.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from edgeskin.data.manifest import Dataset, ImageData, open_data
 from edgeskin.document import Document
 from edgeskin.errors import InvalidData, MissingPackage
-from edgeskin.files import check_writable, write_json
+from edgeskin.files import check_writable
 from edgeskin.models import MEAN, STD
 from edgeskin.models.architectures import build, find_arch
 from edgeskin.models.linear_heads import MultiHead
@@ -96,23 +95,17 @@ def pretrain(
     images = torch.cat([training_images(split, spec.input, progress) for split in splits])
     trainer = SiameseTrainer(spec, Siamese(network), objective_of(spec), recipe, images, {})
     checkpoint = out.with_name(out.name + ".checkpoint") / "last.pt"
-    told = checkpoint.with_name("losses.json")
-    resumed = checkpoint.is_file() and told.is_file()
-    losses: list[float] = json.loads(told.read_bytes()) if resumed else []
-
-    def report(epoch: int, loss: float) -> None:
-        losses.append(loss)
-        write_json(told, losses)
-        progress(f"pretraining, loss {loss:.3f}", epoch, recipe.epochs)
-
-    siamese = trainer.fit(checkpoint, report)
+    siamese = trainer.fit(
+        checkpoint,
+        lambda epoch, loss: progress(f"pretraining, loss {loss:.3f}", epoch, recipe.epochs),
+    )
     assert isinstance(siamese, Siamese)
     record = PretrainingRecord(
         edgeskin_version=__version__,
         recipe=recipe,
         images={split.name: len(split) for split in splits},
         started_from=started_from(find_arch(arch), pretrained=recipe.pretrained),
-        losses=tuple(losses),
+        losses=tuple(trainer.losses),
         spread=_spread(trainer, siamese),
     )
     save_run(out, spec, siamese.network, record.to_json(), force=force)

@@ -51,7 +51,8 @@ class TrainingRecord(Document):
     `val` and `test` are the evaluations on those splits, where the data have them. `data_rule`
     is how images came into splits where the data do not say, and what was left out. `started_from`
     says which weights were there before the first step. `temperatures` are what the logits of
-    distributions were divided by, by head, where the recipe says `fit_temperature`.
+    distributions were divided by, by head, where the recipe says `fit_temperature`. `fold_sha256`
+    is, of a fold of cross-validation, of all that it was made of.
     """
 
     version: int = 1
@@ -61,6 +62,7 @@ class TrainingRecord(Document):
     data_rule: str | None = None
     started_from: str = ""
     temperatures: dict[str, float] | None = None
+    fold_sha256: str | None = None
     val: Evaluation | None = None
     test: Evaluation | None = None
 
@@ -119,6 +121,7 @@ def fit(
     *,
     recipe: Recipe,
     start: Path | str | None = None,
+    fold_sha256: str | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> TrainingRecord:
@@ -153,6 +156,7 @@ def fit(
         data_rule=train_split.rule,
         started_from=began_with,
         temperatures=fitted,
+        fold_sha256=fold_sha256,
         val=evaluations.get("val"),
         test=evaluations.get("test"),
     )

@@ -22,6 +22,7 @@ from edgeskin.benchmarks.pack import Pack
 from edgeskin.benchmarks.report.history.history_documents import History, Trend
 from edgeskin.benchmarks.report.history.thresholds import ThresholdName
 from edgeskin.benchmarks.report.history.trends import trends_of
+from edgeskin.benchmarks.result import Harness
 from edgeskin.cli.main import run
 from edgeskin.errors import CannotWrite, InvalidResult, MissingPackage, UnknownName
 
@@ -85,6 +86,17 @@ def test_every_figure_of_a_result_is_kept(images: Pack, tmp_path: Path) -> None:
     later = history_add([path], tmp_path / "h")  # now
     assert datetime.now(UTC) - later.at < timedelta(minutes=10)
     assert len(history(tmp_path / "h", figure="p50_ms").trends[0].points) == 2
+
+
+def test_results_count_as_of_when_they_were_measured(images: Pack, tmp_path: Path) -> None:
+    for day in (2, 9):
+        harness = Harness(machine="x86_64", system="Linux", at=START + timedelta(days=day))
+        make_result(tmp_path / "results", images, device=f"adb:X{day}", harness=harness)
+    make_result(tmp_path / "results", images)  # does not say when
+    added = history_add([tmp_path / "results"], tmp_path / "h")
+    assert (added.results, added.at) == (3, START + timedelta(days=9))
+    said = history_add([tmp_path / "results"], tmp_path / "h", at=START)
+    assert said.at == START
 
 
 def test_emulated_and_simulated_results_have_no_speed(images: Pack, tmp_path: Path) -> None:

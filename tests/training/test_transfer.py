@@ -83,6 +83,20 @@ def test_the_temperature_of_a_training_is_in_its_record_and_its_weights(tmp_path
     assert record.temperatures["age"] != pytest.approx(1.0, abs=1e-3)
 
 
+def test_pretraining_that_goes_on_tells_every_epoch(ages: Path, tmp_path: Path) -> None:
+    recipe = Recipe(**FAST | {"epochs": 3})
+    whole = pretrain(ARCH, [ages], tmp_path / "whole", recipe=recipe)
+
+    def stops(what: str, done: int, total: int) -> None:
+        if what.startswith("pretraining") and done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        pretrain(ARCH, [ages], tmp_path / "run", recipe=recipe, progress=stops)
+    assert [path.name for path in (tmp_path / "run.checkpoint").iterdir()] == ["last.pt"]
+    assert pretrain(ARCH, [ages], tmp_path / "run", recipe=recipe) == whole
+
+
 @pytest.mark.slow
 def test_each_image_is_held_out_once(ages: Path, tmp_path: Path) -> None:
     recipe = Recipe(**FAST, task="perceived_age", arch=ARCH)
@@ -103,6 +117,10 @@ def test_each_image_is_held_out_once(ages: Path, tmp_path: Path) -> None:
         cross_validate(other, ages, tmp_path / "folds", 3)
     with pytest.raises(InvalidRun, match="fold-1 is a fold of another"):
         cross_validate(recipe, ages, tmp_path / "folds", 2)  # other images are held out
+    (runs[0] / "metrics.json").write_text("{")
+    with pytest.raises(InvalidRun, match="fold-1 is a fold of another"):
+        cross_validate(recipe, ages, tmp_path / "folds", 3)
+    assert cross_validate(recipe, ages, tmp_path / "folds", 3, force=True).pooled == seen.pooled
 
 
 class Answers(nn.Module):

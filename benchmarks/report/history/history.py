@@ -41,7 +41,8 @@ def history_add(
         results: Files and folders of `bench`.
         folder: Made if it is not there.
         label: A version or a commit.
-        at: The time that the results count as of; without one, now. Without a zone it is UTC.
+        at: The time that the results count as of; without one, when the last of them was measured,
+            or now where none says when. Without a zone it is UTC.
         new_baseline: The level has changed on purpose: what came before is no measure for these
             results and later ones.
 
@@ -51,7 +52,8 @@ def history_add(
         MissingPackage: pyarrow.
     """
     rows, values = figures_of(collect(results, progress))
-    moment = at or datetime.now(UTC)
+    measured = [row.measured_at for row in rows if row.measured_at]
+    moment = at or max(measured, default=datetime.now(UTC))
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     path = write(Path(folder), values, moment, label, new_baseline)
     return Addition(
