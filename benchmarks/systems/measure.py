@@ -156,9 +156,6 @@ def trained(row: Row, workspace: Workspace) -> Trained:
         return Trained.from_json(json.loads(place.read_bytes()))
     start = None if row.start is None else _features(row.start, workspace)
     recipe = recipe_for(row.recipe)
-    folder = workspace.folder(row.name)
-    taken_up = any([*folder.glob("*.checkpoint"), *folder.glob("fold-*")])
-    began = time.monotonic()
     if row.folds is not None:
         result = _cross_validated(row, recipe, data, workspace)
     else:
@@ -167,8 +164,9 @@ def trained(row: Row, workspace: Workspace) -> Trained:
             progress=workspace.progress,
         )  # fmt: skip
         result = _of_record(row, record)
-    if not taken_up:
-        result = result.model_copy(update={"seconds": time.monotonic() - began})
+    if start is not None:
+        features = json.loads((start / "metrics.json").read_bytes())
+        result = result.model_copy(update={"start_seconds": features.get("seconds")})
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(place, result.to_json())
     return result
@@ -183,7 +181,7 @@ def _of_record(row: Row, record: TrainingRecord) -> Trained:
         started_from=record.started_from,
         train_images=record.train_images,
         epochs=record.recipe.epochs,
-        seconds=None,
+        seconds=record.seconds,
         threads=torch.get_num_threads(),
         test=record.test,
     )
@@ -196,7 +194,14 @@ def _cross_validated(row: Row, recipe: Recipe, data: Path, workspace: Workspace)
     )
     first = _of_record(row, result.folds[0])
     folds = {name: spread.folds for name, spread in result.spread.items()}
-    return first.model_copy(update={"test": result.pooled, "folds": folds})
+    seconds = [fold.seconds for fold in result.folds]
+    return first.model_copy(
+        update={
+            "test": result.pooled,
+            "folds": folds,
+            "seconds": None if None in seconds else sum(filter(None, seconds)),
+        }
+    )
 
 
 def _features(name: str, workspace: Workspace) -> Path:

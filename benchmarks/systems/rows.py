@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 SKIN = "face_skin"
 """The row whose run says which pixels are skin, for the apparent skin tone."""
+BY_ACNE = ("severity", "skin_tone")
+BY_AGE = ("age:19,39,59", "skin_tone")
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,20 @@ class Row:
 ROWS = {
     row.name: row
     for row in (
-        Row(SKIN, "acne-presence", "face_skin", "face_skin_segmentation", {"skin_skin_dice": 0.92}),
+        Row(
+            SKIN,
+            "acne-presence",
+            "face_skin",
+            "face_skin_segmentation",
+            {"skin_skin_dice": 0.92},
+            by=("skin_tone",),
+        ),
         Row(
             "acne_lite0",
             "acne",
             "acne_lite0",
             "acne_severity",
-            by=("severity", "skin_tone"),
+            by=BY_ACNE,
             beside="acne_128",
             min_sqnr_db=32.0,
         ),
@@ -61,19 +70,28 @@ ROWS = {
             Row(name, "acne", name, "acne_severity", beside="acne_128", files=False)
             for name in ("acne_128_l2", "acne_128_kl", "acne_128_annotated", "acne_128_resnet18")
         ),
-        Row("acne_128_vit", "acne", "acne_128_vit", "acne_severity", beside="acne_128"),
-        Row("acne_128_fusion", "acne", "acne_128_fusion", "acne_severity", beside="acne_128"),
+        *(
+            Row(name, "acne", name, "acne_severity", by=BY_ACNE, beside="acne_128")
+            for name in ("acne_128_vit", "acne_128_fusion")
+        ),
         Row("acne_128_authors", "acne", "acne_128_authors", "acne_severity", files=False),
         Row("acne_128_folds", "acne", "acne_128", "acne_severity", files=False, folds=5),
         Row("presence_whole", "acne-presence", "acne_presence", "presence", files=False),
-        Row("presence_skin", "acne-presence", "acne_presence", "presence", behind=SKIN),
+        Row(
+            "presence_skin",
+            "acne-presence",
+            "acne_presence",
+            "presence",
+            by=BY_ACNE,
+            behind=SKIN,
+        ),
         Row("grades_whole", "acne-presence", "acne_presence", "grades", files=False),
         Row(
             "grades_skin",
             "acne-presence",
             "acne_presence",
             "grades",
-            by=("severity",),
+            by=BY_ACNE,
             behind=SKIN,
         ),
         Row(
@@ -107,16 +125,23 @@ ROWS = {
             "age_transfer",
             "face_age",
             {"age_mae": 8.0},
-            by=("age:19,39,59", "skin_tone"),
+            by=BY_AGE,
         ),
-        Row("age_finetuned", "perceived-age", "age_finetuned", "face_age", {"age_mae": 8.0}),
+        Row(
+            "age_finetuned",
+            "perceived-age",
+            "age_finetuned",
+            "face_age",
+            {"age_mae": 8.0},
+            by=BY_AGE,
+        ),
         Row(
             "age_self_supervised",
             "perceived-age",
             "age_finetuned",
             "face_age",
             {"age_mae": 8.0},
-            by=("age:19,39,59", "skin_tone"),
+            by=BY_AGE,
             start="face_features",
         ),
         Row(
@@ -125,6 +150,7 @@ ROWS = {
             "ultrasound",
             "ultrasound_busi",
             {"label_balanced_accuracy": 0.80},
+            by=("label",),
             min_sqnr_db=32.0,
         ),
         Row("ultrasound_128", "ultrasound", "ultrasound_128", "ultrasound_busi", files=False),
@@ -151,6 +177,7 @@ class Pair:
         first, last: The rows of its stages.
         whole: The row whose network sees whole images: the last one, or its twin that was
             trained on them.
+        by: What accuracy at the end is given by, as `--by` takes it.
     """
 
     name: str
@@ -160,6 +187,7 @@ class Pair:
     last: str
     whole: str
     data: str
+    by: tuple[str, ...] = ()
 
 
 PAIRS = {
@@ -167,15 +195,15 @@ PAIRS = {
     for pair in (
         Pair(
             "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
-            "lesion_classes", "scenes",
+            "lesion_classes", "scenes", ("label",),
         ),
         Pair(
             "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",
-            "presence_whole", "presence",
+            "presence_whole", "presence", BY_ACNE,
         ),
         Pair(
             "grades", "acne-presence", "acne_presence", "face_skin", "grades_skin",
-            "grades_whole", "grades",
+            "grades_whole", "grades", BY_ACNE,
         ),
     )
 }  # fmt: skip

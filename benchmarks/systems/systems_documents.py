@@ -32,8 +32,9 @@ KINDS = {
 class Trained(Document):
     """What training gave.
 
-    `seconds` are of wall time on the row's machine, which it shared; None of a training that was
-    stopped and taken up again.
+    `seconds` are of wall time on the row's machine, which it shared, of all folds together; None of
+    trainings that were resumed before their record had it. `start_seconds` are those of the
+    features that it started from.
     """
 
     recipe: str
@@ -43,6 +44,7 @@ class Trained(Document):
     train_images: int
     epochs: int
     seconds: float | None
+    start_seconds: float | None = None
     threads: int
     test: Evaluation
     folds: dict[str, tuple[float, ...]] | None = None
@@ -119,22 +121,33 @@ class SystemRecord(Document):
 
 
 class JoinedFiles(Document):
-    """A pipeline of INT8 files beside that of the runs: at its end, and by stage."""
+    """A pipeline of files of one format beside that of the runs: at its end, and by stage.
 
+    `kinds` are which of `KINDS` each stage is, by stage.
+    """
+
+    target: str
+    kinds: dict[str, str]
     sqnr_db: float
     stages_db: dict[str, float]
     equal_statuses: float
     equal_decisions: dict[str, float]
     metrics: dict[str, MetricChange]
+    groups: dict[str, Subgroups] | None = None
+
+    @property
+    def title(self) -> str:
+        """Format and kinds, as the tables call the files."""
+        kinds = dict.fromkeys(KINDS[kind].title for kind in self.kinds.values())
+        return f"{FORMATS[self.target].title} {', '.join(kinds)}"
 
 
 class PipelineRecord(Document):
     """A pipeline of two float networks beside the whole images, where it answers.
 
     `metrics` has the whole image as reference and the pipeline as candidate, over the images
-    that have an answer; `pictures` is how many the last stage saw, `files` the INT8 files by
-    format. `stages` has the SHA-256 of each stage's float weights by row, null where it was not
-    recorded.
+    that have an answer; `pictures` is how many the last stage saw. `stages` has the SHA-256 of
+    each stage's float weights by row, null where it was not recorded.
     """
 
     name: str
@@ -147,7 +160,7 @@ class PipelineRecord(Document):
     pictures: int
     metrics: dict[str, MetricChange]
     stages: dict[str, str] | None = None
-    files: dict[str, JoinedFiles] | None = None
+    files: tuple[JoinedFiles, ...] = ()
 
     def other_than(self, row: SystemRecord) -> bool:
         """Whether a row is a stage of it, and was trained anew since."""

@@ -1,19 +1,22 @@
-"""Pipelines: what the first stage changes for the last one, and INT8 at the end."""
+"""Pipelines: what the first stage changes for the last one, and what files lose at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on, weights_of
-from edgeskin.benchmarks.systems.rows import Pair
+from edgeskin.benchmarks.systems.rows import SKIN, Pair
 from edgeskin.benchmarks.systems.sets import made
-from edgeskin.benchmarks.systems.systems_documents import JoinedFiles, PipelineRecord
+from edgeskin.benchmarks.systems.systems_documents import KINDS, JoinedFiles, PipelineRecord
 from edgeskin.converters.parity.pipeline_compare import (
     FloatPipeline,
     answers,
     open_reference,
     verify_pipeline,
 )
+from edgeskin.data.grouping import SKIN_TONE, GroupOptions
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.evaluation import compare
 from edgeskin.files import write_json
@@ -22,29 +25,42 @@ from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
 from edgeskin.postprocess import rows_of
 
 TARGETS = ("tflite", "onnx", "coreml")
+PRECISIONS = ("fp16", "int8")
 
 
 def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
-    """The pipeline against whole images, and its INT8 files against its runs."""
+    """The pipeline against whole images, and its files against its runs."""
     data = load_split(made(pair.data, workspace.data, workspace.out, workspace.progress), "test")
     folder = workspace.folder(f"pipeline-{pair.name}")
-    reference = open_reference(_joined(pair, folder, workspace, "float"))
+    runs = [workspace.run(name) for name in (pair.first, pair.last)]
+    reference = open_reference(_joined(pair, folder, "float", runs))
     record = _against_whole(pair, reference, data, workspace)
-    files = {}
-    for target in TARGETS:
-        if all(_int8(workspace, name, target) for name in (pair.first, pair.last)):
-            place = _joined(pair, folder, workspace, target)
+    skin = workspace.run(SKIN) if SKIN_TONE in pair.by else None
+    groups = GroupOptions(by=pair.by, skin_model=skin)
+    files = []
+    for precision in PRECISIONS:
+        for target in TARGETS:
+            stages = _stages(pair, workspace, precision, target)
+            if len(stages) < 2:
+                continue
+            place = _joined(pair, folder, f"{target}-{precision}", [p for _, p in stages])
             found = verify_pipeline(
-                place, reference.pipeline.folder, data, progress=workspace.progress
+                place, reference.pipeline.folder, data, groups, progress=workspace.progress
             )
-            files[target] = JoinedFiles(
-                sqnr_db=found.sqnr_db,
-                stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
-                equal_statuses=found.equal_statuses,
-                equal_decisions=found.equal_decisions,
-                metrics=found.metrics,
+            names = reference.pipeline.names
+            files.append(
+                JoinedFiles(
+                    target=target,
+                    kinds={n: kind for n, (kind, _) in zip(names, stages, strict=True)},
+                    sqnr_db=found.sqnr_db,
+                    stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
+                    equal_statuses=found.equal_statuses,
+                    equal_decisions=found.equal_decisions,
+                    metrics=found.metrics,
+                    groups=found.subgroups,
+                )
             )
-    record = record.model_copy(update={"files": files})
+    record = record.model_copy(update={"files": tuple(files)})
     write_json(folder / "record.json", record.to_json())
     return record
 
@@ -75,21 +91,27 @@ def _against_whole(
     )
 
 
-def _joined(pair: Pair, folder: Path, workspace: Workspace, what: str) -> Path:
-    """The pipeline of the runs ("float"), or of INT8 files of a format."""
+def _joined(pair: Pair, folder: Path, what: str, paths: Sequence[Path]) -> Path:
+    """The pipeline of the runs ("float"), or of the files of a format."""
     out = folder / f"{pair.name}-{what}.pipeline"
-    names = read_rules(pair.rules).stages
-    rows = (pair.first, pair.last)
-    paths = [workspace.run(row) if what == "float" else _int8(workspace, row, what) for row in rows]
-    stages = {name: path for name, path in zip(names, paths, strict=True) if path}
+    stages = dict(zip(read_rules(pair.rules).stages, paths, strict=True))
     make_pipeline(pair.rules, stages, out, force=True)
     return out
 
 
-def _int8(workspace: Workspace, row: str, target: str) -> Path | None:
-    """The INT8 file of a row, trained for it where that was better; None where it was not made."""
-    suffix = FORMATS[target].suffix
-    for kind in ("qat", "ptq"):
-        for path in sorted((workspace.folder(row) / f"files-{kind}").glob(f"*{suffix}")):
-            return path
-    return None
+def _stages(
+    pair: Pair, workspace: Workspace, precision: str, target: str
+) -> list[tuple[str, Path]]:
+    """The kind and the file of each stage; QAT where it was better, no stage that has no file."""
+    found = []
+    for row in (pair.first, pair.last):
+        kinds = [kind for kind in reversed(KINDS) if KINDS[kind].precision == precision]
+        files = (
+            (kind, path)
+            for kind in kinds
+            for path in sorted(
+                (workspace.folder(row) / f"files-{kind}").glob(f"*{FORMATS[target].suffix}")
+            )
+        )
+        found += list(islice(files, 1))
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +45,7 @@ class Trainer:
 
     Masks in `truth` have the size of the images, not of the network's input. `started_from` are
     the words for the weights before the first step: a resumption must start from the same.
-    `losses` are the mean losses of the epochs so far.
+    `losses` are the mean losses of the epochs so far, `seconds` their wall time.
 
     Another kind of training overrides `parameter_groups`, `loss`, `step`, `train_mode`,
     `epoch_done`, `state` and `identity`.
@@ -58,6 +59,7 @@ class Trainer:
     truth: Mapping[str, Tensor]
     started_from: str = ""
     losses: list[float] = field(default_factory=list, init=False)
+    seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         recipe = self.recipe
@@ -88,10 +90,12 @@ class Trainer:
         keep_freed_memory()
         with fast_arithmetic(), float32_depthwise(self.network, self.averaged):
             while self.epoch < self.recipe.epochs:
+                began = time.monotonic()
                 loss = self._one_epoch()
                 self._check_weights()
                 self.losses.append(loss)
                 self.epoch_done()
+                self.seconds += time.monotonic() - began
                 self._save(checkpoint)
                 report(self.epoch, loss)
         return self.averaged.eval()
@@ -210,7 +214,8 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         with atomic(path, force=True) as fresh:
-            self.fabric.save(fresh, self.state() | {"losses": self.losses, "key": self._key})
+            done = {"losses": self.losses, "seconds": self.seconds, "key": self._key}
+            self.fabric.save(fresh, self.state() | done)
 
     def _restore(self, path: Path) -> None:
         try:
@@ -218,7 +223,7 @@ class Trainer:
             same = kept["key"] == self._key
             if same:  # another network's state does not fit
                 self.fabric.load(path, self.state(), strict=True, weights_only=True)
-                self.losses = list(kept["losses"])
+                self.losses, self.seconds = list(kept["losses"]), kept["seconds"]
         except Exception as error:  # torch raises its own types for damaged files
             raise InvalidRun(
                 f"the checkpoint {path} is damaged: {error}. Remove it to start again."

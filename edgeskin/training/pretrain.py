@@ -48,8 +48,9 @@ RECIPE: Mapping[str, object] = {
 class PretrainingRecord(Document):
     """`metrics.json` of features: how they were learnt, and how far they are from collapse.
 
-    `spread` is the standard deviation of the unit-length projection over images times the root of
-    its size: 1 where projections point everywhere, 0 where all are the same (collapse).
+    `seconds` are the wall time of its epochs. `spread` is the standard deviation of the unit-length
+    projection over images times the root of its size: 1 where projections point everywhere, 0 where
+    all are the same (collapse).
     """
 
     version: int = 1
@@ -58,6 +59,7 @@ class PretrainingRecord(Document):
     images: dict[str, int]
     started_from: str
     losses: tuple[float, ...]
+    seconds: float | None = None
     spread: float
 
 
@@ -106,6 +108,7 @@ def pretrain(
         images={split.name: len(split) for split in splits},
         started_from=started_from(find_arch(arch), pretrained=recipe.pretrained),
         losses=tuple(trainer.losses),
+        seconds=trainer.seconds,
         spread=_spread(trainer, siamese),
     )
     save_run(out, spec, siamese.network, record.to_json(), force=force)

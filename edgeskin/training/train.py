@@ -48,7 +48,8 @@ from edgeskin.version import __version__
 class TrainingRecord(Document):
     """What a training was and gave: `metrics.json` of a run.
 
-    `val` and `test` are the evaluations on those splits, where the data have them. `data_rule`
+    `val` and `test` are the evaluations on those splits, where the data have them. `seconds` are
+    the wall time of its epochs, in all its processes where it was resumed. `data_rule`
     is how images came into splits where the data do not say, and what was left out. `started_from`
     says which weights were there before the first step. `temperatures` are what the logits of
     distributions were divided by, by head, where the recipe says `fit_temperature`. `fold_sha256`
@@ -59,6 +60,7 @@ class TrainingRecord(Document):
     edgeskin_version: str
     recipe: Recipe
     train_images: int
+    seconds: float | None = None
     data_rule: str | None = None
     started_from: str = ""
     temperatures: dict[str, float] | None = None
@@ -153,6 +155,7 @@ def fit(
         edgeskin_version=__version__,
         recipe=recipe,
         train_images=len(train_split),
+        seconds=trainer.seconds,
         data_rule=train_split.rule,
         started_from=began_with,
         temperatures=fitted,

@@ -10,9 +10,10 @@ from PIL import Image
 from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
-from edgeskin.benchmarks.systems.page import f1_of, filled, json_path, losses, markdown
+from edgeskin.benchmarks.systems.page import filled, json_path
 from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
+from edgeskin.benchmarks.systems.systems_tables import f1_of, losses, markdown
 from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
@@ -20,7 +21,9 @@ from edgeskin.evaluation import MetricChange
 from edgeskin.metrics import per_class
 from edgeskin.pipelines.pipeline_folder import read_rules
 from edgeskin.tasks.published import PUBLISHED, Published
+from edgeskin.training.cross_validation import CrossValidation
 from edgeskin.training.recipe import Recipe, find_recipe
+from edgeskin.training.train import TrainingRecord, recipe_for
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -120,11 +123,12 @@ def test_rows_are_shown_beside_the_one_that_they_are_compared_with() -> None:
 def test_what_a_pipeline_of_files_loses_beyond_its_limits_is_said() -> None:
     result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
     (pair,) = (pair for pair in result.pipelines if pair.name == "lesion_crops")
-    change = pair.files["onnx"].metrics["label_accuracy"]
-    for value, words in ((-0.0051, "ONNX loses"), (-0.0049, "nothing.")):
+    file = next(file for file in pair.files if file.title == "ONNX INT8 QAT, INT8 PTQ")
+    change = file.metrics["label_accuracy"]
+    for value, words in ((-0.0051, "ONNX INT8 QAT, INT8 PTQ loses"), (-0.0049, "nothing.")):
         lost = change.model_copy(update={"candidate": change.reference + value})
-        file = pair.files["onnx"].model_copy(update={"metrics": {"label_accuracy": lost}})
-        shown = pair.model_copy(update={"files": {"onnx": file}})
+        lossy = file.model_copy(update={"metrics": {"label_accuracy": lost}})
+        shown = pair.model_copy(update={"files": (lossy,)})
         text = filled(
             (DOCS / "systems" / "skin-lesions.md").read_text("utf-8"),
             "skin-lesions",
@@ -163,19 +167,29 @@ def test_parts_in_float_are_a_line_of_their_row() -> None:
     assert SystemsResult.from_json(shown.to_json()) == shown
 
 
-def test_folds_that_were_there_leave_no_training_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("seconds", "all_of_them"), [((60.0, 90.0), 150.0), ((60.0, None), None)])
+def test_the_time_of_folds_is_that_of_all(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: tuple[float | None, ...],
+    all_of_them: float | None,
 ) -> None:
-    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
-    found = result.rows[0].trained.model_copy(update={"seconds": None})
-    monkeypatch.setattr(measure, "_cross_validated", lambda *_: found)
+    found = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes())).rows[0].trained.test
+    recipe = recipe_for("acne_128")
+    folds = tuple(
+        TrainingRecord(
+            edgeskin_version="0", recipe=recipe, train_images=9, seconds=part, test=found
+        )
+        for part in seconds
+    )
+    of_folds = CrossValidation(data="set", recipe=recipe, folds=folds, spread={}, pooled=found)
+    monkeypatch.setattr(measure, "cross_validate", lambda *_, **__: of_folds)
     (tmp_path / "acne_severity").mkdir()
     (tmp_path / "acne_severity" / "manifest.csv").touch()
     row, workspace = ROWS["acne_128_folds"], measure.Workspace(tmp_path, tmp_path / "rows")
-    assert measure.trained(row, workspace).seconds is not None
-    (workspace.folder(row.name) / "trained.json").unlink()
-    (workspace.folder(row.name) / "fold-1").mkdir()
-    assert measure.trained(row, workspace).seconds is None
+    made = measure.trained(row, workspace)
+    assert (made.seconds, made.test) == (all_of_them, found)
+    assert measure.trained(row, workspace) == made  # read back
 
 
 @pytest.mark.slow
