@@ -120,6 +120,18 @@ class SystemRecord(Document):
     accuracy_control: AccuracyControl | None = None
 
 
+class StageTimes(Document):
+    """Medians on one thread of the machine that the record names, which other work shared.
+
+    `stages_p50_ms` are of a stage's inference, `join_p50_ms` of making the last stage's pictures of
+    an image, `whole_p50_ms` of an image from one end to the other, without the join.
+    """
+
+    stages_p50_ms: dict[str, float]
+    join_p50_ms: float
+    whole_p50_ms: float
+
+
 class JoinedFiles(Document):
     """A pipeline of files of one format beside that of the runs: at its end, and by stage.
 
@@ -134,6 +146,7 @@ class JoinedFiles(Document):
     equal_decisions: dict[str, float]
     metrics: dict[str, MetricChange]
     groups: dict[str, Subgroups] | None = None
+    times: StageTimes | None = None
 
     @property
     def title(self) -> str:

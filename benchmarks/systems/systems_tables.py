@@ -64,13 +64,27 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
                 f"{100 * file.equal_statuses:.1f} %",
                 shares(file.equal_decisions),
                 *(change_words(m) for m in file.metrics.values()),
+                *_stage_times(file),
             )
             for file in pair.files
         ]
         lost = [line for file in pair.files for line in losses(file.title, file.metrics)]
         yield f"Files beside the float pipeline. {_beyond(lost)}"
-        yield grid(("files", "stages, dB", "equal answers", "equal decisions", *names), rows)
+        yield grid(
+            ("files", "stages, dB", "equal answers", "equal decisions", *names, *TIMES), rows
+        )
     yield from _groups(pair.files)
+
+
+TIMES = ("stages, p50 ms", "join", "image")
+
+
+def _stage_times(file: JoinedFiles) -> tuple[str, ...]:
+    """Medians of each stage's inference, of the join, and of an image."""
+    if (times := file.times) is None:
+        return ("",) * len(TIMES)
+    stages = ", ".join(f"{name} {ms:.1f}" for name, ms in times.stages_p50_ms.items())
+    return stages, f"{times.join_p50_ms:.1f}", f"{times.whole_p50_ms:.1f}"
 
 
 def _classes(row: SystemRecord) -> str:

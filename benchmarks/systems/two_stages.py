@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
+from edgeskin.benchmarks.result import BenchResult, PipelineResult
 from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on, weights_of
 from edgeskin.benchmarks.systems.rows import SKIN, Pair
 from edgeskin.benchmarks.systems.sets import made
-from edgeskin.benchmarks.systems.systems_documents import KINDS, JoinedFiles, PipelineRecord
+from edgeskin.benchmarks.systems.systems_documents import (
+    KINDS,
+    JoinedFiles,
+    PipelineRecord,
+    StageTimes,
+)
 from edgeskin.converters.parity.pipeline_compare import (
     FloatPipeline,
     answers,
@@ -18,14 +24,16 @@ from edgeskin.converters.parity.pipeline_compare import (
 )
 from edgeskin.data.grouping import SKIN_TONE, GroupOptions
 from edgeskin.data.manifest import Dataset, load_split
+from edgeskin.errors import RunFailed
 from edgeskin.evaluation import compare
 from edgeskin.files import write_json
 from edgeskin.formats import FORMATS
 from edgeskin.pipelines.pipeline_folder import make_pipeline, read_rules
 from edgeskin.postprocess import rows_of
+from edgeskin.verbs import bench, pack
 
-TARGETS = ("tflite", "onnx", "coreml")
-PRECISIONS = ("fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
+TIMED_IMAGES = 12
 
 
 def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
@@ -35,31 +43,28 @@ def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
     runs = [workspace.run(name) for name in (pair.first, pair.last)]
     reference = open_reference(_joined(pair, folder, "float", runs))
     record = _against_whole(pair, reference, data, workspace)
+    joined = _joined_files(pair, folder, workspace)
+    times = _times(list(joined), pair, folder, workspace)
     skin = workspace.run(SKIN) if SKIN_TONE in pair.by else None
     groups = GroupOptions(by=pair.by, skin_model=skin)
     files = []
-    for precision in PRECISIONS:
-        for target in TARGETS:
-            stages = _stages(pair, workspace, precision, target)
-            if len(stages) < 2:
-                continue
-            place = _joined(pair, folder, f"{target}-{precision}", [p for _, p in stages])
-            found = verify_pipeline(
-                place, reference.pipeline.folder, data, groups, progress=workspace.progress
+    for place, (target, kinds) in joined.items():
+        found = verify_pipeline(
+            place, reference.pipeline.folder, data, groups, progress=workspace.progress
+        )
+        files.append(
+            JoinedFiles(
+                target=target,
+                kinds=kinds,
+                sqnr_db=found.sqnr_db,
+                stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
+                equal_statuses=found.equal_statuses,
+                equal_decisions=found.equal_decisions,
+                metrics=found.metrics,
+                groups=found.subgroups,
+                times=times.get(place.name),
             )
-            names = reference.pipeline.names
-            files.append(
-                JoinedFiles(
-                    target=target,
-                    kinds={n: kind for n, (kind, _) in zip(names, stages, strict=True)},
-                    sqnr_db=found.sqnr_db,
-                    stages_db={name: stage.sqnr_db for name, stage in found.stages.items()},
-                    equal_statuses=found.equal_statuses,
-                    equal_decisions=found.equal_decisions,
-                    metrics=found.metrics,
-                    groups=found.subgroups,
-                )
-            )
+        )
     record = record.model_copy(update={"files": tuple(files)})
     write_json(folder / "record.json", record.to_json())
     return record
@@ -89,6 +94,47 @@ def _against_whole(
         metrics=compare(spec, seen, through.handover.answers(through.outputs), truth),
         stages={name: weights_of(workspace.run(name)) for name in (pair.first, pair.last)},
     )
+
+
+def _times(
+    places: Sequence[Path], pair: Pair, folder: Path, workspace: Workspace
+) -> dict[str, StageTimes]:
+    """Times on this machine by stage, by pipeline, of formats that run here as on a device."""
+    data = made(pair.data, workspace.data, workspace.out, workspace.progress)
+    runs, packed = folder / f"{pair.name}-float.pipeline", folder / "pack"
+    pack(runs, data, packed, samples=TIMED_IMAGES, force=True, progress=workspace.progress)
+    timed = [place for place in places if "coreml" not in place.stem]
+    found = bench(
+        timed, packed, folder / "host", protocol="quick", force=True, progress=workspace.progress
+    )["host"]
+    if not isinstance(found, list):
+        raise RunFailed(f"{pair.name} did not run on this machine: {found}")
+    return {result.artifact.name: _by_stage(result) for result in found}
+
+
+def _by_stage(result: BenchResult) -> StageTimes:
+    assert isinstance(result, PipelineResult)
+    assert result.whole_p50_ms is not None
+    stages = {name: stage.latency for name, stage in result.stages.items()}
+    return StageTimes(
+        stages_p50_ms={name: found.summary.run.p50_ms for name, found in stages.items() if found},
+        join_p50_ms=result.join.p50_ms,
+        whole_p50_ms=result.whole_p50_ms,
+    )
+
+
+def _joined_files(
+    pair: Pair, folder: Path, workspace: Workspace
+) -> dict[Path, tuple[str, dict[str, str]]]:
+    """Pipelines of files whose stages all have one: its format, and the kind of each stage."""
+    names = read_rules(pair.rules).stages
+    joined = {}
+    for precision, target in product(PRECISIONS, FORMATS):
+        stages = _stages(pair, workspace, precision, target)
+        if len(stages) == len(names):
+            place = _joined(pair, folder, f"{target}-{precision}", [path for _, path in stages])
+            joined[place] = target, {n: kind for n, (kind, _) in zip(names, stages, strict=True)}
+    return joined
 
 
 def _joined(pair: Pair, folder: Path, what: str, paths: Sequence[Path]) -> Path:
