@@ -35,6 +35,8 @@ from edgeskin.training.memory import (
 from edgeskin.training.recipe import Training
 
 Report = Callable[[int, float], None]
+VERSION = 2
+"""Of what a checkpoint holds; in version 1, no losses and no seconds."""
 ParameterGroup = dict[str, list[nn.Parameter] | float]
 """`params` and what differs for them from the optimizer's settings, as torch takes it."""
 
@@ -230,8 +232,8 @@ class Trainer:
             ) from error
         if not same:
             raise InvalidRun(
-                f"{path} belongs to another recipe, network or data set. Remove it, or train "
-                "with the settings it was made with."
+                f"{path} belongs to another recipe, network, data set or version of edgeskin. "
+                "Remove it, or train with what it was made with."
             )
 
     @cached_property
@@ -242,7 +244,7 @@ class Trainer:
             data.update(image.numpy().tobytes())
         for name, values in sorted(self.truth.items()):
             data.update(name.encode() + values.numpy().tobytes())
-        settings = f"{self.spec.to_json()} {self.recipe.model_dump_json()}"
+        settings = f"{VERSION} {self.spec.to_json()} {self.recipe.model_dump_json()}"
         return f"{settings} {self.started_from} {data.hexdigest()}{self.identity()}"
 
 
