@@ -93,6 +93,11 @@ class FileRow(Document):
     emulated: Emulated | None = None
 
     @property
+    def is_fp32(self) -> bool:
+        """Whether nothing was made smaller."""
+        return self.kind == "fp32"
+
+    @property
     def title(self) -> str:
         """Format and kind, as the tables call the file."""
         return f"{FORMATS[self.target].title} {KINDS[self.kind].title}"
@@ -124,7 +129,8 @@ class StageTimes(Document):
     """Medians on one thread of the machine that the record names, which other work shared.
 
     `stages_p50_ms` are of a stage's inference, `join_p50_ms` of making the last stage's pictures of
-    an image, `whole_p50_ms` of an image from one end to the other, without the join.
+    an image, `whole_p50_ms` of an image from one end to the other, pre- and post-processing
+    included, without the join.
     """
 
     stages_p50_ms: dict[str, float]
@@ -147,6 +153,11 @@ class JoinedFiles(Document):
     metrics: dict[str, MetricChange]
     groups: dict[str, Subgroups] | None = None
     times: StageTimes | None = None
+
+    @property
+    def is_fp32(self) -> bool:
+        """Whether nothing was made smaller."""
+        return set(self.kinds.values()) == {"fp32"}
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from edgeskin.benchmarks.peers.int8_page import grid
@@ -26,14 +27,14 @@ def overview(result: SystemsResult) -> str:
 
 
 def _systems(result: SystemsResult) -> str:
-    """A line a network with files: the metric that decides, and what is left of it in each kind."""
+    """Networks with files: what each kind of file leaves of the metrics that a row is told by."""
     columns = ("row", "metric", "published", "float", *(k.title for k in KINDS.values()))
     columns += ("worst group of float", "trained")
-    return grid(columns, [_system(row) for row in result.rows if row.files])
+    rows = [row for row in result.rows if row.files]
+    return grid(columns, [_system(row, name) for row in rows for name in shown(row)])
 
 
-def _system(row: SystemRecord) -> tuple[str, ...]:
-    name = deciding(row)
+def _system(row: SystemRecord, name: str) -> tuple[str, ...]:
     found = row.trained.test.metrics[name]
     unit = "" if found.unit == "ratio" else f" {found.unit}"
     seconds = row.trained.seconds
@@ -43,9 +44,15 @@ def _system(row: SystemRecord) -> tuple[str, ...]:
         published(row.trained.task, name),
         f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]{unit}",
         *(_most_lost(row, kind, name) for kind in KINDS),
-        _worst_group(row, name),
+        "; ".join(_worst_groups(row, name)),
         "" if seconds is None else f"{seconds / 60:.0f} min",
     )
+
+
+def shown(row: SystemRecord) -> list[str]:
+    """The metric that decides, and those that others published of the task."""
+    others = [name for name in row.trained.test.metrics if published(row.trained.task, name)]
+    return list(dict.fromkeys((deciding(row), *others)))
 
 
 def deciding(row: SystemRecord) -> str:
@@ -56,39 +63,37 @@ def deciding(row: SystemRecord) -> str:
 
 
 def published(task: str, metric: str) -> str:
-    """What others reported of a metric, a figure a network; else their first figure, named."""
-    figures = [dict(other.figures()) for other in PUBLISHED.get(task, ())]
-    if not figures:
-        return ""
-    alike = [name for name in figures[0] if metric.endswith(_word(name))]
-    name = next(iter(alike), next(iter(figures[0])))
-    return f"{name}: {'; '.join(known[name] for known in figures if name in known)}"
-
-
-def _word(name: str) -> str:
-    """`mae` of `MAE, years`."""
-    return name.partition(",")[0].lower()
+    """What others reported of the metric, by network; empty where they reported another."""
+    _, _, kind = metric.partition("_")  # behind the name of the head
+    return "; ".join(
+        f"{other.network} {figure}"
+        for other in PUBLISHED.get(task, ())
+        for name, figure in other.figures()
+        if name.partition(",")[0].lower() == kind
+    )
 
 
 def _most_lost(row: SystemRecord, kind: str, metric: str) -> str:
-    """The change in the format that loses most."""
+    """The change in the format that loses most; in one without a figure, if there is one."""
     changes = [file.metrics[metric] for file in row.files if file.kind == kind]
     return change_words(max(changes, key=_loss)) if changes else ""
 
 
 def _loss(change: MetricChange) -> float:
-    return change.loss
-
-
-def _worst_group(row: SystemRecord, metric: str) -> str:
-    return "; ".join(_worst_groups(row, metric)) or "not measured"
+    return math.inf if math.isnan(change.loss) else change.loss
 
 
 def _worst_groups(row: SystemRecord, metric: str) -> Iterator[str]:
     """Of the float network, by each column: its name, its value and its labelled images."""
-    for by, groups in (row.files[0].groups or {}).items():
-        if (gap := groups.gaps.get(metric)) is not None:
-            worst = groups.groups[gap.reference.worst]
-            value = (worst.metrics or {})[metric].reference
-            images = worst.labelled(metric)
-            yield f"{by.partition(':')[0]} {gap.reference.worst}: {value:.3f} ({images} images)"
+    by_column = row.files[0].groups
+    if by_column is None:
+        yield "not measured"
+        return
+    for by, groups in by_column.items():
+        column = by.partition(":")[0]
+        if (gap := groups.gaps.get(metric)) is None:
+            yield f"{column}: too few images"
+            continue
+        worst = groups.groups[gap.reference.worst]
+        value = (worst.metrics or {})[metric].reference
+        yield f"{column} {gap.reference.worst}: {value:.3f} ({worst.labelled(metric)} images)"

@@ -10,7 +10,6 @@ from typing import Literal
 from edgeskin.benchmarks.peers.int8_page import grid
 from edgeskin.benchmarks.systems.rows import ROWS, limit_of
 from edgeskin.benchmarks.systems.systems_documents import (
-    KINDS,
     FileRow,
     JoinedFiles,
     PipelineRecord,
@@ -43,7 +42,7 @@ def markdown(rows: Sequence[SystemRecord], pipelines: Sequence[PipelineRecord] =
 
 
 def _pipeline(pair: PipelineRecord) -> Iterator[str]:
-    """The pipeline beside whole images, and its INT8 files beside its runs."""
+    """The pipeline beside whole images, and its files beside its runs."""
     counts = ", ".join(f"{count} {status}" for status, count in pair.statuses.items())
     yield (
         f"Rules `{pair.rules}` on {pair.images} test images of {pair.data}: {counts}; the last "
@@ -57,6 +56,7 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
     yield grid(("metric", "whole", "pipeline", "change"), table)
     if pair.files:
         names = list(pair.files[0].metrics)
+        times = TIMES if any(file.times for file in pair.files) else ()
         rows = [
             (
                 file.title,
@@ -64,19 +64,18 @@ def _pipeline(pair: PipelineRecord) -> Iterator[str]:
                 f"{100 * file.equal_statuses:.1f} %",
                 shares(file.equal_decisions),
                 *(change_words(m) for m in file.metrics.values()),
-                *_stage_times(file),
+                *(_stage_times(file) if times else ()),
             )
             for file in pair.files
         ]
         lost = [line for file in pair.files for line in losses(file.title, file.metrics)]
         yield f"Files beside the float pipeline. {_beyond(lost)}"
-        yield grid(
-            ("files", "stages, dB", "equal answers", "equal decisions", *names, *TIMES), rows
-        )
+        columns = ("files", "stages, dB", "equal answers", "equal decisions", *names, *times)
+        yield grid(columns, rows)
     yield from _groups(pair.files)
 
 
-TIMES = ("stages, p50 ms", "join", "image")
+TIMES = ("stages, p50 ms", "join, p50 ms", "image, p50 ms")
 
 
 def _stage_times(file: JoinedFiles) -> tuple[str, ...]:
@@ -116,6 +115,7 @@ def f1_of(precision: float, sensitivity: float) -> float:
 
 
 def networks(rows: Sequence[SystemRecord]) -> str:
+    """Every metric of each float network, with its goal."""
     table = []
     for row in rows:
         goals = ROWS[row.name].goals
@@ -241,7 +241,7 @@ def losses(title: str, metrics: Mapping[str, MetricChange]) -> Iterator[str]:
     """A line for each metric that a file loses more of than `rows.MOST_LOST` allows."""
     for name, change in metrics.items():
         most = limit_of(name)
-        if most is not None and change.loss > most:
+        if most is not None and not change.loss <= most:  # nan is beyond it, too
             yield f"{title} loses {change_words(change)} of {name}"
 
 
@@ -270,15 +270,16 @@ def _groups(files: Sequence[FileRow] | Sequence[JoinedFiles]) -> Iterator[str]:
         return
     yield "By group, the float model:"
     yield grid(columns, float_rows)
-    yield "By group, its smaller files:"
     file_rows = [
         (file.title, *_gap(by, name, "candidate", of), *_growth(of.gaps[name]))
         for file in files
-        if KINDS["fp32"].title not in file.title
+        if not file.is_fp32
         for by, name, of in _compared(file)
         if limit_of(name) is not None
     ]
-    yield grid(("file", *columns, "growth", "verdict"), file_rows)
+    if file_rows:
+        yield "By group, its smaller files:"
+        yield grid(("file", *columns, "growth", "verdict"), file_rows)
 
 
 def _compared(file: FileRow | JoinedFiles) -> Iterator[tuple[str, str, Subgroups]]:

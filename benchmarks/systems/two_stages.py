@@ -7,7 +7,13 @@ from itertools import islice, product
 from pathlib import Path
 
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
-from edgeskin.benchmarks.systems.measure import Workspace, machine_line, outputs_on, weights_of
+from edgeskin.benchmarks.systems.measure import (
+    TIMED,
+    Workspace,
+    machine_line,
+    outputs_on,
+    weights_of,
+)
 from edgeskin.benchmarks.systems.rows import SKIN, Pair
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import (
@@ -44,7 +50,8 @@ def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
     reference = open_reference(_joined(pair, folder, "float", runs))
     record = _against_whole(pair, reference, data, workspace)
     joined = _joined_files(pair, folder, workspace)
-    times = _times(list(joined), pair, folder, workspace)
+    timed = [place for place, (target, _) in joined.items() if target in TIMED]
+    times = _times(timed, pair, folder, workspace)
     skin = workspace.run(SKIN) if SKIN_TONE in pair.by else None
     groups = GroupOptions(by=pair.by, skin_model=skin)
     files = []
@@ -99,13 +106,12 @@ def _against_whole(
 def _times(
     places: Sequence[Path], pair: Pair, folder: Path, workspace: Workspace
 ) -> dict[str, StageTimes]:
-    """Times on this machine by stage, by pipeline, of formats that run here as on a device."""
+    """Times on this machine by stage, by the name of the pipeline."""
     data = made(pair.data, workspace.data, workspace.out, workspace.progress)
     runs, packed = folder / f"{pair.name}-float.pipeline", folder / "pack"
     pack(runs, data, packed, samples=TIMED_IMAGES, force=True, progress=workspace.progress)
-    timed = [place for place in places if "coreml" not in place.stem]
     found = bench(
-        timed, packed, folder / "host", protocol="quick", force=True, progress=workspace.progress
+        places, packed, folder / "host", protocol="quick", force=True, progress=workspace.progress
     )["host"]
     if not isinstance(found, list):
         raise RunFailed(f"{pair.name} did not run on this machine: {found}")

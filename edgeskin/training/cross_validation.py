@@ -115,8 +115,8 @@ def _fold(
             return there
         if not force:
             raise InvalidRun(
-                f"{run} is a fold of another recipe, start or data: pass --force to train it "
-                "anew, or choose another folder"
+                f"{run} is no fold of this recipe, start, data and edgeskin, or is damaged: pass "
+                "--force to train it anew, or choose another folder"
             )
     held_out = [held]
     if recipe.fit_temperature:

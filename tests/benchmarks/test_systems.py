@@ -10,9 +10,15 @@ from PIL import Image
 from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
-from edgeskin.benchmarks.systems.page import filled, json_path
+from edgeskin.benchmarks.systems.page import OVERVIEW, filled, json_path
 from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, limit_of
-from edgeskin.benchmarks.systems.systems_documents import FileRow, SystemsResult
+from edgeskin.benchmarks.systems.systems_documents import (
+    FileRow,
+    StageTimes,
+    SystemRecord,
+    SystemsResult,
+)
+from edgeskin.benchmarks.systems.systems_overview import overview
 from edgeskin.benchmarks.systems.systems_tables import f1_of, losses, markdown
 from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
@@ -37,7 +43,8 @@ def test_pages_show_what_is_in_the_json() -> None:
 
 @pytest.mark.parametrize("task", sorted(PUBLISHED))
 def test_the_figures_of_others_stand_on_one_page_each(task: str) -> None:
-    pages = [path.read_text(encoding="utf-8") for path in (DOCS / "systems").glob("*.md")]
+    of_rows = (p for p in (DOCS / "systems").glob("*.md") if p.stem != OVERVIEW)
+    pages = [path.read_text(encoding="utf-8") for path in of_rows]
     for row in PUBLISHED[task]:
         (page,) = [page for page in pages if f"| {row.network} " in page]
         assert all(text in page for _, text in row.figures())
@@ -104,6 +111,59 @@ def test_the_worst_group_stands_with_its_value() -> None:
     text = filled((DOCS / "systems" / "perceived-age.md").read_text("utf-8"), row.page, result)
     (line,) = (line for line in text.splitlines() if "ONNX fp16 " in line and worst in line)
     assert f"| {group.metrics['age_mae'].candidate:.4f} " in line
+
+
+def line_of(row: SystemRecord, metric: str) -> str:
+    """Of the table of systems."""
+    text = overview(SystemsResult(tools={}, rows=(row,)))
+    table, _, _ = text.partition("### Every network")
+    (line,) = (line for line in table.splitlines() if f"| {metric} " in line)
+    return line
+
+
+def test_a_system_stands_beside_what_others_published_of_the_same_metric() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (row,) = (row for row in result.rows if row.name == "ultrasound")
+    (others,) = PUBLISHED["ultrasound_grading"]
+    assert f"{others.network} {others.metrics['accuracy']} " in line_of(row, "label_accuracy")
+    balanced = line_of(row, "label_balanced_accuracy")  # which nobody published
+    assert others.network not in balanced
+    found = row.trained.test.metrics["label_balanced_accuracy"]
+    assert f"| {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] " in balanced
+
+
+@pytest.mark.parametrize("lost", [0.25, float("nan")])
+def test_of_the_formats_the_one_that_loses_most_stands_in_the_table(lost: float) -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    (row,) = (row for row in result.rows if row.name == "ultrasound")
+    files = list(row.files)
+    place = next(i for i, file in enumerate(files) if file.title == "ONNX fp16")
+    change = files[place].metrics["label_accuracy"]
+    worse = change.model_copy(
+        update={
+            "candidate": change.reference - lost,
+            "change": Estimate(value=-lost, low=-lost, high=-lost),
+        }
+    )
+    metrics = files[place].metrics | {"label_accuracy": worse}
+    files[place] = files[place].model_copy(update={"metrics": metrics})
+    line = line_of(row.model_copy(update={"files": tuple(files)}), "label_accuracy")
+    assert f"{-100 * lost:+.2f} " in line
+
+
+def test_a_pipeline_shows_its_times_by_stage_where_there_are_any() -> None:
+    result = SystemsResult.from_json(json.loads(json_path(DOCS).read_bytes()))
+    pair = result.pipelines[0]
+    row = next(row for row in result.rows if row.page == pair.page)
+    plain = tuple(file.model_copy(update={"times": None}) for file in pair.files)
+    assert "join, p50 ms" not in markdown([row], [pair.model_copy(update={"files": plain})])
+    times = StageTimes(
+        stages_p50_ms={"areas": 55.04, "lesion": 15.5}, join_p50_ms=7.26, whole_p50_ms=91.0
+    )
+    timed = (plain[0].model_copy(update={"times": times}), *plain[1:])
+    text = markdown([row], [pair.model_copy(update={"files": timed})])
+    assert "| areas 55.0, lesion 15.5 | 7.3 " in text
+    assert "| 91.0 " in text
 
 
 def test_rows_are_shown_beside_the_one_that_they_are_compared_with() -> None:
