@@ -7,8 +7,9 @@ from pathlib import Path
 
 from edgeskin.benchmarks.accelerators.cells import PRECISIONS, Cell, NetworkCells
 from edgeskin.benchmarks.peers.int8_page import compact_json, grid
-from edgeskin.benchmarks.systems.page import change_words, marked, shares
+from edgeskin.benchmarks.systems.page import marked
 from edgeskin.benchmarks.systems.rows import limit_of
+from edgeskin.benchmarks.systems.systems_tables import change_words, shares
 from edgeskin.document import Document
 from edgeskin.files import atomic
 from edgeskin.formats import FORMATS
