@@ -141,7 +141,7 @@ def _comparisons(rows: Sequence[SystemRecord]) -> Iterator[str]:
 def _training(row: SystemRecord) -> str:
     trained = row.trained
     seconds = trained.seconds
-    took = "taken up again in unknown time" if seconds is None else f"{seconds / 60:.0f} minutes"
+    took = "resumed, its time not kept," if seconds is None else f"{seconds / 60:.0f} minutes"
     line = (
         f"{trained.arch} by recipe `{trained.recipe}` on {row.data}: {trained.train_images} "
         f"images, {trained.epochs} epochs, {took} on {trained.threads} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 
 from edgeskin.benchmarks.result import BenchResult, PipelineResult
@@ -44,14 +44,15 @@ TIMED_IMAGES = 12
 
 def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
     """The pipeline against whole images, and its files against its runs."""
-    data = load_split(made(pair.data, workspace.data, workspace.out, workspace.progress), "test")
+    images = made(pair.data, workspace.data, workspace.out, workspace.progress)
+    data = load_split(images, "test")
     folder = workspace.folder(f"pipeline-{pair.name}")
     runs = [workspace.run(name) for name in (pair.first, pair.last)]
     reference = open_reference(_joined(pair, folder, "float", runs))
     record = _against_whole(pair, reference, data, workspace)
     joined = _joined_files(pair, folder, workspace)
     timed = [place for place, (target, _) in joined.items() if target in TIMED]
-    times = _times(timed, pair, folder, workspace)
+    times = _times(timed, reference.pipeline.folder, images, workspace)
     skin = workspace.run(SKIN) if SKIN_TONE in pair.by else None
     groups = GroupOptions(by=pair.by, skin_model=skin)
     files = []
@@ -104,17 +105,16 @@ def _against_whole(
 
 
 def _times(
-    places: Sequence[Path], pair: Pair, folder: Path, workspace: Workspace
+    places: Sequence[Path], runs: Path, images: Path, workspace: Workspace
 ) -> dict[str, StageTimes]:
-    """Times on this machine by stage, by the name of the pipeline."""
-    data = made(pair.data, workspace.data, workspace.out, workspace.progress)
-    runs, packed = folder / f"{pair.name}-float.pipeline", folder / "pack"
-    pack(runs, data, packed, samples=TIMED_IMAGES, force=True, progress=workspace.progress)
-    found = bench(
-        places, packed, folder / "host", protocol="quick", force=True, progress=workspace.progress
-    )["host"]
+    """Times on this machine by stage, by the name of the pipeline; `runs` is that of the runs."""
+    packed, out = runs.with_name("pack"), runs.with_name("host")
+    pack(runs, images, packed, samples=TIMED_IMAGES, force=True, progress=workspace.progress)
+    (found,) = bench(
+        places, packed, out, protocol="quick", force=True, progress=workspace.progress
+    ).values()
     if not isinstance(found, list):
-        raise RunFailed(f"{pair.name} did not run on this machine: {found}")
+        raise RunFailed(f"{runs.name} did not run on this machine: {found}")
     return {result.artifact.name: _by_stage(result) for result in found}
 
 
@@ -134,9 +134,11 @@ def _joined_files(
 ) -> dict[Path, tuple[str, dict[str, str]]]:
     """Pipelines of files whose stages all have one: its format, and the kind of each stage."""
     names = read_rules(pair.rules).stages
+    rows = [workspace.folder(name) for name in (pair.first, pair.last)]
     joined = {}
     for precision, target in product(PRECISIONS, FORMATS):
-        stages = _stages(pair, workspace, precision, target)
+        found = (best_file(row, precision, target) for row in rows)
+        stages = [file for file in found if file is not None]
         if len(stages) == len(names):
             place = _joined(pair, folder, f"{target}-{precision}", [path for _, path in stages])
             joined[place] = target, {n: kind for n, (kind, _) in zip(names, stages, strict=True)}
@@ -151,19 +153,10 @@ def _joined(pair: Pair, folder: Path, what: str, paths: Sequence[Path]) -> Path:
     return out
 
 
-def _stages(
-    pair: Pair, workspace: Workspace, precision: str, target: str
-) -> list[tuple[str, Path]]:
-    """The kind and the file of each stage; QAT where it was better, no stage that has no file."""
-    found = []
-    for row in (pair.first, pair.last):
-        kinds = [kind for kind in reversed(KINDS) if KINDS[kind].precision == precision]
-        files = (
-            (kind, path)
-            for kind in kinds
-            for path in sorted(
-                (workspace.folder(row) / f"files-{kind}").glob(f"*{FORMATS[target].suffix}")
-            )
-        )
-        found += list(islice(files, 1))
-    return found
+def best_file(row: Path, precision: str, target: str) -> tuple[str, Path] | None:
+    """Kind and file of a row's folder, trained for INT8 where that was better; None if not made."""
+    for kind in reversed(KINDS):
+        if KINDS[kind].precision == precision:
+            for path in sorted((row / f"files-{kind}").glob(f"*{FORMATS[target].suffix}")):
+                return kind, path
+    return None

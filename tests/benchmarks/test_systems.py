@@ -20,6 +20,7 @@ from edgeskin.benchmarks.systems.systems_documents import (
 )
 from edgeskin.benchmarks.systems.systems_overview import overview
 from edgeskin.benchmarks.systems.systems_tables import f1_of, losses, markdown
+from edgeskin.benchmarks.systems.two_stages import best_file
 from edgeskin.calibration.record import AccuracyControl, PartSensitivity
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
@@ -195,6 +196,18 @@ def test_what_a_pipeline_of_files_loses_beyond_its_limits_is_said() -> None:
             result.model_copy(update={"pipelines": (shown,)}),
         )
         assert f"beside the float pipeline. Beyond the limits: {words}" in text
+
+
+def test_a_stage_is_the_file_trained_for_int8_where_that_was_better(tmp_path: Path) -> None:
+    assert best_file(tmp_path, "int8", "onnx") is None
+    for kind in ("fp16", "ptq", "qat"):
+        (tmp_path / f"files-{kind}").mkdir()
+        file = tmp_path / f"files-{kind}" / "net.onnx"
+        file.touch()
+        precision = "fp16" if kind == "fp16" else "int8"
+        assert best_file(tmp_path, precision, "onnx") == (kind, file)
+    assert best_file(tmp_path, "int8", "tflite") is None
+    assert best_file(tmp_path, "fp32", "onnx") is None
 
 
 def test_a_pipeline_of_another_training_than_its_rows_says_so() -> None:
