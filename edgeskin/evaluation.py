@@ -206,16 +206,17 @@ def _of_intervals(head: DistributionHead, labels: NDArray[Any]) -> list[Measure]
     """Of labels that are exact or intervals, (N, 2)."""
     name, is_exact = head.name, labels[:, 0] == labels[:, 1]
     exact, wide = np.flatnonzero(is_exact), np.flatnonzero(~is_exact)
+    predicted, percent = f"{name}_interval", round(100 * SHARE)
     found = []
     if len(exact):
-        values, covered = labels[exact, 0], f"{name}_coverage_{round(100 * SHARE)}"
+        values, covered = labels[exact, 0], f"{name}_coverage_{percent}"
         found += _of_errors(head, values, exact)
-        found.append(
-            Measure(covered, COVERAGE, metrics.coverage, values, f"{name}_interval", rows=exact)
-        )
+        found.append(Measure(covered, COVERAGE, metrics.coverage, values, predicted, rows=exact))
     if len(wide):
-        hit = metrics.interval_hit
-        found.append(Measure(f"{name}_hit", RATIO, hit, labels[wide], name, rows=wide))
+        hit, inside = metrics.interval_hit, metrics.interval_coverage
+        spans, covered = labels[wide], f"{name}_interval_coverage_{percent}"
+        found.append(Measure(f"{name}_hit", RATIO, hit, spans, name, rows=wide))
+        found.append(Measure(covered, COVERAGE, inside, spans, predicted, rows=wide))
     return found
 
 

@@ -127,5 +127,6 @@ def test_metrics_of_ages_take_the_labels_that_they_are_for() -> None:
         "age_rmse": pytest.approx(np.sqrt((4 + 9) / 2)),
         "age_coverage_80": 0.0,
         "age_hit": 0.5,
+        "age_interval_coverage_80": pytest.approx((1 / 10 + 0) / 2),
     }
     assert compare(spec, decoded, decoded, truth)["age_coverage_80"].nominal == 0.8

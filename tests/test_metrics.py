@@ -15,6 +15,7 @@ from edgeskin.metrics import (
     coverage,
     decibels,
     f1,
+    interval_coverage,
     interval_hit,
     label_accuracy,
     mae,
@@ -119,6 +120,14 @@ def test_hits_and_coverage_count_what_lies_inside() -> None:
     assert interval_hit(groups, np.array([29.4, 39.4, 1])) == pytest.approx(2 / 3)  # 39.4 is 39
     spans = np.array([[20.0, 25], [31, 40]])
     assert coverage(np.array([24.0, 30]), spans) == pytest.approx(1 / 2)
+
+
+def test_an_annotated_interval_is_covered_by_its_share_inside() -> None:
+    predicted = np.array([[25.0, 40], [0, 100], [30, 40], [12, 12]])
+    annotated = np.array([[20.0, 29], [20, 29], [20, 29], [10, 14]])
+    assert interval_coverage(annotated, predicted) == pytest.approx((0.5 + 1 + 0 + 0.2) / 4)
+    values = np.array([[24.0, 24], [41, 41], [35, 35], [12, 12]])  # intervals of one value
+    assert interval_coverage(values, predicted) == coverage(values[:, 0], predicted)
 
 
 def test_f1_is_scikit_learns() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgeskin.benchmarks import latency
 from edgeskin.benchmarks.pack import read
 from edgeskin.benchmarks.peers.setting import machine
-from edgeskin.benchmarks.systems.rows import FEATURES, SKIN, Row
+from edgeskin.benchmarks.systems.rows import FEATURES, ROWS, SKIN, Row
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import (
     KINDS,
@@ -96,8 +96,10 @@ class Workspace:
 
 def measure(row: Row, workspace: Workspace) -> SystemRecord:
     """Everything of a row; rows that it starts from, looks through or stands beside are trained."""
-    data = workspace.set_of(row)
     network = trained(row, workspace)
+    for other in filter(None, (row.beside, SKIN if SKIN_TONE in row.by else None)):
+        trained(ROWS[other], workspace)
+    data = workspace.set_of(row)
     test = load_split(data, "test")
     record = SystemRecord(
         name=row.name,
@@ -149,7 +151,9 @@ def machine_line() -> str:
 
 
 def trained(row: Row, workspace: Workspace) -> Trained:
-    """The row's network, and what it is worth."""
+    """The row's network, and what it is worth; the one that it looks through is trained first."""
+    if row.behind is not None:
+        trained(ROWS[row.behind], workspace)
     data = workspace.set_of(row)
     place, run = workspace.folder(row.name) / "trained.json", workspace.run(row.name)
     if place.is_file():

@@ -112,6 +112,16 @@ ROWS = {
             min_sqnr_db=32.0,
         ),
         Row(
+            "lesion_classes_lite2",
+            "skin-lesions",
+            "lesion_classes_lite2",
+            "lesion_classification",
+            {"label_balanced_accuracy": 0.70},
+            by=("sex", "age:30,50,70"),
+            beside="lesion_classes",
+            min_sqnr_db=32.0,
+        ),
+        Row(
             "melanoma",
             "skin-lesions",
             "melanoma",
@@ -134,6 +144,7 @@ ROWS = {
             "face_age",
             {"age_mae": 8.0},
             by=BY_AGE,
+            beside="age_transfer",
         ),
         Row(
             "age_self_supervised",
@@ -143,6 +154,7 @@ ROWS = {
             {"age_mae": 8.0},
             by=BY_AGE,
             start="face_features",
+            beside="age_finetuned",
         ),
         Row(
             "ultrasound",

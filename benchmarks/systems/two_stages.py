@@ -11,10 +11,12 @@ from edgeskin.benchmarks.systems.measure import (
     TIMED,
     Workspace,
     machine_line,
+    measure,
     outputs_on,
+    trained,
     weights_of,
 )
-from edgeskin.benchmarks.systems.rows import SKIN, Pair
+from edgeskin.benchmarks.systems.rows import ROWS, SKIN, Pair
 from edgeskin.benchmarks.systems.sets import made
 from edgeskin.benchmarks.systems.systems_documents import (
     KINDS,
@@ -43,7 +45,11 @@ TIMED_IMAGES = 12
 
 
 def measure_pair(pair: Pair, workspace: Workspace) -> PipelineRecord:
-    """The pipeline against whole images, and its files against its runs."""
+    """The pipeline against whole images, and its files against its runs; its rows come first."""
+    for name in (pair.first, pair.last):
+        if not (workspace.folder(name) / "record.json").is_file():
+            measure(ROWS[name], workspace)
+    trained(ROWS[pair.whole], workspace)
     images = made(pair.data, workspace.data, workspace.out, workspace.progress)
     data = load_split(images, "test")
     folder = workspace.folder(f"pipeline-{pair.name}")

