@@ -1,4 +1,4 @@
-"""Data sets of the systems that are made of several: faces and lesions, composites, presence.
+"""Data sets of the systems that are made of several: regions, composites, presence, lesions.
 
 Each is a data folder of its own, made once beside the runs; none of it goes anywhere else.
 """
@@ -152,7 +152,27 @@ def grades(data: Path, out: Path, progress: Progress = silent) -> Path:
     return _copied(out, rows(), progress)
 
 
+def lesions(data: Path, out: Path, progress: Progress = silent) -> Path:
+    """lesion_classification, and to train on, the lesions of lesion_segmentation that it has not.
+
+    Both are of HAM10000. What is to be tested on is that of lesion_classification alone.
+    """
+    known = _rows(data / "lesion_classification")
+    ids = {row["lesion_id"] for row in known}
+
+    def rows() -> Iterator[tuple[Path, Row]]:
+        for row in known:
+            yield data / "lesion_classification", {**row, "group": row["lesion_id"]}
+        for row in _rows(data / "lesion_segmentation"):
+            if row["split"] == "train" and row["lesion_id"] not in ids:
+                unmasked = {name: value for name, value in row.items() if name != "mask"}
+                yield data / "lesion_segmentation", {**unmasked, "group": row["lesion_id"]}
+
+    return _copied(out, rows(), progress)
+
+
 SETS: dict[str, Callable[..., Path]] = {
+    "lesions": lesions,
     "regions": regions,
     "scenes": scenes,
     "presence": presence,
@@ -179,7 +199,10 @@ def _rows(folder: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-COLUMNS = ("file", "mask", "split", "kind", "label", "affected", "severity", "group", "license")
+COLUMNS = (
+    "file", "mask", "split", "kind", "label", "affected", "severity", "age", "sex", "group",
+    "license",
+)  # fmt: skip
 
 
 def _write(out: Path, items: Iterable[Item], progress: Progress) -> Path:
