@@ -24,7 +24,8 @@ class Row:
         by: What accuracy is given by, as `--by` takes it.
         start: The row whose run it starts from.
         behind: The row whose mask its images are filtered by.
-        beside: The row that it is compared with, on the same test images.
+        beside: The row that it is compared with, on the same test images: of the same set, or of
+            one with its test split.
         files: Whether it is quantized and converted; else it is a figure to compare with.
         folds: Cross-validated so many times in place of one training.
         min_sqnr_db: What INT8 must reach on held-out images; the most sensitive parts stay in

@@ -1,5 +1,6 @@
 """The systems' rows and pages; what they measure is measured by hand, on sets nobody ships."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
 from edgeskin.benchmarks.systems.page import OVERVIEW, filled, json_path
-from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, limit_of
+from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, Row, limit_of
 from edgeskin.benchmarks.systems.systems_documents import (
     FileRow,
     StageTimes,
@@ -57,13 +58,21 @@ def test_a_range_that_was_reported_is_shown_as_one() -> None:
     assert list(row.figures()) == [("accuracy", "0.5 to 0.75"), ("F1", "0.5")]
 
 
+def set_of_test(row: Row) -> str:
+    """The set whose test split a row is measured on."""
+    return {"lesions": "lesion_classification"}.get(row.data, row.data)
+
+
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_a_row_has_a_recipe_a_page_and_rows_that_it_needs(name: str) -> None:
     row = ROWS[name]
     recipe = Recipe.load(find_recipe(row.recipe))
     assert (DOCS / "systems" / f"{row.page}.md").is_file()
     assert row.behind is None or row.behind in ROWS
-    assert row.beside is None or row.page == ROWS[row.beside].page
+    assert row.beside is None or (set_of_test(row), row.page) == (
+        set_of_test(ROWS[row.beside]),
+        ROWS[row.beside].page,
+    )
     assert recipe.task in (DOCS / "systems" / "README.md").read_text(encoding="utf-8")
 
 
@@ -289,6 +298,39 @@ def test_a_composite_has_its_lesion_where_the_mask_says(tmp_path: Path) -> None:
     assert set(np.unique(levels)) == {sets.OTHER, sets.SKIN, sets.LESION}
     dark = [pixels[levels == level].mean() for level in (sets.SKIN, sets.LESION)]
     assert dark[1] < dark[0] - 20
+
+
+def test_more_lesions_are_those_to_train_on_that_nobody_has_seen(tmp_path: Path) -> None:
+    held = {
+        "lesion_classification": [("a", "train", "L1"), ("b", "test", "L2")],
+        "lesion_segmentation": [
+            ("a", "train", "L1"),  # the same image
+            ("c", "train", "L2"),  # another of a lesion that is tested on
+            ("d", "train", "L3"),
+            ("e", "test", "L4"),
+        ],
+    }
+    for name, rows in held.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        masked = name == "lesion_segmentation"
+        head = "file,split,label,lesion_id,license" + masked * ",mask"
+        lines = [
+            f"{f}.jpg,{split},nv,{lesion},CC0" + masked * ",m.png" for f, split, lesion in rows
+        ]
+        (folder / "manifest.csv").write_text("\n".join([head, *lines]) + "\n")
+        for file, _, _ in rows:
+            (folder / f"{file}.jpg").write_text(file)
+    out = sets.made("lesions", tmp_path, tmp_path / "out")
+    with (out / "manifest.csv").open(newline="") as file:
+        made = list(csv.DictReader(file))
+    assert [(out / row["file"]).read_text() for row in made] == ["a", "b", "d"]
+    assert [(row["split"], row["group"]) for row in made] == [
+        ("train", "L1"),
+        ("test", "L2"),
+        ("train", "L3"),
+    ]
+    assert not any(row.get("mask") for row in made)
 
 
 def test_a_set_that_is_nowhere_is_named(tmp_path: Path) -> None:
