@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
                 measure_pair(PAIRS[name], workspace)
         if options.docs:
             save(_result(options.out, options.docs), options.docs)
-    except EdgeskinError as error:
+    except (EdgeskinError, OSError) as error:
         print(f"edgeskin: {error}", file=sys.stderr)
         return 2
     return 0

@@ -195,6 +195,8 @@ def made(name: str, data: Path, out: Path, progress: Progress = silent) -> Path:
 
 
 def _rows(folder: Path) -> list[Row]:
+    if not (folder / "manifest.csv").is_file():
+        raise InvalidData(f"{folder.parent} has no set '{folder.name}'")
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

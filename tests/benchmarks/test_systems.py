@@ -11,6 +11,7 @@ from PIL import Image
 from torchmetrics.classification import MulticlassF1Score
 
 from edgeskin.benchmarks.systems import measure, sets
+from edgeskin.benchmarks.systems.__main__ import main
 from edgeskin.benchmarks.systems.page import OVERVIEW, filled, json_path
 from edgeskin.benchmarks.systems.rows import PAIRS, ROWS, Row, limit_of
 from edgeskin.benchmarks.systems.systems_documents import (
@@ -336,3 +337,25 @@ def test_more_lesions_are_those_to_train_on_that_nobody_has_seen(tmp_path: Path)
 def test_a_set_that_is_nowhere_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="has no set 'moles'"):
         sets.made("moles", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", sets.SETS)
+def test_a_set_made_of_sets_that_are_nowhere_is_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--sets", name])
+    assert (code, capsys.readouterr().err.count("\n")) == (2, 1)
+    assert not any((tmp_path / "out").rglob("*.csv"))
+
+
+def test_a_set_with_an_image_that_is_not_there_is_not_half_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acne_severity").mkdir()
+    (tmp_path / "acne_severity" / "manifest.csv").write_text("file,severity\nnone.png,0\n")
+    out = tmp_path / "out"
+    code = main(["--data", str(tmp_path), "--out", str(out), "--sets", "grades"])
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == (2, 1)
+    assert "none.png" in error
+    assert not (out / "sets" / "grades").exists()
