@@ -118,8 +118,9 @@ ROWS = {
             "lesion_classes",
             "lesions",
             {"label_balanced_accuracy": 0.70},
+            by=("sex", "age:30,50,70"),
             beside="lesion_classes",
-            files=False,
+            min_sqnr_db=32.0,
         ),
         Row(
             "lesion_classes_lite2",
@@ -215,8 +216,8 @@ PAIRS = {
     pair.name: pair
     for pair in (
         Pair(
-            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
-            "lesion_classes", "scenes", ("label",),
+            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes_more",
+            "lesion_classes_more", "scenes", ("label",),
         ),
         Pair(
             "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",

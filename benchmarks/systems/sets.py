@@ -201,7 +201,10 @@ def _rows(folder: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-COLUMNS = ("file", "mask", "split", "kind", "label", "affected", "severity", "group", "license")
+COLUMNS = (
+    "file", "mask", "split", "kind", "label", "affected", "severity", "age", "sex", "group",
+    "license",
+)  # fmt: skip
 
 
 def _write(out: Path, items: Iterable[Item], progress: Progress) -> Path:
