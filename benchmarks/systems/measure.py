@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from edgeskin.converters.options import ConversionOptions
 from edgeskin.converters.parity.compare import Reference
 from edgeskin.converters.parity.reference import of_run
 from edgeskin.data.grouping import SKIN_TONE, GroupOptions, group_images
+from edgeskin.data.listing import FILE, PICTURE_OF
 from edgeskin.data.manifest import Dataset, load_split
 from edgeskin.data.stage_data import stage_data
 from edgeskin.errors import NotBetter, RunFailed
@@ -51,6 +52,7 @@ from edgeskin.models.run import load_run
 from edgeskin.predictor import load
 from edgeskin.progress import Progress, silent
 from edgeskin.statistics import ratio_of_medians
+from edgeskin.subgroups import Grouping
 from edgeskin.training.cross_validation import cross_validate
 from edgeskin.training.pretrain import RECIPE, pretrain
 from edgeskin.training.recipe import Recipe, find_recipe
@@ -246,12 +248,28 @@ def _programs(row: Row, data: Path, workspace: Workspace) -> Quantized:
     return quantized
 
 
+def groups_of(row: Row, test: Dataset, workspace: Workspace) -> dict[str, Grouping]:
+    """The groups of a row's test images: behind a mask, those of the images that it is laid on.
+
+    What a mask leaves of a photo is of another skin tone, by a class where it is near one.
+    """
+    skin = workspace.run(SKIN) if SKIN_TONE in row.by else None
+    options = GroupOptions(by=row.by, skin_model=skin)
+    if row.behind is None:
+        return group_images(test, options)
+    whole = load_split(made(row.data, workspace.data, workspace.out), "test")
+    places = {image[FILE]: place for place, image in enumerate(whole.rows)}
+    order = [places[picture[PICTURE_OF]] for picture in test.rows]
+    return {
+        by: replace(grouping, labels=tuple(grouping.labels[place] for place in order))
+        for by, grouping in group_images(whole, options).items()
+    }
+
+
 def _files(row: Row, test: Dataset, data: Path, workspace: Workspace) -> tuple[FileRow, ...]:
     paths = _converted(row, workspace)
     model = load_run(workspace.run(row.name))
-    skin = workspace.run(SKIN) if SKIN_TONE in row.by else None
-    groupings = group_images(test, GroupOptions(by=row.by, skin_model=skin))
-    reference = Reference.of(model, test, groupings)
+    reference = Reference.of(model, test, groups_of(row, test, workspace))
     times = _times(paths, reference)
     rows: list[FileRow] = []
     for (kind, target), path in paths.items():

@@ -1,6 +1,7 @@
 """The systems' rows and pages; what they measure is measured by hand, on sets nobody ships."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from edgeskin.benchmarks.systems.systems_overview import overview
 from edgeskin.benchmarks.systems.systems_tables import f1_of, losses, markdown
 from edgeskin.benchmarks.systems.two_stages import best_file
 from edgeskin.calibration.record import AccuracyControl, PartSensitivity
+from edgeskin.data.manifest import load_split
 from edgeskin.errors import InvalidData
 from edgeskin.estimate import Estimate
 from edgeskin.evaluation import MetricChange
@@ -280,6 +282,26 @@ def test_what_a_row_is_measured_with_is_trained_before_it(
     with pytest.raises(InvalidData, match="has no set 'acne_severity'"):
         measure.measure(ROWS["acne_128_vit"], measure.Workspace(tmp_path, tmp_path / "rows"))
     assert names == ["acne_128_vit", "acne_128", "face_skin"]
+
+
+def test_pictures_behind_a_mask_are_in_the_groups_of_the_images_under_it(tmp_path: Path) -> None:
+    workspace = measure.Workspace(tmp_path, tmp_path)
+    row = dataclasses.replace(ROWS["presence_skin"], data="photos", by=("tone",))
+    photos, pictures = tmp_path / "photos", tmp_path / "pictures"
+    for folder, header, rows in (
+        (
+            photos,
+            "file,split,affected,tone",
+            ["a.png,test,affected,tan", "b.png,test,affected,dark"],
+        ),
+        (pictures, "file,split,affected,tone,picture_of", ["1.png,test,affected,light,b.png"]),
+    ):
+        folder.mkdir()
+        (folder / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+        for line in rows:
+            Image.new("RGB", (2, 2)).save(folder / line.split(",")[0])
+    (grouping,) = measure.groups_of(row, load_split(pictures, "test"), workspace).values()
+    assert grouping.labels == ("dark",)
 
 
 @pytest.mark.slow
