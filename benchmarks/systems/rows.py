@@ -216,8 +216,12 @@ PAIRS = {
     pair.name: pair
     for pair in (
         Pair(
-            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes_more",
-            "lesion_classes_more", "scenes", ("label",),
+            "lesion_crops", "skin-lesions", "lesion_crops", "skin_lesions", "lesion_classes",
+            "lesion_classes", "scenes", ("label",),
+        ),
+        Pair(
+            "lesion_crops_more", "skin-lesions", "lesion_crops", "skin_lesions",
+            "lesion_classes_more", "lesion_classes_more", "scenes", ("label",),
         ),
         Pair(
             "presence", "acne-presence", "acne_presence", "face_skin", "presence_skin",
