@@ -257,7 +257,7 @@ def groups_of(row: Row, test: Dataset, workspace: Workspace) -> dict[str, Groupi
     options = GroupOptions(by=row.by, skin_model=skin)
     if row.behind is None:
         return group_images(test, options)
-    whole = load_split(made(row.data, workspace.data, workspace.out), "test")
+    whole = load_split(workspace.set_of(replace(row, behind=None)), "test")
     places = {image[FILE]: place for place, image in enumerate(whole.rows)}
     order = [places[picture[PICTURE_OF]] for picture in test.rows]
     return {
